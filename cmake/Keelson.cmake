@@ -1,0 +1,80 @@
+# Helpers that every directory of the house uses.
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -fno-omit-frame-pointer -g1)
+if(KEELSON_SANITIZE)
+  add_compile_options(-fsanitize=${KEELSON_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${KEELSON_SANITIZE})
+endif()
+if(KEELSON_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+# keelson_directories(dir…): adds each directory that is wanted.
+function(keelson_directories)
+  foreach(dir ${ARGN})
+    if(KEELSON_ONLY AND NOT dir IN_LIST KEELSON_ONLY)
+      continue()
+    endif()
+    if(EXISTS ${CMAKE_SOURCE_DIR}/${dir}/CMakeLists.txt)
+      add_subdirectory(${dir})
+    endif()
+  endforeach()
+endfunction()
+
+# keelson_library(name SOURCES … DEPS …): one static library per directory, as keelson_<name>.
+function(keelson_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(keelson_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(keelson_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(keelson_${name} PUBLIC ${ARG_DEPS} Threads::Threads)
+endfunction()
+
+# keelson_test(name SOURCES … DEPS … ARGS …): a GoogleTest program, run by ctest as <name>.
+# Test data is found from KEELSON_SOURCE_DIR (the repository's root).
+function(keelson_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;ARGS" ${ARGN})
+  find_package(GTest REQUIRED)
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE KEELSON_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
+  if(ARG_TIMEOUT)
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  else()
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  endif()
+endfunction()
+
+# keelson_benchmark(name SOURCES … DEPS …): a Google Benchmark program; built, never run by ctest.
+function(keelson_benchmark name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  find_package(benchmark REQUIRED)
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} benchmark::benchmark)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endfunction()
+
+# keelson_fuzzer(name SOURCES … DEPS …): a libFuzzer program when KEELSON_FUZZ is on.
+function(keelson_fuzzer name)
+  if(NOT KEELSON_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()
