@@ -1,0 +1,145 @@
+// base/protobuf.h
+//
+// The protobuf wire format by hand, for the few messages on the hot path: a key's stored form, a
+// log entry, an answer built around shared buffers. Everything else uses libprotobuf.
+// Format: https://protobuf.dev/programming-guides/encoding/ (varints, tags, length-delimited).
+//
+// Threads: plain values. Reader never reads past its input and rejects what it cannot parse.
+
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace keelson::pb {
+
+enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+constexpr uint32_t tag(uint32_t field, WireType type) { return field << 3 | type; }
+
+constexpr size_t varint_size(uint64_t v) {
+  return v == 0 ? 1 : (static_cast<size_t>(std::bit_width(v)) + 6) / 7;
+}
+
+// Size of a field with its tag; a zero or empty value is not written, as proto3 has it.
+constexpr size_t varint_field_size(uint32_t field, uint64_t v) {
+  return v == 0 ? 0 : varint_size(tag(field, kVarint)) + varint_size(v);
+}
+// Size of a length-delimited field that is written even when empty.
+constexpr size_t bytes_field_size(uint32_t field, size_t length) {
+  return varint_size(tag(field, kBytes)) + varint_size(length) + length;
+}
+
+// Each writes at `out` and returns the place after. REQUIRES: there is room.
+inline char* write_varint(char* out, uint64_t v) {
+  while (v >= 0x80) {
+    *out++ = static_cast<char>(v | 0x80);
+    v >>= 7;
+  }
+  *out++ = static_cast<char>(v);
+  return out;
+}
+inline char* write_varint_field(char* out, uint32_t field, uint64_t v) {
+  if (v == 0) return out;
+  return write_varint(write_varint(out, tag(field, kVarint)), v);
+}
+// The tag and length of a length-delimited field whose content follows.
+inline char* write_bytes_head(char* out, uint32_t field, size_t length) {
+  return write_varint(write_varint(out, tag(field, kBytes)), length);
+}
+inline char* write_bytes_field(char* out, uint32_t field, std::string_view bytes) {
+  out = write_bytes_head(out, field, bytes.size());
+  if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
+  return out + bytes.size();
+}
+
+// The same onto a string.
+inline void append_varint(std::string& out, uint64_t v) {
+  char buffer[10];
+  out.append(buffer, static_cast<size_t>(write_varint(buffer, v) - buffer));
+}
+inline void append_varint_field(std::string& out, uint32_t field, uint64_t v) {
+  if (v == 0) return;
+  append_varint(out, tag(field, kVarint));
+  append_varint(out, v);
+}
+inline void append_bytes_head(std::string& out, uint32_t field, size_t length) {
+  append_varint(out, tag(field, kBytes));
+  append_varint(out, length);
+}
+inline void append_bytes_field(std::string& out, uint32_t field, std::string_view bytes) {
+  append_bytes_head(out, field, bytes.size());
+  out.append(bytes);
+}
+
+// One field of a message as read.
+struct Field {
+  uint32_t number = 0;
+  WireType type = kVarint;
+  uint64_t value = 0;      // kVarint, kFixed64, kFixed32
+  std::string_view bytes;  // kBytes; points into the reader's input
+};
+
+// Walks the fields of one message: `while (r.next(&f)) …; if (!r.ok()) malformed`.
+class Reader {
+ public:
+  explicit Reader(std::string_view input) : at_(input.data()), end_(at_ + input.size()) {}
+
+  // False at the end, and at the first malformed field (then ok() is false).
+  bool next(Field* field) {
+    if (at_ == end_) return false;
+    uint64_t key = 0;
+    if (!varint(&key) || key > UINT32_MAX || key >> 3 == 0) return fail();
+    field->number = static_cast<uint32_t>(key >> 3);
+    field->type = static_cast<WireType>(key & 7);
+    switch (field->type) {
+      case kVarint:
+        return varint(&field->value) || fail();
+      case kFixed64:
+        return fixed(8, &field->value) || fail();
+      case kFixed32:
+        return fixed(4, &field->value) || fail();
+      case kBytes: {
+        uint64_t length = 0;
+        if (!varint(&length) || length > static_cast<uint64_t>(end_ - at_)) return fail();
+        field->bytes = {at_, static_cast<size_t>(length)};
+        at_ += length;
+        return true;
+      }
+    }
+    return fail();
+  }
+  bool ok() const { return ok_; }
+
+ private:
+  bool fail() {
+    ok_ = false;
+    at_ = end_;
+    return false;
+  }
+  bool varint(uint64_t* v) {
+    *v = 0;
+    for (int shift = 0; shift < 64 && at_ != end_; shift += 7) {
+      uint64_t byte = static_cast<uint8_t>(*at_++);
+      *v |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return true;
+    }
+    return false;
+  }
+  bool fixed(size_t size, uint64_t* v) {
+    if (static_cast<size_t>(end_ - at_) < size) return false;
+    *v = 0;
+    std::memcpy(v, at_, size);  // little-endian, as the format
+    at_ += size;
+    return true;
+  }
+
+  const char* at_;
+  const char* end_;
+  bool ok_ = true;
+};
+
+}  // namespace keelson::pb
