@@ -1,0 +1,154 @@
+// wal/wal.h
+//
+// Wal is the member's durable log: raft entries, hard states and snapshot marks, on disk in etcd's
+// write-ahead log format (docs/formats/wal.md), so that etcd opens our directory and we open its.
+//
+// Place: owned by the node, driven from the log lane.
+// Threads: one caller at a time, any thread. Nothing here locks; nothing runs in the background.
+// Durability: append() and save_snapshot() promise nothing about the disk. After sync() returned
+//   ok, everything appended before it survives power loss, in order.
+// Full disk: when the space for a record cannot be had, append() says ResourceExhausted and has
+//   changed nothing: the log is whole, everything synced stays, the same append may be tried again
+//   once there is space. Space is taken a segment (64 MB) ahead, so the disk being full is met here
+//   and not in sync(). Should a write inside sync() still meet it (file systems that cannot
+//   reserve), sync() says ResourceExhausted, keeps what is buffered, and may be called again.
+// Failure: any other failed write or sync poisons the Wal: every later call returns the same error.
+//   We never retry an fsync: after a failed one the kernel may have dropped the dirty pages, and
+//   the second "success" would be a lie. The node stops instead.
+// Exclusion: the segments are locked as etcd locks them; a second process (etcd included) on the
+//   same directory is refused.
+// Failpoints: see docs/failpoints.md (wal_before_append, wal_after_append, wal_before_sync,
+//   wal_after_sync, wal_cut_*).
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "wal/file_system.h"
+#include "wire/raft_types.h"
+
+namespace keelson::wal {
+
+// Where a replay starts: the raft snapshot (or backend state) that the node already has.
+// {0, 0} is the start of every log that was never compacted.
+struct SnapshotMark {
+  Index index;
+  Term term;
+  friend bool operator==(const SnapshotMark&, const SnapshotMark&) = default;
+};
+
+// What the log tells the metrics. Called on the caller's thread; must not call back.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void synced(Duration took) {}                 // etcd_disk_wal_fsync_duration_seconds
+  virtual void wrote(uint64_t bytes, Duration took) {}  // etcd_disk_wal_write_*
+};
+
+struct Options {
+  FileSystem* fs = nullptr;             // null: the machine's
+  const Clock* clock = nullptr;         // null: the system's; measures syncs
+  Observer* observer = nullptr;         // null: nobody; outlives the Wal
+  uint64_t segment_bytes = 64'000'000;  // etcd's; a segment ends after the append that passes it
+  size_t max_segments = 5;              // etcd's --max-wals: release_to() leaves that many; 0: all
+  bool unsafe_no_fsync = false;         // etcd's --unsafe-no-fsync: no durability at all
+};
+
+// One entry of the replay, in log order. An entry whose index is not past the last one seen
+// replaces that one and everything after it (a new leader overwrote an uncommitted tail); the
+// receiver truncates. `entry.data` shares the reader's buffer. An error ends the open with it.
+using EntryVisitor = std::function<absl::Status(raft::Entry entry)>;
+
+// The plain receiver: what the log holds, overwritten entries gone. For tools, tests, small logs.
+EntryVisitor collect_into(std::vector<raft::Entry>* entries);
+
+struct Opened;
+
+class Wal {
+ public:
+  // Makes a new log in `dir`, whole or not at all (built in "<dir>.tmp", then renamed), and durable
+  // when this returns. `metadata` stands at the head of every segment (wire/wal_metadata.h).
+  // AlreadyExists: `dir` holds a log.
+  static absl::StatusOr<std::unique_ptr<Wal>> create(const std::string& dir,
+                                                     std::string_view metadata, Options options);
+
+  // Opens the log in `dir` for reading and then appending. Replays every entry past `from` into
+  // `visit`. A torn tail is cut off with a warning, a copy kept as "<segment>.broken".
+  //   NotFound            no log in `dir`; or "wal: snapshot not found": `from` is not marked in it
+  //   FailedPrecondition  another process holds it; or "wal: snapshot mismatch": `from.index` is
+  //                       marked with another term
+  //   DataLoss            it is damaged where no crash can have damaged it; says what to do
+  static absl::StatusOr<Opened> open(const std::string& dir, SnapshotMark from, Options options,
+                                     const EntryVisitor& visit);
+
+  // close() is the orderly end; this drops what was not synced.
+  ~Wal();
+  Wal(const Wal&) = delete;
+  Wal& operator=(const Wal&) = delete;
+
+  // Buffers entries, then the hard state (an empty one means "unchanged" and is not written). When
+  // the segment is full now, syncs it and goes over to the next one before it returns.
+  // REQUIRES: `entries` are consecutive, and the first is at most last_index() + 1.
+  absl::Status append(const raft::HardState& state, std::span<const raft::Entry> entries);
+
+  // Buffers the mark "a snapshot at `mark` exists", which open() looks for. Sync before the
+  // snapshot is relied on. `conf` is the membership at that index.
+  absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
+
+  // One write, one fdatasync, for everything buffered. Does nothing when all is synced.
+  absl::Status sync();
+
+  // The caller will never open this log below `index` again: segments that hold only older
+  // entries are unlocked and deleted, but for the newest `max_segments` ones.
+  absl::Status release_to(Index index);
+
+  // Syncs, unlocks, closes. The Wal is of no use afterwards. Ok the second time.
+  absl::Status close();
+
+  // Index of the last entry (or snapshot mark) appended.
+  Index last_index() const;
+  // Bytes that the next sync() has to make durable.
+  uint64_t unsynced_bytes() const;
+  // Ok, or what poisoned it.
+  absl::Status health() const;
+  const std::string& dir() const;
+
+ private:
+  class Impl;
+  explicit Wal(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct Opened {
+  std::unique_ptr<Wal> wal;
+  Bytes metadata;
+  raft::HardState state;
+  uint64_t entries = 0;   // handed to the visitor
+  bool repaired = false;  // a torn tail was cut off
+};
+
+// Whether `dir` holds a log.
+bool exists(const std::string& dir, FileSystem* fs = nullptr);
+
+// The snapshot marks that may be trusted: those at or below the last commit in the log. Reads
+// only, needs no lock, accepts a torn tail. The node picks the newest .snap file among them.
+absl::StatusOr<std::vector<SnapshotMark>> valid_snapshot_marks(const std::string& dir,
+                                                               FileSystem* fs = nullptr);
+
+// Reads the log from `from` to its end without changing or locking anything; the errors of open().
+// A torn tail is fine. Answers the last hard state.
+absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from,
+                                       FileSystem* fs = nullptr);
+
+}  // namespace keelson::wal
