@@ -1,14 +1,20 @@
 // base/parts.h
 //
-// Parts is a message as a list of shared buffers, in order, whose total length is known before a
-// byte is sent. Answers are built of small fresh pieces around key-values that are already encoded.
+// Parts is a message as a few runs of bytes that are sent one after the other. The total length is
+// known before the first byte leaves, so an answer of any size streams out of shared buffers (keys
+// and values as the store holds them) without ever being one piece of memory.
+//
+// Threads: a value.
 
 #pragma once
 
+#include <cstring>
+#include <span>
+#include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "base/bytes.h"
 
 namespace keelson {
@@ -16,7 +22,9 @@ namespace keelson {
 class Parts {
  public:
   Parts() = default;
-  explicit Parts(Bytes part) { add(std::move(part)); }
+  // One part, implicitly: most answers are one buffer.
+  Parts(Bytes only) { add(std::move(only)); }
+  static Parts copy(std::string_view text) { return Parts(Bytes::copy(text)); }
 
   void add(Bytes part) {
     if (part.empty()) return;
@@ -24,22 +32,21 @@ class Parts {
     parts_.push_back(std::move(part));
   }
   void add(Parts&& other) {
-    size_ += std::exchange(other.size_, 0);
-    if (parts_.empty()) {
-      parts_ = std::move(other.parts_);
-    } else {
-      for (Bytes& part : other.parts_) parts_.push_back(std::move(part));
-    }
-    other.parts_.clear();
+    for (Bytes& part : other.parts_) add(std::move(part));
+    other.clear();
   }
-  void add_copy(std::string_view bytes) { add(Bytes::copy(bytes)); }
-  void reserve(size_t count) { parts_.reserve(count); }
 
+  // Bytes in all parts together.
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  const std::vector<Bytes>& list() const { return parts_; }
-  std::vector<Bytes>& list() { return parts_; }
+  std::span<const Bytes> parts() const { return {parts_.data(), parts_.size()}; }
+  void clear() {
+    parts_.clear();
+    size_ = 0;
+  }
+  void reserve(size_t parts) { parts_.reserve(parts); }
 
+  // All in one piece: for tests and for what is small.
   std::string flat() const {
     std::string out;
     out.reserve(size_);
@@ -48,7 +55,7 @@ class Parts {
   }
 
  private:
-  std::vector<Bytes> parts_;
+  absl::InlinedVector<Bytes, 2> parts_;
   size_t size_ = 0;
 };
 

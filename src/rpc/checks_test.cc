@@ -1,0 +1,115 @@
+// Requests in protobuf text form and the first error each meets; the texts are etcd's.
+
+#include "rpc/checks.h"
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+
+namespace keelson::rpc {
+namespace {
+
+constexpr int64_t kMaxOps = 128;
+
+template <typename Request>
+Request parse(const std::string& text) {
+  Request request;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &request)) << text;
+  return request;
+}
+
+struct Case {
+  const char* request;
+  const char* error;  // "" for a sound one
+};
+
+std::string txn_error(const std::string& text, int64_t max_ops = kMaxOps) {
+  return std::string(message_of(check(parse<etcdserverpb::TxnRequest>(text), max_ops)));
+}
+
+constexpr char kDuplicate[] = "etcdserver: duplicate key given in txn request";
+
+TEST(Checks, Txn) {
+  const Case cases[] = {
+      {"", ""},
+      {"success { request_put { key: 'a' } }", ""},
+      {"success { }", "etcdserver: key not found"},
+      {"compare { target: MOD }", "etcdserver: key is not provided"},
+      {"failure { request_range { } }", "etcdserver: key is not provided"},
+      {"success { request_put { key: 'a' } } success { request_put { key: 'a' } }", kDuplicate},
+      {"success { request_put { key: 'a' } } failure { request_put { key: 'a' } }", ""},
+      {"success { request_put { key: 'b' } } "
+       "success { request_delete_range { key: 'a' range_end: 'c' } }",
+       kDuplicate},
+      {"success { request_put { key: 'c' } } "
+       "success { request_delete_range { key: 'a' range_end: 'c' } }",
+       ""},
+      // Two deletes may overlap: the second finds nothing left.
+      {"success { request_delete_range { key: 'a' } } "
+       "success { request_delete_range { key: 'a' range_end: 'c' } }",
+       ""},
+      // The branches of a nested transaction exclude each other …
+      {"success { request_txn { success { request_put { key: 'a' } } "
+       "failure { request_put { key: 'a' } } } }",
+       ""},
+      // … but not what stands beside it.
+      {"success { request_put { key: 'a' } } "
+       "success { request_txn { failure { request_put { key: 'a' } } } }",
+       kDuplicate},
+      {"success { request_delete_range { key: 'a' } } "
+       "success { request_txn { failure { request_put { key: 'a' } } } }",
+       kDuplicate},
+      // An end below the begin covers the begin alone.
+      {"success { request_put { key: 'b' } } "
+       "success { request_delete_range { key: 'a' range_end: '\\000' } }",
+       ""},
+  };
+  for (const Case& c : cases) EXPECT_EQ(txn_error(c.request), c.error) << c.request;
+}
+
+TEST(Checks, TxnOpsCountDownThroughTheLevels) {
+  std::string nested = "success { request_txn { success { request_put { key: 'a' } } } }";
+  EXPECT_EQ(txn_error(nested, 2), "");
+  EXPECT_EQ(txn_error(nested, 1), "etcdserver: too many operations in txn request");
+}
+
+TEST(Checks, Put) {
+  const Case cases[] = {
+      {"key: 'a' value: 'v'", ""},
+      {"value: 'v'", "etcdserver: key is not provided"},
+      {"key: 'a' value: 'v' ignore_value: true", "etcdserver: value is provided"},
+      {"key: 'a' lease: 7 ignore_lease: true", "etcdserver: lease is provided"},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(message_of(check(parse<etcdserverpb::PutRequest>(c.request))), c.error) << c.request;
+  }
+}
+
+TEST(Checks, Range) {
+  const Case cases[] = {
+      {"key: 'a'", ""},
+      {"range_end: 'b'", "etcdserver: key is not provided"},
+      {"key: 'a' sort_order: 7", "etcdserver: invalid sort option"},
+  };
+  for (const Case& c : cases) {
+    etcdserverpb::RangeRequest request;
+    if (std::string_view(c.request).find("sort_order") != std::string_view::npos) {
+      request.set_key("a");
+      request.set_sort_order(static_cast<etcdserverpb::RangeRequest::SortOrder>(7));
+    } else {
+      request = parse<etcdserverpb::RangeRequest>(c.request);
+    }
+    EXPECT_EQ(message_of(check(request)), c.error) << c.request;
+  }
+}
+
+TEST(Checks, QuotaCostIsTheDearerBranch) {
+  auto txn = parse<etcdserverpb::TxnRequest>(
+      "success { request_put { key: 'abc' value: 'de' } } "
+      "failure { request_put { key: 'a' } } failure { request_put { key: 'b' } }");
+  EXPECT_EQ(quota_cost(txn), 2 * 257);
+}
+
+}  // namespace
+}  // namespace keelson::rpc
