@@ -1,0 +1,40 @@
+#include "tests/harness/http.h"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+#include "base/text.h"
+
+namespace keelson::harness {
+
+absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::string& verb,
+                                        const std::string& target) {
+  namespace asio = boost::asio;
+  namespace http = boost::beast::http;
+  boost::system::error_code error;
+  asio::io_context context;
+  asio::ip::tcp::socket socket(context);
+  const size_t colon = address.rfind(':');
+  socket.connect({asio::ip::make_address(address.substr(0, colon), error),
+                  static_cast<uint16_t>(std::stoi(address.substr(colon + 1)))},
+                 error);
+  if (error) return absl::UnavailableError(error.message());
+  http::request<http::empty_body> request(http::string_to_verb(verb), target, 11);
+  request.set(http::field::host, address);
+  request.set(http::field::connection, "close");
+  http::write(socket, request, error);
+  if (error) return absl::UnavailableError(error.message());
+  boost::beast::flat_buffer buffer;
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(64u << 20);
+  http::read(socket, buffer, parser, error);
+  if (error) return absl::UnavailableError(error.message());
+  const auto& answer = parser.get();
+  const auto type = answer[http::field::content_type];
+  return HttpAnswer{static_cast<int>(answer.result_int()), std::string(type.data(), type.size()),
+                    answer.body()};
+}
+
+}  // namespace keelson::harness

@@ -1,0 +1,219 @@
+#include "tests/harness/server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/text.h"
+#include "proto/rpc.pb.h"
+
+namespace keelson::harness {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::steady_clock;
+
+constexpr Milliseconds kPoll{10};
+
+// A port that was free a moment ago; start() tries again with others when someone else took it.
+int free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  int port = 0;
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
+    port = ntohs(address.sin_port);
+  }
+  close(fd);
+  return port;
+}
+
+std::string make_home() {
+  const char* base = std::getenv("TMPDIR");
+  std::string pattern = cat(base != nullptr ? base : "/tmp", "/keelson-test-XXXXXX");
+  const char* made = mkdtemp(pattern.data());
+  return made != nullptr ? made : "";
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (std::string& text : texts) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+// What a static pod or a harness leaves a server: no LD_LIBRARY_PATH, no proxies.
+std::vector<std::string> environment_with(const std::vector<std::string>& more) {
+  std::vector<std::string> out = {"PATH=/usr/bin:/bin", "HOME=/nonexistent"};
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {
+    if (const char* value = std::getenv(name)) out.push_back(cat(name, "=", value));
+  }
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+}  // namespace
+
+Server::Server(ServerOptions options) : options_(std::move(options)), home_(make_home()) {
+  data_dir_ = options_.keep_data.empty() ? home_ + "/data" : options_.keep_data;
+  log_path_ = home_ + "/log";
+}
+
+Server::~Server() {
+  kill();
+  std::error_code ignored;
+  if (!home_.empty()) fs::remove_all(home_, ignored);
+}
+
+std::string Server::address() const { return cat("127.0.0.1:", client_port_); }
+std::string Server::peer_url() const { return cat("http://127.0.0.1:", peer_port_); }
+
+std::vector<std::string> Server::arguments() const {
+  std::vector<std::string> out = {options_.binary,
+                                  "--name=m1",
+                                  "--data-dir=" + data_dir_,
+                                  "--listen-client-urls=" + client_url(),
+                                  "--advertise-client-urls=" + client_url(),
+                                  "--listen-peer-urls=" + peer_url(),
+                                  "--initial-advertise-peer-urls=" + peer_url(),
+                                  "--initial-cluster=m1=" + peer_url()};
+  out.insert(out.end(), options_.flags.begin(), options_.flags.end());
+  return out;
+}
+
+absl::Status Server::spawn() {
+  std::vector<std::string> arguments = this->arguments();
+  std::vector<std::string> environment = environment_with(options_.environment);
+  const std::vector<char*> argv = pointers(arguments);
+  const std::vector<char*> envp = pointers(environment);
+  const pid_t parent = getpid();
+  pid_ = fork();
+  if (pid_ < 0) return absl::ErrnoToStatus(errno, "fork");
+  if (pid_ > 0) return absl::OkStatus();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(126);
+  const int log = open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  dup2(log, 1);
+  dup2(log, 2);
+  close_range(3, ~0U, 0);
+  execve(argv[0], argv.data(), envp.data());
+  _exit(127);
+}
+
+absl::Status Server::start(Milliseconds patience) {
+  const bool ports_are_ours = client_port_ != 0;
+  absl::Status status;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    if (!ports_are_ours) {
+      client_port_ = free_port();
+      peer_port_ = free_port();
+    }
+    if (status = spawn(); !status.ok()) return status;
+    client_ = std::make_unique<Client>(address());
+    status = wait_ready(patience);
+    if (status.ok() || log_tail().find("address already in use") == std::string::npos) break;
+  }
+  return status;
+}
+
+absl::Status Server::wait_ready(Milliseconds patience) {
+  etcdserverpb::RangeRequest probe;
+  probe.set_key("x");
+  etcdserverpb::RangeResponse answer;
+  const auto until = steady_clock::now() + patience;
+  grpc::Status last;
+  while (steady_clock::now() < until) {
+    if (exited()) return absl::UnavailableError(cat(exit_text(), "\n", log_tail()));
+    last = client_->unary("/etcdserverpb.KV/Range", probe, &answer, {Milliseconds(2000), {}});
+    if (last.ok()) return absl::OkStatus();
+    std::this_thread::sleep_for(kPoll);
+  }
+  kill();
+  return absl::DeadlineExceededError(cat("not ready: ", last.error_message(), "\n", log_tail()));
+}
+
+bool Server::exited() {
+  if (pid_ == 0) return true;
+  if (waitpid(pid_, &wait_status_, WNOHANG) != pid_) return false;
+  pid_ = 0;
+  return true;
+}
+
+std::string Server::exit_text() const {
+  if (WIFSIGNALED(wait_status_)) return cat("killed by signal ", WTERMSIG(wait_status_));
+  return cat("exited with code ", WEXITSTATUS(wait_status_));
+}
+
+void Server::kill() {
+  if (pid_ == 0) return;
+  ::kill(pid_, SIGKILL);
+  waitpid(pid_, &wait_status_, 0);
+  pid_ = 0;
+}
+
+absl::Status Server::stop(Milliseconds patience) {
+  if (pid_ == 0) return absl::OkStatus();
+  ::kill(pid_, SIGTERM);
+  const auto until = steady_clock::now() + patience;
+  while (steady_clock::now() < until) {
+    if (exited()) return absl::OkStatus();
+    std::this_thread::sleep_for(kPoll);
+  }
+  kill();
+  return absl::DeadlineExceededError("the server did not leave after SIGTERM");
+}
+
+std::string Server::log_tail() const {
+  std::ifstream in(log_path_, std::ios::binary | std::ios::ate);
+  const std::streamoff size = in ? static_cast<std::streamoff>(in.tellg()) : 0;
+  const std::streamoff from = std::max<std::streamoff>(0, size - 3000);
+  std::string out(static_cast<size_t>(size - from), '\0');
+  in.seekg(from);
+  in.read(out.data(), size - from);
+  return out;
+}
+
+namespace {
+
+std::string output_of(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return "";
+  char line[4096] = "";
+  std::string out = fgets(line, sizeof line, pipe) != nullptr ? line : "";
+  pclose(pipe);
+  while (out.ends_with('\n')) out.pop_back();
+  return out;
+}
+
+bool runs(const std::string& path) { return !path.empty() && access(path.c_str(), X_OK) == 0; }
+
+}  // namespace
+
+std::string find_etcd(const std::string& given, const std::string& repository) {
+  if (!given.empty()) return given;
+  if (const char* named = std::getenv("KEELSON_ETCD"); named != nullptr && runs(named))
+    return named;
+  const std::string getter = repository + "/../shared/bin/get-etcd";
+  if (runs(getter)) {
+    const std::string path = output_of(getter + " 2>/dev/null") + "/etcd";
+    if (runs(path)) return path;
+  }
+  const std::string installed = output_of("command -v etcd");
+  return runs(installed) ? installed : "";
+}
+
+}  // namespace keelson::harness

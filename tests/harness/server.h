@@ -1,0 +1,85 @@
+// tests/harness/server.h
+//
+// A server under test: etcd or keelson (they take the same flags) as a child process on loopback
+// ports of its own, with a data directory of its own that is removed at the end.
+//
+// Threads: one caller at a time. Nothing outlives the Server: the child is killed by the
+// destructor, and by the kernel if this program dies. Errors: as absl::Status, with the tail of the
+// server's log where that helps.
+
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tests/harness/client.h"
+
+namespace keelson::harness {
+
+struct ServerOptions {
+  std::string binary;
+  std::vector<std::string> flags;        // after ours, so they win
+  std::vector<std::string> environment;  // "NAME=value", beside our own
+  std::string keep_data;                 // a directory to use, and keep; empty: a temporary one
+};
+
+class Server {
+ public:
+  explicit Server(ServerOptions options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Starts the process and waits until it answers a linearizable read. The ports stay the same over
+  // restarts. An error when it exits before, or is not ready within `patience`.
+  absl::Status start(Milliseconds patience = Milliseconds(60000));
+  // SIGKILL, and waits. Fine when it is dead already.
+  void kill();
+  // SIGTERM, and waits; SIGKILL and an error when it does not leave within `patience`.
+  absl::Status stop(Milliseconds patience = Milliseconds(30000));
+  // True when the process ended by itself; then exit_text() says how.
+  bool exited();
+  std::string exit_text() const;
+
+  // Replaces what the next start adds to the environment.
+  void set_environment(std::vector<std::string> environment) {
+    options_.environment = std::move(environment);
+  }
+
+  // Valid after start(); a new one after each start.
+  Client& client() { return *client_; }
+  std::string address() const;  // host:port of clients
+  std::string client_url() const { return "http://" + address(); }
+  std::string peer_url() const;
+  const std::string& data_dir() const { return data_dir_; }
+  pid_t pid() const { return pid_; }
+  std::string log_tail() const;
+
+ private:
+  absl::Status spawn();
+  absl::Status wait_ready(Milliseconds patience);
+  std::vector<std::string> arguments() const;
+
+  ServerOptions options_;
+  std::string home_;  // our temporary directory: data and log
+  std::string data_dir_;
+  std::string log_path_;
+  int client_port_ = 0;
+  int peer_port_ = 0;
+  pid_t pid_ = 0;
+  int wait_status_ = 0;
+  std::unique_ptr<Client> client_;
+};
+
+// A real etcd to compare with: `given` if not empty, else $KEELSON_ETCD, else what get-etcd in
+// ../shared/bin beside the repository puts in place, else `etcd` from PATH. Empty: there is none.
+std::string find_etcd(const std::string& given, const std::string& repository);
+
+// What ctest takes as "skipped".
+inline constexpr int kSkipped = 77;
+
+}  // namespace keelson::harness
