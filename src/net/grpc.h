@@ -1,0 +1,262 @@
+// net/grpc.h
+//
+// The server side of gRPC, as the services (rpc/) see it: a Router maps paths to handlers; a
+// handler is given a ServerCall and the request's bytes, and answers with bytes or a status.
+// Protobuf is none of this layer's business.
+//
+// Threads: a call lives on its connection's loop; handlers run there and every method of ServerCall
+//   is for that thread, but for those marked "any thread". Work that finishes on another lane
+//   either uses respond_later()/fail_later() (no allocation), or posts back to call->loop().
+// Lifetime: CallRef keeps the call object, not the connection: after the client has gone, answers
+//   are silently dropped and cancelled() is true. Handlers and the Router outlive the listener.
+// Flow control: a message is pulled from its parts only as fast as the client's window and socket
+//   take it; pending_bytes() says what waits. Nothing is copied but short parts.
+// Errors: an absl::Status is sent as its gRPC code and text (percent-encoded on the wire).
+// Source: gRPC over HTTP/2 (PROTOCOL-HTTP2.md); texts of the framework's own errors as grpc-go's.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "net/loop.h"
+#include "net/message.h"
+
+namespace keelson::net {
+
+class HttpHandler;
+class HttpStreamHandler;
+struct HttpOptions;
+class ServerCall;
+
+enum class MethodKind { kUnary, kClientStream, kServerStream, kBidiStream };
+
+// One registered method. Lives as long as its Router.
+struct MethodInfo {
+  int index = 0;        // 0, 1, 2 … in order of registration
+  std::string path;     // "/etcdserverpb.KV/Range"
+  std::string service;  // "etcdserverpb.KV"
+  std::string name;     // "Range"
+  MethodKind kind = MethodKind::kUnary;
+};
+
+// Who is at the other end. Lives as long as the call.
+struct PeerInfo {
+  std::string address;  // "127.0.0.1:51234", or "@" for an unnamed Unix socket
+  bool tls = false;
+  std::string common_name;  // of the verified client certificate; empty without one
+};
+
+// Shared ownership of a call. Copies and destruction on any thread.
+class CallRef {
+ public:
+  CallRef() = default;
+  explicit CallRef(ServerCall* call);  // takes a new reference
+  CallRef(const CallRef& other);
+  CallRef(CallRef&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+  CallRef& operator=(CallRef other) noexcept {
+    std::swap(call_, other.call_);
+    return *this;
+  }
+  ~CallRef();
+
+  ServerCall* operator->() const { return call_; }
+  ServerCall& operator*() const { return *call_; }
+  ServerCall* get() const { return call_; }
+  explicit operator bool() const { return call_ != nullptr; }
+
+ private:
+  ServerCall* call_ = nullptr;
+};
+
+// One RPC.
+class ServerCall {
+ public:
+  // ---- what the client sent
+
+  virtual const MethodInfo& method() const = 0;
+  // The value of the first metadata entry of this (lower-case) name; null if there is none. A name
+  // that ends in "-bin" gives the decoded bytes. Valid until the call ends.
+  virtual std::optional<std::string_view> metadata(std::string_view name) const = 0;
+  // Every entry in order of arrival, names and values as sent (-bin values still encoded).
+  virtual void each_metadata(
+      absl::FunctionRef<void(std::string_view name, std::string_view value)> visit) const = 0;
+  virtual std::string_view authority() const = 0;
+  virtual const PeerInfo& peer() const = 0;
+  virtual std::optional<MonotonicTime> deadline() const = 0;
+
+  // True once the call is over for the client: reset, connection gone, deadline passed, or
+  // answered. Any thread.
+  bool over() const { return over_.load(std::memory_order_relaxed); }
+  // The same, but not for a call that was answered. Any thread.
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+  // The lane of this call. Any thread.
+  Loop& loop() const { return *loop_; }
+
+  // ---- the answer; whatever comes after the call is over is dropped without a word
+
+  // Metadata ahead of the first message. REQUIRES: `name` is lower case and not one of gRPC's own.
+  virtual void add_header(std::string_view name, std::string_view value) = 0;
+  // Metadata with the status.
+  virtual void add_trailer(std::string_view name, std::string_view value) = 0;
+
+  // Unary: one message and status OK.
+  virtual void respond(MessageParts message) = 0;
+  // Ends the call with an error. REQUIRES: !status.ok().
+  void fail(absl::Status status) { finish(std::move(status)); }
+
+  // Streams: queues one message behind those already queued.
+  virtual void send(MessageParts message) = 0;
+  // Sends the response headers now instead of with the first message.
+  virtual void send_headers() = 0;
+  // Bytes queued by send() that the client's window and socket have not taken.
+  virtual size_t pending_bytes() const = 0;
+  // Ends the call once what is queued has been sent. Without any message, an error becomes a
+  // trailers-only response.
+  virtual void finish(absl::Status status) = 0;
+
+  // Stops and restarts the delivery of messages; while stopped, the client is held back by its
+  // window (at most ListenerOptions::stream_window bytes wait here).
+  virtual void set_reading(bool on) = 0;
+
+  // `task` runs on the loop once, if the call is cancelled (see cancelled()) before it is answered.
+  // For unary handlers; streams have StreamReceiver::on_cancel.
+  virtual void on_cancel(Task task) = 0;
+
+  // ---- from other lanes
+
+  // As respond() and fail(), from any thread; at most one of the two, once per call. The call
+  // object itself travels through the loop's inbox, so there is no allocation.
+  static void respond_later(CallRef call, MessageParts message);
+  static void fail_later(CallRef call, absl::Status status);
+
+ protected:
+  explicit ServerCall(Loop* loop) : loop_(loop) {}
+  virtual ~ServerCall() = default;
+
+  // The last reference has gone; any thread.
+  virtual void unreferenced() = 0;
+  // Takes an answer that came by respond_later() (`message` when status is ok).
+  virtual void post_answer(absl::Status status, MessageParts message) = 0;
+
+  std::atomic<bool> over_{false};
+  std::atomic<bool> cancelled_{false};
+  std::atomic<uint32_t> refs_{0};
+  Loop* loop_;
+
+ private:
+  friend class CallRef;
+};
+
+inline CallRef::CallRef(ServerCall* call) : call_(call) {
+  if (call_) call_->refs_.fetch_add(1, std::memory_order_relaxed);
+}
+inline CallRef::CallRef(const CallRef& other) : CallRef(other.call_) {}
+inline CallRef::~CallRef() {
+  if (call_ && call_->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) call_->unreferenced();
+}
+
+// A unary method. Answers from handle() or later, through call->respond() or call->fail(), exactly
+// once. Called on many loops at once.
+class UnaryHandler {
+ public:
+  virtual ~UnaryHandler() = default;
+  virtual void handle(CallRef call, Bytes request) = 0;
+};
+
+// The receiving half of one streaming call. All methods run on the call's loop; it is destroyed
+// there when the call is over, never from inside one of its own methods.
+class StreamReceiver {
+ public:
+  virtual ~StreamReceiver() = default;
+  virtual void on_message(Bytes message) = 0;
+  // The client will send no more. The server may go on sending.
+  virtual void on_half_close() {}
+  // The call is over without finish() having been called: reset by the client, connection lost, or
+  // deadline passed (the status has been sent). Last call to this object.
+  virtual void on_cancel() {}
+  // pending_bytes() has fallen below the low-water mark (MethodOptions::low_water) after it had
+  // been at or above it.
+  virtual void on_writable() {}
+};
+
+// A streaming method of any of the three kinds. Called on many loops at once.
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+  // REQUIRES: returns a receiver. It may have failed the call already; then nothing is delivered.
+  virtual std::unique_ptr<StreamReceiver> on_open(CallRef call) = 0;
+};
+
+struct MethodOptions {
+  // A longer message is refused with errors::MessageTooLarge, also after decompression.
+  // etcd: --max-request-bytes + 512 KiB (its grpcOverheadBytes).
+  size_t max_request_bytes = 1536 * 1024 + 512 * 1024;
+  // See StreamReceiver::on_writable.
+  size_t low_water = 64 * 1024;
+};
+
+// How one call went, for metrics.
+struct CallSummary {
+  absl::StatusCode code = absl::StatusCode::kOk;
+  Duration elapsed{0};
+};
+
+// Sees every call to a registered method (grpc_server_* metrics, bytes in and out). Called on the
+// loops, `loop` is Loop::number(): keep counters per loop, sum when read. Must be cheap.
+class CallObserver {
+ public:
+  virtual ~CallObserver() = default;
+  virtual void call_started(int loop, const MethodInfo& method) = 0;
+  // Bytes of the message itself, decompressed, without framing.
+  virtual void message_received(int loop, const MethodInfo& method, size_t bytes) = 0;
+  virtual void message_sent(int loop, const MethodInfo& method, size_t bytes) = 0;
+  virtual void call_finished(int loop, const MethodInfo& method, const CallSummary& summary) = 0;
+};
+
+// What a listener serves. Filled in before the listener starts, then read from all loops.
+// The handlers are not owned.
+class Router {
+ public:
+  Router();
+  ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+
+  // REQUIRES: `path` is "/service/Method" and not yet registered.
+  void unary(std::string_view path, UnaryHandler* handler, MethodOptions options = {});
+  void stream(std::string_view path, MethodKind kind, StreamHandler* handler,
+              MethodOptions options = {});
+
+  // Plain HTTP (net/http.h). `path` matches exactly; a prefix matches the longest way. An exact
+  // path goes before any prefix; with no match at all the answer is 404.
+  void http(std::string_view path, HttpHandler* handler);
+  void http(std::string_view path, HttpHandler* handler, const HttpOptions& options);
+  void http_prefix(std::string_view prefix, HttpHandler* handler);
+  void http_prefix(std::string_view prefix, HttpHandler* handler, const HttpOptions& options);
+  void http_stream(std::string_view path, HttpStreamHandler* handler);
+  void http_stream_prefix(std::string_view prefix, HttpStreamHandler* handler);
+
+  // In order of index.
+  const std::vector<const MethodInfo*>& methods() const;
+
+  class Table;
+  const Table& table() const { return *table_; }
+
+ private:
+  std::unique_ptr<Table> table_;
+};
+
+}  // namespace keelson::net

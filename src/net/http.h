@@ -1,0 +1,123 @@
+// net/http.h
+//
+// Plain HTTP on a listener's port: health, metrics, version, and the peers' endpoints. HTTP/1.1
+// with keep-alive; requests of one connection are answered in order, one at a time.
+//
+// Threads: handlers run on the connection's loop; HttpReply is for that thread only. Work that
+//   finishes elsewhere posts back to reply->loop(). HttpReplyRef may be moved through other lanes.
+// Lifetime: a reply outlives its connection; what is sent after the client has gone is dropped and
+//   reply->over() is true. A reply whose last reference goes without an answer answers 500.
+// Errors: malformed requests never reach a handler; they get 400 (431 for headers over the limit,
+//   413 for a body over the limit) and the connection closes.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "net/grpc.h"
+#include "net/loop.h"
+#include "net/message.h"
+
+namespace keelson::net {
+
+struct HttpField {
+  std::string name;
+  std::string value;
+};
+
+struct HttpRequest {
+  std::string method;              // "GET"
+  std::string target;              // as sent: "/health?serializable=true"
+  std::string_view path() const;   // target up to '?'
+  std::string_view query() const;  // after '?', or empty
+  std::vector<HttpField> fields;
+  Bytes body;  // whole, for HttpHandler; empty for HttpStreamHandler
+  PeerInfo peer;
+
+  // The first field of this name, whatever its case; empty if there is none.
+  std::string_view field(std::string_view name) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::vector<HttpField> fields;  // Content-Length and Date are added
+  MessageParts body;
+};
+
+// Where the answer goes.
+class HttpReply {
+ public:
+  // The whole answer at once.
+  virtual void send(HttpResponse response) = 0;
+
+  // Or in pieces: begin (response.body is the first piece), write…, end. The length is not known
+  // ahead, so it goes out chunked; an HTTP/1.0 client gets the bytes up to the close.
+  virtual void begin(HttpResponse response) = 0;
+  virtual void write(MessageParts piece) = 0;
+  virtual void end() = 0;
+  // Cuts the connection: the only honest way to say that a begun answer cannot be completed.
+  virtual void abort() = 0;
+
+  // Bytes written that the socket has not taken.
+  virtual size_t pending_bytes() const = 0;
+  // `task` runs each time pending_bytes() falls below 64 KiB after it had been above.
+  virtual void on_writable(Task task) = 0;
+  // `task` runs once when the client goes away before the answer is complete.
+  virtual void on_gone(Task task) = 0;
+
+  // The client has gone, or the answer is complete. Any thread.
+  bool over() const { return over_.load(std::memory_order_relaxed); }
+  // Any thread.
+  Loop& loop() const { return *loop_; }
+
+ protected:
+  explicit HttpReply(Loop* loop) : loop_(loop) {}
+  virtual ~HttpReply() = default;
+
+  std::atomic<bool> over_{false};
+
+ private:
+  Loop* loop_;
+};
+
+// shared_ptr: the connection and the handler (perhaps on another lane) both hold it.
+using HttpReplyRef = std::shared_ptr<HttpReply>;
+
+// Gets each request with its whole body. Called on many loops at once.
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+  virtual void handle(HttpRequest request, HttpReplyRef reply) = 0;
+};
+
+// Receives a body of any length as it arrives. Destroyed on the loop when the request is over.
+class HttpBodyReceiver {
+ public:
+  virtual ~HttpBodyReceiver() = default;
+  virtual void on_body(Bytes piece) = 0;
+  virtual void on_end() = 0;
+  // The connection broke before the end of the body. Last call to this object.
+  virtual void on_abort() {}
+};
+
+// Gets each request as soon as its headers are in.
+class HttpStreamHandler {
+ public:
+  virtual ~HttpStreamHandler() = default;
+  // May return null: then the body is read and thrown away.
+  virtual std::unique_ptr<HttpBodyReceiver> on_open(HttpRequest head, HttpReplyRef reply) = 0;
+};
+
+struct HttpOptions {
+  // A longer body is refused with 413.
+  size_t max_body_bytes = 1 << 20;
+};
+
+}  // namespace keelson::net

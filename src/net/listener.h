@@ -1,0 +1,75 @@
+// net/listener.h
+//
+// Listener owns one listening socket and the connections accepted from it. gRPC (HTTP/2 with prior
+// knowledge) and HTTP/1.1 share the port: the first bytes of a connection tell which it is.
+//
+// Threads: start(), drain() and close() from any thread but the pool's loops.
+// Lifetime: Router, observer and LoopPool outlive the listener. The destructor closes.
+// Failure: a connection that misbehaves is closed alone. When the process runs out of descriptors
+//   accepting pauses and goes on; what is connected stays.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "net/grpc.h"
+#include "net/loop.h"
+
+namespace keelson::net {
+
+struct ListenerOptions {
+  // gRPC keepalive; defaults are etcd's (--grpc-keepalive-interval, -timeout, -min-time).
+  Duration keepalive_interval = std::chrono::hours(2);    // ping after this much silence; 0: never
+  Duration keepalive_timeout = std::chrono::seconds(20);  // close if nothing comes back by then
+  Duration keepalive_min_time = std::chrono::seconds(5);  // pings faster than this are strikes
+
+  uint32_t max_concurrent_streams = UINT32_MAX;  // per connection
+  uint32_t stream_window = 1 << 20;              // bytes a client may send ahead on one stream
+  uint32_t connection_window = 16 << 20;         // and on all streams of a connection
+  size_t max_header_bytes = 64 << 10;            // of one request, names + values + 32 each
+
+  Duration read_header_timeout = std::chrono::minutes(5);  // for HTTP/1.1 headers; etcd's value
+
+  bool reuse_address = false;  // --socket-reuse-address (Go sets SO_REUSEADDR anyway; so do we)
+  bool reuse_port = false;     // --socket-reuse-port
+};
+
+class Listener {
+ public:
+  // Binds and starts accepting. `url` is "http://host:port" (port 0: any free one; an IPv6 host in
+  // brackets), "unix://path", or the same without the scheme for host:port.
+  // Errors: InvalidArgument for a bad url, Unavailable when the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Listener>> start(std::string_view url, LoopPool* loops,
+                                                         const Router* router,
+                                                         CallObserver* observer = nullptr,
+                                                         ListenerOptions options = {});
+  ~Listener();
+
+  // What was bound: "127.0.0.1:2379" or the socket's path.
+  const std::string& address() const;
+  // 0 for a Unix socket.
+  uint16_t port() const;
+
+  // Graceful end: stops accepting, tells clients (GOAWAY, Connection: close), lets running calls
+  // finish and returns when all connections have closed, or `deadline` has passed and the rest was
+  // cut. Then as closed.
+  void drain(Duration deadline);
+  // Stops accepting and cuts all connections; returns when they have gone.
+  void close();
+
+  // Open connections, for tests and metrics.
+  size_t connections() const;
+
+  class Impl;
+
+ private:
+  explicit Listener(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace keelson::net
