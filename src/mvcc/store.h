@@ -1,0 +1,288 @@
+// mvcc/store.h
+//
+// Store is the multi-version key space: every change has a revision, and every revision since the
+// last compaction can still be read. A key index in memory says which revisions exist; the
+// KeyValues are in the backend's key bucket, the current ones also in memory within a budget.
+//
+// Place: one per member; the apply lane writes, io lanes read, watch feeds on its event batches.
+// Threads: everything marked [apply] belongs to the one apply lane. Everything marked [any] may be
+//   called on any thread, each with a ReaderSlot of its own. Readers take no lock and are never
+//   blocked by the writer, nor it by them.
+// Determinism: what [apply] calls do depends on nothing but the calls before them.
+// Batches: [apply] changes are visible to WriteTxn at once and to readers when publish() returns;
+// it
+//   writes them to the backend together with the raft position they came from.
+// Failure: a read that meets a damaged or missing record returns kDataLoss, never another value.
+//   After an error from publish() the store must not be used any more: the node stops.
+// Disk: publish() and WriteTxn write to the backend's memory only. WriteTxn reads the backend when
+//   it needs the value of a key whose value was evicted (ignore_value, prev_kv, compare on VALUE)
+//   or an older revision of it; nothing else on the apply lane does.
+// Formats: docs/formats/mvcc.md; equal to etcd v3.7.1's (server/storage/mvcc), so hashes are equal.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backend/backend.h"
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "mvcc/event.h"
+
+namespace keelson::mvcc {
+
+class StoreImpl;
+
+// The numbers are etcdserverpb.RangeRequest's.
+enum class SortOrder : uint8_t { kNone = 0, kAscend = 1, kDescend = 2 };
+enum class SortTarget : uint8_t { kKey = 0, kVersion = 1, kCreate = 2, kMod = 3, kValue = 4 };
+
+// The fields of etcdserverpb.RangeRequest that decide what is read. A key range is given as in the
+// request: `end` empty: the one key; `end` == "\0": all keys from `key` on; else [key, end).
+struct RangeOptions {
+  int64_t limit = 0;     // most KeyValues to return; <= 0: all
+  int64_t revision = 0;  // <= 0: the newest
+  SortOrder sort_order = SortOrder::kNone;
+  SortTarget sort_target = SortTarget::kKey;
+  bool keys_only = false;
+  bool count_only = false;
+  int64_t min_mod_revision = 0;  // 0: no filter; likewise below
+  int64_t max_mod_revision = 0;
+  int64_t min_create_revision = 0;
+  int64_t max_create_revision = 0;
+  // False: `count` only says how many keys were visited, limit + 1 at most (etcd's RangeStream).
+  bool total_count = true;
+};
+
+struct RangeResult {
+  int64_t revision = 0;  // for the header: the store's revision at the time of the read
+  int64_t count = 0;     // keys in the range at the read revision, without limit and filters
+  bool more = false;     // the limit cut something off
+  // Encoded mvccpb.KeyValue each, ready to be placed behind a tag. Shared with the store.
+  std::vector<Bytes> kvs;
+};
+
+// The fields of an encoded KeyValue; views into it.
+struct KeyValueView {
+  std::string_view key;
+  int64_t create_revision = 0;
+  int64_t mod_revision = 0;
+  int64_t version = 0;
+  std::string_view value;
+  int64_t lease = 0;
+};
+// False when `encoded` is not a KeyValue. [any]
+bool decode_key_value(std::string_view encoded, KeyValueView* out);
+// etcd's bytes: fields in order of number, zero values left out. [any]
+Bytes encode_key_value(const KeyValueView& kv);
+
+// A reader's place in memory reclamation: each thread (or lane) that reads has one of its own, made
+// by Store::register_reader(), gone before the Store is. One read at a time per slot.
+class ReaderSlot {
+ public:
+  virtual ~ReaderSlot() = default;
+};
+
+// The store at one revision. Cheap to make (two loads), holds nothing: no memory, no snapshot. When
+// a compaction passes the view's revision, later calls return kAborted: make a new view and start
+// over (a read-only transaction of several steps does that; a single read on a new view is retried
+// inside). [any]
+class ReadView {
+ public:
+  int64_t revision() const { return revision_; }
+  // -1: never compacted.
+  int64_t compact_revision() const { return compact_revision_; }
+
+  // Errors: errors::Compacted(), errors::FutureRev() as etcd has them; kAborted (see above);
+  // kDataLoss and other errors of the backend.
+  absl::StatusOr<RangeResult> range(std::string_view key, std::string_view end,
+                                    const RangeOptions& options = {}) const;
+  // The KeyValue of one key at this view's revision; nullopt: no such key.
+  absl::StatusOr<std::optional<Bytes>> get(std::string_view key) const;
+
+ private:
+  friend class Store;
+  friend class StoreImpl;
+  ReadView(const StoreImpl* store, ReaderSlot* slot) : store_(store), slot_(slot) {}
+  const StoreImpl* store_;
+  ReaderSlot* slot_;
+  int64_t revision_ = 0;
+  int64_t compact_revision_ = 0;
+};
+
+struct PutRequest {
+  std::string_view key;  // REQUIRES: not empty
+  std::string_view value;
+  LeaseId lease;
+  bool ignore_value = false;  // keep the key's value
+  bool ignore_lease = false;  // keep the key's lease
+  bool prev_kv = false;
+};
+struct PutResult {
+  int64_t revision = 0;  // the transaction's
+  Bytes prev_kv;         // empty unless asked for and there was one
+};
+struct DeleteResult {
+  int64_t revision = 0;  // the transaction's, or the store's when nothing changed so far
+  int64_t deleted = 0;
+  std::vector<Bytes> prev_kvs;  // in order of keys, when asked for
+};
+
+// A key went from one lease to another (0: none). In order of the changes.
+struct LeaseChange {
+  std::string_view key;  // valid until the next publish()
+  LeaseId before;
+  LeaseId after;
+};
+
+// One transaction: all its changes share one main revision, numbered by sub in order. It cannot be
+// undone: check first, then change. Without a change it uses up no revision. One at a time; must be
+// gone before publish(). [apply]
+class WriteTxn {
+ public:
+  WriteTxn(WriteTxn&& other) noexcept;
+  WriteTxn& operator=(WriteTxn&&) = delete;
+  ~WriteTxn();  // ends the transaction: the store's revision is now revision()
+
+  // Reads see this transaction's own changes; errors as ReadView's, but never kAborted.
+  absl::StatusOr<RangeResult> range(std::string_view key, std::string_view end,
+                                    const RangeOptions& options = {}) const;
+  absl::StatusOr<std::optional<Bytes>> get(std::string_view key) const;
+
+  // errors::KeyNotFound() when a value or lease is to be kept and there is none.
+  absl::StatusOr<PutResult> put(const PutRequest& request);
+  absl::StatusOr<DeleteResult> delete_range(std::string_view key, std::string_view end,
+                                            bool prev_kv = false);
+
+  // The revision reads see now: the store's before the first change, one more after it.
+  int64_t revision() const;
+  // Before the transaction.
+  int64_t first_revision() const;
+  size_t changes() const;
+  const std::vector<LeaseChange>& lease_changes() const;
+
+ private:
+  friend class Store;
+  explicit WriteTxn(StoreImpl* store);
+  StoreImpl* store_;
+};
+
+// etcd's HashKV answer.
+struct KvHash {
+  uint32_t hash = 0;
+  int64_t compact_revision = 0;
+  int64_t hash_revision = 0;
+  int64_t current_revision = 0;  // for the header
+};
+
+// A HashKV being computed from a pinned snapshot, in slices. Physical compaction may go on
+// meanwhile; the answer is that of a store whose compaction at compact_revision is complete.
+// Any thread, one at a time; must be gone before the Store is.
+class HashKvJob {
+ public:
+  virtual ~HashKvJob() = default;
+  // Works on about `max_records` records; true when done. kAborted: a compaction passed the
+  // revision meanwhile: ask again.
+  virtual absl::StatusOr<bool> step(size_t max_records) = 0;
+  // REQUIRES: step() returned true.
+  virtual KvHash result() const = 0;
+};
+
+// A piece of history, whole transactions only.
+struct History {
+  std::vector<Event> events;  // in order of revision
+  int64_t next_revision = 0;  // where to go on; > `to` when all was given
+  size_t bytes = 0;
+};
+
+struct StoreOptions {
+  // Memory for encoded current KeyValues; what does not fit is read from the backend.
+  uint64_t value_memory = uint64_t{128} << 20;
+  // How many births and deaths of keys are remembered for exact counts at older revisions.
+  size_t liveness_ring = 32768;
+};
+
+struct StoreStats {
+  int64_t keys = 0;             // live (etcd_debugging_mvcc_keys_total)
+  int64_t records = 0;          // keys in the index, dead ones waiting for compaction included
+  uint64_t index_bytes = 0;     // nodes, records, versions
+  uint64_t value_bytes = 0;     // encoded KeyValues held in memory
+  uint64_t retired_bytes = 0;   // waiting for readers to leave
+  uint64_t garbage_queue = 0;   // superseded versions waiting for a compaction
+  uint64_t compacted_keys = 0;  // revisions deleted by compactions (db_compaction_keys_total)
+};
+
+class Store {
+ public:
+  // Reads the whole key bucket once and rebuilds the index. `backend` must outlive the store. An
+  // unfinished compaction goes on with compact_step(). kDataLoss: the bucket does not parse.
+  static absl::StatusOr<std::unique_ptr<Store>> open(backend::Backend* backend,
+                                                     StoreOptions options = {});
+  ~Store();
+
+  // Keys with a lease, found by open(): to be attached once. [apply]
+  std::vector<std::pair<std::string, LeaseId>> take_restored_leases();
+
+  // ---- reading [any] ----
+  std::unique_ptr<ReaderSlot> register_reader();
+  ReadView read(ReaderSlot& slot) const;
+  int64_t revision() const;          // published
+  int64_t compact_revision() const;  // published; -1: never compacted
+
+  // The events of [from, to], about `max_bytes` of them but at least one transaction.
+  // errors::Compacted() when `from` < compact_revision(); `to` beyond revision() is cut to it.
+  absl::StatusOr<History> history(ReaderSlot& slot, int64_t from, int64_t to,
+                                  size_t max_bytes) const;
+  // The KeyValue under the event's key just before the event's revision; empty: there was none, or
+  // it has been compacted away (etcd then sends none).
+  absl::StatusOr<Bytes> previous_kv(ReaderSlot& slot, const Event& event) const;
+
+  // revision 0: the newest. errors::Compacted(), errors::FutureRev() as etcd. A revision whose hash
+  // a compaction stored is answered from there, as etcd does: its job is done at once.
+  absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(ReaderSlot& slot, int64_t revision) const;
+
+  // ---- writing [apply] ----
+  WriteTxn begin();
+
+  // What publish() will write; lease, auth and membership add their records here.
+  backend::WriteBatch& batch();
+
+  // Writes everything since the last publish() to the backend as the effect of the log up to
+  // `index`, then shows it to readers. Returns the events, null when there are none.
+  absl::StatusOr<EventBatchPtr> publish(keelson::Index index, Term term);
+
+  // Sets the compact revision: from the next publish() on, reads below `revision` get
+  // errors::Compacted(). Errors: errors::Compacted() when revision <= the present one,
+  // errors::FutureRev() when > the newest.
+  absl::Status compact(int64_t revision);
+
+  // Removes about `max_work` superseded revisions from memory and (with the next publish()) from
+  // the backend. False: nothing left to do. To be called after a publish(), until false; work for a
+  // compact() of the same batch starts only after its publish().
+  bool compact_step(size_t max_work);
+  // A compaction was scheduled and its last compact_step() is not done.
+  bool compacting() const;
+
+  // The hash that etcd computes while it compacts (over everything since the compaction before), to
+  // be run in the background right after compact(); null when etcd would store none. Once done, its
+  // result answers hash_kv(that revision). Dropping it instead is allowed.
+  std::unique_ptr<HashKvJob> take_compaction_hash(ReaderSlot& slot);
+
+  StoreStats stats() const;
+
+  // Checks every invariant of the index; costs a full walk. For tests and simulation.
+  void check_invariants() const;
+
+ private:
+  explicit Store(std::unique_ptr<StoreImpl> impl);
+  std::unique_ptr<StoreImpl> impl_;
+};
+
+}  // namespace keelson::mvcc
