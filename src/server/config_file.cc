@@ -1,0 +1,212 @@
+// The YAML config file: etcd's keys (server/embed/config.go, json tags), which are mostly the
+// flags' names. Durations are whole nanoseconds, as in etcd; TLS, discovery and socket options
+// stand in sections of their own.
+
+#include <yaml-cpp/yaml.h>
+
+#include "base/text.h"
+#include "server/config.h"
+#include "server/flag_table.h"
+#include "server/go_values.h"
+
+namespace keelson::server {
+namespace {
+
+struct SectionKey {
+  std::string_view path;  // "section.key" or "section.part.key"
+  std::string_view flag;
+  FileKind kind;
+};
+
+// What stands in sections, and the flag that means the same.
+constexpr SectionKey kSectionKeys[] = {
+    {"client-transport-security.cert-file", "cert-file", FileKind::kString},
+    {"client-transport-security.key-file", "key-file", FileKind::kString},
+    {"client-transport-security.client-cert-file", "client-cert-file", FileKind::kString},
+    {"client-transport-security.client-key-file", "client-key-file", FileKind::kString},
+    {"client-transport-security.client-cert-auth", "client-cert-auth", FileKind::kBool},
+    {"client-transport-security.trusted-ca-file", "trusted-ca-file", FileKind::kString},
+    {"client-transport-security.auto-tls", "auto-tls", FileKind::kBool},
+    {"client-transport-security.allowed-hostname", "client-cert-allowed-hostname", FileKind::kList},
+    {"peer-transport-security.cert-file", "peer-cert-file", FileKind::kString},
+    {"peer-transport-security.key-file", "peer-key-file", FileKind::kString},
+    {"peer-transport-security.client-cert-file", "peer-client-cert-file", FileKind::kString},
+    {"peer-transport-security.client-key-file", "peer-client-key-file", FileKind::kString},
+    {"peer-transport-security.client-cert-auth", "peer-client-cert-auth", FileKind::kBool},
+    {"peer-transport-security.trusted-ca-file", "peer-trusted-ca-file", FileKind::kString},
+    {"peer-transport-security.auto-tls", "peer-auto-tls", FileKind::kBool},
+    {"peer-transport-security.allowed-cn", "peer-cert-allowed-cn", FileKind::kList},
+    {"peer-transport-security.allowed-hostname", "peer-cert-allowed-hostname", FileKind::kList},
+    {"peer-transport-security.skip-client-san-verification", "peer-skip-client-san-verification",
+     FileKind::kBool},
+    {"socket-options.reuse-port", "socket-reuse-port", FileKind::kBool},
+    {"socket-options.reuse-address", "socket-reuse-address", FileKind::kBool},
+    {"discovery-config.token", "discovery-token", FileKind::kString},
+    {"discovery-config.client.endpoints", "discovery-endpoints", FileKind::kList},
+    {"discovery-config.client.dial-timeout", "discovery-dial-timeout", FileKind::kNanoseconds},
+    {"discovery-config.client.request-timeout", "discovery-request-timeout",
+     FileKind::kNanoseconds},
+    {"discovery-config.client.keepalive-time", "discovery-keepalive-time", FileKind::kNanoseconds},
+    {"discovery-config.client.keepalive-timeout", "discovery-keepalive-timeout",
+     FileKind::kNanoseconds},
+    {"discovery-config.client.secure.cert", "discovery-cert", FileKind::kString},
+    {"discovery-config.client.secure.key", "discovery-key", FileKind::kString},
+    {"discovery-config.client.secure.cacert", "discovery-cacert", FileKind::kString},
+    {"discovery-config.client.secure.insecure-transport", "discovery-insecure-transport",
+     FileKind::kBool},
+    {"discovery-config.client.secure.insecure-skip-tls-verify",
+     "discovery-insecure-skip-tls-verify", FileKind::kBool},
+    {"discovery-config.client.auth.username", "discovery-user", FileKind::kString},
+    {"discovery-config.client.auth.password", "discovery-password", FileKind::kString},
+};
+
+bool is_section(std::string_view path) {
+  for (const SectionKey& key : kSectionKeys) {
+    if (key.path.starts_with(path) && key.path.size() > path.size() &&
+        key.path[path.size()] == '.') {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::Status wrong_kind(std::string_view path, std::string_view wanted) {
+  return absl::InvalidArgumentError(cat("config file: ", path, " must be ", wanted));
+}
+
+// YAML 1.1 has more words for it than Go's parser.
+std::string bool_word(const std::string& text) {
+  for (std::string_view yes : {"yes", "Yes", "YES", "on", "On", "ON"}) {
+    if (text == yes) return "true";
+  }
+  for (std::string_view no : {"no", "No", "NO", "off", "Off", "OFF"}) {
+    if (text == no) return "false";
+  }
+  return text;
+}
+
+// The value as the text that the flag would have been given.
+absl::StatusOr<std::string> text_of(const YAML::Node& node, FileKind kind, std::string_view path) {
+  const bool is_quoted = node.Tag() == "!";
+  if (kind == FileKind::kList) {
+    if (!node.IsSequence()) return wrong_kind(path, "a list");
+    std::string text;
+    for (const YAML::Node& part : node) {
+      if (!part.IsScalar()) return wrong_kind(path, "a list of texts");
+      text += (text.empty() ? "" : ",") + part.Scalar();
+    }
+    return text;
+  }
+  if (!node.IsScalar()) return wrong_kind(path, "a single value");
+  const std::string& scalar = node.Scalar();
+  switch (kind) {
+    case FileKind::kNumber:
+      if (is_quoted || !parse_int(scalar).ok()) {
+        if (!is_quoted && parse_uint(scalar).ok()) return scalar;
+        return wrong_kind(path, cat("a whole number, not ", quoted(scalar)));
+      }
+      return scalar;
+    case FileKind::kNanoseconds:
+      if (is_quoted || !parse_int(scalar).ok()) {
+        return wrong_kind(path, cat("a whole number of nanoseconds, not ", quoted(scalar)));
+      }
+      return scalar == "0" ? scalar : scalar + "ns";
+    case FileKind::kBool:
+      if (is_quoted || !parse_bool(bool_word(scalar)).ok()) {
+        return wrong_kind(path, cat("true or false, not ", quoted(scalar)));
+      }
+      return bool_word(scalar);
+    default:
+      return scalar;
+  }
+}
+
+class FileReader {
+ public:
+  FileReader(Config& config, std::vector<PendingLog>& notes) : config_(config), notes_(notes) {}
+
+  absl::Status read(const YAML::Node& map, const std::string& prefix) {
+    for (const auto& entry : map) {
+      if (!entry.first.IsScalar()) return wrong_kind(prefix, "a map with text keys");
+      const std::string path = prefix + entry.first.Scalar();
+      if (absl::Status s = read_entry(path, entry.second); !s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status read_entry(const std::string& path, const YAML::Node& value) {
+    if (value.IsNull()) return absl::OkStatus();  // as if it were not there
+    if (is_section(path)) {
+      if (!value.IsMap()) return absl::InvalidArgumentError(cat("invalid ", path));
+      return read(value, path + ".");
+    }
+    for (const SectionKey& key : kSectionKeys) {
+      if (key.path == path) return set(path, key.flag, key.kind, value);
+    }
+    const FlagSpec* flag = find_flag(path);
+    if (flag != nullptr && flag->file != FileKind::kAbsent) {
+      return set(path, path, flag->file, value);
+    }
+    notes_.push_back(
+        {log::Level::kWarn, "unrecognized key in the config file - ignoring", {{"key", path}}});
+    return absl::OkStatus();
+  }
+
+  absl::Status set(std::string_view path, std::string_view flag_name, FileKind kind,
+                   const YAML::Node& value) {
+    absl::StatusOr<std::string> text = text_of(value, kind, path);
+    if (!text.ok()) return text.status();
+    // In a file the empty text is the zero value; for these etcd then keeps its default.
+    const FlagSpec* flag = find_flag(flag_name);
+    const bool keep = text->empty() && (flag_name == "initial-cluster-state" ||
+                                        flag_name == "cors" || flag_name == "host-whitelist");
+    if (!keep) {
+      if (absl::Status s = flag->set(config_, *text); !s.ok()) {
+        return absl::InvalidArgumentError(
+            cat("config file: invalid value ", quoted(*text), " for ", path, ": ", message_of(s)));
+      }
+    }
+    config_.explicitly_set.emplace(flag_name);
+    return absl::OkStatus();
+  }
+
+  Config& config_;
+  std::vector<PendingLog>& notes_;
+};
+
+absl::StatusOr<YAML::Node> load(const std::string& text) {
+  try {
+    YAML::Node root = YAML::Load(text);
+    if (!root.IsMap() && !root.IsNull()) {
+      return absl::InvalidArgumentError("config file: the top level must be a map");
+    }
+    return root;
+  } catch (const YAML::Exception& e) {
+    return absl::InvalidArgumentError(cat("config file: ", e.what()));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Config> parse_config_file(std::string_view yaml, std::vector<PendingLog>& notes) {
+  absl::StatusOr<YAML::Node> root = load(std::string(yaml));
+  if (!root.ok()) return root.status();
+  Config config;
+  try {
+    if (root->IsMap()) {
+      if (absl::Status s = FileReader(config, notes).read(*root, ""); !s.ok()) return s;
+    }
+  } catch (const YAML::Exception& e) {
+    return absl::InvalidArgumentError(cat("config file: ", e.what()));
+  }
+  const bool discovers = !config.discovery.dns_srv.empty() || !config.discovery.endpoints.empty();
+  if (discovers && config.initial_cluster == Config().initial_cluster) {
+    config.initial_cluster.clear();
+  }
+  if (config.self_signed_cert_validity_years == 0) config.self_signed_cert_validity_years = 1;
+  if (absl::Status s = config.validate(); !s.ok()) return s;
+  return config;
+}
+
+}  // namespace keelson::server

@@ -1,0 +1,348 @@
+// Flags, environment and config file, and what is said of mistakes in them.
+
+#include "server/config.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/text.h"
+#include "server/go_values.h"
+
+namespace keelson::server {
+namespace {
+
+using ::testing::Test;
+
+CommandLine parse(std::vector<std::string> args, Environment environment = {}) {
+  return parse_command_line(args, environment);
+}
+
+std::string error_of(const CommandLine& line) { return line.exit ? line.exit->err : ""; }
+
+bool has_note(const CommandLine& line, std::string_view message, std::string_view value) {
+  for (const PendingLog& note : line.notes) {
+    if (note.message != message) continue;
+    for (const auto& field : note.fields) {
+      if (field.second == value) return true;
+    }
+  }
+  return false;
+}
+
+TEST(CommandLine, TakesEverySpelling) {
+  for (const auto& args : std::vector<std::vector<std::string>>{
+           {"--name=x", "--pre-vote=false"},
+           {"-name=x", "-pre-vote=0"},
+           {"--name", "x", "--pre-vote=F"},
+           {"-name", "x", "--pre-vote", "-pre-vote=false", "--"}}) {
+    CommandLine line = parse(args);
+    ASSERT_FALSE(line.exit) << line.exit->err;
+    EXPECT_EQ(line.config.name, "x");
+    EXPECT_FALSE(line.config.pre_vote);
+    EXPECT_TRUE(line.config.is_set("name"));
+    EXPECT_FALSE(line.config.is_set("data-dir"));
+  }
+}
+
+TEST(CommandLine, ParsesTypedValues) {
+  CommandLine line =
+      parse({"--data-dir", "/d", "--quota-backend-bytes=-1", "--max-request-bytes=0x1000",
+             "--grpc-keepalive-min-time=1m30s", "--listen-client-urls",
+             "http://[::1]:2379,http://127.0.0.1:2379,unix:///run/k.sock",
+             "--advertise-client-urls=http://k:2379", "--feature-gates=CompactHashCheck=true",
+             "--log-outputs=stdout,/tmp/x,stdout", "--max-concurrent-streams=7",
+             "--keelson-io-threads=3"});
+  ASSERT_FALSE(line.exit) << line.exit->err;
+  const Config& c = line.config;
+  EXPECT_EQ(c.effective_data_dir(), "/d");
+  EXPECT_EQ(c.effective_wal_dir(), "/d/member/wal");
+  EXPECT_EQ(c.effective_quota(), UINT64_MAX);
+  EXPECT_EQ(c.max_request_bytes, 4096u);
+  EXPECT_EQ(c.grpc_keepalive_min_time, seconds(90));
+  ASSERT_EQ(c.listen_client_urls.size(), 3u);
+  EXPECT_EQ(c.listen_client_urls[0].host, "127.0.0.1:2379");
+  EXPECT_EQ(c.listen_client_urls[1].hostname(), "::1");
+  EXPECT_EQ(c.listen_client_urls[1].port(), "2379");
+  EXPECT_EQ(c.listen_client_urls[2].socket_path(), "/run/k.sock");
+  EXPECT_EQ(c.log.outputs, (std::vector<std::string>{"/tmp/x", "stdout"}));
+  EXPECT_TRUE(c.feature("CompactHashCheck"));
+  EXPECT_TRUE(c.feature("FastLeaseKeepAlive"));
+  EXPECT_EQ(c.effective_io_threads(), 3u);
+}
+
+struct Mistake {
+  std::vector<std::string> args;
+  int exit_code;
+  std::string_view error;
+};
+
+TEST(CommandLine, NamesMistakes) {
+  const std::vector<Mistake> mistakes = {
+      {{"--nope"}, 2, "flag provided but not defined: -nope\nUsage:"},
+      {{"--name"}, 2, "flag needs an argument: -name\n"},
+      {{"---name=x"}, 2, "bad flag syntax: ---name=x\n"},
+      {{"--=x"}, 2, "bad flag syntax: --=x\n"},
+      {{"--max-txn-ops=x"}, 2, "invalid value \"x\" for flag -max-txn-ops: parse error\n"},
+      {{"--max-txn-ops=-1"}, 2, "invalid value \"-1\" for flag -max-txn-ops: parse error\n"},
+      {{"--max-txn-ops=99999999999999999999"},
+       2,
+       "invalid value \"99999999999999999999\" for flag -max-txn-ops: value out of range\n"},
+      {{"--pre-vote=maybe"}, 2, "invalid boolean value \"maybe\" for -pre-vote: parse error\n"},
+      {{"--grpc-keepalive-timeout=5"},
+       2,
+       "invalid value \"5\" for flag -grpc-keepalive-timeout: parse error\n"},
+      {{"--max-concurrent-streams=x"},
+       2,
+       "invalid value \"x\" for flag -max-concurrent-streams: strconv.ParseUint: parsing \"x\": "
+       "invalid syntax\n"},
+      {{"--listen-client-urls=ftp://x:1"},
+       2,
+       "invalid value \"ftp://x:1\" for flag -listen-client-urls: URL scheme must be http, https, "
+       "unix, or unixs: ftp://x:1\n"},
+      {{"--listen-client-urls=127.0.0.1:1"},
+       2,
+       "invalid value \"127.0.0.1:1\" for flag -listen-client-urls: parse \"127.0.0.1:1\": first "
+       "path segment in URL cannot contain colon\n"},
+      {{"--listen-client-urls=http://127.0.0.1"},
+       2,
+       "invalid value \"http://127.0.0.1\" for flag -listen-client-urls: URL address does not "
+       "have the form \"host:port\": http://127.0.0.1\n"},
+      {{"--listen-client-urls=http://127.0.0.1:1/x"},
+       2,
+       "invalid value \"http://127.0.0.1:1/x\" for flag -listen-client-urls: URL must not contain "
+       "a path: http://127.0.0.1:1/x\n"},
+      {{"--initial-cluster-state=old"},
+       2,
+       "invalid value \"old\" for flag -initial-cluster-state: invalid value\n"},
+      {{"--feature-gates=Nope=true"},
+       2,
+       "invalid value \"Nope=true\" for flag -feature-gates: unrecognized feature gate: Nope\n"},
+      {{"stray"}, 1, "\"stray\" is not a valid flag"},
+      {{"--listen-client-urls=http://127.0.0.1:1"},
+       1,
+       "--advertise-client-urls is required when --listen-client-urls is set explicitly"},
+      {{"--listen-peer-urls=http://example.com:1"},
+       1,
+       "expected IP in URL for binding (http://example.com:1)"},
+      {{"--heartbeat-interval=0"}, 1, "--heartbeat-interval must be >0 (set to 0ms)"},
+      {{"--election-timeout=400"},
+       1,
+       "--election-timeout[400ms] should be at least as 5 times as --heartbeat-interval[100ms]"},
+      {{"--election-timeout=60000"},
+       1,
+       "--election-timeout[60000ms] is too long, and should be set less than 50000ms"},
+      {{"--auto-compaction-mode=daily"}, 1, "unknown auto-compaction-mode \"daily\""},
+      {{"--log-outputs=default,stderr"}, 1, "multi logoutput for \"default\" is not supported yet"},
+      {{"--logger=capnslog"}, 1, "--logger=capnslog is removed in v3.5"},
+      {{"--log-level=loud"}, 1, "unrecognized level: \"loud\""},
+      {{"--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"},
+       1,
+       "min version (TLS1.3) is greater than max version (TLS1.2)"},
+      {{"--discovery-token=t"}, 1, "both --discovery-token and --discovery-endpoints must be set"},
+      {{"--feature-gates=LeaseCheckpointPersist=true"},
+       1,
+       "enabling feature gate LeaseCheckpointPersist requires enabling feature gate "
+       "LeaseCheckpoint"},
+      {{"--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://127.0.0.1:1"},
+       1,
+       "TLS is not supported by this version of Keelson"},
+      {{"--config-file=/does/not/exist"}, 1, "open /does/not/exist"},
+  };
+  for (const Mistake& mistake : mistakes) {
+    CommandLine line = parse(mistake.args);
+    ASSERT_TRUE(line.exit) << mistake.args[0];
+    EXPECT_EQ(line.exit->exit_code, mistake.exit_code) << mistake.args[0];
+    EXPECT_NE(line.exit->err.find(mistake.error), std::string::npos)
+        << mistake.args[0] << ": " << line.exit->err;
+  }
+}
+
+TEST(CommandLine, PrintsVersionAndHelp) {
+  CommandLine version = parse({"--version"});
+  ASSERT_TRUE(version.exit);
+  EXPECT_EQ(version.exit->exit_code, 0);
+  EXPECT_TRUE(version.exit->out.starts_with("etcd Version: 3.7.1\nGit SHA: "));
+  EXPECT_NE(version.exit->out.find("\nKeelson Version: 0.1.0\n"), std::string::npos);
+  for (const char* help : {"-h", "--help", "-help"}) {
+    CommandLine line = parse({help});
+    ASSERT_TRUE(line.exit);
+    EXPECT_EQ(line.exit->exit_code, 0);
+    EXPECT_NE(line.exit->out.find("--listen-client-urls"), std::string::npos);
+  }
+}
+
+TEST(CommandLine, AcceptsOldNamesAndWarns) {
+  CommandLine line = parse({"--force", "--snapshot", "--vv"});
+  ASSERT_FALSE(line.exit);
+  EXPECT_TRUE(has_note(line, "flag is no longer supported - ignoring", "vv"));
+}
+
+TEST(CommandLine, WarnsOfFlagsWithoutEffect) {
+  CommandLine line = parse({"--enable-pprof", "--backend-batch-limit=5", "--max-snapshots=3"});
+  ASSERT_FALSE(line.exit);
+  EXPECT_TRUE(has_note(line, "flag is accepted but has no effect yet", "enable-pprof"));
+  EXPECT_TRUE(has_note(line, "flag has no meaning in Keelson - ignoring", "backend-batch-limit"));
+  EXPECT_TRUE(has_note(line, "flag is deprecated - ignoring", "max-snapshots"));
+}
+
+TEST(Environment, SetsWhatTheCommandLineDoesNot) {
+  CommandLine line = parse({"--name=flag"}, {"ETCD_NAME=env", "ETCD_DATA_DIR=/e", "PATH=/bin",
+                                             "ETCD_WAL_DIR=", "ETCD_NOPE=1", "ETCDCTL_API=3"});
+  ASSERT_FALSE(line.exit) << line.exit->err;
+  EXPECT_EQ(line.config.name, "flag");
+  EXPECT_EQ(line.config.data_dir, "/e");
+  EXPECT_TRUE(line.config.is_set("data-dir"));
+  EXPECT_TRUE(has_note(line, "environment variable is shadowed by corresponding command-line flag",
+                       "ETCD_NAME"));
+  EXPECT_TRUE(has_note(line, "recognized and used environment variable", "ETCD_DATA_DIR"));
+  EXPECT_TRUE(has_note(line, "unrecognized environment variable", "ETCD_NOPE=1"));
+  EXPECT_FALSE(has_note(line, "unrecognized environment variable", "ETCDCTL_API=3"));
+}
+
+TEST(Environment, NamesTheVariableWithABadValue) {
+  CommandLine line = parse({}, {"ETCD_MAX_TXN_OPS=many"});
+  ASSERT_TRUE(line.exit);
+  EXPECT_EQ(line.exit->exit_code, 1);
+  EXPECT_NE(error_of(line).find("invalid value \"many\" for ETCD_MAX_TXN_OPS: parse error"),
+            std::string::npos);
+}
+
+TEST(InitialCluster, FollowsTheNameAlone) {
+  EXPECT_EQ(parse({"--name=a"}).config.initial_cluster, "a=http://localhost:2380");
+  EXPECT_EQ(parse({}).config.initial_cluster, "default=http://localhost:2380");
+  EXPECT_EQ(parse({"--name=a", "--initial-cluster=a=http://h:1"}).config.initial_cluster,
+            "a=http://h:1");
+}
+
+TEST(ConfigFile, ReadsEveryKindOfValue) {
+  std::vector<PendingLog> notes;
+  absl::StatusOr<Config> config = parse_config_file(R"(
+name: file
+data-dir: "/f"
+snapshot-count: 5000
+quota-backend-bytes: -1
+pre-vote: no
+watch-progress-notify-interval: 600000000000
+listen-client-urls: http://127.0.0.1:1,http://127.0.0.1:2
+advertise-client-urls: http://127.0.0.1:1
+log-outputs: [stderr, /tmp/f]
+auto-compaction-retention: 1
+initial-cluster-state:
+feature-gates: LeaseCheckpoint=true
+socket-options:
+  reuse-port: true
+client-transport-security:
+  cert-file: c.pem
+  client-cert-auth: true
+peer-transport-security:
+  allowed-cn: [a, b]
+unheard-of: 1
+)",
+                                                    notes);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->name, "file");
+  EXPECT_EQ(config->data_dir, "/f");
+  EXPECT_EQ(config->snapshot_count, 5000u);
+  EXPECT_EQ(config->quota_backend_bytes, -1);
+  EXPECT_FALSE(config->pre_vote);
+  EXPECT_EQ(config->watch_progress_notify_interval, minutes(10));
+  EXPECT_EQ(config->listen_client_urls.size(), 2u);
+  EXPECT_EQ(config->log.outputs.size(), 2u);
+  EXPECT_EQ(config->auto_compaction_retention, "1");
+  EXPECT_EQ(config->initial_cluster_state, "new");
+  EXPECT_TRUE(config->feature("LeaseCheckpoint"));
+  EXPECT_TRUE(config->socket_reuse_port);
+  EXPECT_EQ(config->client_tls.cert_file, "c.pem");
+  EXPECT_TRUE(config->client_tls.client_cert_auth);
+  EXPECT_EQ(config->peer_tls.allowed_cns, (std::vector<std::string>{"a", "b"}));
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0].fields[0].second, "unheard-of");
+}
+
+TEST(ConfigFile, NamesMistakes) {
+  const std::pair<const char*, const char*> mistakes[] = {
+      {"name: [", "config file: "},
+      {"- a", "config file: the top level must be a map"},
+      {"heartbeat-interval: \"100\"", "heartbeat-interval must be a whole number"},
+      {"heartbeat-interval: soon", "heartbeat-interval must be a whole number"},
+      {"corrupt-check-time: 10m", "corrupt-check-time must be a whole number of nanoseconds"},
+      {"pre-vote: perhaps", "pre-vote must be true or false"},
+      {"log-outputs: stderr", "log-outputs must be a list"},
+      {"listen-client-urls: nope", "listen-client-urls"},
+      {"peer-transport-security: x", "invalid peer-transport-security"},
+      {"name: {a: b}", "name must be a single value"},
+      {"election-timeout: 1", "--election-timeout[1ms] should be at least"},
+  };
+  for (const auto& [yaml, error] : mistakes) {
+    std::vector<PendingLog> notes;
+    absl::StatusOr<Config> config = parse_config_file(yaml, notes);
+    ASSERT_FALSE(config.ok()) << yaml;
+    EXPECT_NE(message_of(config.status()).find(error), std::string_view::npos)
+        << yaml << ": " << config.status();
+  }
+}
+
+TEST(ConfigFile, ReplacesFlagsAndEnvironment) {
+  const std::string path = ::testing::TempDir() + "keelson_config_test.yaml";
+  std::ofstream(path) << "name: file\n";
+  for (const auto& [args, environment] :
+       std::vector<std::pair<std::vector<std::string>, Environment>>{
+           {{"--name=flag", "--data-dir=/flag", "--config-file=" + path}, {"ETCD_WAL_DIR=/env"}},
+           {{"--name=flag", "--data-dir=/flag"}, {"ETCD_CONFIG_FILE=" + path}}}) {
+    CommandLine line = parse(args, environment);
+    ASSERT_FALSE(line.exit) << line.exit->err;
+    EXPECT_EQ(line.config.name, "file");
+    EXPECT_EQ(line.config.data_dir, "");
+    EXPECT_EQ(line.config.wal_dir, "");
+    EXPECT_EQ(line.config.effective_data_dir(), "file.etcd");
+  }
+  std::remove(path.c_str());
+}
+
+TEST(AutoCompaction, ReadsHoursDurationsAndRevisions) {
+  Config c;
+  EXPECT_FALSE((*c.auto_compaction()).has_value());
+  c.auto_compaction_retention = "5";
+  EXPECT_EQ((*c.auto_compaction())->period, hours(5));
+  c.auto_compaction_retention = "90m";
+  EXPECT_EQ((*c.auto_compaction())->period, minutes(90));
+  c.auto_compaction_mode = "revision";
+  c.auto_compaction_retention = "1000";
+  EXPECT_EQ((*c.auto_compaction())->revisions, 1000);
+  c.auto_compaction_retention = "soon";
+  EXPECT_FALSE(c.auto_compaction().ok());
+}
+
+TEST(GoValues, Durations) {
+  const std::pair<const char*, Duration> cases[] = {
+      {"0", Duration(0)},           {"300ms", milliseconds(300)}, {"1h30m", minutes(90)},
+      {"1.5s", milliseconds(1500)}, {"-2m", minutes(-2)},         {"10us", Duration(10'000)},
+      {"7ns", Duration(7)},         {".5m", seconds(30)}};
+  for (const auto& [text, value] : cases) {
+    ASSERT_TRUE(parse_duration(text).ok()) << text;
+    EXPECT_EQ(*parse_duration(text), value) << text;
+  }
+  for (const char* bad : {"", "5", "s", "1x", "1.s.", "-", "1e3s", "999999999h"}) {
+    EXPECT_FALSE(parse_duration(bad).ok()) << bad;
+  }
+  EXPECT_EQ(duration_text(minutes(90)), "1h30m0s");
+  EXPECT_EQ(duration_text(Duration(1'500'000)), "1.5ms");
+  EXPECT_EQ(duration_text(Duration(0)), "0s");
+  EXPECT_EQ(duration_text(seconds(-61)), "-1m1s");
+}
+
+TEST(GoValues, Integers) {
+  EXPECT_EQ(*parse_int("-0x10"), -16);
+  EXPECT_EQ(*parse_int("0b11"), 3);
+  EXPECT_EQ(*parse_int("017"), 15);
+  EXPECT_EQ(*parse_int("0x1_0"), 16);
+  EXPECT_EQ(*parse_int("-9223372036854775808"), INT64_MIN);
+  EXPECT_FALSE(parse_int("9223372036854775808").ok());
+  for (const char* bad : {"", "-", "x", "0x", "1_0", "08", "1 ", "+-1"}) {
+    EXPECT_FALSE(parse_int(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace keelson::server
