@@ -37,6 +37,7 @@
 #include "base/ids.h"
 #include "wal/file_system.h"
 #include "wire/raft_types.h"
+#include "wire/wal_record.h"
 
 namespace keelson::wal {
 
@@ -78,7 +79,7 @@ struct Opened;
 class Wal {
  public:
   // Makes a new log in `dir`, whole or not at all (built in "<dir>.tmp", then renamed), and durable
-  // when this returns. `metadata` stands at the head of every segment (wire/wal_metadata.h).
+  // when this returns. `metadata` stands at the head of every segment (wire::WalMetadata).
   // AlreadyExists: `dir` holds a log.
   static absl::StatusOr<std::unique_ptr<Wal>> create(const std::string& dir,
                                                      std::string_view metadata, Options options);
@@ -141,10 +142,10 @@ struct Opened {
 // Whether `dir` holds a log.
 bool exists(const std::string& dir, FileSystem* fs = nullptr);
 
-// The snapshot marks that may be trusted: those at or below the last commit in the log. Reads
-// only, needs no lock, accepts a torn tail. The node picks the newest .snap file among them.
-absl::StatusOr<std::vector<SnapshotMark>> valid_snapshot_marks(const std::string& dir,
-                                                               FileSystem* fs = nullptr);
+// The snapshot marks that may be trusted, in log order: those at or below the last commit in the
+// log. Reads only, needs no lock, accepts a torn tail. A node restarts from the newest one.
+absl::StatusOr<std::vector<wire::WalSnapshot>> valid_snapshot_marks(const std::string& dir,
+                                                                    FileSystem* fs = nullptr);
 
 // Reads the log from `from` to its end without changing or locking anything; the errors of open().
 // A torn tail is fine. Answers the last hard state.
