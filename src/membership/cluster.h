@@ -1,0 +1,103 @@
+// membership/cluster.h
+//
+// Cluster is the replicated table of members: who they are, where they listen, who only learns.
+// Entries of the log change it; the records are etcd's, in buckets `members`, `members_removed`,
+// `cluster` and (the raft configuration that follows from it) `meta`/confState.
+//
+// Threads: the apply lane changes it; view() may be asked on any thread.
+// Errors: base/errors.h (MemberNotFound, MemberExist, PeerURLExist, TooManyLearners, …); DataLoss
+//   when a record does not parse; InvalidArgument with etcd's text for a bad --initial-cluster.
+// Source: etcd v3.7.1, server/etcdserver/api/membership and server/storage/schema.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backend/backend.h"
+#include "base/bytes.h"
+#include "base/ids.h"
+
+namespace keelson::membership {
+
+struct Member {
+  MemberId id;
+  std::string name;  // empty until the member has started and published itself
+  std::vector<std::string> peer_urls;
+  std::vector<std::string> client_urls;
+  bool is_learner = false;
+
+  friend bool operator==(const Member&, const Member&) = default;
+};
+
+// A cluster to be: what --initial-cluster and --initial-cluster-token say. Ids are etcd's: SHA-1 of
+// the sorted peer URLs and the token, and of the sorted member ids.
+struct Bootstrap {
+  ClusterId cluster;
+  std::vector<Member> members;  // by id
+};
+// `initial_cluster` is "name=url,name=url,…".
+absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::string_view token);
+
+// What a conf change's context says (etcd's ConfigChangeContext, JSON).
+struct ChangeContext {
+  Member member;
+  bool is_promote = false;
+};
+Bytes encode(const ChangeContext& context);
+absl::StatusOr<ChangeContext> decode_context(std::string_view json);
+
+// A change of one member. etcd's raftpb.ConfChangeType numbers.
+enum class ChangeKind : uint8_t { kAdd = 0, kRemove = 1, kUpdate = 2, kAddLearner = 3 };
+struct Change {
+  ChangeKind kind = ChangeKind::kAdd;
+  MemberId member;
+  Bytes context;  // as the entry carries it; empty for a removal
+};
+
+// An immutable picture of the table.
+struct View {
+  ClusterId cluster;
+  std::vector<Member> members;      // by id
+  std::vector<MemberId> removed;    // for good: their ids must not come back; by id
+  std::string cluster_version;      // "3.7.0"; empty until decided
+
+  const Member* find(MemberId id) const;
+};
+
+class Cluster {
+ public:
+  explicit Cluster(ClusterId id, int64_t max_learners = 1);
+
+  // Reads the records.
+  absl::Status restore(const backend::Reader& backend);
+
+  // The newest picture. Any thread.
+  std::shared_ptr<const View> view() const;
+
+  // Whether the table allows the change now; etcd's errors otherwise.
+  absl::Status validate(const Change& change) const;
+  // Makes a valid change and writes the records and the new confState.
+  absl::Status apply(const Change& change, backend::WriteBatch& batch);
+
+  // A member says its name and client URLs. An unknown member is ignored with a warning; etcd's rule
+  // for a removed one too.
+  void set_attributes(MemberId id, std::string_view name, std::vector<std::string> client_urls,
+                      backend::WriteBatch& batch);
+  void set_version(std::string_view version, backend::WriteBatch& batch);
+
+ private:
+  void publish(View next);
+  void save_conf_state(const View& view, backend::WriteBatch& batch) const;
+
+  const int64_t max_learners_;
+  std::shared_ptr<const View> view_;  // replaced whole, with std::atomic_store
+};
+
+}  // namespace keelson::membership
