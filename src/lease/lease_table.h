@@ -10,8 +10,8 @@
 // here. Time: only as the argument `now`; the table never looks at a clock. The records it writes
 // do not
 //   depend on `now`, so that every member writes the same bytes.
-// Records: bucket `lease`, key = 8-byte big-endian id, value = leasepb.Lease, written through a
-//   RecordWriter into the caller's batch.
+// Records: bucket `lease`, key = 8-byte big-endian id, value = leasepb.Lease, written into the
+//   caller's batch.
 // Errors: errors::LeaseNotFound, LeaseExist, LeaseTTLTooLarge; errors::NotLeader from renew() on a
 //   table that is not primary (ask the leader); errors::LeaderChanged from time_to_live() there.
 // Cost: grant, renew, revoke O(log n) in the number of leases; attach and detach O(1).
@@ -29,6 +29,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "backend/backend.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "lease/lease_heap.h"
@@ -52,14 +53,6 @@ struct LeaseOptions {
   Duration checkpoint_interval = std::chrono::minutes(5);
   // Remaining TTLs go to the record, too. etcd: always from cluster version 3.6 on.
   bool persist_checkpoints = true;
-};
-
-// Takes the changes of bucket `lease`.
-class RecordWriter {
- public:
-  virtual ~RecordWriter() = default;
-  virtual void put(std::string_view key, std::string_view value) = 0;
-  virtual void erase(std::string_view key) = 0;
 };
 
 struct Checkpoint {
@@ -96,7 +89,7 @@ struct LeaseCounters {
 class LeaseTable {
  public:
   // Told once what became of an expired lease: LeaseNotFound (revoked, or the table restored) or
-  // NotLeader (demoted first). Runs inside revoke(), demote() or reset(); must not call back.
+  // NotLeader (demoted first). Runs inside revoke(), demote() or restore(); must not call back.
   using Settled = absl::AnyInvocable<void(absl::Status)>;
 
   explicit LeaseTable(LeaseOptions options);
@@ -109,13 +102,13 @@ class LeaseTable {
   // Returns the TTL granted. The id is chosen before the proposal (a positive random one when the
   // client gave none), so that all members use the same.
   absl::StatusOr<int64_t> grant(LeaseId id, int64_t ttl_seconds, MonotonicTime now,
-                                RecordWriter& records);
+                                backend::WriteBatch& batch);
 
   // Forgets the lease and returns its keys in byte order, the order in which they are deleted.
-  absl::StatusOr<std::vector<std::string>> revoke(LeaseId id, RecordWriter& records);
+  absl::StatusOr<std::vector<std::string>> revoke(LeaseId id, backend::WriteBatch& batch);
 
   // Notes the remaining TTL (0: none, the full TTL counts). An unknown lease is no error.
-  void checkpoint(Checkpoint checkpoint, MonotonicTime now, RecordWriter& records);
+  void checkpoint(Checkpoint checkpoint, MonotonicTime now, backend::WriteBatch& batch);
 
   // A put of `key` under lease `id`: the key leaves its former lease, if any.
   absl::Status attach(LeaseId id, std::string_view key);
@@ -159,11 +152,10 @@ class LeaseTable {
 
   // ---- start and snapshots
 
-  // Forgets everything; stays primary or not. Then come restore() for each record of the bucket
-  // and attach() for each live key with a lease.
-  void reset();
-  // Fails with DataLoss on a record that cannot be read. Expires only after promote().
-  absl::Status restore(std::string_view key, std::string_view value);
+  // Forgets everything and reads the bucket; stays primary or not. Then comes attach() for each
+  // live key with a lease. Restored leases run out only after the next promote().
+  // Fails with DataLoss on a record that cannot be read.
+  absl::Status restore(const backend::Reader& reader);
 
   // Tests and simulation: aborts if the indexes disagree.
   void check_invariants() const;
@@ -173,12 +165,14 @@ class LeaseTable {
   struct Lease;
 
   Lease* find(LeaseId id) const;
-  void persist(const Lease& lease, RecordWriter& records) const;
+  void persist(const Lease& lease, backend::WriteBatch& batch) const;
   void refresh(Lease& lease, Duration extend, MonotonicTime now);
   void schedule_checkpoint(Lease& lease, MonotonicTime now);
   void spread_pile_ups(Duration extend, MonotonicTime now);
   void unlink(Item& item);
-  void settle(Lease& lease, const absl::Status& status);
+  static void settle(Lease& lease, const absl::Status& status);
+  void clear();
+  absl::Status restore_record(std::string_view key, std::string_view value);
 
   const LeaseOptions options_;
   bool primary_ = false;

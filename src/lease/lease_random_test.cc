@@ -1,0 +1,292 @@
+// Random operations on LeaseTable and on a twin that is too simple to be wrong.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "lease/lease_record.h"
+#include "lease/lease_table.h"
+#include "lease/map_reader.h"
+
+namespace keelson::lease {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+// Everything by plain maps and full walks.
+struct Twin {
+  struct Lease {
+    int64_t ttl = 0, remaining = 0;
+    int64_t expiry = -1, named_next = -1;  // ns; -1: never
+    std::set<std::string> keys;
+    int waiting = 0;
+  };
+  LeaseOptions options;
+  bool primary = false;
+  int64_t now = 0;
+  std::map<int64_t, Lease> leases;
+  int not_found = 0, not_leader = 0;  // waiting renewals that were told so
+
+  void refresh(Lease& lease, int64_t extend) {
+    int64_t seconds = lease.remaining > 0 ? lease.remaining : lease.ttl;
+    lease.expiry = lease.named_next = now + extend + seconds * kSecond;
+  }
+  void promote(int64_t extend) {
+    primary = true;
+    for (auto& [id, lease] : leases) refresh(lease, extend);
+  }
+  void demote() {
+    primary = false;
+    for (auto& [id, lease] : leases) {
+      lease.expiry = lease.named_next = -1;
+      not_leader += std::exchange(lease.waiting, 0);
+    }
+  }
+  void detach(const std::string& key) {
+    for (auto& [id, lease] : leases) lease.keys.erase(key);
+  }
+  int64_t lease_of(const std::string& key) const {
+    for (const auto& [id, lease] : leases) {
+      if (lease.keys.contains(key)) return id;
+    }
+    return 0;
+  }
+  std::vector<LeaseId> take_expired() {
+    std::vector<std::pair<int64_t, int64_t>> due;
+    for (auto& [id, lease] : leases) {
+      if (lease.named_next >= 0 && lease.named_next <= now) due.emplace_back(lease.named_next, id);
+    }
+    std::sort(due.begin(), due.end());
+    due.resize(std::min<size_t>(due.size(), options.revoke_rate / 2));
+    std::vector<LeaseId> ids;
+    for (auto [at, id] : due) {
+      ids.push_back(LeaseId(id));
+      leases[id].named_next = now + options.expired_retry_interval.count();
+    }
+    return ids;
+  }
+};
+
+class Pair {
+ public:
+  explicit Pair(uint64_t seed) : random_(seed) {
+    options_.min_ttl_seconds = 2;
+    options_.revoke_rate = 200;  // more than there are leases: no spreading
+    twin_.options = options_;
+    table_ = std::make_unique<LeaseTable>(options_);
+  }
+
+  void step() {
+    switch (random_.below(14)) {
+      case 0:
+      case 1:
+        return grant();
+      case 2:
+        return revoke();
+      case 3:
+      case 4:
+      case 5:
+        return attach();
+      case 6:
+        return detach();
+      case 7:
+        return random_.below(8) == 0 ? promote() : renew();
+      case 8:
+        if (random_.below(8) == 0) demote();
+        return;
+      case 9:
+        return renew();
+      case 10:
+        return checkpoint();
+      case 11:
+        return expired();
+      case 12:
+        if (random_.below(20) == 0) restart();
+        return;
+      default:
+        twin_.now += static_cast<int64_t>(random_.below(2 * kSecond));
+    }
+  }
+
+  void compare() {
+    table_->check_invariants();
+    ASSERT_EQ(table_->size(), twin_.leases.size());
+    ASSERT_EQ(not_found_, twin_.not_found);
+    ASSERT_EQ(not_leader_, twin_.not_leader);
+    ASSERT_EQ(reader_.records.size(), twin_.leases.size());
+    for (const auto& [id, lease] : twin_.leases) compare(id, lease);
+    for (int i = 0; i < 12; ++i) {
+      ASSERT_EQ(table_->lease_of(cat("k", i)).value, twin_.lease_of(cat("k", i)));
+    }
+  }
+
+ private:
+  MonotonicTime now() const { return {Duration(twin_.now)}; }
+  LeaseId any_id() { return LeaseId(static_cast<int64_t>(random_.below(9)) - 1); }
+  std::string any_key() { return cat("k", random_.below(12)); }
+
+  void compare(int64_t id, const Twin::Lease& lease) {
+    std::vector<std::string> keys(lease.keys.begin(), lease.keys.end());
+    ASSERT_EQ(table_->keys(LeaseId(id)), keys);
+    auto ttl = table_->time_to_live(LeaseId(id), now());
+    ASSERT_EQ(ttl.ok(), lease.expiry >= 0) << ttl.status();
+    if (ttl.ok()) {
+      ASSERT_EQ(ttl->granted_ttl_seconds, lease.ttl);
+      ASSERT_EQ(ttl->remaining_seconds, (lease.expiry - twin_.now) / kSecond);
+    }
+    LeaseRecord record{LeaseId(id), lease.ttl, lease.remaining};
+    ASSERT_EQ(reader_.records[encode_key(LeaseId(id))], encode_value(record));
+  }
+
+  void grant() {
+    LeaseId id = any_id();
+    int64_t ttl = static_cast<int64_t>(random_.below(12));
+    backend::WriteBatch batch;
+    bool ok = table_->grant(id, ttl, now(), batch).ok();
+    reader_.apply(batch);
+    ASSERT_EQ(ok, id.value != 0 && !twin_.leases.contains(id.value));
+    if (!ok) return;
+    Twin::Lease& lease = twin_.leases[id.value];
+    lease.ttl = std::max<int64_t>(ttl, options_.min_ttl_seconds);
+    if (twin_.primary) twin_.refresh(lease, 0);
+  }
+
+  void revoke() {
+    LeaseId id = any_id();
+    backend::WriteBatch batch;
+    auto keys = table_->revoke(id, batch);
+    reader_.apply(batch);
+    auto it = twin_.leases.find(id.value);
+    ASSERT_EQ(keys.ok(), it != twin_.leases.end());
+    if (!keys.ok()) return;
+    ASSERT_EQ(*keys, std::vector<std::string>(it->second.keys.begin(), it->second.keys.end()));
+    twin_.not_found += it->second.waiting;
+    twin_.leases.erase(it);
+  }
+
+  void attach() {
+    LeaseId id = any_id();
+    std::string key = any_key();
+    bool ok = table_->attach(id, key).ok();
+    ASSERT_EQ(ok, twin_.leases.contains(id.value));
+    if (!ok) return;
+    twin_.detach(key);
+    twin_.leases[id.value].keys.insert(key);
+  }
+
+  void detach() {
+    std::string key = any_key();
+    table_->detach(key);
+    twin_.detach(key);
+  }
+
+  void promote() {
+    auto extend = static_cast<int64_t>(random_.below(kSecond));
+    table_->promote(Duration(extend), now());
+    twin_.promote(extend);
+  }
+
+  void demote() {
+    table_->demote();
+    twin_.demote();
+  }
+
+  void renew() {
+    LeaseId id = any_id();
+    auto renewal = table_->renew(id, now());
+    auto it = twin_.leases.find(id.value);
+    if (!twin_.primary || it == twin_.leases.end()) {
+      ASSERT_EQ(renewal.status().code(), twin_.primary ? absl::StatusCode::kNotFound
+                                                       : absl::StatusCode::kFailedPrecondition);
+      return;
+    }
+    Twin::Lease& lease = it->second;
+    ASSERT_TRUE(renewal.ok());
+    if (lease.expiry >= 0 && lease.expiry <= twin_.now) {
+      ASSERT_EQ(renewal->state, Renewal::State::kExpired);
+      ++lease.waiting;
+      table_->when_settled(id, [this](absl::Status status) {
+        ++(status.code() == absl::StatusCode::kNotFound ? not_found_ : not_leader_);
+      });
+      return;
+    }
+    ASSERT_EQ(renewal->state, Renewal::State::kRenewed);
+    ASSERT_EQ(renewal->ttl_seconds, lease.ttl);
+    twin_.refresh(lease, 0);
+  }
+
+  void checkpoint() {
+    LeaseId id = any_id();
+    auto remaining = static_cast<int64_t>(random_.below(10));
+    backend::WriteBatch batch;
+    table_->checkpoint({id, remaining}, now(), batch);
+    reader_.apply(batch);
+    auto it = twin_.leases.find(id.value);
+    if (it != twin_.leases.end()) it->second.remaining = remaining;
+  }
+
+  void expired() { ASSERT_EQ(table_->take_expired(now()), twin_.take_expired()); }
+
+  void restart() {
+    table_->demote();
+    twin_.demote();
+    table_ = std::make_unique<LeaseTable>(options_);
+    ASSERT_TRUE(table_->restore(reader_).ok());
+    for (const auto& [id, lease] : twin_.leases) {
+      for (const std::string& key : lease.keys) ASSERT_TRUE(table_->attach(LeaseId(id), key).ok());
+    }
+  }
+
+  SeededRandom random_;
+  LeaseOptions options_;
+  Twin twin_;
+  MapReader reader_;
+  int not_found_ = 0, not_leader_ = 0;
+  std::unique_ptr<LeaseTable> table_;
+};
+
+TEST(LeaseRandom, AgreesWithTwin) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(cat("seed ", seed));
+    Pair pair(seed);
+    for (int i = 0; i < 3000; ++i) {
+      pair.step();
+      pair.compare();
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// 100,000 leases with keys: nothing here may be slower than logarithmic.
+TEST(LeaseRandom, ManyLeases) {
+  LeaseTable table{LeaseOptions{}};
+  MonotonicTime now{std::chrono::seconds(1)};
+  table.promote(Duration(0), now);
+  backend::WriteBatch batch;
+  SeededRandom random(7);
+  constexpr int64_t kLeases = 100'000;
+  for (int64_t id = 1; id <= kLeases; ++id) {
+    ASSERT_TRUE(
+        table.grant(LeaseId(id), 10 + static_cast<int64_t>(random.below(100)), now, batch).ok());
+    ASSERT_TRUE(table.attach(LeaseId(id), cat("/registry/leases/", id)).ok());
+  }
+  for (int i = 0; i < 1'000'000; ++i) {
+    now = now + Duration(1000);
+    ASSERT_TRUE(table.renew(LeaseId(1 + static_cast<int64_t>(random.below(kLeases))), now).ok());
+  }
+  table.check_invariants();
+  now = now + std::chrono::seconds(200);
+  int64_t revoked = 0;
+  for (auto ids = table.take_expired(now); !ids.empty(); ids = table.take_expired(now)) {
+    ASSERT_LE(ids.size(), 500u);
+    for (LeaseId id : ids) revoked += table.revoke(id, batch).ok();
+  }
+  EXPECT_EQ(revoked, kLeases);
+  EXPECT_EQ(table.size(), 0u);
+}
+
+}  // namespace
+}  // namespace keelson::lease
