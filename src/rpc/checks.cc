@@ -13,9 +13,6 @@ namespace {
 namespace pb = etcdserverpb;
 using Ops = google::protobuf::RepeatedPtrField<pb::RequestOp>;
 
-constexpr int64_t kKeyOverhead = 256;
-constexpr int64_t kLeaseOverhead = 64;
-
 // The keys that a transaction's deletes cover. Ranges are kept disjoint and sorted. A range whose
 // end is not above its begin covers, in etcd's interval order, its begin alone.
 class DeletedKeys {
@@ -123,8 +120,7 @@ absl::Status check_op(const pb::RequestOp& op, int64_t max_ops) {
 }
 
 absl::Status check_shape(const pb::TxnRequest& request, int64_t max_ops) {
-  int64_t ops =
-      std::max({request.compare_size(), request.success_size(), request.failure_size()});
+  int64_t ops = std::max({request.compare_size(), request.success_size(), request.failure_size()});
   if (ops > max_ops) return errors::TooManyOps();
   for (const pb::Compare& compare : request.compare()) {
     if (compare.key().empty()) return errors::EmptyKey();
@@ -135,15 +131,6 @@ absl::Status check_shape(const pb::TxnRequest& request, int64_t max_ops) {
     }
   }
   return absl::OkStatus();
-}
-
-int64_t quota_cost(const Ops& ops) {
-  int64_t cost = 0;
-  for (const pb::RequestOp& op : ops) {
-    if (op.has_request_put()) cost += quota_cost(op.request_put());
-    if (op.has_request_txn()) cost += quota_cost(op.request_txn());
-  }
-  return cost;
 }
 
 template <typename Predicate>
@@ -207,15 +194,5 @@ bool is_read_only(const pb::TxnRequest& request) {
 bool is_serializable(const pb::TxnRequest& request) {
   return all_ranges(request, [](const pb::RangeRequest& range) { return range.serializable(); });
 }
-
-int64_t quota_cost(const pb::PutRequest& request) {
-  return kKeyOverhead + static_cast<int64_t>(request.key().size() + request.value().size());
-}
-
-int64_t quota_cost(const pb::TxnRequest& request) {
-  return std::max(quota_cost(request.success()), quota_cost(request.failure()));
-}
-
-int64_t quota_cost(const pb::LeaseGrantRequest&) { return kLeaseOverhead; }
 
 }  // namespace keelson::rpc

@@ -26,9 +26,4 @@ bool is_read_only(const etcdserverpb::TxnRequest& request);
 // True where every operation is a serializable range.
 bool is_serializable(const etcdserverpb::TxnRequest& request);
 
-// What the request may add to the store, as etcd's quota counts it; 0 for reads and deletes.
-int64_t quota_cost(const etcdserverpb::PutRequest& request);
-int64_t quota_cost(const etcdserverpb::TxnRequest& request);
-int64_t quota_cost(const etcdserverpb::LeaseGrantRequest& request);
-
 }  // namespace keelson::rpc

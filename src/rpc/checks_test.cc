@@ -104,12 +104,5 @@ TEST(Checks, Range) {
   }
 }
 
-TEST(Checks, QuotaCostIsTheDearerBranch) {
-  auto txn = parse<etcdserverpb::TxnRequest>(
-      "success { request_put { key: 'abc' value: 'de' } } "
-      "failure { request_put { key: 'a' } } failure { request_put { key: 'b' } }");
-  EXPECT_EQ(quota_cost(txn), 2 * 257);
-}
-
 }  // namespace
 }  // namespace keelson::rpc

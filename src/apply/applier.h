@@ -1,0 +1,117 @@
+// apply/applier.h
+//
+// Applier is the replicated state machine: committed entries go in, one after the other, and change
+// the key space, the leases, the alarms and the membership; answers come out. The same entries
+// leave the same bytes in the backend on every member, Keelson or etcd.
+//
+// Threads: one lane (the apply lane), but for what says otherwise.
+// Determinism: what is written depends on the entries alone. The clock only times leases, which
+//   expire by entries that the leader proposes.
+// Order of effects: etcd v3.7.1, server/etcdserver/apply (a CORRUPT alarm refuses everything, a
+//   NOSPACE alarm what adds, then the quota, then the store).
+// Errors: a Reply's status is the client's; publish(), apply_conf_change() and background_step()
+//   fail only when the member cannot go on.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "apply/alarms.h"
+#include "apply/reply.h"
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/ids.h"
+#include "lease/lease_table.h"
+#include "membership/cluster.h"
+#include "mvcc/store.h"
+#include "raft/conf_change.h"
+#include "wire/internal_request.h"
+#include "wire/raft_types.h"
+
+namespace keelson::apply {
+
+class Applier {
+ public:
+  struct Options {
+    uint64_t quota_bytes = UINT64_MAX;  // of backend size; UINT64_MAX: none
+    size_t compaction_slice = 1000;     // superseded revisions removed at a time
+  };
+  // Told of every published batch that changed keys, before anyone is told that it is applied.
+  using Published = std::function<void(mvcc::EventBatchPtr)>;
+
+  // The parts outlive the applier. Leases and alarms are restored here.
+  static absl::StatusOr<std::unique_ptr<Applier>> create(
+      backend::Backend* backend, mvcc::Store* store, lease::LeaseTable* leases,
+      membership::Cluster* members, const Clock* clock, Options options, Published published);
+
+  // Up to where the backend held the effects of the log when the member started; entries up to it
+  // must not be applied again.
+  Index applied_index() const { return started_at_; }
+
+  // One normal entry. `wanted`: somebody waits for the answer.
+  Reply apply(Index index, std::string_view payload, bool wanted);
+
+  // A membership change. What comes back is for the consensus core: the change itself, or one that
+  // does nothing when the cluster's state refuses it.
+  absl::StatusOr<raft::ConfChangeV2> apply_conf_change(const raft::Entry& entry);
+
+  // Makes everything since the last call visible as the effect of the log up to `index`.
+  absl::Status publish(Index index, Term term);
+
+  // A compaction under way goes on in slices, each of which publishes itself.
+  bool has_background_work() const { return store_.compacting(); }
+  absl::Status background_step();
+  // `done` runs on this lane once no compaction is under way and its removals are committed.
+  void when_compacted(Task done);
+
+  // Leases are renewed and asked about here; grants and revocations come by entries.
+  lease::LeaseTable& leases() { return leases_; }
+  const Alarms& alarms() const { return alarms_; }
+  membership::Cluster& members() { return members_; }
+  MonotonicTime now() const { return clock_.now(); }
+
+ private:
+  Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTable* leases,
+          membership::Cluster* members, const Clock* clock, Options options, Published published);
+
+  Reply dispatch(const wire::InternalRequest& request, bool wanted);
+  absl::Status admit(wire::InternalKind kind, int64_t cost) const;
+  bool within_quota(int64_t cost) const;
+
+  Reply put(std::string_view body);
+  Reply delete_range(std::string_view body);
+  Reply txn(std::string_view body, bool wanted);
+  Reply compact(std::string_view body);
+  Reply lease_grant(std::string_view body);
+  Reply lease_revoke(std::string_view body);
+  Reply lease_checkpoint(std::string_view body);
+  Reply alarm(std::string_view body);
+  Reply member_attributes(std::string_view body);
+  Reply cluster_version(std::string_view body);
+
+  void attach_leases(const mvcc::WriteTxn& txn);
+  void run_compacted();
+
+  backend::Backend& backend_;
+  mvcc::Store& store_;
+  lease::LeaseTable& leases_;
+  membership::Cluster& members_;
+  const Clock& clock_;
+  const Options options_;
+  const Published published_;
+
+  Alarms alarms_;
+  Index started_at_;
+  Index index_;
+  Term term_;
+  std::vector<Task> when_compacted_;
+  etcdserverpb::TxnRequest txn_request_;  // reused, so that parsing allocates little
+};
+
+}  // namespace keelson::apply

@@ -1,0 +1,37 @@
+// apply/txn.h
+//
+// Transactions: compares decide the branch of every level first, then all operations are checked
+// against the state before, then they run. After the check a transaction with writes cannot fail,
+// so it is never half done.
+// Source of the order: etcd v3.7.1, server/etcdserver/txn/txn.go.
+//
+// Threads: the reading forms run on any lane with a view of their own, the writing form on the
+// apply
+//   lane.
+
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "apply/reply.h"
+#include "lease/lease_table.h"
+#include "mvcc/store.h"
+#include "proto/rpc.pb.h"
+
+namespace keelson::apply {
+
+mvcc::RangeOptions range_options(const etcdserverpb::RangeRequest& request);
+
+// A range outside a transaction. kAborted as ReadView says.
+absl::StatusOr<Reply> run_range(const mvcc::ReadView& view,
+                                const etcdserverpb::RangeRequest& request);
+
+// A transaction that only reads. kAborted: take a new view and start over.
+absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
+                                        const etcdserverpb::TxnRequest& request);
+
+// A transaction that may write. `wanted` false: nobody reads the answer, so ranges are not run.
+// The caller attaches leases by txn.lease_changes().
+Reply run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
+              const etcdserverpb::TxnRequest& request, bool wanted);
+
+}  // namespace keelson::apply

@@ -1,0 +1,148 @@
+#include "node/apply_lane.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "node/consensus.h"
+#include "node/gateway.h"
+
+namespace keelson::node {
+
+ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, Status& status, Fatal fatal)
+    : lane_(lane),
+      applier_(applier),
+      status_(status),
+      fatal_(std::move(fatal)),
+      applied_(applier.applied_index()) {}
+
+void ApplyLane::apply(raft::Message message, std::vector<ProposalPtr> proposals) {
+  CHECK(message.entries.size() == proposals.size());
+  lane_.post([this, work = Work{std::move(message), std::move(proposals)}]() mutable {
+    waiting_.push_back(std::move(work));
+    schedule_flush();
+  });
+}
+
+void ApplyLane::when_applied(Index index, std::vector<ReadBatch> reads) {
+  lane_.post([this, index, reads = std::move(reads)]() mutable {
+    if (index <= applied_) {
+      for (ReadBatch& batch : reads) {
+        Gateway* gateway = batch.gateway;
+        gateway->answer_reads(std::move(batch), absl::OkStatus());
+      }
+    } else {
+      reads_.emplace(index, std::move(reads));
+    }
+  });
+}
+
+void ApplyLane::run(absl::AnyInvocable<void(apply::Applier&)> task) {
+  lane_.post([this, task = std::move(task)]() mutable {
+    task(applier_);
+    background_step();
+  });
+}
+
+void ApplyLane::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  lane_.post([this] { flush(); });
+}
+
+void ApplyLane::flush() {
+  flush_scheduled_ = false;
+  if (failed_ || waiting_.empty()) return;
+  KEELSON_FAILPOINT("apply_before_batch");
+  std::vector<raft::Message> done;
+  done.reserve(waiting_.size());
+  for (Work& work : waiting_) {
+    apply_work(work);
+    work.message.entries = {};
+    done.push_back(std::move(work.message));
+  }
+  waiting_.clear();
+  publish();
+  if (failed_) return;
+  KEELSON_FAILPOINT("apply_after_batch");
+  answer();
+  consensus_->applied(std::move(done));
+  background_step();
+}
+
+void ApplyLane::apply_work(Work& work) {
+  const raft::Entries& entries = work.message.entries;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const raft::Entry& entry = entries[i];
+    applied_ = entry.index;
+    applied_term_ = entry.term;
+    // What the backend held already when the member started was applied before.
+    if (entry.index <= applier_.applied_index()) continue;
+    if (entry.type != raft::EntryType::kNormal) {
+      apply_conf_change(entry);
+    } else if (!entry.data.empty()) {
+      ProposalPtr& proposal = work.proposals[i];
+      apply::Reply reply = applier_.apply(entry.index, entry.data, proposal != nullptr);
+      if (!proposal) continue;
+      proposal->reply = std::move(reply);
+      answered_.push_back(std::move(proposal));
+    }
+  }
+}
+
+void ApplyLane::apply_conf_change(const raft::Entry& entry) {
+  absl::StatusOr<raft::ConfChangeV2> change = applier_.apply_conf_change(entry);
+  if (!change.ok()) {
+    failed_ = true;
+    return fatal_(change.status());
+  }
+  consensus_->apply_conf_change(*std::move(change), entry.index);
+}
+
+void ApplyLane::publish() {
+  if (failed_) return;
+  if (absl::Status status = applier_.publish(applied_, applied_term_); !status.ok()) {
+    failed_ = true;
+    return fatal_(std::move(status));
+  }
+  status_.applied.store(applied_.value, std::memory_order_release);
+}
+
+// Each gateway gets its answers in one piece, in the order they were applied.
+void ApplyLane::answer() {
+  while (!answered_.empty()) {
+    Gateway* gateway = answered_.front()->gateway;
+    auto others = std::stable_partition(
+        answered_.begin(), answered_.end(),
+        [gateway](const ProposalPtr& proposal) { return proposal->gateway == gateway; });
+    std::vector<ProposalPtr> mine(std::make_move_iterator(answered_.begin()),
+                                  std::make_move_iterator(others));
+    answered_.erase(answered_.begin(), others);
+    gateway->deliver(std::move(mine));
+  }
+  while (!reads_.empty() && reads_.begin()->first <= applied_) {
+    for (ReadBatch& batch : reads_.begin()->second) {
+      Gateway* gateway = batch.gateway;
+      gateway->answer_reads(std::move(batch), absl::OkStatus());
+    }
+    reads_.erase(reads_.begin());
+  }
+}
+
+// Compaction goes on in slices behind whatever waits, so no write waits for more than one slice.
+void ApplyLane::background_step() {
+  if (background_scheduled_ || !applier_.has_background_work()) return;
+  background_scheduled_ = true;
+  lane_.post([this] {
+    background_scheduled_ = false;
+    if (failed_) return;
+    absl::Status status = applier_.background_step();
+    if (!status.ok()) {
+      failed_ = true;
+      return fatal_(std::move(status));
+    }
+    background_step();
+  });
+}
+
+}  // namespace keelson::node

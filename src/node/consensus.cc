@@ -1,0 +1,362 @@
+#include "node/consensus.h"
+
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "node/gateway.h"
+#include "wire/internal_request.h"
+
+namespace keelson::node {
+namespace {
+
+// etcd asks again when a read-index round has not come back by then.
+constexpr Duration kReadRetry = std::chrono::milliseconds(500);
+
+Bytes context_bytes(uint64_t context) {
+  return Bytes::build(sizeof context, [&](char* out) {
+    for (int i = 7; i >= 0; --i, context >>= 8) out[i] = static_cast<char>(context);
+  });
+}
+
+}  // namespace
+
+Consensus::Consensus(Executor& lane, const Clock& clock, Status& status, Options options)
+    : lane_(lane),
+      clock_(clock),
+      status_(status),
+      options_(options),
+      next_read_context_(options.read_context_seed) {}
+
+void Consensus::connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core,
+                        LogLane* log, ApplyLane* apply, Transport* transport,
+                        LeadershipChanged leadership, Fatal fatal) {
+  storage_ = storage;
+  core_ = std::move(core);
+  log_ = log;
+  apply_ = apply;
+  transport_ = transport;
+  leadership_changed_ = std::move(leadership);
+  fatal_ = std::move(fatal);
+  raft::BasicStatus now = core_->basic_status();
+  applied_ = now.applied;
+  status_.term = now.hard_state.term.value;
+  status_.committed = now.hard_state.commit.value;
+  configurations_.emplace_back(applied_, storage_->initial_state()->conf_state);
+}
+
+void Consensus::start() {
+  post([this] {
+    const raft::ConfState& conf = configurations_.back().second;
+    bool alone = conf.voters == std::vector{options_.id} && conf.voters_outgoing.empty();
+    // Nobody else could win, so waiting for the election timeout would only delay the service.
+    if (alone) {
+      if (absl::Status s = core_->campaign(); !s.ok()) return fatal_(std::move(s));
+    }
+    schedule_flush();
+    tick();
+  });
+}
+
+void Consensus::stop(Task done) {
+  post([this, done = std::move(done)]() mutable {
+    stopped_ = true;
+    for (ProposalPtr& proposal : to_propose_) reply_now(std::move(proposal), errors::Stopped());
+    to_propose_.clear();
+    for (auto& [id, proposal] : pending_) reply_now(std::move(proposal), errors::Stopped());
+    pending_.clear();
+    fail_reads(errors::Stopped());
+    done();
+  });
+}
+
+void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
+  post([this, proposals = std::move(proposals), reads = std::move(reads)]() mutable {
+    for (ProposalPtr& proposal : proposals) {
+      if (stopped_) {
+        reply_now(std::move(proposal), errors::Stopped());
+      } else {
+        to_propose_.push_back(std::move(proposal));
+      }
+    }
+    if (!reads.done.empty()) reads_waiting_.push_back(std::move(reads));
+    if (stopped_) return fail_reads(errors::Stopped());
+    schedule_flush();
+  });
+}
+
+void Consensus::receive(raft::Message message) {
+  post([this, message = std::move(message)]() mutable {
+    step(std::move(message));
+    schedule_flush();
+  });
+}
+
+void Consensus::durable(std::vector<raft::Message> appends) {
+  post([this, appends = std::move(appends)]() mutable {
+    for (raft::Message& append : appends) {
+      if (!append.entries.empty()) storage_->append(append.entries);
+      if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
+      step_responses(append.responses);
+    }
+    schedule_flush();
+  });
+}
+
+void Consensus::applied(std::vector<raft::Message> applies) {
+  post([this, applies = std::move(applies)]() mutable {
+    for (raft::Message& apply : applies) step_responses(apply.responses);
+    applied_ = Index(status_.applied.load(std::memory_order_acquire));
+    compact_storage();
+    schedule_flush();
+  });
+}
+
+void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
+  post([this, change = std::move(change), index] {
+    configurations_.emplace_back(index, core_->apply_conf_change(change));
+    schedule_flush();
+  });
+}
+
+void Consensus::backend_durable(Index index) {
+  post([this, index] {
+    // The configuration in force at `index` goes into the mark; older ones are not needed again.
+    while (configurations_.size() > 1 && configurations_[1].first <= index) {
+      configurations_.pop_front();
+    }
+    absl::StatusOr<Term> term = storage_->term(index);
+    if (!term.ok()) return;  // compacted from memory already; a later mark will do
+    log_->mark_snapshot({index, *term}, configurations_.front().second);
+  });
+}
+
+void Consensus::with_core(absl::AnyInvocable<void(raft::RawNode&)> task) {
+  post([this, task = std::move(task)]() mutable {
+    task(*core_);
+    schedule_flush();
+  });
+}
+
+// The flush runs behind whatever is in the inbox now, so all of that goes in before work comes out.
+void Consensus::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  post([this] { flush(); });
+}
+
+void Consensus::flush() {
+  flush_scheduled_ = false;
+  if (stopped_) return;
+  propose_waiting();
+  start_read_round();
+  drain_ready();
+}
+
+// Without a leader, proposals wait for one until their deadline, as etcd's do.
+void Consensus::propose_waiting() {
+  if (to_propose_.empty() || leader_ == raft::kNobody) return;
+  std::vector<raft::Entry> entries(to_propose_.size());
+  for (size_t i = 0; i < entries.size(); ++i) entries[i].data = to_propose_[i]->data;
+  absl::Status proposed = core_->propose(std::span(entries));
+  for (ProposalPtr& proposal : to_propose_) {
+    if (!proposed.ok()) {
+      reply_now(std::move(proposal), absl::UnknownError("raft proposal dropped"));
+      continue;
+    }
+    proposal->data = {};
+    deadlines_.emplace_back(proposal->deadline, proposal->id);
+    pending_[proposal->id] = std::move(proposal);
+  }
+  to_propose_.clear();
+}
+
+// One round at a time: reads that come while it is under way share the next. Each round has a
+// context of its own, so that a late answer to an older one is never taken for it (etcd #20418).
+void Consensus::start_read_round() {
+  if (reads_waiting_.empty() || read_round_.context != 0 || leader_ == raft::kNobody) return;
+  if (++next_read_context_ == 0) ++next_read_context_;
+  read_round_ = {next_read_context_, clock_.now(), std::move(reads_waiting_)};
+  reads_waiting_.clear();
+  core_->read_index(context_bytes(read_round_.context));
+}
+
+void Consensus::drain_ready() {
+  while (core_->has_ready()) {
+    core_->ready(&ready_);
+    observe(ready_);
+    dispatch(ready_.messages);
+    for (const raft::ReadState& state : ready_.read_states) answer_reads(state);
+    ready_.clear();
+    start_read_round();
+  }
+}
+
+void Consensus::observe(const raft::Ready& ready) {
+  if (!ready.hard_state.empty()) {
+    status_.term.store(ready.hard_state.term.value, std::memory_order_relaxed);
+    status_.committed.store(ready.hard_state.commit.value, std::memory_order_release);
+  }
+  if (!ready.soft_state) return;
+  MemberId leader = ready.soft_state->lead;
+  if (leader != leader_) {
+    if (leader != raft::kNobody) status_.leader_changes.fetch_add(1, std::memory_order_relaxed);
+    // A read round of the old leader's term may never be answered.
+    if (leader_ != raft::kNobody) fail_reads(errors::LeaderChanged());
+    leader_ = leader;
+    status_.leader.store(leader.value, std::memory_order_release);
+    schedule_flush();
+  }
+  bool is_leader = ready.soft_state->state == raft::StateType::kLeader;
+  if (std::exchange(is_leader_, is_leader) != is_leader) leadership_changed_(is_leader);
+}
+
+void Consensus::dispatch(std::vector<raft::Message>& messages) {
+  std::vector<raft::Message> appends, outgoing;
+  for (raft::Message& message : messages) {
+    if (message.to == raft::kLocalAppendThread) {
+      appends.push_back(std::move(message));
+    } else if (message.to == raft::kLocalApplyThread) {
+      hand_to_apply(std::move(message));
+    } else {
+      outgoing.push_back(std::move(message));
+    }
+  }
+  if (!appends.empty()) log_->append(std::move(appends));
+  if (!outgoing.empty() && transport_) transport_->send(std::move(outgoing));
+}
+
+void Consensus::hand_to_apply(raft::Message message) {
+  std::vector<ProposalPtr> waiters(message.entries.size());
+  for (size_t i = 0; i < waiters.size() && !pending_.empty(); ++i) {
+    const raft::Entry& entry = message.entries[i];
+    if (entry.type != raft::EntryType::kNormal || entry.data.empty()) continue;
+    absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+    if (!request.ok()) continue;
+    auto it = pending_.find(request->id);
+    if (it == pending_.end()) continue;
+    waiters[i] = std::move(it->second);
+    pending_.erase(it);
+  }
+  apply_->apply(std::move(message), std::move(waiters));
+}
+
+void Consensus::answer_reads(const raft::ReadState& state) {
+  if (read_round_.context == 0 || state.request_ctx != context_bytes(read_round_.context)) return;
+  std::vector<ReadBatch> batches = std::move(read_round_.batches);
+  read_round_ = {};
+  if (state.index.value > status_.applied.load(std::memory_order_acquire)) {
+    return apply_->when_applied(state.index, std::move(batches));
+  }
+  for (ReadBatch& batch : batches) {
+    Gateway* gateway = batch.gateway;
+    gateway->answer_reads(std::move(batch), absl::OkStatus());
+  }
+}
+
+void Consensus::fail_reads(const absl::Status& status) {
+  std::vector<ReadBatch> batches = std::move(read_round_.batches);
+  read_round_ = {};
+  if (stopped_) {
+    for (ReadBatch& batch : reads_waiting_) batches.push_back(std::move(batch));
+    reads_waiting_.clear();
+  }
+  if (!batches.empty()) status_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
+  for (ReadBatch& batch : batches) {
+    Gateway* gateway = batch.gateway;
+    gateway->answer_reads(std::move(batch), status);
+  }
+}
+
+void Consensus::step_responses(std::vector<raft::Message>& responses) {
+  std::vector<raft::Message> outgoing;
+  for (raft::Message& response : responses) {
+    if (response.to == options_.id) {
+      step(std::move(response));
+    } else {
+      outgoing.push_back(std::move(response));
+    }
+  }
+  if (!outgoing.empty() && transport_) transport_->send(std::move(outgoing));
+}
+
+// What the core refuses here is harmless by its contract: a late or misdirected message.
+void Consensus::step(raft::Message message) {
+  absl::Status status = core_->step(std::move(message));
+  if (!status.ok()) log::debug("raft message not taken", {{"error", message_of(status)}});
+}
+
+void Consensus::tick() {
+  if (stopped_) return;
+  lane_.post_after(options_.tick, [this] { tick(); });
+  core_->tick();
+  expire(clock_.now());
+  schedule_flush();
+}
+
+void Consensus::expire(MonotonicTime now) {
+  while (!deadlines_.empty() && deadlines_.front().first <= now) {
+    auto it = pending_.find(deadlines_.front().second);
+    deadlines_.pop_front();
+    if (it == pending_.end()) continue;
+    status_.proposals_failed.fetch_add(1, std::memory_order_relaxed);
+    reply_now(std::move(it->second), errors::Timeout());
+    pending_.erase(it);
+  }
+  size_t kept = 0;
+  for (ProposalPtr& proposal : to_propose_) {
+    if (proposal->deadline > now) {
+      if (&to_propose_[kept] != &proposal) to_propose_[kept] = std::move(proposal);
+      ++kept;
+    } else {
+      status_.proposals_failed.fetch_add(1, std::memory_order_relaxed);
+      reply_now(std::move(proposal), errors::Timeout());
+    }
+  }
+  to_propose_.resize(kept);
+  expire_reads(now);
+}
+
+void Consensus::expire_reads(MonotonicTime now) {
+  auto drop_expired = [&](std::vector<ReadBatch>& batches) {
+    std::erase_if(batches, [&](ReadBatch& batch) {
+      if (batch.deadline > now) return false;
+      status_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
+      Gateway* gateway = batch.gateway;
+      gateway->answer_reads(std::move(batch), errors::Timeout());
+      return true;
+    });
+  };
+  drop_expired(reads_waiting_);
+  if (read_round_.context == 0) return;
+  drop_expired(read_round_.batches);
+  if (read_round_.batches.empty()) {
+    read_round_ = {};
+  } else if (now - read_round_.asked >= kReadRetry) {
+    status_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
+    if (++next_read_context_ == 0) ++next_read_context_;
+    read_round_.context = next_read_context_;
+    read_round_.asked = now;
+    core_->read_index(context_bytes(read_round_.context));
+  }
+}
+
+void Consensus::reply_now(ProposalPtr proposal, absl::Status status) {
+  Gateway* gateway = proposal->gateway;
+  proposal->reply = {std::move(status)};
+  std::vector<ProposalPtr> one;
+  one.push_back(std::move(proposal));
+  gateway->deliver(std::move(one));
+}
+
+// Keeps catchup_entries behind the applied index for slow followers; a slower one gets a snapshot.
+void Consensus::compact_storage() {
+  Index first = *storage_->first_index();
+  if (applied_.value < first.value + 2 * options_.catchup_entries) return;
+  absl::Status status = storage_->compact(applied_ - options_.catchup_entries);
+  if (!status.ok()) fatal_(std::move(status));
+}
+
+}  // namespace keelson::node

@@ -1,0 +1,128 @@
+// node/consensus.h
+//
+// Consensus drives the raft core: everything that waits (proposals, reads, messages, finished disk
+// and apply work) goes in, then the outstanding work comes out and is handed to the log lane, the
+// apply lane and the peers at once (asynchronous storage writes), so that the disk of this member,
+// its peers and the state machine work at the same time.
+//
+// Threads: the public methods are called from any lane and post; the rest runs on the consensus
+//   lane, which owns the core, its storage and the table of proposals under way.
+// Time: ticks come from the lane's timer and never wait for a disk.
+// Failure: a core that reports something impossible, or storage that fails, calls `fatal` once.
+
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "node/apply_lane.h"
+#include "node/log_lane.h"
+#include "node/proposal.h"
+#include "node/status.h"
+#include "node/transport.h"
+#include "raft/memory_storage.h"
+#include "raft/raw_node.h"
+
+namespace keelson::node {
+
+class Consensus {
+ public:
+  struct Options {
+    MemberId id;
+    Duration tick = std::chrono::milliseconds(100);  // --heartbeat-interval
+    uint64_t catchup_entries = 5000;                 // --snapshot-catchup-entries
+    uint64_t read_context_seed = 0;  // starts the unique contexts of read-index rounds
+  };
+  using Fatal = std::function<void(absl::Status)>;
+  // The member won or lost the leadership; on the consensus lane.
+  using LeadershipChanged = std::function<void(bool is_leader)>;
+
+  // `storage` holds the replayed log and outlives this.
+  Consensus(Executor& lane, const Clock& clock, Status& status, Options options);
+
+  // Before start(): where the work goes. `transport` may be null for a member without peers.
+  void connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core, LogLane* log,
+               ApplyLane* apply, Transport* transport, LeadershipChanged leadership, Fatal fatal);
+
+  // Begins to tick. A group whose only voter is this member elects it at once.
+  void start();
+  // Fails what is under way with Stopped, and takes no more. `done` follows on the lane.
+  void stop(Task done);
+
+  // Called by gateways, at most one batch of reads each time.
+  void submit(std::vector<ProposalPtr> proposals, ReadBatch reads);
+  // A message from a peer.
+  void receive(raft::Message message);
+  // The log lane has made these durable.
+  void durable(std::vector<raft::Message> appends);
+  // The apply lane has applied up to `index`; `applies` are the MsgStorageApply it has done.
+  void applied(std::vector<raft::Message> applies);
+  // A membership change was applied; before the applied() that covers it.
+  void apply_conf_change(raft::ConfChangeV2 change, Index index);
+  // The backend is durable up to `mark`; the log before it may go.
+  void backend_durable(Index index);
+  // Runs with the core on its lane: status, transfer.
+  void with_core(absl::AnyInvocable<void(raft::RawNode&)> task);
+
+ private:
+  struct ReadRound {
+    uint64_t context = 0;
+    MonotonicTime asked;
+    std::vector<ReadBatch> batches;
+  };
+
+  void post(Task task) { lane_.post(std::move(task)); }
+  void schedule_flush();
+  void flush();
+  void propose_waiting();
+  void start_read_round();
+  void drain_ready();
+  void observe(const raft::Ready& ready);
+  void dispatch(std::vector<raft::Message>& messages);
+  void hand_to_apply(raft::Message message);
+  void answer_reads(const raft::ReadState& state);
+  void fail_reads(const absl::Status& status);
+  void step_responses(std::vector<raft::Message>& responses);
+  void step(raft::Message message);
+  void tick();
+  void expire(MonotonicTime now);
+  void expire_reads(MonotonicTime now);
+  void reply_now(ProposalPtr proposal, absl::Status status);
+  void compact_storage();
+
+  Executor& lane_;
+  const Clock& clock_;
+  Status& status_;
+  const Options options_;
+
+  raft::MemoryStorage* storage_ = nullptr;
+  std::unique_ptr<raft::RawNode> core_;
+  LogLane* log_ = nullptr;
+  ApplyLane* apply_ = nullptr;
+  Transport* transport_ = nullptr;
+  LeadershipChanged leadership_changed_;
+  Fatal fatal_;
+
+  // On the consensus lane.
+  raft::Ready ready_;
+  bool flush_scheduled_ = false;
+  bool stopped_ = false;
+  bool is_leader_ = false;
+  MemberId leader_;
+  std::vector<ProposalPtr> to_propose_;                 // not yet given to the core
+  absl::flat_hash_map<uint64_t, ProposalPtr> pending_;  // given to the core, by request id
+  std::deque<std::pair<MonotonicTime, uint64_t>> deadlines_;
+  std::vector<ReadBatch> reads_waiting_;
+  ReadRound read_round_;  // context 0: none under way
+  uint64_t next_read_context_;
+  // Configurations with the index that brought each, oldest first; one at or below every mark.
+  std::deque<std::pair<Index, raft::ConfState>> configurations_;
+  Index applied_;
+};
+
+}  // namespace keelson::node

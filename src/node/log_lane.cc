@@ -1,0 +1,102 @@
+#include "node/log_lane.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace keelson::node {
+namespace {
+
+constexpr Duration kFullDiskRetry = std::chrono::milliseconds(200);
+
+}  // namespace
+
+LogLane::LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, Status& status, Durable durable,
+                 Fatal fatal)
+    : lane_(lane),
+      wal_(std::move(wal)),
+      status_(status),
+      durable_(std::move(durable)),
+      fatal_(std::move(fatal)) {}
+
+void LogLane::append(std::vector<raft::Message> messages) {
+  lane_.post([this, messages = std::move(messages)]() mutable {
+    for (raft::Message& message : messages) waiting_.push_back(std::move(message));
+    schedule_flush();
+  });
+}
+
+// The flush runs behind whatever is in the inbox now, so all of that shares its fdatasync.
+void LogLane::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  lane_.post([this] { flush(); });
+}
+
+void LogLane::flush() {
+  flush_scheduled_ = false;
+  if (failed_ || waiting_.empty()) return;
+  bool complete = append_waiting();
+  if (failed_) return;
+  if (absl::Status synced = wal_->sync(); !synced.ok()) {
+    if (!absl::IsResourceExhausted(synced)) return fail(std::move(synced));
+    return retry_later();
+  }
+  std::vector<raft::Message> done(std::make_move_iterator(waiting_.begin()),
+                                  std::make_move_iterator(waiting_.begin() + appended_));
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(appended_));
+  appended_ = 0;
+  if (!done.empty()) durable_(std::move(done));
+  if (!complete) return retry_later();
+  if (status_.disk_full.exchange(false)) log::info("the log has space again; taking writes");
+}
+
+// False when the disk is full before the last of them.
+bool LogLane::append_waiting() {
+  for (; appended_ < waiting_.size(); ++appended_) {
+    const raft::Message& message = waiting_[appended_];
+    CHECK(message.type == raft::MessageType::kMsgStorageAppend);
+    if (!raft::is_empty(message.snapshot)) {
+      fail(absl::UnimplementedError("a snapshot from a peer cannot be received yet"));
+      return false;
+    }
+    absl::Status status = wal_->append(message.hard_state(), message.entries);
+    if (status.ok()) continue;
+    if (!absl::IsResourceExhausted(status)) fail(std::move(status));
+    return false;
+  }
+  return true;
+}
+
+void LogLane::retry_later() {
+  if (!status_.disk_full.exchange(true)) {
+    log::error("no space left for the log: refusing writes until there is; free disk space",
+               {{"dir", wal_->dir()}});
+  }
+  if (std::exchange(flush_scheduled_, true)) return;
+  lane_.post_after(kFullDiskRetry, [this] { flush(); });
+}
+
+void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
+  lane_.post([this, mark, conf = std::move(conf)] {
+    if (failed_) return;
+    absl::Status status = wal_->save_snapshot(mark, conf);
+    if (status.ok()) status = wal_->sync();
+    // Old segments only cost space; the next mark will do.
+    if (absl::IsResourceExhausted(status)) return;
+    if (status.ok()) status = wal_->release_to(mark.index);
+    if (!status.ok()) fail(std::move(status));
+  });
+}
+
+void LogLane::close(std::function<void(absl::Status)> done) {
+  lane_.post([this, done = std::move(done)] { done(failed_ ? absl::OkStatus() : wal_->close()); });
+}
+
+void LogLane::fail(absl::Status status) {
+  failed_ = true;
+  fatal_(std::move(status));
+}
+
+}  // namespace keelson::node

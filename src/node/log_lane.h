@@ -1,0 +1,65 @@
+// node/log_lane.h
+//
+// LogLane makes what raft wants kept durable: it appends everything that waits to the write-ahead
+// log and shares one fdatasync among it, then reports back to the consensus lane.
+//
+// Threads: the posted work runs on the log lane, which owns the Wal; append(), mark_snapshot() and
+//   stop() are called on any lane.
+// Full disk: the append that meets it is tried again until there is space; meanwhile
+//   Status::disk_full makes the gateways refuse writes. Nothing was acknowledged, nothing is lost.
+// Failure: anything else means the log cannot be trusted; `fatal` is told and nothing more is
+//   written or acknowledged.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/executor.h"
+#include "node/status.h"
+#include "raft/types.h"
+#include "wal/wal.h"
+
+namespace keelson::node {
+
+class LogLane {
+ public:
+  // MsgStorageAppend messages whose entries and state are durable now, in order.
+  using Durable = std::function<void(std::vector<raft::Message>)>;
+  using Fatal = std::function<void(absl::Status)>;
+
+  LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, Status& status, Durable durable,
+          Fatal fatal);
+
+  // `messages` are MsgStorageAppend, handed over in order.
+  void append(std::vector<raft::Message> messages);
+
+  // The backend is durable up to `mark`: marks it in the log and lets older segments go.
+  void mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf);
+
+  // Syncs and closes the log. Runs on the lane after all that was posted before; `done` follows.
+  void close(std::function<void(absl::Status)> done);
+
+ private:
+  void schedule_flush();
+  void flush();
+  void retry_later();
+  bool append_waiting();
+  void fail(absl::Status status);
+
+  Executor& lane_;
+  std::unique_ptr<wal::Wal> wal_;
+  Status& status_;
+  const Durable durable_;
+  const Fatal fatal_;
+
+  // On the log lane. waiting_[0, appended_) are in the log's buffer, the rest not yet.
+  std::vector<raft::Message> waiting_;
+  size_t appended_ = 0;
+  bool flush_scheduled_ = false;
+  bool failed_ = false;
+};
+
+}  // namespace keelson::node

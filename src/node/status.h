@@ -1,0 +1,37 @@
+// node/status.h
+//
+// What the rest of the member may see of the node at any time: a handful of numbers, each written
+// by one lane and read by all. Together they are not one consistent picture; none needs to be.
+//
+// Threads: any.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/ids.h"
+
+namespace keelson::node {
+
+struct Status {
+  // Written by the consensus lane.
+  std::atomic<uint64_t> term{0};
+  std::atomic<uint64_t> leader{0};  // 0: none known
+  std::atomic<uint64_t> committed{0};
+  std::atomic<bool> is_learner{false};
+  std::atomic<uint64_t> leader_changes{0};
+  std::atomic<uint64_t> proposals_failed{0};
+  std::atomic<uint64_t> slow_read_indexes{0};
+  std::atomic<uint64_t> read_indexes_failed{0};
+  // Written by the apply lane.
+  std::atomic<uint64_t> applied{0};
+  // Written by the log lane: the log cannot grow, so writes are refused until it can.
+  std::atomic<bool> disk_full{false};
+  // Added to by the gateways, taken from when answered. Proposals that are under way, and their
+  // payload bytes: the bound on everything between the lanes.
+  std::atomic<int64_t> proposals_pending{0};
+  std::atomic<int64_t> proposal_bytes{0};
+};
+
+}  // namespace keelson::node
