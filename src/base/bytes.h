@@ -51,6 +51,27 @@ class Bytes {
   // The part [offset, offset + size), sharing this block. REQUIRES: it lies inside.
   Bytes slice(size_t offset, size_t size) const;
 
+  // For containers that keep millions: the reference as one pointer. give() hands it out and leaves
+  // this empty; adopt() takes it back; share() makes one more reference from a pointer that stays
+  // where it is. REQUIRES: a whole block, as copy() and build() make it; `size` as it was then.
+  void* give() {
+    data_ = nullptr;
+    size_ = 0;
+    return std::exchange(block_, nullptr);
+  }
+  static Bytes adopt(void* block, size_t size) {
+    Bytes b;
+    b.block_ = static_cast<Block*>(block);
+    b.data_ = static_cast<const char*>(block) + sizeof(Block);
+    b.size_ = size;
+    return b;
+  }
+  static Bytes share(void* block, size_t size) {
+    Bytes b = adopt(block, size);
+    b.block_->refs.fetch_add(1, std::memory_order_relaxed);
+    return b;
+  }
+
   const char* data() const { return data_; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
