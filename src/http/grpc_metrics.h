@@ -18,11 +18,9 @@
 #include "base/clock.h"
 #include "http/instruments.h"
 
-namespace prometheus {
-struct MetricFamily;
-}
-
 namespace keelson::http {
+
+class Families;
 
 // grpc_type of go-grpc-prometheus.
 enum class CallType { kUnary, kClientStream, kServerStream, kBidiStream };
@@ -55,7 +53,7 @@ class GrpcMetrics {
   void handled(Method m, int code, Duration took);
 
   // Appends the families to what a scrape shows.
-  void collect(std::vector<prometheus::MetricFamily>& out) const;
+  void collect(Families& out) const;
 
  private:
   enum Column : size_t { kStarted, kReceived, kSent, kHandled, kColumns = kHandled + kCodes };

@@ -1,0 +1,67 @@
+// http/endpoint.h
+//
+// Puts the handlers and the gRPC counters onto a listener.
+//
+// Threads: called on the listener's loops. Lifetime: outlive the listener.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "http/handlers.h"
+#include "http/metrics.h"
+#include "net/grpc.h"
+#include "net/http.h"
+
+namespace keelson::http {
+
+struct EndpointOptions {
+  // Origins of --cors: each answer says that browsers from there may read it. Empty or "*": any.
+  std::vector<std::string> cors;
+  // Host names of --host-whitelist; a request for another host is refused (DNS rebinding). Empty
+  // or "*": any.
+  std::vector<std::string> hosts;
+};
+
+class Endpoint final : public net::HttpHandler {
+ public:
+  Endpoint(Handlers& handlers, EndpointOptions options);
+
+  // Registers every path of the client port, or only those of --listen-metrics-urls.
+  void add_to(net::Router& router, bool everything);
+
+  void handle(net::HttpRequest request, net::HttpReplyRef reply) override;
+
+ private:
+  bool host_allowed(const net::HttpRequest& request) const;
+  // The value of Access-Control-Allow-Origin; empty for none.
+  std::string allowed_origin(const net::HttpRequest& request) const;
+
+  Handlers& handlers_;
+  const EndpointOptions options_;
+};
+
+// Counts calls for grpc_server_* and bytes for etcd_network_client_grpc_*.
+// Threads: bind() before the listener starts.
+class GrpcObserver final : public net::CallObserver {
+ public:
+  explicit GrpcObserver(Metrics& metrics) : metrics_(metrics) {}
+
+  // Learns which of the router's methods is which. A method that is none of etcd's is not counted.
+  void bind(const net::Router& router);
+
+  void call_started(int loop, const net::MethodInfo& method) override;
+  void message_received(int loop, const net::MethodInfo& method, size_t bytes) override;
+  void message_sent(int loop, const net::MethodInfo& method, size_t bytes) override;
+  void call_finished(int loop, const net::MethodInfo& method,
+                     const net::CallSummary& summary) override;
+
+ private:
+  std::optional<GrpcMetrics::Method> known(const net::MethodInfo& method) const;
+
+  Metrics& metrics_;
+  std::vector<std::optional<GrpcMetrics::Method>> methods_;  // by MethodInfo::index
+};
+
+}  // namespace keelson::http

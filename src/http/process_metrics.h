@@ -1,0 +1,14 @@
+// http/process_metrics.h
+//
+// process_* and os_fd_*: what the kernel says of this process (/proc/self, getrlimit), under the
+// names of Prometheus' Go client. A number that cannot be read is left out.
+
+#pragma once
+
+namespace keelson::http {
+
+class Families;
+
+void add_process(Families& out);
+
+}  // namespace keelson::http
