@@ -1,0 +1,232 @@
+#include "wal/wal.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "wal/wal_impl.h"
+#include "wire/raft_codec.h"
+
+namespace keelson::wal {
+
+namespace {
+
+// A batch that grows past this is written (not synced) before its sync, so that memory stays
+// bounded. Whole records only, as everything written.
+constexpr size_t kWriteOutBytes = 4 << 20;
+// Beyond a segment's size, space is taken in these steps.
+constexpr uint64_t kReserveStep = 64 << 10;
+// etcd's threshold.
+constexpr Duration kSlowSync = std::chrono::seconds(1);
+
+const Clock& system_clock() {
+  static const SystemClock* const instance = new SystemClock;
+  return *instance;
+}
+
+}  // namespace
+
+EntryVisitor collect_into(std::vector<raft::Entry>* entries) {
+  return [entries](raft::Entry entry) {
+    while (!entries->empty() && entries->back().index >= entry.index) entries->pop_back();
+    entries->push_back(std::move(entry));
+    return absl::OkStatus();
+  };
+}
+
+// --- Wal -------------------------------------------------------------------------------------
+
+Wal::Wal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Wal::~Wal() = default;
+
+absl::StatusOr<std::unique_ptr<Wal>> Wal::create(const std::string& dir, std::string_view metadata,
+                                                 Options options) {
+  auto impl = std::make_unique<Impl>(dir, options);
+  absl::Status status = impl->create(metadata);
+  if (!status.ok()) return status;
+  return std::unique_ptr<Wal>(new Wal(std::move(impl)));
+}
+
+absl::StatusOr<Opened> Wal::open(const std::string& dir, SnapshotMark from, Options options,
+                                 const EntryVisitor& visit) {
+  auto impl = std::make_unique<Impl>(dir, options);
+  absl::StatusOr<Opened> opened = impl->open(from, visit);
+  if (opened.ok()) opened->wal.reset(new Wal(std::move(impl)));
+  return opened;
+}
+
+absl::Status Wal::append(const raft::HardState& state, std::span<const raft::Entry> entries) {
+  return impl_->append(state, entries);
+}
+absl::Status Wal::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) {
+  return impl_->save_snapshot(mark, conf);
+}
+absl::Status Wal::sync() { return impl_->sync(); }
+absl::Status Wal::release_to(Index index) { return impl_->release_to(index); }
+absl::Status Wal::close() { return impl_->close(); }
+Index Wal::last_index() const { return impl_->last_index(); }
+uint64_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
+absl::Status Wal::health() const { return impl_->health(); }
+const std::string& Wal::dir() const { return impl_->dir(); }
+
+// --- Impl ------------------------------------------------------------------------------------
+
+Wal::Impl::Impl(std::string dir, Options options)
+    : dir_(std::move(dir)),
+      options_(options),
+      fs_(options.fs ? *options.fs : *posix_file_system()),
+      clock_(options.clock ? *options.clock : system_clock()) {}
+
+Wal::Impl::~Impl() = default;
+
+std::string Wal::Impl::path_of(std::string_view file) const { return cat(dir_, "/", file); }
+
+absl::Status Wal::Impl::poison(absl::Status status) {
+  if (health_.ok()) {
+    health_ = status;
+    log::error("the write-ahead log failed; nothing more is written to it",
+               {{"dir", dir_}, {"error", message_of(status)}});
+  }
+  return status;
+}
+
+absl::Status Wal::Impl::usable() const {
+  if (closed_) return absl::FailedPreconditionError("wal: closed");
+  return health_;
+}
+
+absl::Status Wal::Impl::append(const raft::HardState& state, std::span<const raft::Entry> entries) {
+  if (absl::Status status = usable(); !status.ok()) return status;
+  if (absl::Status status = KEELSON_FAILPOINT_STATUS("wal_before_append"); !status.ok()) {
+    return status;
+  }
+  uint64_t bound = state.empty() ? 0 : framed_bound(wire::kMaxHardStateSize);
+  for (const raft::Entry& entry : entries) bound += framed_bound(wire::wire_size(entry));
+  if (bound == 0) return absl::OkStatus();
+  if (absl::Status status = reserve(bound); !status.ok()) return status;
+
+  if (!entries.empty()) CHECK(entries.front().index <= last_index_ + 1);
+  for (const raft::Entry& entry : entries) {
+    CHECK(&entry == &entries.front() || entry.index == last_index_ + 1);
+    buffer_.add_entry(entry);
+    last_index_ = entry.index;
+  }
+  if (!state.empty()) {
+    buffer_.add_state(state);
+    state_ = state;
+  }
+  KEELSON_FAILPOINT("wal_after_append");
+
+  // What is appended stays buffered when there is no space to write it to: sync() will say so.
+  absl::Status status = absl::OkStatus();
+  if (buffer_.size() >= kWriteOutBytes) status = write_out();
+  if (status.ok() && written_ + buffer_.size() >= options_.segment_bytes) status = cut();
+  return absl::IsResourceExhausted(status) ? absl::OkStatus() : status;
+}
+
+absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) {
+  if (absl::Status status = usable(); !status.ok()) return status;
+  wire::WalSnapshot record{mark.index, mark.term, std::nullopt};
+  if (mark.index != Index(0)) record.conf_state = conf;
+  Bytes data = wire::encode(record);
+  if (absl::Status status = reserve(framed_bound(data.size())); !status.ok()) return status;
+  buffer_.add_data(wire::RecordType::kSnapshot, data);
+  last_index_ = std::max(last_index_, mark.index);
+  return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::sync() {
+  if (absl::Status status = usable(); !status.ok()) return status;
+  if (unsynced_bytes() == 0) return absl::OkStatus();
+  if (absl::Status status = KEELSON_FAILPOINT_STATUS("wal_before_sync"); !status.ok()) {
+    return absl::IsResourceExhausted(status) ? status : poison(status);
+  }
+  if (absl::Status status = write_out(); !status.ok()) return status;
+  if (absl::Status status = timed_sync(*tail().file); !status.ok()) return poison(status);
+  unsynced_ = 0;
+  KEELSON_FAILPOINT("wal_after_sync");
+  return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::reserve(uint64_t bytes) {
+  const uint64_t needed = written_ + buffer_.size() + bytes;
+  if (needed <= reserved_) return absl::OkStatus();
+  const uint64_t wanted = (needed + kReserveStep - 1) / kReserveStep * kReserveStep;
+  absl::Status status = tail().file->allocate(wanted);
+  if (status.ok()) {
+    reserved_ = wanted;
+    return status;
+  }
+  return absl::IsResourceExhausted(status) ? status : poison(status);
+}
+
+absl::Status Wal::Impl::write_out() {
+  if (buffer_.empty()) return absl::OkStatus();
+  absl::Status status = timed_write(*tail().file, written_, buffer_.view());
+  if (absl::IsResourceExhausted(status)) return status;
+  if (!status.ok()) return poison(status);
+  written_ += buffer_.size();
+  unsynced_ += buffer_.size();
+  buffer_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::timed_write(File& file, uint64_t offset, std::string_view bytes) {
+  const MonotonicTime start = clock_.now();
+  absl::Status status = file.pwrite(offset, bytes);
+  if (options_.observer && status.ok()) {
+    options_.observer->wrote(bytes.size(), clock_.now() - start);
+  }
+  return status;
+}
+
+absl::Status Wal::Impl::timed_sync(File& file) {
+  if (options_.unsafe_no_fsync) return absl::OkStatus();
+  const MonotonicTime start = clock_.now();
+  absl::Status status = file.fdatasync();
+  const Duration took = clock_.now() - start;
+  if (took > kSlowSync) {
+    const double seconds = std::chrono::duration<double>(took).count();
+    log::warn("slow fdatasync", {{"took", cat(seconds, "s")}, {"expected-duration", "1s"}});
+  }
+  if (options_.observer && status.ok()) options_.observer->synced(took);
+  return status;
+}
+
+// Keeps the segment in which `index` lies, and the one before when `index` is its first: a reader
+// starting at `index` looks for the mark there.
+absl::Status Wal::Impl::release_to(Index index) {
+  if (absl::Status status = usable(); !status.ok()) return status;
+  size_t files = older_.size() + segments_.size();
+  const size_t keep = options_.max_segments == 0 ? files : options_.max_segments;
+
+  while (!older_.empty() && files > keep) {
+    absl::Status status = fs_.unlink(path_of(to_string(older_.front())));
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+    older_.erase(older_.begin());
+    --files;
+  }
+  while (older_.empty() && files > keep && segments_.size() > 1 &&
+         segments_[1].name.first_index < index) {
+    absl::Status status = fs_.unlink(segments_.front().path);
+    if (!status.ok()) return status;
+    log::info("released a write-ahead log segment", {{"path", segments_.front().path}});
+    segments_.erase(segments_.begin());
+    --files;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::close() {
+  if (closed_) return absl::OkStatus();
+  absl::Status status = health_;
+  if (status.ok()) status = sync();
+  drop_next();
+  segments_.clear();
+  closed_ = true;
+  return status;
+}
+
+}  // namespace keelson::wal

@@ -1,0 +1,112 @@
+// From one segment to the next. At any moment of a cut the log on disk is whole: the old segment is
+// complete and synced before the new one gets its name, and the new one's head is synced before
+// that too.
+
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "wal/wal_impl.h"
+
+namespace keelson::wal {
+
+absl::Status Wal::Impl::cut() {
+  if (absl::Status status = KEELSON_FAILPOINT_STATUS("wal_cut_begin"); !status.ok()) {
+    return absl::IsResourceExhausted(status) ? status : poison(status);
+  }
+  // Without space for another segment this one grows as long as there is space for its records.
+  if (!next_.file) prepare_next();
+  if (!next_.file) return absl::OkStatus();
+
+  if (absl::Status status = finish_tail(); !status.ok()) return status;
+  KEELSON_FAILPOINT("wal_cut_old_synced");
+
+  const SegmentName name{tail().name.sequence + 1, last_index_ + 1};
+  Segment next{name, path_of(to_string(name)), std::move(next_.file)};
+  if (absl::Status status = begin_segment(std::move(next)); !status.ok()) return status;
+  KEELSON_FAILPOINT("wal_cut_end");
+  prepare_next();
+  return absl::OkStatus();
+}
+
+// The tail ends here: all of it durable, and no zeros after it.
+absl::Status Wal::Impl::finish_tail() {
+  if (absl::Status status = write_out(); !status.ok()) return status;
+  if (absl::Status status = tail().file->truncate(written_); !status.ok()) return poison(status);
+  reserved_ = written_;
+  if (absl::Status status = timed_sync(*tail().file); !status.ok()) return poison(status);
+  unsynced_ = 0;
+  return absl::OkStatus();
+}
+
+// Writes the head of `next` under its temporary name, then names it and appends there.
+absl::Status Wal::Impl::begin_segment(Segment next) {
+  RecordBuffer head(buffer_.chain());
+  add_head(head);
+
+  absl::Status status = timed_write(*next.file, 0, head.view());
+  if (absl::IsResourceExhausted(status)) {
+    // Nothing happened yet: the old segment is whole and can grow again.
+    next_.file = std::move(next.file);
+    drop_next();
+    return status;
+  }
+  if (status.ok()) status = timed_sync(*next.file);
+  if (!status.ok()) return poison(status);
+  KEELSON_FAILPOINT("wal_cut_before_rename");
+
+  status = fs_.rename(next_.path, next.path);
+  if (!status.ok()) return poison(status);
+  KEELSON_FAILPOINT("wal_cut_after_rename");
+  if (!options_.unsafe_no_fsync) status = fs_.sync_dir(dir_);
+  if (!status.ok()) return poison(status);
+
+  CHECK(buffer_.empty());
+  written_ = head.size();
+  unsynced_ = 0;
+  reserved_ = std::max<uint64_t>(options_.segment_bytes, written_);
+  buffer_ = RecordBuffer(head.chain());
+  log::info("created a new WAL segment", {{"path", next.path}});
+  segments_.push_back(std::move(next));
+  return absl::OkStatus();
+}
+
+void Wal::Impl::add_head(RecordBuffer& buffer) const {
+  buffer.add_crc();
+  buffer.add_data(wire::RecordType::kMetadata, metadata_);
+  if (!state_.empty()) buffer.add_state(state_);
+}
+
+// Takes the space of the next segment while there is some, so that a full disk is met one segment
+// early. Failing here loses nothing: the tail grows until it succeeds.
+void Wal::Impl::prepare_next() {
+  const std::string path = path_of(cat(next_number_ % 2, ".tmp"));
+  absl::Status status = KEELSON_FAILPOINT_STATUS("wal_cut_allocate");
+  if (status.ok()) {
+    absl::StatusOr<std::unique_ptr<File>> file = fs_.open(path, OpenMode::kCreateEmpty);
+    status = file.status();
+    if (status.ok()) {
+      next_ = Segment{SegmentName{}, path, *std::move(file)};
+      status = next_.file->try_lock();
+    }
+  }
+  if (status.ok()) status = next_.file->allocate(options_.segment_bytes);
+  if (status.ok()) {
+    ++next_number_;
+    warned_no_space_ = false;
+    return;
+  }
+  drop_next();
+  if (warned_no_space_) return;
+  warned_no_space_ = true;
+  log::warn("failed to preallocate space when creating a new WAL",
+            {{"size", options_.segment_bytes}, {"error", message_of(status)}});
+}
+
+void Wal::Impl::drop_next() {
+  if (!next_.file) return;
+  next_.file.reset();
+  fs_.unlink(next_.path).IgnoreError();
+}
+
+}  // namespace keelson::wal

@@ -1,0 +1,101 @@
+// wal/wal_impl.h
+//
+// The inside of Wal: the chain of open segments, the buffer of records not yet written, and where
+// in the tail they will go. Split over wal.cc (append, sync, release), wal_cut.cc (from segment to
+// segment) and wal_open.cc (create, open, repair).
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "wal/log_reader.h"
+#include "wal/record_buffer.h"
+#include "wal/wal.h"
+
+namespace keelson::wal {
+
+class Wal::Impl {
+ public:
+  Impl(std::string dir, Options options);
+  ~Impl();
+
+  // --- wal_open.cc
+  absl::Status create(std::string_view metadata);
+  absl::StatusOr<Opened> open(SnapshotMark from, const EntryVisitor& visit);
+
+  // --- wal.cc
+  absl::Status append(const raft::HardState& state, std::span<const raft::Entry> entries);
+  absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
+  absl::Status sync();
+  absl::Status release_to(Index index);
+  absl::Status close();
+
+  Index last_index() const { return last_index_; }
+  uint64_t unsynced_bytes() const { return unsynced_ + buffer_.size(); }
+  const absl::Status& health() const { return health_; }
+  const std::string& dir() const { return dir_; }
+
+ private:
+  std::string path_of(std::string_view file) const;
+  Segment& tail() { return segments_.back(); }
+
+  // Remembers the first failure; everything after answers it.
+  absl::Status poison(absl::Status status);
+  absl::Status usable() const;
+
+  // Takes space for `bytes` more in the tail. ResourceExhausted changes nothing.
+  absl::Status reserve(uint64_t bytes);
+  // Writes the buffer to the tail. ResourceExhausted keeps it for another try.
+  absl::Status write_out();
+  absl::Status timed_write(File& file, uint64_t offset, std::string_view bytes);
+  absl::Status timed_sync(File& file);
+
+  // --- wal_cut.cc
+  // Goes over to the next segment; stays with this one while there is no space for another.
+  absl::Status cut();
+  absl::Status finish_tail();
+  absl::Status begin_segment(Segment next);
+  void prepare_next();
+  void drop_next();
+  void add_head(RecordBuffer& buffer) const;
+
+  // --- wal_open.cc
+  absl::Status build_first_segment(const std::string& dir);
+  absl::Status adopt_directory(const std::string& built);
+  absl::Status lock_segments(const std::vector<SegmentName>& names);
+  absl::Status repair_tail(uint64_t end);
+  absl::Status settle_tail(uint64_t end, bool rubbish);
+
+  const std::string dir_;
+  const Options options_;
+  FileSystem& fs_;
+  const Clock& clock_;
+
+  std::string metadata_;   // stands at the head of every segment
+  raft::HardState state_;  // the last one appended; repeated at the head of every segment
+  Index last_index_;
+
+  // Locked, oldest first; the last is the tail. Older files that open() did not need are in
+  // `older_`, unlocked, waiting for release_to().
+  std::vector<Segment> segments_;
+  std::vector<SegmentName> older_;
+
+  RecordBuffer buffer_;
+  // In the tail: [0, written_) is written, of which the last `unsynced_` bytes are not synced;
+  // buffer_ goes to written_. Space is there up to reserved_. written_ <= reserved_.
+  uint64_t written_ = 0;
+  uint64_t unsynced_ = 0;
+  uint64_t reserved_ = 0;
+
+  // The next segment, allocated ahead under a temporary name; no file while there is no space.
+  Segment next_;
+  uint64_t next_number_ = 0;      // temporary names alternate, as etcd's
+  bool warned_no_space_ = false;  // once per shortage
+
+  absl::Status health_;
+  bool closed_ = false;
+};
+
+}  // namespace keelson::wal

@@ -1,0 +1,228 @@
+// Making a log, and finding one: what a crash left at its end is cut off or erased, everything else
+// that does not check out is refused.
+
+#include <algorithm>
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "wal/replay.h"
+#include "wal/wal_impl.h"
+
+namespace keelson::wal {
+
+namespace {
+
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+absl::Status explain_lock(const absl::Status& status, const std::string& path) {
+  if (!absl::IsUnavailable(status)) return status;
+  return absl::FailedPreconditionError(
+      to_absl(cat("wal: another process holds ", path,
+                  "; stop it first: a data directory belongs to one running member only")));
+}
+
+absl::StatusOr<std::vector<Segment>> open_for_reading(FileSystem& fs, const std::string& dir,
+                                                      const std::vector<SegmentName>& names) {
+  std::vector<Segment> segments;
+  for (const SegmentName& name : names) {
+    std::string path = cat(dir, "/", to_string(name));
+    absl::StatusOr<std::unique_ptr<File>> file = fs.open(path, OpenMode::kRead);
+    if (!file.ok()) return file.status();
+    segments.push_back({name, std::move(path), *std::move(file)});
+  }
+  return segments;
+}
+
+absl::Status copy_file(File& from, File& to) {
+  std::string chunk(1 << 20, '\0');
+  for (uint64_t offset = 0;;) {
+    absl::StatusOr<size_t> got = from.pread(offset, chunk.data(), chunk.size());
+    if (!got.ok()) return got.status();
+    if (*got == 0) return to.fsync();
+    absl::Status status = to.pwrite(offset, std::string_view(chunk).substr(0, *got));
+    if (!status.ok()) return status;
+    offset += *got;
+  }
+}
+
+// Reads the log from `from`, or, without it, from its oldest segment.
+absl::Status read_only(const std::string& dir, FileSystem& fs, std::optional<SnapshotMark> from,
+                       Replay& replay) {
+  absl::StatusOr<std::vector<SegmentName>> names = list_segments(fs, dir);
+  if (names.ok()) {
+    names = select_segments(*std::move(names), from ? from->index : names->front().first_index);
+  }
+  if (!names.ok()) return names.status();
+  absl::StatusOr<std::vector<Segment>> segments = open_for_reading(fs, dir, *names);
+  if (!segments.ok()) return segments.status();
+  LogReader reader(*segments);
+  absl::Status status = replay.run(reader).status();
+  return status.ok() ? replay.found() : status;
+}
+
+FileSystem& or_default(FileSystem* fs) { return fs ? *fs : *posix_file_system(); }
+
+}  // namespace
+
+bool exists(const std::string& dir, FileSystem* fs) {
+  return list_segments(or_default(fs), dir).ok();
+}
+
+absl::StatusOr<std::vector<wire::WalSnapshot>> valid_snapshot_marks(const std::string& dir,
+                                                                    FileSystem* fs) {
+  const EntryVisitor nobody;
+  Replay replay(std::nullopt, nobody);
+  absl::Status status = read_only(dir, or_default(fs), std::nullopt, replay);
+  if (!status.ok()) return status;
+  std::vector<wire::WalSnapshot> marks = replay.marks();
+  std::erase_if(marks, [&](const auto& mark) { return mark.index > replay.state().commit; });
+  return marks;
+}
+
+absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from, FileSystem* fs) {
+  const EntryVisitor nobody;
+  Replay replay(from, nobody);
+  absl::Status status = read_only(dir, or_default(fs), from, replay);
+  if (!status.ok()) return status;
+  return replay.state();
+}
+
+// --- create ----------------------------------------------------------------------------------
+
+absl::Status Wal::Impl::create(std::string_view metadata) {
+  if (exists(dir_, &fs_)) {
+    return absl::AlreadyExistsError(to_absl(cat("wal: there is a log in ", dir_)));
+  }
+  metadata_ = std::string(metadata);
+  const std::string building = cat(dir_, ".tmp");
+  absl::Status status = fs_.remove_dir(building);
+  if (status.ok()) status = fs_.create_dirs(building);
+  if (status.ok()) status = build_first_segment(building);
+  if (status.ok()) status = adopt_directory(building);
+  if (!status.ok()) {
+    segments_.clear();
+    fs_.remove_dir(building).IgnoreError();
+    return status;
+  }
+  prepare_next();
+  return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::build_first_segment(const std::string& dir) {
+  const SegmentName name{0, Index(0)};
+  const std::string path = cat(dir, "/", to_string(name));
+  absl::StatusOr<std::unique_ptr<File>> file = fs_.open(path, OpenMode::kCreateEmpty);
+  if (!file.ok()) return file.status();
+  segments_.push_back({name, path_of(to_string(name)), *std::move(file)});
+
+  absl::Status status = tail().file->try_lock();
+  if (status.ok()) status = tail().file->allocate(options_.segment_bytes);
+  if (!status.ok()) return status;
+  reserved_ = options_.segment_bytes;
+  add_head(buffer_);
+  status = save_snapshot({Index(0), Term(0)}, {});
+  if (status.ok()) status = sync();
+  if (status.ok()) status = fs_.sync_dir(dir);
+  return status;
+}
+
+// Gives the directory its name, lock held: there is no moment with half a log.
+absl::Status Wal::Impl::adopt_directory(const std::string& built) {
+  absl::Status status = fs_.remove_dir(dir_);  // empty, or with leavings that are no log
+  if (status.ok()) status = fs_.rename(built, dir_);
+  if (status.ok()) status = fs_.sync_dir(parent_of(dir_));
+  return status;
+}
+
+// --- open ------------------------------------------------------------------------------------
+
+absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& visit) {
+  absl::StatusOr<std::vector<SegmentName>> all = list_segments(fs_, dir_);
+  if (!all.ok()) return all.status();
+  absl::StatusOr<std::vector<SegmentName>> names = select_segments(*all, from.index);
+  if (!names.ok()) return names.status();
+  older_.assign(all->begin(), all->end() - static_cast<std::ptrdiff_t>(names->size()));
+  if (absl::Status status = lock_segments(*names); !status.ok()) return status;
+
+  Replay replay(from, visit);
+  LogReader reader(segments_);
+  absl::StatusOr<LogReader::Outcome> outcome = replay.run(reader);
+  if (!outcome.ok()) return outcome.status();
+  if (absl::Status status = replay.found(); !status.ok()) return status;
+
+  metadata_ = replay.metadata().str();
+  state_ = replay.state();
+  last_index_ = std::max(replay.last_index(), from.index);
+  buffer_ = RecordBuffer(reader.chain());
+  written_ = reader.offset();
+
+  const bool torn = *outcome == LogReader::Outcome::kTorn;
+  absl::StatusOr<bool> rubbish = torn ? true : reader.rubbish_follows();
+  if (!rubbish.ok()) return rubbish.status();
+  absl::Status status = torn ? repair_tail(written_) : absl::OkStatus();
+  if (status.ok()) status = settle_tail(written_, *rubbish);
+  if (!status.ok()) return status;
+  prepare_next();
+  return Opened{nullptr, replay.metadata(), state_, replay.entries(), torn};
+}
+
+absl::Status Wal::Impl::lock_segments(const std::vector<SegmentName>& names) {
+  for (const SegmentName& name : names) {
+    std::string path = path_of(to_string(name));
+    absl::StatusOr<std::unique_ptr<File>> file = fs_.open(path, OpenMode::kReadWrite);
+    if (!file.ok()) return file.status();
+    absl::Status status = (*file)->try_lock();
+    if (!status.ok()) return explain_lock(status, path);
+    segments_.push_back({name, std::move(path), *std::move(file)});
+  }
+  return absl::OkStatus();
+}
+
+// Cuts the torn record off, and what may follow of the same batch, with a copy left behind for
+// whoever wants to look.
+absl::Status Wal::Impl::repair_tail(uint64_t end) {
+  const std::string copy_path = cat(tail().path, ".broken");
+  log::warn("the write-ahead log ends in a record that a crash cut off; repairing",
+            {{"path", tail().path}, {"offset", end}, {"copy", copy_path}});
+  absl::StatusOr<std::unique_ptr<File>> copy = fs_.open(copy_path, OpenMode::kCreateEmpty);
+  absl::Status status = copy.ok() ? copy_file(*tail().file, **copy) : copy.status();
+  // Looking into it later is worth less than starting: a full disk does not keep us from that.
+  if (absl::IsResourceExhausted(status)) {
+    log::warn("no space for a copy of the broken segment", {{"error", message_of(status)}});
+    if (copy.ok()) fs_.unlink(copy_path).IgnoreError();
+    status = absl::OkStatus();
+  }
+  return status;
+}
+
+// Makes everything after `end` zero, whole and reserved, so that the next record stands before
+// zeros. Unless something must be erased, nothing is written.
+absl::Status Wal::Impl::settle_tail(uint64_t end, bool rubbish) {
+  absl::StatusOr<uint64_t> size = tail().file->size();
+  if (!size.ok()) return size.status();
+  if (rubbish) {
+    log::info("erasing what a crash left behind the end of the write-ahead log",
+              {{"path", tail().path}, {"offset", end}});
+    absl::Status status = tail().file->truncate(end);
+    if (status.ok()) status = tail().file->fsync();
+    if (!status.ok()) return status;
+  }
+  const uint64_t wanted = std::max({*size, options_.segment_bytes, end});
+  absl::Status status = tail().file->allocate(wanted);
+  if (status.ok() && rubbish) status = tail().file->fsync();
+  if (status.ok()) {
+    reserved_ = wanted;
+    return status;
+  }
+  if (!absl::IsResourceExhausted(status)) return status;
+  log::warn("no space to preallocate the open WAL segment", {{"error", message_of(status)}});
+  reserved_ = end;
+  return absl::OkStatus();
+}
+
+}  // namespace keelson::wal
