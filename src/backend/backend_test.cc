@@ -1,0 +1,286 @@
+// The same tests over both backends: whatever one can do the other can, and a random history leaves
+// both equal to a std::map.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+#include <map>
+
+#include "backend/memory_backend.h"
+#include "backend/rocks/rocks_backend.h"
+#include "base/random.h"
+#include "base/text.h"
+
+namespace keelson::backend {
+namespace {
+
+using Model = std::map<std::pair<Bucket, std::string>, std::string>;
+
+// A backend that can be crashed and opened again.
+class Rig {
+ public:
+  virtual ~Rig() = default;
+  virtual Backend& backend() = 0;
+  virtual void crash() = 0;
+};
+
+class MemoryRig final : public Rig {
+ public:
+  Backend& backend() override { return backend_; }
+  void crash() override { backend_.crash(); }
+
+ private:
+  MemoryBackend backend_;
+};
+
+class RocksRig final : public Rig {
+ public:
+  RocksRig() {
+    static int count = 0;
+    dir_ = cat(::testing::TempDir(), "keelson_backend_", ::getpid(), "_", ++count);
+    open();
+  }
+  ~RocksRig() override {
+    backend_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+  Backend& backend() override { return *backend_; }
+  void crash() override {
+    backend_.reset();
+    open();
+  }
+
+ private:
+  void open() {
+    auto opened = open_rocks_backend(dir_, {.write_buffers = 4 << 20, .flush_on_close = false});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    backend_ = std::move(*opened);
+  }
+  std::string dir_;
+  std::unique_ptr<Backend> backend_;
+};
+
+absl::Status flush_and_wait(Backend& backend) {
+  std::promise<absl::Status> done;
+  backend.flush([&](absl::Status s) { done.set_value(std::move(s)); });
+  return done.get_future().get();
+}
+
+class BackendTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  BackendTest() {
+    if (GetParam() == "memory") {
+      rig_ = std::make_unique<MemoryRig>();
+    } else {
+      rig_ = std::make_unique<RocksRig>();
+    }
+  }
+  Backend& backend() { return rig_->backend(); }
+  std::unique_ptr<Rig> rig_;
+};
+
+std::vector<std::pair<std::string, std::string>> forward(const Reader& reader, Bucket bucket,
+                                                         IterateOptions options = {}) {
+  std::vector<std::pair<std::string, std::string>> out;
+  auto it = reader.iterate(bucket, options);
+  for (it->seek_to_first(); it->valid(); it->next()) out.emplace_back(it->key(), it->value());
+  EXPECT_TRUE(it->status().ok()) << it->status();
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> backward(const Reader& reader, Bucket bucket,
+                                                          IterateOptions options = {}) {
+  std::vector<std::pair<std::string, std::string>> out;
+  auto it = reader.iterate(bucket, options);
+  for (it->seek_to_last(); it->valid(); it->prev()) out.emplace_back(it->key(), it->value());
+  EXPECT_TRUE(it->status().ok()) << it->status();
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> expected(const Model& model, Bucket bucket,
+                                                          std::string_view lower = {},
+                                                          std::string_view upper = {}) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [where, value] : model) {
+    if (where.first != bucket || where.second < lower) continue;
+    if (!upper.empty() && where.second >= upper) continue;
+    out.emplace_back(where.second, value);
+  }
+  return out;
+}
+
+TEST_P(BackendTest, StartsEmpty) {
+  EXPECT_EQ(backend().consistent_index(), Index(0));
+  EXPECT_EQ(backend().durable_index(), Index(0));
+  EXPECT_TRUE(forward(backend(), Bucket::kMeta).empty());
+  EXPECT_TRUE(backend().health().ok());
+}
+
+TEST_P(BackendTest, CommitCarriesThePositionAsEtcdStoresIt) {
+  WriteBatch batch;
+  batch.put(Bucket::kKey, "k", "v");
+  ASSERT_TRUE(backend().commit(batch, Index(0x0102), Term(3)).ok());
+  EXPECT_EQ(backend().consistent_index(), Index(0x0102));
+  EXPECT_EQ(backend().consistent_term(), Term(3));
+  EXPECT_EQ((*backend().get(Bucket::kMeta, "consistent_index"))->str(),
+            std::string("\0\0\0\0\0\0\1\2", 8));
+  EXPECT_EQ((*backend().get(Bucket::kMeta, "term"))->str(), std::string("\0\0\0\0\0\0\0\3", 8));
+
+  // No index, no term: the records stay.
+  ASSERT_TRUE(backend().commit(batch, Index(0), Term(0)).ok());
+  EXPECT_EQ(backend().consistent_index(), Index(0x0102));
+  ASSERT_TRUE(backend().commit(batch, Index(0x0103), Term(0)).ok());
+  EXPECT_EQ(backend().snapshot()->consistent_index(), Index(0x0103));
+  EXPECT_EQ(backend().snapshot()->consistent_term(), Term(3));
+}
+
+TEST_P(BackendTest, FlushMakesDurableAndTells) {
+  std::vector<Index> told;
+  std::mutex mutex;
+  backend().set_durable_listener([&](Index i) {
+    std::lock_guard lock(mutex);
+    told.push_back(i);
+  });
+  WriteBatch batch;
+  batch.put(Bucket::kLease, "l", "1");
+  ASSERT_TRUE(backend().commit(batch, Index(7), Term(1)).ok());
+  EXPECT_EQ(backend().durable_index(), Index(0));
+  ASSERT_TRUE(flush_and_wait(backend()).ok());
+  EXPECT_EQ(backend().durable_index(), Index(7));
+  std::lock_guard lock(mutex);
+  EXPECT_EQ(told, std::vector<Index>{Index(7)});
+}
+
+TEST_P(BackendTest, CrashFallsBackToAWholeCommit) {
+  for (uint64_t i = 1; i <= 20; ++i) {
+    WriteBatch batch;
+    for (Bucket bucket : buckets_by_name()) batch.put(bucket, "at", cat(i));
+    ASSERT_TRUE(backend().commit(batch, Index(i), Term(1)).ok());
+    if (i == 11) {
+      ASSERT_TRUE(flush_and_wait(backend()).ok());
+    }
+  }
+  rig_->crash();
+  Index index = backend().consistent_index();
+  EXPECT_GE(index, Index(11));
+  EXPECT_EQ(backend().durable_index(), index);
+  for (Bucket bucket : buckets_by_name()) {
+    EXPECT_EQ((*backend().get(bucket, "at"))->str(), cat(index.value)) << bucket_name(bucket);
+  }
+}
+
+TEST_P(BackendTest, CheckpointRefusesAnExistingDirectory) {
+  std::string dir = cat(::testing::TempDir(), "keelson_checkpoint_", ::getpid(), GetParam());
+  std::filesystem::remove_all(dir);
+  WriteBatch batch;
+  batch.put(Bucket::kKey, "k", "v");
+  ASSERT_TRUE(backend().commit(batch, Index(1), Term(1)).ok());
+  ASSERT_TRUE(backend().checkpoint(dir).ok());
+  EXPECT_FALSE(backend().checkpoint(dir).ok());
+  std::filesystem::remove_all(dir);
+}
+
+// Checks every way of reading against the model.
+void compare(const Reader& reader, const Model& model, SeededRandom& random) {
+  for (Bucket bucket : {Bucket::kKey, Bucket::kLease, Bucket::kAuth}) {
+    auto all = expected(model, bucket);
+    EXPECT_EQ(forward(reader, bucket), all);
+    std::string lower = cat(random.below(60)), upper = cat(random.below(60));
+    auto part = expected(model, bucket, lower, upper);
+    EXPECT_EQ(forward(reader, bucket, {.lower = lower, .upper = upper}), part);
+    std::reverse(part.begin(), part.end());
+    EXPECT_EQ(backward(reader, bucket, {.lower = lower, .upper = upper}), part);
+
+    std::string a = cat(random.below(60)), b = cat(random.below(60));
+    std::vector<std::string_view> keys = {a, b};
+    auto found = reader.multi_get(bucket, keys);
+    ASSERT_TRUE(found.ok());
+    for (size_t i = 0; i < 2; ++i) {
+      auto it = model.find({bucket, std::string(keys[i])});
+      ASSERT_EQ((*found)[i].has_value(), it != model.end());
+      if (it != model.end()) {
+        EXPECT_EQ((*found)[i]->str(), it->second);
+      }
+    }
+
+    auto cursor = reader.iterate(bucket);
+    cursor->seek(a);
+    auto at = std::find_if(all.begin(), all.end(), [&](auto& kv) { return kv.first >= a; });
+    ASSERT_EQ(cursor->valid(), at != all.end());
+    if (cursor->valid()) {
+      EXPECT_EQ(cursor->key(), at->first);
+    }
+    cursor->seek_for_prev(a);
+    auto rat = std::find_if(all.rbegin(), all.rend(), [&](auto& kv) { return kv.first <= a; });
+    ASSERT_EQ(cursor->valid(), rat != all.rend());
+    if (cursor->valid()) {
+      EXPECT_EQ(cursor->key(), rat->first);
+    }
+  }
+}
+
+void drop_position(Model* model) {
+  model->erase({Bucket::kMeta, "consistent_index"});
+  model->erase({Bucket::kMeta, "term"});
+}
+
+TEST_P(BackendTest, RandomHistoryEqualsAMap) {
+  uint64_t seed = 20261122;
+  SeededRandom random(seed);
+  SCOPED_TRACE(cat("seed ", seed));
+  Model model, durable;
+  std::vector<std::pair<std::shared_ptr<const Snapshot>, Model>> pinned;
+  Index index(0);
+  for (int round = 0; round < 400; ++round) {
+    WriteBatch batch;
+    for (uint64_t n = random.below(8); n > 0; --n) {
+      Bucket bucket = std::array{Bucket::kKey, Bucket::kLease, Bucket::kAuth}[random.below(3)];
+      std::string key = cat(random.below(60));
+      if (random.below(3) == 0) {
+        batch.del(bucket, key);
+        model.erase({bucket, key});
+      } else {
+        std::string value(random.below(40), static_cast<char>('a' + random.below(26)));
+        batch.put(bucket, key, value);
+        model[{bucket, key}] = value;
+      }
+    }
+    ASSERT_TRUE(backend().commit(batch, ++index, Term(1)).ok());
+    if (round % 10 == 0) compare(backend(), model, random);
+    if (random.below(20) == 0) pinned.emplace_back(backend().snapshot(), model);
+    if (random.below(40) == 0) {
+      ASSERT_TRUE(flush_and_wait(backend()).ok());
+      EXPECT_EQ(backend().durable_index(), index);
+      durable = model;
+    }
+    if (pinned.size() > 5) {
+      compare(*pinned.front().first, pinned.front().second, random);
+      pinned.erase(pinned.begin());
+    }
+  }
+  drop_position(&model);
+  pinned.clear();
+  ASSERT_TRUE(flush_and_wait(backend()).ok());
+  rig_->crash();
+  compare(backend(), model, random);
+  EXPECT_EQ(backend().consistent_index(), index);
+}
+
+TEST_P(BackendTest, HashLeavesOutThePosition) {
+  WriteBatch batch;
+  batch.put(Bucket::kKey, "k", "v");
+  ASSERT_TRUE(backend().commit(batch, Index(1), Term(1)).ok());
+  uint32_t first = *hash_all(backend());
+  ASSERT_TRUE(backend().commit(WriteBatch(), Index(2), Term(2)).ok());
+  EXPECT_EQ(*hash_all(backend()), first);
+  batch.put(Bucket::kKey, "k", "w");
+  ASSERT_TRUE(backend().commit(batch, Index(3), Term(2)).ok());
+  EXPECT_NE(*hash_all(backend()), first);
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, BackendTest, ::testing::Values("memory", "rocks"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace keelson::backend

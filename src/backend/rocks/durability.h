@@ -1,0 +1,65 @@
+// backend/rocks/durability.h
+//
+// Durability follows which commits have reached stable storage. Each commit notes (sequence number,
+// raft index); when RocksDB reports a flush of the meta family, all commits up to its largest
+// sequence number are on disk, in every family, because flushes are atomic over them.
+//
+// Threads: note_commit() from the writer; the listener's calls from RocksDB's threads.
+
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <mutex>
+
+#include "absl/status/status.h"
+#include "backend/rocks/high_water.h"
+#include "base/ids.h"
+#include "rocksdb/listener.h"
+
+namespace keelson::backend::rocks {
+
+class Durability final : public rocksdb::EventListener {
+ public:
+  Durability(std::string meta_family, const std::string& directory)
+      : meta_family_(std::move(meta_family)), high_water_(directory) {}
+
+  // kDataLoss when the database opened at `index` is older than what was reported durable before.
+  absl::Status check_not_older(Index index) const;
+
+  void start_at(Index durable) { durable_.store(durable.value); }
+  void set_listener(std::function<void(Index)> listener);
+  // The batch whose last change has `sequence` carried `index`. In order.
+  void note_commit(uint64_t sequence, Index index);
+  Index durable_index() const { return Index(durable_.load(std::memory_order_acquire)); }
+  absl::Status health() const;
+  // A flush that was tried again succeeded: the disk is well.
+  void clear_full_disk();
+  // Called when a flush failed for lack of space and should be tried again.
+  void set_retry(std::function<void()> retry) { retry_ = std::move(retry); }
+
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override;
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
+  void OnErrorRecoveryCompleted(rocksdb::Status) override;
+
+ private:
+  struct Commit {
+    uint64_t sequence;
+    Index index;
+  };
+  void thin_out_locked();
+  // Forgets the commits up to `sequence`; the index of the last of them.
+  Index take_flushed(uint64_t sequence);
+
+  const std::string meta_family_;
+  HighWater high_water_;  // RocksDB reports the flushes of one family one at a time
+  std::atomic<uint64_t> durable_{0};
+  std::function<void()> retry_;
+  mutable std::mutex mutex_;
+  std::deque<Commit> pending_;
+  std::function<void(Index)> listener_;
+  absl::Status health_;
+};
+
+}  // namespace keelson::backend::rocks

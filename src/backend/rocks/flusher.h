@@ -1,0 +1,49 @@
+// backend/rocks/flusher.h
+//
+// Flusher runs flushes on a thread of its own: those that were asked for, and those that have to be
+// tried again because the disk was full.
+// Threads: flush() and retry_later() from any; they never block.
+
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "backend/rocks/durability.h"
+#include "backend/rocks/reader.h"
+
+namespace keelson::backend::rocks {
+
+class Flusher {
+ public:
+  Flusher(rocksdb::DB* db, const Families& families, Durability* durability);
+  ~Flusher() { stop(false); }
+
+  // `done` is called once, on the flusher's thread, or at stop() with kCancelled.
+  void flush(absl::AnyInvocable<void(absl::Status)> done);
+  // One more try in a second.
+  void retry_later();
+  // Ends the thread; `flush_last`: after one more flush.
+  void stop(bool flush_last);
+
+ private:
+  using Done = absl::AnyInvocable<void(absl::Status)>;
+  void run();
+  absl::Status flush_now();
+
+  rocksdb::DB* db_;
+  const Families& families_;
+  Durability* durability_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Done> asked_;
+  bool retry_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace keelson::backend::rocks

@@ -1,0 +1,36 @@
+// backend/rocks/high_water.h
+//
+// HighWater remembers, in a small file of its own, the raft index that was last reported as
+// durable.
+//
+// Why: RocksDB takes damage in the last record of its MANIFEST for an interrupted write and opens
+// an
+//   older state. The log that led from there to here may be gone by then. A database older than
+//   what it once reported is damaged, and with this file open() can tell.
+// Format: KEELSON.durable: the index, 8 bytes big endian, and its CRC-32C, 4 bytes big endian.
+// Threads: one caller at a time.
+
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+
+namespace keelson::backend::rocks {
+
+class HighWater {
+ public:
+  explicit HighWater(const std::string& directory);
+  // 0 when there is no file. kDataLoss when it does not parse.
+  absl::StatusOr<Index> load() const;
+  // On stable storage when it returns Ok.
+  absl::Status store(Index index);
+
+ private:
+  std::string path_;
+  std::string directory_;
+};
+
+}  // namespace keelson::backend::rocks

@@ -1,0 +1,22 @@
+// backend/rocks/options.h
+//
+// How RocksDB is set up, in one place, each setting with its reason.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/rocks/rocks_backend.h"
+#include "rocksdb/db.h"
+
+namespace keelson::backend::rocks {
+
+rocksdb::DBOptions database_options(const RocksOptions& options,
+                                    std::shared_ptr<rocksdb::EventListener> listener);
+
+// One descriptor per bucket in the order of the enum, then RocksDB's own "default" family, unused.
+std::vector<rocksdb::ColumnFamilyDescriptor> families(const RocksOptions& options);
+
+}  // namespace keelson::backend::rocks

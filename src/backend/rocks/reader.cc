@@ -1,0 +1,98 @@
+#include "backend/rocks/reader.h"
+
+#include "backend/rocks/status.h"
+#include "base/check.h"
+
+namespace keelson::backend::rocks {
+namespace {
+
+class DbIterator final : public Iterator {
+ public:
+  DbIterator(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family, rocksdb::ReadOptions read,
+             const IterateOptions& options)
+      : lower_(options.lower), upper_(options.upper), lower_slice_(lower_), upper_slice_(upper_) {
+    if (!lower_.empty()) read.iterate_lower_bound = &lower_slice_;
+    if (!upper_.empty()) read.iterate_upper_bound = &upper_slice_;
+    read.fill_cache = options.fill_cache;
+    if (!options.fill_cache) read.readahead_size = 256 << 10;
+    // An empty range; RocksDB asks for lower <= upper.
+    empty_ = !upper_.empty() && upper_ <= lower_;
+    if (!empty_) it_.reset(db->NewIterator(read, family));
+  }
+
+  bool valid() const override { return !empty_ && it_->Valid(); }
+  void seek_to_first() override {
+    if (!empty_) it_->SeekToFirst();
+  }
+  void seek_to_last() override {
+    if (!empty_) it_->SeekToLast();
+  }
+  void seek(std::string_view key) override {
+    if (!empty_) it_->Seek(slice(key));
+  }
+  void seek_for_prev(std::string_view key) override {
+    if (!empty_) it_->SeekForPrev(slice(key));
+  }
+  void next() override {
+    CHECK(valid());
+    it_->Next();
+  }
+  void prev() override {
+    CHECK(valid());
+    it_->Prev();
+  }
+  std::string_view key() const override { return view(it_->key()); }
+  std::string_view value() const override { return view(it_->value()); }
+  absl::Status status() const override {
+    return empty_ ? absl::OkStatus() : to_status(it_->status(), "reading");
+  }
+
+ private:
+  std::string lower_, upper_;
+  rocksdb::Slice lower_slice_, upper_slice_;
+  bool empty_ = false;
+  std::unique_ptr<rocksdb::Iterator> it_;
+};
+
+}  // namespace
+
+rocksdb::ReadOptions DbReader::read_options() const {
+  rocksdb::ReadOptions options;
+  options.snapshot = pinned_;
+  options.verify_checksums = true;
+  return options;
+}
+
+absl::StatusOr<std::optional<Bytes>> DbReader::get(Bucket bucket, std::string_view key) const {
+  rocksdb::PinnableSlice value;
+  rocksdb::Status status =
+      db_->Get(read_options(), families_[static_cast<size_t>(bucket)], slice(key), &value);
+  if (status.IsNotFound()) return std::optional<Bytes>();
+  if (!status.ok()) return to_status(status, "reading");
+  return std::optional<Bytes>(Bytes::copy(view(value)));
+}
+
+absl::StatusOr<std::vector<std::optional<Bytes>>> DbReader::multi_get(
+    Bucket bucket, std::span<const std::string_view> keys) const {
+  std::vector<rocksdb::Slice> slices;
+  slices.reserve(keys.size());
+  for (std::string_view key : keys) slices.push_back(slice(key));
+  std::vector<rocksdb::PinnableSlice> values(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  db_->MultiGet(read_options(), families_[static_cast<size_t>(bucket)], keys.size(), slices.data(),
+                values.data(), statuses.data());
+  std::vector<std::optional<Bytes>> out(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (statuses[i].IsNotFound()) continue;
+    if (!statuses[i].ok()) return to_status(statuses[i], "reading");
+    out[i] = Bytes::copy(view(values[i]));
+  }
+  return out;
+}
+
+std::unique_ptr<Iterator> DbReader::iterate(Bucket bucket, IterateOptions options) const {
+  return std::make_unique<DbIterator>(db_, families_[static_cast<size_t>(bucket)], read_options(),
+                                      options);
+}
+
+}  // namespace keelson::backend::rocks

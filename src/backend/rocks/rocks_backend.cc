@@ -1,0 +1,251 @@
+#include "backend/rocks/rocks_backend.h"
+
+#include <filesystem>
+
+#include "backend/rocks/durability.h"
+#include "backend/rocks/flusher.h"
+#include "backend/rocks/options.h"
+#include "backend/rocks/reader.h"
+#include "backend/rocks/status.h"
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "base/text.h"
+#include "rocksdb/db.h"
+#include "rocksdb/utilities/checkpoint.h"
+#include "rocksdb/write_batch.h"
+
+namespace keelson::backend {
+namespace {
+
+using rocks::Durability;
+using rocks::Families;
+using rocks::Flusher;
+using rocks::slice;
+using rocks::to_status;
+
+void write_big_endian(char* out, uint64_t v) {
+  for (int i = 7; i >= 0; --i, v >>= 8) out[i] = static_cast<char>(v);
+}
+
+absl::StatusOr<uint64_t> meta_number(const Reader& reader, std::string_view key) {
+  absl::StatusOr<std::optional<Bytes>> found = reader.get(Bucket::kMeta, key);
+  if (!found.ok()) return found.status();
+  if (!*found) return 0;
+  if ((*found)->size() != 8) {
+    return absl::DataLossError(cat("backend: meta record ", key, " has ", (*found)->size(),
+                                   " bytes instead of 8; restore this member from a snapshot"));
+  }
+  uint64_t v = 0;
+  for (char c : (*found)->view()) v = v << 8 | static_cast<uint8_t>(c);
+  return v;
+}
+
+class RocksSnapshot final : public Snapshot {
+ public:
+  RocksSnapshot(rocksdb::DB* db, const Families& families)
+      : db_(db), pinned_(db->GetSnapshot()), reader_(db, families, pinned_) {
+    // From the pinned state itself: another thread may be committing. The records were read and
+    // parsed at open and only we write them; should the read fail, 0 ("unknown") errs on the safe
+    // side.
+    index_ = Index(meta_number(reader_, kConsistentIndexKey).value_or(0));
+    term_ = Term(meta_number(reader_, kTermKey).value_or(0));
+  }
+  ~RocksSnapshot() override { db_->ReleaseSnapshot(pinned_); }
+
+  absl::StatusOr<std::optional<Bytes>> get(Bucket bucket, std::string_view key) const override {
+    return reader_.get(bucket, key);
+  }
+  absl::StatusOr<std::vector<std::optional<Bytes>>> multi_get(
+      Bucket bucket, std::span<const std::string_view> keys) const override {
+    return reader_.multi_get(bucket, keys);
+  }
+  std::unique_ptr<Iterator> iterate(Bucket bucket, IterateOptions options) const override {
+    return reader_.iterate(bucket, options);
+  }
+  Index consistent_index() const override { return index_; }
+  Term consistent_term() const override { return term_; }
+
+ private:
+  rocksdb::DB* db_;
+  const rocksdb::Snapshot* pinned_;
+  rocks::DbReader reader_;
+  Index index_;
+  Term term_;
+};
+
+class RocksBackend final : public Backend {
+ public:
+  RocksBackend(std::unique_ptr<rocksdb::DB> db, Families families,
+               std::shared_ptr<Durability> durability, bool flush_on_close)
+      : db_(std::move(db)),
+        families_(std::move(families)),
+        durability_(std::move(durability)),
+        reader_(db_.get(), families_, nullptr),
+        flush_on_close_(flush_on_close),
+        flusher_(db_.get(), families_, durability_.get()) {
+    durability_->set_retry([this] { flusher_.retry_later(); });
+  }
+
+  ~RocksBackend() override {
+    flusher_.stop(flush_on_close_);
+    for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
+    db_->Close().PermitUncheckedError();
+  }
+
+  absl::Status load_position() {
+    absl::StatusOr<uint64_t> index = meta_number(reader_, kConsistentIndexKey);
+    if (!index.ok()) return index.status();
+    absl::StatusOr<uint64_t> term = meta_number(reader_, kTermKey);
+    if (!term.ok()) return term.status();
+    index_.store(*index);
+    term_.store(*term);
+    durability_->start_at(Index(*index));
+    return durability_->check_not_older(Index(*index));
+  }
+
+  absl::StatusOr<std::optional<Bytes>> get(Bucket bucket, std::string_view key) const override {
+    return reader_.get(bucket, key);
+  }
+  absl::StatusOr<std::vector<std::optional<Bytes>>> multi_get(
+      Bucket bucket, std::span<const std::string_view> keys) const override {
+    return reader_.multi_get(bucket, keys);
+  }
+  std::unique_ptr<Iterator> iterate(Bucket bucket, IterateOptions options) const override {
+    return reader_.iterate(bucket, options);
+  }
+
+  absl::Status commit(const WriteBatch& batch, Index index, Term term) override {
+    KEELSON_FAILPOINT("backend_before_commit");
+    if (absl::Status s = KEELSON_FAILPOINT_STATUS("backend_commit"); !s.ok()) return s;
+    CHECK(index == Index(0) || index >= consistent_index());
+    fill(batch, index, term);
+    if (writes_.Count() == 0) return absl::OkStatus();
+
+    // Noted before the write, or a flush that is quick would find nothing to report.
+    if (index != Index(0)) {
+      durability_->note_commit(db_->GetLatestSequenceNumber() + writes_.Count(), index);
+    }
+    rocksdb::WriteOptions options;
+    options.disableWAL = true;
+    absl::Status status = to_status(db_->Write(options, &writes_), "writing");
+    if (!status.ok()) return status;
+    if (index != Index(0)) index_.store(index.value, std::memory_order_release);
+    if (index != Index(0) && term != Term(0)) term_.store(term.value, std::memory_order_release);
+    KEELSON_FAILPOINT("backend_after_commit");
+    return absl::OkStatus();
+  }
+
+  Index consistent_index() const override { return Index(index_.load(std::memory_order_acquire)); }
+  Term consistent_term() const override { return Term(term_.load(std::memory_order_acquire)); }
+
+  std::shared_ptr<const Snapshot> snapshot() const override {
+    return std::make_shared<RocksSnapshot>(db_.get(), families_);
+  }
+
+  void flush(absl::AnyInvocable<void(absl::Status)> done) override {
+    flusher_.flush(std::move(done));
+  }
+  Index durable_index() const override { return durability_->durable_index(); }
+  void set_durable_listener(std::function<void(Index)> listener) override {
+    durability_->set_listener(std::move(listener));
+  }
+
+  uint64_t size_on_disk() const override {
+    return sum("rocksdb.total-sst-files-size") + sum("rocksdb.cur-size-all-mem-tables");
+  }
+  uint64_t size_in_use() const override {
+    return std::min(size_on_disk(), sum("rocksdb.estimate-live-data-size") +
+                                        sum("rocksdb.cur-size-all-mem-tables"));
+  }
+
+  absl::Status checkpoint(const std::string& dir) override {
+    rocksdb::Checkpoint* made = nullptr;
+    rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
+    std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+    if (status.ok()) status = checkpoint->CreateCheckpoint(dir);
+    return to_status(status, cat("checkpoint to ", dir));
+  }
+
+  absl::Status health() const override { return durability_->health(); }
+
+ private:
+  void fill(const WriteBatch& batch, Index index, Term term) {
+    writes_.Clear();
+    batch.for_each(
+        [this](Bucket b, std::string_view k, std::string_view v) {
+          writes_.Put(family(b), slice(k), slice(v)).PermitUncheckedError();
+        },
+        [this](Bucket b, std::string_view k) {
+          writes_.Delete(family(b), slice(k)).PermitUncheckedError();
+        });
+    if (index == Index(0)) return;
+    char number[8];
+    if (term != Term(0)) {
+      write_big_endian(number, term.value);
+      writes_.Put(family(Bucket::kMeta), slice(kTermKey), rocksdb::Slice(number, 8))
+          .PermitUncheckedError();
+    }
+    // Last, so that its sequence number is the batch's largest: Durability relies on it.
+    write_big_endian(number, index.value);
+    writes_.Put(family(Bucket::kMeta), slice(kConsistentIndexKey), rocksdb::Slice(number, 8))
+        .PermitUncheckedError();
+  }
+
+  rocksdb::ColumnFamilyHandle* family(Bucket bucket) const {
+    return families_[static_cast<size_t>(bucket)];
+  }
+
+  uint64_t sum(const char* property) const {
+    uint64_t total = 0;
+    for (rocksdb::ColumnFamilyHandle* family : families_) {
+      uint64_t value = 0;
+      if (db_->GetIntProperty(family, property, &value)) total += value;
+    }
+    return total;
+  }
+
+  std::unique_ptr<rocksdb::DB> db_;
+  Families families_;
+  std::shared_ptr<Durability> durability_;
+  rocks::DbReader reader_;
+  bool flush_on_close_;
+  Flusher flusher_;
+  rocksdb::WriteBatch writes_;  // its memory is used again and again
+  std::atomic<uint64_t> index_{0};
+  std::atomic<uint64_t> term_{0};
+};
+
+absl::Status make_directory(const std::string& path, const RocksOptions& options) {
+  std::error_code error;
+  if (!options.create_if_missing || options.read_only) {
+    if (std::filesystem::exists(path + "/CURRENT", error)) return absl::OkStatus();
+    return absl::NotFoundError(cat("backend: no database in ", path));
+  }
+  std::filesystem::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(cat("backend: cannot make ", path, ": ", error.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& path,
+                                                            const RocksOptions& options) {
+  if (absl::Status s = make_directory(path, options); !s.ok()) return s;
+  auto durability = std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), path);
+  rocksdb::DBOptions db_options = rocks::database_options(options, durability);
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  rocksdb::Status status =
+      options.read_only
+          ? rocksdb::DB::OpenForReadOnly(db_options, path, rocks::families(options), &handles,
+                                         &opened)
+          : rocksdb::DB::Open(db_options, path, rocks::families(options), &handles, &opened);
+  if (!status.ok()) return to_status(status, cat("opening ", path));
+  auto backend = std::make_unique<RocksBackend>(std::unique_ptr<rocksdb::DB>(opened),
+                                                std::move(handles), std::move(durability),
+                                                options.flush_on_close && !options.read_only);
+  if (absl::Status s = backend->load_position(); !s.ok()) return s;
+  return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
+}
+
+}  // namespace keelson::backend

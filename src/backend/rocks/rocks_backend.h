@@ -1,0 +1,45 @@
+// backend/rocks/rocks_backend.h
+//
+// The Backend on RocksDB: one column family per bucket, the write-ahead log off, flushes atomic
+// over all families. RocksDB's headers are included under backend/rocks/ and nowhere else.
+//
+// Why no log: the raft log is the redo log. After a crash the store is at some earlier commit and
+//   the node replays from its consistent index.
+// Memory: write buffers + block cache as given below, and a little per open file.
+// Full disk: commits go on into the write buffers while there is room in them (then they wait);
+//   flushing is tried again every second, health() says so meanwhile.
+// Damage: every block carries a checksum that is verified on every read; open() reads the footers
+//   and indexes of all files.
+
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "backend/backend.h"
+
+namespace keelson::backend {
+
+struct RocksOptions {
+  // Most memory for changes that are not on disk yet, in bytes.
+  uint64_t write_buffers = uint64_t{64} << 20;
+  // Data, index blocks of the files; also what reads of evicted values are served from.
+  uint64_t block_cache = uint64_t{32} << 20;
+  // Threads that flush and merge files.
+  int background_threads = 2;
+  // False: closing loses what was not flushed, as a crash does. For tests.
+  bool flush_on_close = true;
+  // False: the directory must hold a database already.
+  bool create_if_missing = true;
+  // Nothing is ever written (tools).
+  bool read_only = false;
+};
+
+// Opens or creates the database in directory `path` (<data-dir>/member/keelson).
+// Errors: kDataLoss with advice when files are damaged or missing; kFailedPrecondition when another
+// process has it open; kNotFound; kUnavailable.
+absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& path,
+                                                            const RocksOptions& options = {});
+
+}  // namespace keelson::backend
