@@ -1,0 +1,202 @@
+#include "server/logging.h"
+
+#include <spdlog/async_logger.h>
+#include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <algorithm>
+#include <atomic>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "server/log_format.h"
+
+namespace keelson::server {
+namespace {
+
+using SinkPtr = std::shared_ptr<spdlog::sinks::sink>;
+
+constexpr uint64_t kDefaultMegabytes = 100;  // lumberjack's
+// "Keep all" is not possible with a sink that renames every old file at each turn.
+constexpr uint64_t kMostBackups = 1000;
+
+log::Level level_of(std::string_view text) {
+  if (text == "debug") return log::Level::kDebug;
+  if (text == "warn") return log::Level::kWarn;
+  if (text == "error") return log::Level::kError;
+  if (text == "panic" || text == "dpanic") return log::Level::kPanic;
+  if (text == "fatal") return log::Level::kFatal;
+  return log::Level::kInfo;
+}
+
+SinkPtr standard_error() {
+  static const auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  return sink;
+}
+
+// REQUIRES: called where spdlog's exceptions are caught.
+SinkPtr open_output(const std::string& output, const std::optional<LogRotation>& rotation) {
+  // The journal takes what a service writes to its standard error.
+  if (output == "default" || output == "stderr" || output == "systemd/journal") {
+    return standard_error();
+  }
+  if (output == "stdout") return std::make_shared<spdlog::sinks::stdout_sink_mt>();
+  if (rotation) {
+    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(output, rotation->max_bytes,
+                                                                  rotation->max_backups);
+  }
+  return std::make_shared<spdlog::sinks::basic_file_sink_mt>(output);
+}
+
+std::vector<std::string> distinct_outputs(std::vector<std::string> outputs) {
+  if (outputs.empty()) outputs.push_back("default");
+  if (std::find(outputs.begin(), outputs.end(), "/dev/null") != outputs.end()) {
+    return {"/dev/null"};
+  }
+  std::sort(outputs.begin(), outputs.end());
+  outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
+  return outputs;
+}
+
+absl::StatusOr<uint64_t> whole_number(const nlohmann::json& config, const char* key,
+                                      uint64_t if_absent) {
+  auto value = config.find(key);
+  if (value == config.end()) return if_absent;
+  if (!value->is_number_unsigned() || value->get<uint64_t>() > 1'000'000'000) {
+    return absl::InvalidArgumentError(
+        cat("invalid log rotation config: ", key, " must be a whole number"));
+  }
+  return value->get<uint64_t>();
+}
+
+}  // namespace
+
+absl::StatusOr<LogRotation> parse_log_rotation(std::string_view text) {
+  const auto config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (config.is_discarded()) {
+    return absl::InvalidArgumentError(cat("improperly formatted log rotation config: ", text));
+  }
+  if (!config.is_object()) {
+    return absl::InvalidArgumentError(cat("invalid log rotation config: ", text));
+  }
+  absl::StatusOr<uint64_t> megabytes = whole_number(config, "maxsize", kDefaultMegabytes);
+  if (!megabytes.ok()) return megabytes.status();
+  absl::StatusOr<uint64_t> backups = whole_number(config, "maxbackups", 0);
+  if (!backups.ok()) return backups.status();
+  absl::StatusOr<uint64_t> age = whole_number(config, "maxage", 0);
+  if (!age.ok()) return age.status();
+  for (const char* key : {"localtime", "compress"}) {
+    if (auto value = config.find(key); value != config.end() && !value->is_boolean()) {
+      return absl::InvalidArgumentError(
+          cat("invalid log rotation config: ", key, " must be true or false"));
+    }
+  }
+  LogRotation rotation;
+  rotation.max_bytes = (*megabytes == 0 ? kDefaultMegabytes : *megabytes) << 20;
+  rotation.max_backups = *backups == 0 ? kMostBackups : std::min(*backups, kMostBackups);
+  rotation.has_unsupported =
+      *age > 0 || config.value("compress", false) || config.value("localtime", false);
+  return rotation;
+}
+
+// spdlog's part: the queue, its thread and the files.
+class Logging::Outputs {
+ public:
+  static absl::StatusOr<std::unique_ptr<Outputs>> open(const LogConfig& config) {
+    std::optional<LogRotation> rotation;
+    if (config.rotation) {
+      absl::StatusOr<LogRotation> parsed = parse_log_rotation(config.rotation_json);
+      if (!parsed.ok()) return parsed.status();
+      rotation = *parsed;
+    }
+    std::vector<SinkPtr> sinks;
+    for (const std::string& output : distinct_outputs(config.outputs)) {
+      try {
+        sinks.push_back(open_output(output, rotation));
+      } catch (const std::exception& e) {
+        return absl::InvalidArgumentError(cat("couldn't open log output ", output, ": ", e.what()));
+      }
+    }
+    return std::make_unique<Outputs>(std::move(sinks));
+  }
+
+  explicit Outputs(std::vector<SinkPtr> sinks)
+      : sinks_(std::move(sinks)),
+        pool_(std::make_shared<spdlog::details::thread_pool>(kQueuedLines, 1)),
+        logger_(std::make_shared<spdlog::async_logger>(
+            "keelson", sinks_.begin(), sinks_.end(), pool_, spdlog::async_overflow_policy::block)) {
+    logger_->set_level(spdlog::level::trace);
+    logger_->set_pattern("%v");
+    logger_->flush_on(spdlog::level::info);  // a reader of the file sees a line soon
+  }
+
+  void write(log::Level level, const std::string& line) {
+    // Debug lines come in numbers: they are flushed with the next of another level.
+    logger_->log(level == log::Level::kDebug ? spdlog::level::debug : spdlog::level::info,
+                 spdlog::string_view_t(line.data(), line.size()));
+  }
+
+  // The queue's thread takes lines in order, so a sink of our own at its end tells when it is
+  // there.
+  void flush() {
+    auto reached = std::make_shared<std::atomic<bool>>(false);
+    class Mark final : public spdlog::sinks::sink {
+     public:
+      explicit Mark(std::shared_ptr<std::atomic<bool>> reached) : reached_(std::move(reached)) {}
+      void log(const spdlog::details::log_msg&) override {
+        reached_->store(true, std::memory_order_release);
+        reached_->notify_all();
+      }
+      void flush() override {}
+      void set_pattern(const std::string&) override {}
+      void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
+
+     private:
+      std::shared_ptr<std::atomic<bool>> reached_;
+    };
+    auto marker = std::make_shared<spdlog::async_logger>(
+        "flush", std::make_shared<Mark>(reached), pool_, spdlog::async_overflow_policy::block);
+    marker->info("");
+    reached->wait(false, std::memory_order_acquire);
+    for (const SinkPtr& sink : sinks_) sink->flush();
+  }
+
+ private:
+  std::vector<SinkPtr> sinks_;
+  std::shared_ptr<spdlog::details::thread_pool> pool_;
+  std::shared_ptr<spdlog::async_logger> logger_;
+};
+
+absl::StatusOr<std::unique_ptr<Logging>> Logging::start(const LogConfig& config) {
+  absl::StatusOr<std::unique_ptr<Outputs>> outputs = Outputs::open(config);
+  if (!outputs.ok()) return outputs.status();
+  std::unique_ptr<Logging> logging(new Logging(config, *std::move(outputs)));
+  log::set_sink(logging.get());
+  if (config.rotation && parse_log_rotation(config.rotation_json)->has_unsupported) {
+    log::warn("maxage, localtime and compress of --log-rotation-config-json have no effect");
+  }
+  return logging;
+}
+
+Logging::Logging(const LogConfig& config, std::unique_ptr<Outputs> outputs)
+    : least_(level_of(config.level)),
+      console_(config.format == "console"),
+      outputs_(std::move(outputs)) {}
+
+Logging::~Logging() {
+  log::set_sink(nullptr);
+  flush();
+}
+
+void Logging::write(log::Level level, std::source_location where, std::string_view message,
+                    log::Fields fields) {
+  const LogRecord record{level, clock_.unix_time(), where.file_name(), where.line(), message};
+  outputs_->write(level, console_ ? console_line(record, fields) : json_line(record, fields));
+  if (level >= log::Level::kPanic) flush();
+}
+
+void Logging::flush() { outputs_->flush(); }
+
+}  // namespace keelson::server
