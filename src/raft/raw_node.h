@@ -164,7 +164,7 @@ class RawNode {
   explicit RawNode(std::unique_ptr<Core> core, bool async_storage_writes);
 
   void collect(Ready* rd);
-  void accept(const Ready& rd);
+  void accept(Ready* rd);
 
   std::unique_ptr<Core> core_;
   bool async_storage_writes_;

@@ -39,7 +39,7 @@ class Inflights {
   int max_count_;
   uint64_t max_bytes_;
   // ring_[start_ .. start_ + count_) modulo its size. Grown on demand, because a process may hold
-  // thousands of idle groups. Invariants: 0 <= count_ <= ring_.size() <= max_count_ (rounded up);
+  // thousands of idle groups. Invariants: 0 <= count_ <= ring_.size() <= max_count_;
   // bytes_ is the sum over the window; last indexes increase.
   std::vector<Message> ring_;
   int start_ = 0;

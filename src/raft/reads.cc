@@ -1,0 +1,68 @@
+#include "raft/reads.h"
+
+#include <utility>
+
+#include "raft/replicate.h"
+
+namespace keelson::raft {
+namespace {
+
+void answer(Core& core, ReadRequest request, Index index) {
+  if (request.from == kNobody || request.from == core.options.id) {
+    if (request.entries.empty()) return;
+    core.read_states.push_back({index, request.entries[0].data});
+    return;
+  }
+  Message message{.type = MessageType::kMsgReadIndexResp, .to = request.from};
+  message.index = index;
+  message.entries = std::move(request.entries);
+  core.send(std::move(message));
+}
+
+void start(Core& core, ReadRequest request) {
+  if (core.options.read_only_option == ReadOnlyOption::kLeaseBased) {
+    answer(core, std::move(request), core.log->committed());
+    return;
+  }
+  ReadOnly& reads = core.leader()->reads;
+  reads.add(std::move(request), core.log->committed());
+  reads.acknowledge(core.options.id, *reads.newest());
+  broadcast_heartbeat(core);
+}
+
+}  // namespace
+
+void handle_read_index(Core& core, ReadRequest request) {
+  if (core.config.is_singleton()) {
+    // Nobody else could lead.
+    answer(core, std::move(request), core.log->committed());
+  } else if (!core.committed_in_term()) {
+    core.reads_before_first_commit.push_back(std::move(request));
+  } else {
+    start(core, std::move(request));
+  }
+}
+
+void handle_read_acknowledgement(Core& core, Leader& leader, const Message& message) {
+  if (core.options.read_only_option != ReadOnlyOption::kSafe) return;
+  const std::optional<uint64_t> number = decode_read_number(message.context);
+  if (!number) return;
+  leader.reads.acknowledge(message.from, *number);
+  for (ReadOnly::Pending& read : leader.reads.confirm(core.config.voters)) {
+    answer(core, std::move(read.request), read.index);
+  }
+}
+
+void release_reads(Core& core) {
+  if (core.reads_before_first_commit.empty()) return;
+  if (!core.committed_in_term()) {
+    core.lines.error(
+        "pending MsgReadIndex should be released only after first commit in current term");
+    return;
+  }
+  for (ReadRequest& request : std::exchange(core.reads_before_first_commit, {})) {
+    start(core, std::move(request));
+  }
+}
+
+}  // namespace keelson::raft
