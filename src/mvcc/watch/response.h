@@ -1,0 +1,79 @@
+// mvcc/watch/response.h
+//
+// etcdserverpb.WatchResponse, written by hand: a head of a few bytes for one watcher, and the
+// events, encoded once in an EventBlock and shared by all watchers that see the same. Fields in
+// order of number, zero values left out, as etcd's encoder does.
+//
+// Threads: values; the functions are pure.
+// Source: etcd v3.7.1, api/etcdserverpb/rpc.proto, api/mvccpb/kv.proto, and sendFragments() of
+//   server/etcdserver/api/v3rpc/watch.go.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "mvcc/event.h"
+#include "mvcc/watch/range_index.h"
+#include "mvcc/watch/types.h"
+
+namespace keelson::watch {
+
+// Stands for "no watcher" or "all watchers of the stream".
+inline constexpr int64_t kNoWatchId = -1;
+
+// All of a WatchResponse but its events.
+struct ResponseHead {
+  ClusterId cluster = {};
+  MemberId member = {};
+  Term term = {};
+  int64_t revision = 0;
+
+  int64_t watch_id = 0;
+  bool created = false;
+  bool canceled = false;
+  int64_t compact_revision = 0;
+  std::string_view cancel_reason = {};
+  bool fragment = false;
+
+  friend bool operator==(const ResponseHead&, const ResponseHead&) = default;
+};
+
+Bytes encode_head(const ResponseHead& head);
+size_t encoded_head_size(const ResponseHead& head);
+
+// Events as they stand in a WatchResponse: repeated field 11. `ends[i]` is where event i ends.
+struct EventBlock {
+  Bytes bytes;
+  std::vector<size_t> ends;
+  std::vector<int64_t> revisions;
+
+  size_t size() const { return ends.size(); }
+  size_t begin_of(size_t i) const { return i == 0 ? 0 : ends[i - 1]; }
+  // Events [first, last).
+  Bytes part(size_t first, size_t last) const {
+    return bytes.slice(begin_of(first), begin_of(last) - begin_of(first));
+  }
+  // The first event at `revision` or later.
+  size_t first_at(int64_t revision) const;
+};
+
+// Those of `events` that the variant lets through. Reads previous values from `source` where the
+// variant wants them and the event does not carry them.
+EventBlock encode_events(std::span<const mvcc::Event* const> events, const Variant& variant,
+                         WatchSource& source);
+
+// How far a response that begins with event `first` goes: the end of the first revision that takes
+// it past one of the options' limits. REQUIRES: first < block.size().
+size_t response_end(const EventBlock& block, size_t first, const WatchOptions& options);
+
+// How far a fragment that begins with event `first` goes, its head taking `head_size` bytes: as
+// many events as stay below `max_bytes`, but at least one.
+size_t fragment_end(const EventBlock& block, size_t first, size_t last, size_t head_size,
+                    size_t max_bytes);
+
+}  // namespace keelson::watch
