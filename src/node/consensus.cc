@@ -32,7 +32,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, Status& status, Options
       next_read_context_(options.read_context_seed) {}
 
 void Consensus::connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core,
-                        LogLane* log, ApplyLane* apply, Transport* transport,
+                        raft::ConfState conf, LogLane* log, ApplyLane* apply, Transport* transport,
                         LeadershipChanged leadership, Fatal fatal) {
   storage_ = storage;
   core_ = std::move(core);
@@ -45,20 +45,26 @@ void Consensus::connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawN
   applied_ = now.applied;
   status_.term = now.hard_state.term.value;
   status_.committed = now.hard_state.commit.value;
-  configurations_.emplace_back(applied_, storage_->initial_state()->conf_state);
+  configurations_.emplace_back(applied_, std::move(conf));
 }
 
 void Consensus::start() {
   post([this] {
-    const raft::ConfState& conf = configurations_.back().second;
-    bool alone = conf.voters == std::vector{options_.id} && conf.voters_outgoing.empty();
-    // Nobody else could win, so waiting for the election timeout would only delay the service.
-    if (alone) {
-      if (absl::Status s = core_->campaign(); !s.ok()) return fatal_(std::move(s));
-    }
+    campaign_if_alone();
     schedule_flush();
     tick();
   });
+}
+
+// Nobody else could win, so waiting for the election timeout would only delay the service. The core
+// refuses while membership changes wait to be applied, so this is tried again after each apply.
+void Consensus::campaign_if_alone() {
+  const raft::ConfState& conf = configurations_.back().second;
+  bool alone = conf.voters == std::vector{options_.id} && conf.voters_outgoing.empty();
+  if (!alone || leader_ != raft::kNobody || applied_.value < status_.committed) return;
+  if (absl::Status s = core_->campaign(); !s.ok()) {
+    log::warn("cannot campaign", {{"error", message_of(s)}});
+  }
 }
 
 void Consensus::stop(Task done) {
@@ -111,6 +117,7 @@ void Consensus::applied(std::vector<raft::Message> applies) {
     for (raft::Message& apply : applies) step_responses(apply.responses);
     applied_ = Index(status_.applied.load(std::memory_order_acquire));
     compact_storage();
+    campaign_if_alone();
     schedule_flush();
   });
 }

@@ -46,8 +46,10 @@ class Consensus {
   Consensus(Executor& lane, const Clock& clock, Status& status, Options options);
 
   // Before start(): where the work goes. `transport` may be null for a member without peers.
-  void connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core, LogLane* log,
-               ApplyLane* apply, Transport* transport, LeadershipChanged leadership, Fatal fatal);
+  // `conf` is the membership at the applied index.
+  void connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core,
+               raft::ConfState conf, LogLane* log, ApplyLane* apply, Transport* transport,
+               LeadershipChanged leadership, Fatal fatal);
 
   // Begins to tick. A group whose only voter is this member elects it at once.
   void start();
@@ -94,6 +96,7 @@ class Consensus {
   void expire_reads(MonotonicTime now);
   void reply_now(ProposalPtr proposal, absl::Status status);
   void compact_storage();
+  void campaign_if_alone();
 
   Executor& lane_;
   const Clock& clock_;

@@ -1,0 +1,227 @@
+#include "node/node.h"
+
+#include <utility>
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "proto/membership.pb.h"
+#include "proto/rpc.pb.h"
+
+namespace keelson::node {
+namespace {
+
+// etcd's raft settings (server/etcdserver/raft.go).
+constexpr uint64_t kMaxSizePerMessage = 1 << 20;
+constexpr int kMaxInflightMessages = 512;
+// Bytes handed to the apply lane and not yet applied: bounds what a batch can grow to.
+constexpr uint64_t kMaxApplyingBytes = 32 << 20;
+constexpr Duration kLeaseInterval = std::chrono::milliseconds(500);
+
+lease::LeaseOptions lease_options(const Options& options) {
+  Duration election = options.heartbeat * options.election_ticks;
+  auto seconds = std::chrono::ceil<std::chrono::seconds>(election * 3 / 2);
+  return {.min_ttl_seconds = seconds.count(),
+          .expired_retry_interval = std::chrono::seconds(5) + 2 * election};
+}
+
+raft::ConfChange change_to_add(const membership::Member& member) {
+  return {.type = raft::ConfChangeType::kAddNode,
+          .node_id = member.id,
+          .context = membership::encode(membership::ChangeContext{member, false})};
+}
+
+}  // namespace
+
+Node::Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lanes,
+           const Clock* clock, Random* random, Replay replay, Fatal fatal)
+    : options_(std::move(options)),
+      backend_(std::move(backend)),
+      lanes_(lanes),
+      clock_(*clock),
+      random_(*random),
+      member_(replay.member),
+      cluster_(replay.cluster),
+      fatal_(std::move(fatal)),
+      request_ids_(member_, clock->unix_time()),
+      members_(cluster_, options_.max_learners),
+      leases_(lease_options(options_)),
+      own_ids_(request_ids_) {}
+
+Node::~Node() = default;
+
+absl::StatusOr<std::unique_ptr<Node>> Node::create(Options options,
+                                                   std::unique_ptr<backend::Backend> backend,
+                                                   Lanes lanes, const Clock* clock, Random* random,
+                                                   Transport* transport, Fatal fatal) {
+  absl::StatusOr<Replay> found = replay(options.replay, *backend);
+  if (!found.ok()) return found.status();
+  Replay rest = *std::move(found);
+  Replay ids;
+  ids.member = rest.member;
+  ids.cluster = rest.cluster;
+  auto node = std::unique_ptr<Node>(new Node(std::move(options), std::move(backend), lanes, clock,
+                                             random, std::move(ids), std::move(fatal)));
+  if (absl::Status s = node->build(std::move(rest), transport); !s.ok()) return s;
+  return node;
+}
+
+absl::Status Node::build(Replay replay, Transport* transport) {
+  absl::StatusOr<std::unique_ptr<mvcc::Store>> store =
+      mvcc::Store::open(backend_.get(), options_.store);
+  if (!store.ok()) return store.status();
+  store_ = *std::move(store);
+  if (absl::Status s = members_.restore(*backend_); !s.ok()) return s;
+  absl::StatusOr<std::unique_ptr<apply::Applier>> applier =
+      apply::Applier::create(backend_.get(), store_.get(), &leases_, &members_, &clock_,
+                             options_.applier, [this](mvcc::EventBatchPtr events) {
+                               if (published_) published_(std::move(events));
+                             });
+  if (!applier.ok()) return applier.status();
+  applier_ = *std::move(applier);
+  status_.applied = replay.applied.value;
+
+  storage_ = std::move(replay.storage);
+  absl::StatusOr<std::unique_ptr<raft::RawNode>> core = raft::RawNode::create({
+      .id = member_,
+      .election_tick = options_.election_ticks,
+      .heartbeat_tick = 1,
+      .storage = storage_.get(),
+      .applied = replay.applied,
+      .async_storage_writes = true,
+      .max_size_per_msg = kMaxSizePerMessage,
+      .max_committed_size_per_ready = kMaxApplyingBytes,
+      .max_inflight_msgs = kMaxInflightMessages,
+      .check_quorum = true,
+      .pre_vote = options_.pre_vote,
+      .random = &random_,
+  });
+  if (!core.ok()) return core.status();
+  if (!replay.bootstrap.empty()) {
+    std::vector<raft::Peer> peers;
+    for (const membership::Member& member : replay.bootstrap) {
+      peers.push_back({member.id, change_to_add(member).context});
+    }
+    if (absl::Status s = (*core)->bootstrap(peers); !s.ok()) return s;
+  }
+
+  raft::ConfState conf =
+      conf_state_of(replay.bootstrap.empty() ? members_.view()->members : replay.bootstrap);
+  consensus_ =
+      std::make_unique<Consensus>(*lanes_.consensus, clock_, status_,
+                                  Consensus::Options{.id = member_,
+                                                     .tick = options_.heartbeat,
+                                                     .catchup_entries = options_.catchup_entries,
+                                                     .read_context_seed = random_.next()});
+  log_lane_ = std::make_unique<LogLane>(
+      *lanes_.log, std::move(replay.wal), status_,
+      [this](std::vector<raft::Message> appends) { consensus_->durable(std::move(appends)); },
+      fatal_);
+  apply_lane_ = std::make_unique<ApplyLane>(*lanes_.apply, *applier_, status_, fatal_);
+  apply_lane_->connect(consensus_.get());
+  consensus_->connect(
+      storage_.get(), *std::move(core), std::move(conf), log_lane_.get(), apply_lane_.get(),
+      transport, [this](bool is_leader) { leadership_changed(is_leader); }, fatal_);
+  own_gateway_ =
+      std::make_unique<Gateway>(*lanes_.apply, *consensus_, status_, clock_, options_.gateway);
+  marked_ = replay.applied.value;
+  backend_->set_durable_listener([this](Index index) { backend_durable(index); });
+  return absl::OkStatus();
+}
+
+Gateway* Node::add_gateway(Executor& home) {
+  gateways_.push_back(
+      std::make_unique<Gateway>(home, *consensus_, status_, clock_, options_.gateway));
+  return gateways_.back().get();
+}
+
+void Node::start() {
+  consensus_->start();
+  lanes_.apply->post_after(kLeaseInterval, [this] { revoke_expired_leases(); });
+}
+
+void Node::stop(std::function<void(absl::Status)> done) {
+  lanes_.apply->post([this] { stopping_ = true; });
+  consensus_->stop([this, done = std::move(done)]() mutable {
+    // Behind everything that was handed to these lanes before.
+    lanes_.apply->post([this, done = std::move(done)]() mutable {
+      backend_->flush([this, done = std::move(done)](absl::Status flushed) mutable {
+        log_lane_->close([flushed, done = std::move(done)](absl::Status closed) {
+          done(flushed.ok() ? closed : flushed);
+        });
+      });
+    });
+  });
+}
+
+// On the consensus lane.
+void Node::leadership_changed(bool is_leader) {
+  lanes_.apply->post([this, is_leader] {
+    if (is_leader) {
+      leases_.promote(options_.heartbeat * options_.election_ticks, clock_.now());
+      publish_self();
+    } else {
+      leases_.demote();
+    }
+  });
+}
+
+// What the cluster should know of this member, if it does not yet; and, as its leader, the version.
+void Node::publish_self() {
+  std::shared_ptr<const membership::View> view = members_.view();
+  const membership::Member* self = view->find(member_);
+  if (!self || self->name != options_.replay.name || self->client_urls != options_.client_urls) {
+    membershippb::ClusterMemberAttrSetRequest request;
+    request.set_member_id(member_.value);
+    request.mutable_member_attributes()->set_name(options_.replay.name);
+    for (const std::string& url : options_.client_urls) {
+      request.mutable_member_attributes()->add_client_urls(url);
+    }
+    propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
+                     [](absl::Status) {});
+  }
+  if (view->cluster_version != options_.cluster_version) {
+    membershippb::ClusterVersionSetRequest request;
+    request.set_ver(options_.cluster_version);
+    propose_internal(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
+                     [](absl::Status) {});
+  }
+}
+
+// On the apply lane, every half second: the leader asks for what has expired to be revoked. A
+// proposal that fails is made again when the table names the lease again.
+void Node::revoke_expired_leases() {
+  if (stopping_) return;
+  lanes_.apply->post_after(kLeaseInterval, [this] { revoke_expired_leases(); });
+  for (LeaseId id : leases_.take_expired(clock_.now())) {
+    etcdserverpb::LeaseRevokeRequest request;
+    request.set_id(id.value);
+    propose_internal(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
+                     [](absl::Status) {});
+  }
+}
+
+// On the apply lane.
+void Node::propose_internal(wire::InternalKind kind, std::string_view request,
+                            std::function<void(absl::Status)> done) {
+  uint64_t id = own_ids_.next();
+  own_gateway_->propose(
+      id, wire::wrap_internal(id, {}, 0, kind, request),
+      [done = std::move(done), kind](apply::Reply reply) {
+        if (!reply.status.ok()) {
+          log::warn("the member's own proposal failed",
+                    {{"request", wire::name_of(kind)}, {"error", message_of(reply.status)}});
+        }
+        done(std::move(reply.status));
+      });
+  own_gateway_->flush();
+}
+
+// On a thread of the backend. A mark costs a sync of the log, so not every advance gets one.
+void Node::backend_durable(Index index) {
+  uint64_t marked = marked_.load();
+  if (index.value < marked + options_.snapshot_count) return;
+  if (marked_.compare_exchange_strong(marked, index.value)) consensus_->backend_durable(index);
+}
+
+}  // namespace keelson::node

@@ -1,0 +1,143 @@
+// node/node.h
+//
+// Node is one member without its network: the store and its log brought up from what is on disk,
+// the lanes that drive them, and the doors (gateways) through which io lanes come in.
+//
+// Threads: create(), start() and stop() on one thread that is none of the lanes. The accessors are
+//   for any thread; what they return says what it allows.
+// Lifetime: lanes and backend outlive the node; gateways are made before start() and live as long
+// as
+//   the node.
+// Failure: `fatal` is called once, from any lane, when the member must not go on (a log or store
+//   that cannot be trusted). It should end the process with the message; nothing more is
+//   acknowledged after it.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "apply/applier.h"
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "lease/lease_table.h"
+#include "membership/cluster.h"
+#include "mvcc/store.h"
+#include "node/apply_lane.h"
+#include "node/consensus.h"
+#include "node/gateway.h"
+#include "node/log_lane.h"
+#include "node/replay.h"
+#include "node/request_ids.h"
+#include "node/status.h"
+#include "node/transport.h"
+
+namespace keelson::node {
+
+struct Lanes {
+  Executor* consensus = nullptr;
+  Executor* log = nullptr;
+  Executor* apply = nullptr;
+  Executor* background = nullptr;  // hashing and the like; may block on the disk
+};
+
+struct Options {
+  ReplayOptions replay;
+  std::vector<std::string> client_urls;  // what the member publishes of itself
+  std::string cluster_version = "3.7.0";
+  Duration heartbeat = std::chrono::milliseconds(100);
+  int election_ticks = 10;
+  bool pre_vote = true;
+  int64_t max_learners = 1;
+  uint64_t snapshot_count = 10'000;
+  uint64_t catchup_entries = 5'000;
+  apply::Applier::Options applier;
+  mvcc::StoreOptions store;
+  Gateway::Limits gateway;
+};
+
+class Node {
+ public:
+  using Fatal = std::function<void(absl::Status)>;
+
+  // Brings the member up to where it was. `published` is told of each batch of events on the apply
+  // lane (see apply::Applier).
+  static absl::StatusOr<std::unique_ptr<Node>> create(Options options,
+                                                      std::unique_ptr<backend::Backend> backend,
+                                                      Lanes lanes, const Clock* clock,
+                                                      Random* random, Transport* transport,
+                                                      Fatal fatal);
+  ~Node();
+
+  // Before start(). The gateway's flush() is to be called at the end of each batch of its lane.
+  Gateway* add_gateway(Executor& home);
+  // Before start().
+  void set_published(apply::Applier::Published published) { published_ = std::move(published); }
+
+  void start();
+  // Fails what is under way, makes the log and the store durable. Lanes still run; gateways get
+  // their answers. `done` runs on the log lane.
+  void stop(std::function<void(absl::Status)> done);
+
+  MemberId member() const { return member_; }
+  ClusterId cluster() const { return cluster_; }
+  Status& status() { return status_; }
+  const Clock& clock() const { return clock_; }
+  mvcc::Store& store() { return *store_; }
+  backend::Backend& backend() { return *backend_; }
+  membership::Cluster& members() { return members_; }
+  const apply::Alarms& alarms() const { return applier_->alarms(); }
+  RequestIdSource& request_ids() { return request_ids_; }
+  ApplyLane& apply_lane() { return *apply_lane_; }
+  Consensus& consensus() { return *consensus_; }
+  Executor& background() { return *lanes_.background; }
+  bool is_leader() const { return status_.leader.load(std::memory_order_acquire) == member_.value; }
+
+ private:
+  Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lanes, const Clock* clock,
+       Random* random, Replay replay, Fatal fatal);
+
+  absl::Status build(Replay replay, Transport* transport);
+  void leadership_changed(bool is_leader);
+  void publish_self();
+  void revoke_expired_leases();
+  void propose_internal(wire::InternalKind kind, std::string_view request,
+                        std::function<void(absl::Status)> done);
+  void backend_durable(Index index);
+
+  const Options options_;
+  const std::unique_ptr<backend::Backend> backend_;
+  const Lanes lanes_;
+  const Clock& clock_;
+  Random& random_;
+  const MemberId member_;
+  const ClusterId cluster_;
+  const Fatal fatal_;
+  Status status_;
+  RequestIdSource request_ids_;
+
+  std::unique_ptr<mvcc::Store> store_;
+  membership::Cluster members_;
+  lease::LeaseTable leases_;
+  std::unique_ptr<apply::Applier> applier_;
+  apply::Applier::Published published_;
+  std::unique_ptr<LogStorage> storage_;
+  std::unique_ptr<Consensus> consensus_;
+  std::unique_ptr<LogLane> log_lane_;
+  std::unique_ptr<ApplyLane> apply_lane_;
+  std::vector<std::unique_ptr<Gateway>> gateways_;
+
+  // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
+  std::unique_ptr<Gateway> own_gateway_;
+  RequestIds own_ids_;
+  bool stopping_ = false;            // apply lane
+  std::atomic<uint64_t> marked_{0};  // the last index marked in the log
+};
+
+}  // namespace keelson::node

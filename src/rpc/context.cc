@@ -1,0 +1,136 @@
+#include "rpc/context.h"
+
+#include <utility>
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/protobuf.h"
+#include "base/text.h"
+#include "rpc/watch_source.h"
+
+namespace keelson::rpc {
+namespace {
+
+// Continuation bytes follow their heads and nothing else; all etcd asks of a version text.
+bool is_utf8(std::string_view text) {
+  int follow = 0;
+  for (unsigned char c : text) {
+    if (follow > 0) {
+      if ((c & 0xc0) != 0x80) return false;
+      --follow;
+    } else if (c >= 0x80) {
+      if ((c & 0xe0) == 0xc0)
+        follow = 1;
+      else if ((c & 0xf0) == 0xe0)
+        follow = 2;
+      else if ((c & 0xf8) == 0xf0)
+        follow = 3;
+      else
+        return false;
+    }
+  }
+  return follow == 0;
+}
+
+}  // namespace
+
+Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
+                 const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
+                 RequestObserver* observer)
+    : node_(node), limits_(limits), observer_(observer) {
+  for (int i = 0; i < loops.size(); ++i) {
+    net::Loop& loop = loops.at(i);
+    auto lane = std::make_unique<Lane>(loop, node.request_ids());
+    lane->gateway = node.add_gateway(loop);
+    lane->slot = node.store().register_reader();
+    lane->random = std::make_unique<SeededRandom>(seed + static_cast<uint64_t>(i));
+    lane->watch_source = make_watch_source(node, *lane->slot);
+    lane->watches = std::make_unique<watch::LaneWatches>(loop, feed, *lane->watch_source,
+                                                         *lane->random, watch_options);
+    loop.after_batch([gateway = lane->gateway] { gateway->flush(); });
+    lanes_.push_back(std::move(lane));
+  }
+}
+
+Context::~Context() = default;
+
+absl::Status Context::admit(net::ServerCall& call, bool stream) {
+  std::string_view version = call.metadata("client-api-version").value_or("");
+  if (!is_utf8(version)) return errors::InvalidClientAPIVersion();
+  if (observer_) observer_->client_request(stream, version);
+  if (node_.status().leader.load(std::memory_order_relaxed) == 0 &&
+      call.metadata("hasleader") == "true") {
+    return errors::NoLeader();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Context::check_quota(Lane& lane, int64_t cost) {
+  if (cost == 0 || limits_.quota_bytes == UINT64_MAX) return absl::OkStatus();
+  uint64_t size = node_.backend().size_on_disk();
+  if (size + static_cast<uint64_t>(cost) < limits_.quota_bytes) return absl::OkStatus();
+  if (!node_.alarms().no_space()) {
+    etcdserverpb::AlarmRequest alarm;
+    alarm.set_memberid(node_.member().value);
+    alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+    alarm.set_alarm(etcdserverpb::NOSPACE);
+    propose(lane, wire::InternalKind::kAlarm, alarm.SerializeAsString(), [](apply::Reply reply) {
+      if (reply.status.ok()) return;
+      log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
+    });
+  }
+  return errors::NoSpace();
+}
+
+Parts Context::respond_with(int64_t revision, bool with_revision, Parts body) {
+  if (with_revision && revision == 0) revision = node_.store().revision();
+  uint64_t cluster = node_.cluster().value;
+  uint64_t member = node_.member().value;
+  uint64_t term = node_.status().term.load(std::memory_order_relaxed);
+  size_t header = pb::varint_field_size(1, cluster) + pb::varint_field_size(2, member) +
+                  pb::varint_field_size(3, static_cast<uint64_t>(revision)) +
+                  pb::varint_field_size(4, term);
+  Parts out(Bytes::build(pb::bytes_field_size(1, header), [&](char* at) {
+    at = pb::write_bytes_head(at, 1, header);
+    at = pb::write_varint_field(at, 1, cluster);
+    at = pb::write_varint_field(at, 2, member);
+    at = pb::write_varint_field(at, 3, static_cast<uint64_t>(revision));
+    pb::write_varint_field(at, 4, term);
+  }));
+  out.add(std::move(body));
+  return out;
+}
+
+Parts Context::respond(int64_t revision, Parts body) {
+  return respond_with(revision, true, std::move(body));
+}
+
+Parts Context::respond_without_revision(Parts body) {
+  return respond_with(0, false, std::move(body));
+}
+
+void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request,
+                      absl::AnyInvocable<void(apply::Reply)> done) {
+  uint64_t id = lane.ids.next();
+  Bytes entry = wire::wrap_internal(id, {}, 0, kind, request);
+  if (entry.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
+  lane.gateway->propose(id, std::move(entry), std::move(done));
+}
+
+void Context::propose(net::CallRef call, wire::InternalKind kind, std::string_view request) {
+  Lane& on = lane(*call);
+  propose(on, kind, request,
+          [this, call = std::move(call)](apply::Reply reply) { answer(*call, std::move(reply)); });
+}
+
+void Context::answer(net::ServerCall& call, apply::Reply reply) {
+  if (!reply.status.ok()) return call.fail(std::move(reply.status));
+  call.respond(respond(reply.revision, std::move(reply.body)));
+}
+
+absl::Status malformed_request() {
+  return absl::InternalError(
+      "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
+}
+
+}  // namespace keelson::rpc

@@ -1,0 +1,116 @@
+// rpc/context.h
+//
+// What the services share: the node, the limits, and one Lane for each io lane with everything a
+// request needs there, so that serving a request takes no lock.
+//
+// Threads: Context is read from all loops; a Lane belongs to its loop.
+// Lifetime: outlives the listener and the node's gateways' callbacks.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/parts.h"
+#include "base/random.h"
+#include "mvcc/store.h"
+#include "mvcc/watch/lane_watches.h"
+#include "net/grpc.h"
+#include "net/loop.h"
+#include "node/node.h"
+#include "proto/rpc.pb.h"
+
+namespace keelson::rpc {
+
+struct Limits {
+  size_t max_request_bytes = 1'572'864;
+  int64_t max_txn_ops = 128;
+  uint64_t quota_bytes = UINT64_MAX;
+};
+
+// Counts of what the services see; read by the metrics.
+class RequestObserver {
+ public:
+  virtual ~RequestObserver() = default;
+  virtual void client_request(bool stream, std::string_view api_version) = 0;
+};
+
+struct Lane {
+  explicit Lane(net::Loop& l, node::RequestIdSource& id_source) : loop(l), ids(id_source) {}
+
+  net::Loop& loop;
+  node::Gateway* gateway = nullptr;
+  node::RequestIds ids;
+  std::unique_ptr<mvcc::ReaderSlot> slot;
+  std::unique_ptr<Random> random;
+  std::unique_ptr<watch::WatchSource> watch_source;
+  std::unique_ptr<watch::LaneWatches> watches;
+  // Reused, so that parsing allocates little.
+  etcdserverpb::RangeRequest range_request;
+};
+
+class Context {
+ public:
+  // Makes the lanes and their gateways. Before the node starts.
+  Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
+          const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
+          RequestObserver* observer);
+  ~Context();
+
+  node::Node& node() { return node_; }
+  const Limits& limits() const { return limits_; }
+  Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
+  Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }
+  const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
+
+  // The checks that etcd makes ahead of every call: metadata `hasleader` and the client's version.
+  absl::Status admit(net::ServerCall& call, bool stream);
+
+  // NoSpace when `cost` more bytes would pass the quota; the NOSPACE alarm is raised then.
+  absl::Status check_quota(Lane& lane, int64_t cost);
+
+  // A response message: the header (`revision` 0: the store's; none: left out), then the body.
+  Parts respond(int64_t revision, Parts body);
+  Parts respond_without_revision(Parts body);
+
+  // Proposes and answers the call with what the state machine says.
+  void propose(net::CallRef call, wire::InternalKind kind, std::string_view request);
+  // The same with the reply handed to `done`; the size limit is checked here.
+  void propose(Lane& lane, wire::InternalKind kind, std::string_view request,
+               absl::AnyInvocable<void(apply::Reply)> done);
+  void answer(net::ServerCall& call, apply::Reply reply);
+
+ private:
+  Parts respond_with(int64_t revision, bool with_revision, Parts body);
+
+  node::Node& node_;
+  const Limits limits_;
+  RequestObserver* const observer_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
+// The answer to bytes that are not the request they should be; grpc-go's text.
+absl::Status malformed_request();
+
+template <typename Message>
+bool parse(const Bytes& bytes, Message* message) {
+  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// A unary method whose body runs once the common checks have passed.
+class Unary : public net::UnaryHandler {
+ public:
+  explicit Unary(Context& context) : context_(context) {}
+  void handle(net::CallRef call, Bytes request) final {
+    if (absl::Status s = context_.admit(*call, false); !s.ok()) return call->fail(std::move(s));
+    run(std::move(call), std::move(request));
+  }
+
+ protected:
+  virtual void run(net::CallRef call, Bytes request) = 0;
+  Context& context_;
+};
+
+}  // namespace keelson::rpc

@@ -1,0 +1,115 @@
+#include "rpc/health.h"
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "proto/health.pb.h"
+#include "rpc/context.h"
+
+namespace keelson::rpc {
+namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+
+Parts status_message(HealthCheckResponse::ServingStatus status) {
+  HealthCheckResponse response;
+  response.set_status(status);
+  return Parts::copy(response.SerializeAsString());
+}
+
+}  // namespace
+
+// The watchers are few and told rarely, so one lock serves them.
+struct Health::State {
+  std::atomic<bool> serving{true};
+  std::mutex mutex;
+  std::set<net::ServerCall*> watchers;  // each registered by a live receiver
+
+  Parts now() {
+    return status_message(serving ? HealthCheckResponse::SERVING
+                                  : HealthCheckResponse::NOT_SERVING);
+  }
+};
+
+namespace {
+
+template <typename State>
+class Check final : public net::UnaryHandler {
+ public:
+  explicit Check(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  void handle(net::CallRef call, Bytes bytes) override {
+    HealthCheckRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (!request.service().empty()) return call->fail(absl::NotFoundError("unknown service"));
+    call->respond(state_->now());
+  }
+
+ private:
+  const std::shared_ptr<State> state_;
+};
+
+template <typename State>
+class WatchReceiver final : public net::StreamReceiver {
+ public:
+  WatchReceiver(std::shared_ptr<State> state, net::CallRef call)
+      : state_(std::move(state)), call_(std::move(call)) {}
+  ~WatchReceiver() override {
+    std::lock_guard lock(state_->mutex);
+    state_->watchers.erase(call_.get());
+  }
+  void on_message(Bytes bytes) override {
+    HealthCheckRequest request;
+    if (!parse(bytes, &request)) return call_->fail(malformed_request());
+    if (!request.service().empty()) {
+      return call_->send(status_message(HealthCheckResponse::SERVICE_UNKNOWN));
+    }
+    {
+      std::lock_guard lock(state_->mutex);
+      state_->watchers.insert(call_.get());
+    }
+    call_->send(state_->now());
+  }
+
+ private:
+  const std::shared_ptr<State> state_;
+  const net::CallRef call_;
+};
+
+template <typename State>
+class Watch final : public net::StreamHandler {
+ public:
+  explicit Watch(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
+    return std::make_unique<WatchReceiver<State>>(state_, std::move(call));
+  }
+
+ private:
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+Health::Health()
+    : state_(std::make_shared<State>()),
+      check_(std::make_unique<Check<State>>(state_)),
+      watch_(std::make_unique<Watch<State>>(state_)) {}
+Health::~Health() = default;
+
+void Health::register_on(net::Router& router) {
+  router.unary("/grpc.health.v1.Health/Check", check_.get());
+  router.stream("/grpc.health.v1.Health/Watch", net::MethodKind::kServerStream, watch_.get());
+}
+
+void Health::set_serving(bool serving) {
+  if (state_->serving.exchange(serving) == serving) return;
+  std::lock_guard lock(state_->mutex);
+  for (net::ServerCall* watcher : state_->watchers) {
+    net::CallRef call(watcher);
+    call->loop().post([state = state_, call] { call->send(state->now()); });
+  }
+}
+
+}  // namespace keelson::rpc

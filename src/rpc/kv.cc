@@ -1,0 +1,159 @@
+// The KV service but for RangeStream. Reads run on the call's own lane, on a view of the store;
+// writes go through the log.
+
+#include <utility>
+
+#include "apply/quota.h"
+#include "apply/txn.h"
+#include "base/errors.h"
+#include "rpc/checks.h"
+#include "rpc/services.h"
+
+namespace keelson::rpc {
+namespace {
+
+namespace pb = etcdserverpb;
+using wire::InternalKind;
+
+class Range final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    Lane& lane = context_.lane(*call);
+    pb::RangeRequest& request = lane.range_request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
+    if (request.serializable()) return answer(lane, *call, request);
+    lane.gateway->read(
+        [this, call = std::move(call), bytes = std::move(bytes)](absl::Status status) {
+          if (!status.ok()) return call->fail(std::move(status));
+          Lane& lane = context_.lane(*call);
+          if (!parse(bytes, &lane.range_request)) return call->fail(malformed_request());
+          answer(lane, *call, lane.range_request);
+        });
+  }
+
+  void answer(Lane& lane, net::ServerCall& call, const pb::RangeRequest& request) {
+    if (context_.node().alarms().corrupt()) return call.fail(errors::Corrupt());
+    absl::StatusOr<apply::Reply> reply =
+        apply::run_range(context_.node().store().read(*lane.slot), request);
+    if (!reply.ok()) return call.fail(reply.status());
+    context_.answer(call, *std::move(reply));
+  }
+};
+
+class Put final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::PutRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    Lane& lane = context_.lane(*call);
+    int64_t cost = apply::put_cost(request.key().size(), request.value().size());
+    if (absl::Status s = context_.check_quota(lane, cost); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
+    context_.propose(std::move(call), InternalKind::kPut, bytes);
+  }
+};
+
+class DeleteRange final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::DeleteRangeRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
+    context_.propose(std::move(call), InternalKind::kDeleteRange, bytes);
+  }
+};
+
+class Txn final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    auto request = std::make_unique<pb::TxnRequest>();
+    if (!parse(bytes, request.get())) return call->fail(malformed_request());
+    Lane& lane = context_.lane(*call);
+    absl::Status status = context_.check_quota(lane, apply::txn_cost(*request));
+    if (status.ok()) status = check(*request, context_.limits().max_txn_ops);
+    if (!status.ok()) return call->fail(std::move(status));
+    if (!is_read_only(*request))
+      return context_.propose(std::move(call), InternalKind::kTxn, bytes);
+    if (is_serializable(*request)) return answer(*call, *request);
+    lane.gateway->read(
+        [this, call = std::move(call), request = std::move(request)](absl::Status read) {
+          if (!read.ok()) return call->fail(std::move(read));
+          answer(*call, *request);
+        });
+  }
+
+  // A compaction may pass under a transaction of several reads; then all of it starts over.
+  void answer(net::ServerCall& call, const pb::TxnRequest& request) {
+    Lane& lane = context_.lane(call);
+    while (true) {
+      absl::StatusOr<apply::Reply> reply =
+          apply::run_read_only_txn(context_.node().store().read(*lane.slot), request);
+      if (absl::IsAborted(reply.status())) continue;
+      if (!reply.ok()) return call.fail(reply.status());
+      return context_.answer(call, *std::move(reply));
+    }
+  }
+};
+
+class Compact final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::CompactionRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (!request.physical()) {
+      return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
+    }
+    context_.propose(context_.lane(*call), InternalKind::kCompaction, bytes,
+                     [this, call](apply::Reply reply) {
+                       if (!reply.status.ok()) return call->fail(std::move(reply.status));
+                       answer_when_done(call);
+                     });
+  }
+
+  // Physical: the answer waits until the revisions are gone and a crash cannot bring them back.
+  void answer_when_done(net::CallRef call) {
+    context_.node().apply_lane().run([this, call](apply::Applier& applier) {
+      applier.when_compacted([this, call] {
+        context_.node().backend().flush([this, call](absl::Status flushed) {
+          if (!flushed.ok()) return net::ServerCall::fail_later(call, std::move(flushed));
+          net::ServerCall::respond_later(call, context_.respond(0, {}));
+        });
+      });
+    });
+  }
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<net::UnaryHandler>> register_kv(Context& context, net::Router& router,
+                                                            net::MethodOptions max) {
+  std::vector<std::unique_ptr<net::UnaryHandler>> made;
+  auto add = [&](std::string_view path, std::unique_ptr<net::UnaryHandler> handler) {
+    router.unary(path, handler.get(), max);
+    made.push_back(std::move(handler));
+  };
+  add("/etcdserverpb.KV/Range", std::make_unique<Range>(context));
+  add("/etcdserverpb.KV/Put", std::make_unique<Put>(context));
+  add("/etcdserverpb.KV/DeleteRange", std::make_unique<DeleteRange>(context));
+  add("/etcdserverpb.KV/Txn", std::make_unique<Txn>(context));
+  add("/etcdserverpb.KV/Compact", std::make_unique<Compact>(context));
+  return made;
+}
+
+}  // namespace keelson::rpc

@@ -1,0 +1,168 @@
+// The Maintenance service, as far as one member needs it; the rest answers Unimplemented.
+
+#include <string>
+#include <utility>
+
+#include "base/errors.h"
+#include "base/text.h"
+#include "rpc/services.h"
+
+namespace keelson::rpc {
+namespace {
+
+namespace pb = etcdserverpb;
+
+class Alarm final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::AlarmRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    context_.propose(std::move(call), wire::InternalKind::kAlarm, bytes);
+  }
+};
+
+class Status final : public Unary {
+ public:
+  Status(Context& context, StatusFacts facts) : Unary(context), facts_(std::move(facts)) {}
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::StatusRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    // The alarms are the apply lane's.
+    context_.node().apply_lane().run([this, call](apply::Applier& applier) {
+      net::ServerCall::respond_later(
+          call, context_.respond(0, Parts::copy(describe(applier).SerializeAsString())));
+    });
+  }
+
+  pb::StatusResponse describe(apply::Applier& applier) {
+    node::Node& node = context_.node();
+    const node::Status& status = node.status();
+    pb::StatusResponse response;
+    response.set_version(facts_.version);
+    response.set_dbsize(static_cast<int64_t>(node.backend().size_on_disk()));
+    response.set_dbsizeinuse(static_cast<int64_t>(node.backend().size_in_use()));
+    response.set_leader(status.leader.load());
+    response.set_raftindex(status.committed.load());
+    response.set_raftappliedindex(status.applied.load());
+    response.set_raftterm(status.term.load());
+    response.set_islearner(status.is_learner.load());
+    response.set_storageversion(facts_.storage_version);
+    response.set_dbsizequota(facts_.quota_bytes);
+    response.mutable_downgradeinfo()->set_enabled(false);
+    if (response.leader() == 0) response.add_errors("etcdserver: no leader");
+    for (const apply::Alarm& alarm : applier.alarms().get(pb::NONE)) {
+      response.add_errors(
+          cat("memberID:", alarm.member.value, " alarm:", pb::AlarmType_Name(alarm.type), " "));
+    }
+    return response;
+  }
+
+  const StatusFacts facts_;
+};
+
+class Defragment final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  // The store reclaims space as it goes, so there is nothing to stop the world for.
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::DefragmentRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    call->respond({});
+  }
+};
+
+// Hashes are computed on the background lane, which may wait for the disk.
+class Hash final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::HashRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    context_.node().background().post([this, call] {
+      int64_t revision = context_.node().store().revision();
+      absl::StatusOr<uint32_t> hash = backend::hash_all(*context_.node().backend().snapshot());
+      if (!hash.ok()) return net::ServerCall::fail_later(call, hash.status());
+      pb::HashResponse response;
+      response.set_hash(*hash);
+      net::ServerCall::respond_later(
+          call, context_.respond(revision, Parts::copy(response.SerializeAsString())));
+    });
+  }
+};
+
+class HashKv final : public Unary {
+ public:
+  explicit HashKv(Context& context)
+      : Unary(context), slot_(context.node().store().register_reader()) {}
+
+ private:
+  static constexpr size_t kSlice = 4096;
+
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::HashKVRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    int64_t revision = request.revision();
+    context_.node().background().post([this, call, revision] { begin(call, revision); });
+  }
+
+  void begin(net::CallRef call, int64_t revision) {
+    absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job =
+        context_.node().store().hash_kv(*slot_, revision);
+    if (!job.ok()) return net::ServerCall::fail_later(call, job.status());
+    step(std::move(call), revision, *std::move(job));
+  }
+
+  // Slice by slice, so that other work of the lane gets its turn.
+  void step(net::CallRef call, int64_t revision, std::unique_ptr<mvcc::HashKvJob> job) {
+    absl::StatusOr<bool> done = job->step(kSlice);
+    if (absl::IsAborted(done.status())) return begin(std::move(call), revision);
+    if (!done.ok()) return net::ServerCall::fail_later(call, done.status());
+    if (*done) return answer(*job, call);
+    if (call->over()) return;
+    context_.node().background().post([this, call, revision, job = std::move(job)]() mutable {
+      step(std::move(call), revision, std::move(job));
+    });
+  }
+
+  void answer(const mvcc::HashKvJob& job, net::CallRef call) {
+    mvcc::KvHash hash = job.result();
+    pb::HashKVResponse response;
+    response.set_hash(hash.hash);
+    response.set_compact_revision(hash.compact_revision);
+    response.set_hash_revision(hash.hash_revision);
+    net::ServerCall::respond_later(
+        call, context_.respond(hash.current_revision, Parts::copy(response.SerializeAsString())));
+  }
+
+  const std::unique_ptr<mvcc::ReaderSlot> slot_;  // the background lane's
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context& context,
+                                                                     net::Router& router,
+                                                                     net::MethodOptions max,
+                                                                     StatusFacts facts) {
+  std::vector<std::unique_ptr<net::UnaryHandler>> made;
+  auto add = [&](std::string_view path, std::unique_ptr<net::UnaryHandler> handler) {
+    router.unary(path, handler.get(), max);
+    made.push_back(std::move(handler));
+  };
+  add("/etcdserverpb.Maintenance/Alarm", std::make_unique<Alarm>(context));
+  add("/etcdserverpb.Maintenance/Status", std::make_unique<Status>(context, std::move(facts)));
+  add("/etcdserverpb.Maintenance/Defragment", std::make_unique<Defragment>(context));
+  add("/etcdserverpb.Maintenance/Hash", std::make_unique<Hash>(context));
+  add("/etcdserverpb.Maintenance/HashKV", std::make_unique<HashKv>(context));
+  return made;
+}
+
+}  // namespace keelson::rpc

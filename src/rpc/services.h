@@ -1,0 +1,62 @@
+// rpc/services.h
+//
+// All gRPC services of the client port. What is not there yet answers Unimplemented
+// (docs/compatibility.md).
+//
+// Lifetime: outlives the listener; the Context outlives it.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/grpc.h"
+#include "rpc/context.h"
+
+namespace keelson::rpc {
+
+// What Maintenance.Status says that the node does not know.
+struct StatusFacts {
+  std::string version;          // the compatibility level, "3.7.1"
+  std::string storage_version;  // "3.7.0"
+  int64_t quota_bytes = 0;
+};
+
+class Services {
+ public:
+  Services(Context& context, StatusFacts facts);
+  ~Services();
+
+  // Registers every method of the contract. Once, before the listener starts.
+  void register_on(net::Router& router);
+
+  // grpc.health.v1.Health says NOT_SERVING from now on.
+  void set_serving(bool serving);
+
+  struct Handlers;
+
+ private:
+  void register_unimplemented(net::Router& router);
+
+  Context& context_;
+  const StatusFacts facts_;
+  std::unique_ptr<Handlers> handlers_;
+};
+
+// The makers of the single services, one file each. `max` is the longest message taken.
+std::vector<std::unique_ptr<net::UnaryHandler>> register_kv(Context&, net::Router&,
+                                                            net::MethodOptions max);
+std::unique_ptr<net::StreamHandler> register_range_stream(Context&, net::Router&,
+                                                          net::MethodOptions max);
+std::unique_ptr<net::StreamHandler> register_watch(Context&, net::Router&, net::MethodOptions max);
+std::vector<std::unique_ptr<net::UnaryHandler>> register_lease(Context&, net::Router&,
+                                                               net::MethodOptions max);
+std::unique_ptr<net::StreamHandler> register_keep_alive(Context&, net::Router&,
+                                                        net::MethodOptions max);
+std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context&, net::Router&,
+                                                                     net::MethodOptions max,
+                                                                     StatusFacts facts);
+std::unique_ptr<net::UnaryHandler> register_cluster(Context&, net::Router&, net::MethodOptions max);
+
+}  // namespace keelson::rpc

@@ -1,0 +1,98 @@
+// The Watch service: a client's stream between the connection and the lane's watch engine.
+
+#include <algorithm>
+#include <utility>
+
+#include "rpc/services.h"
+
+namespace keelson::rpc {
+namespace {
+
+namespace pb = etcdserverpb;
+
+class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
+ public:
+  WatchCall(Context& context, net::CallRef call)
+      : call_(std::move(call)), stream_(context.lane(*call_).watches->open(*this)) {
+    call_->send_headers();
+  }
+
+  void on_message(Bytes bytes) override {
+    if (!parse(bytes, &request_)) return call_->fail(malformed_request());
+    switch (request_.request_union_case()) {
+      case pb::WatchRequest::kCreateRequest:
+        create(request_.create_request());
+        break;
+      case pb::WatchRequest::kCancelRequest:
+        stream_->cancel(request_.cancel_request().watch_id());
+        break;
+      case pb::WatchRequest::kProgressRequest:
+        stream_->request_progress();
+        break;
+      case pb::WatchRequest::REQUEST_UNION_NOT_SET:
+        break;
+    }
+    // A client that only asks and never reads is held back by its window.
+    if (stream_->congested()) call_->set_reading(false);
+  }
+
+  void on_half_close() override {
+    stream_.reset();
+    call_->finish(absl::OkStatus());
+  }
+
+  void on_cancel() override { stream_.reset(); }
+
+  void on_writable() override {
+    if (!stream_) return;
+    stream_->on_writable();
+    if (!stream_->congested()) call_->set_reading(true);
+  }
+
+ private:
+  void create(const pb::WatchCreateRequest& request) {
+    auto has = [&](pb::WatchCreateRequest::FilterType type) {
+      return std::find(request.filters().begin(), request.filters().end(), type) !=
+             request.filters().end();
+    };
+    stream_->create({.key = request.key(),
+                     .range_end = request.range_end(),
+                     .start_revision = request.start_revision(),
+                     .progress_notify = request.progress_notify(),
+                     .no_put = has(pb::WatchCreateRequest::NOPUT),
+                     .no_delete = has(pb::WatchCreateRequest::NODELETE),
+                     .prev_kv = request.prev_kv(),
+                     .watch_id = request.watch_id(),
+                     .fragment = request.fragment()});
+  }
+
+  void send(Parts response) override { call_->send(std::move(response)); }
+  size_t pending_bytes() const override { return call_->pending_bytes(); }
+
+  const net::CallRef call_;
+  pb::WatchRequest request_;
+  std::unique_ptr<watch::WatchStream> stream_;
+};
+
+class Watch final : public net::StreamHandler {
+ public:
+  explicit Watch(Context& context) : context_(context) {}
+  std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
+    if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    return std::make_unique<WatchCall>(context_, std::move(call));
+  }
+
+ private:
+  Context& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<net::StreamHandler> register_watch(Context& context, net::Router& router,
+                                                   net::MethodOptions max) {
+  auto handler = std::make_unique<Watch>(context);
+  router.stream("/etcdserverpb.Watch/Watch", net::MethodKind::kBidiStream, handler.get(), max);
+  return handler;
+}
+
+}  // namespace keelson::rpc
