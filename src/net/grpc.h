@@ -51,7 +51,7 @@ struct MethodInfo {
   MethodKind kind = MethodKind::kUnary;
 };
 
-// Who is at the other end. Lives as long as the call.
+// Who is at the other end. Lives as long as the connection; empty after that.
 struct PeerInfo {
   std::string address;  // "127.0.0.1:51234", or "@" for an unnamed Unix socket
   bool tls = false;

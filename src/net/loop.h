@@ -44,6 +44,11 @@ class Loop final : public Executor {
   // Starts the thread. `name` shows in debuggers and profiles (15 characters at most).
   // `number` is the loop's place in its pool; counters can be kept per loop by it.
   explicit Loop(std::string name, int number = 0);
+  // A loop without a thread, on a clock of the caller's, for tests and simulation: the thread that
+  // made it is the loop's, and run_ready() is one batch. Sockets are not looked at.
+  explicit Loop(const Clock* clock);
+  // REQUIRES: made without a thread. Runs what is ready; returns how many things that was.
+  size_t run_ready();
   ~Loop() override;
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;

@@ -1,6 +1,7 @@
 // net/message.h
 //
-// A message on its way out is a Parts (base/parts.h): a few runs of bytes, sent one after the other.
+// A message on its way out is a Parts (base/parts.h): a few runs of bytes, sent one after the
+// other.
 
 #pragma once
 

@@ -1,0 +1,165 @@
+#include "net/connection.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "net/http1_session.h"
+#include "net/http2_session.h"
+
+namespace keelson::net {
+namespace {
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// A read buffer begins small, since most connections are idle, and grows when reads fill it.
+constexpr size_t kFirstRead = 8 << 10;
+constexpr size_t kLargestRead = 64 << 10;
+// How long a client may take to notice that we have ended.
+constexpr Duration kLinger = std::chrono::seconds(2);
+
+// How often one connection may fill its output in one batch.
+constexpr int kRounds = 4;
+
+}  // namespace
+
+Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, int fd,
+                       PeerInfo peer, std::function<void(Connection*)> on_closed)
+    : server_(std::move(server)),
+      loop_(*loop),
+      peer_(std::move(peer)),
+      on_closed_(std::move(on_closed)),
+      transport_(make_socket_transport(&loop->impl(), fd, this)),
+      buffer_(kFirstRead) {}
+
+Connection::~Connection() = default;
+
+void Connection::start() {
+  self_ = shared_from_this();
+  loop_.impl().timers().arm(this, loop_.now() + server_->options.read_header_timeout);
+  read_more();
+}
+
+void Connection::read_more() {
+  if (reading_ || closed_) return;
+  if (protocol_ && !lingering_ && protocol_->input_full()) return;
+  reading_ = true;
+  transport_->read(buffer_, self_);
+}
+
+void Connection::on_read(size_t bytes) {
+  reading_ = false;
+  auto keep = self_;
+  if (lingering_) return bytes == 0 ? close() : read_more();
+  if (bytes == 0) {
+    if (!protocol_) return close();
+    protocol_->input_ended();
+    wake();
+    return;
+  }
+  std::string_view data(buffer_.data(), bytes);
+  if (!protocol_) {
+    sniff(data);
+  } else if (!protocol_->receive(data)) {
+    ending_ = true;
+    wake();
+  }
+  if (bytes == buffer_.size() && bytes < kLargestRead) buffer_.resize(bytes * 2);
+  if (!ending_) read_more();
+}
+
+// HTTP/2 begins with a fixed preface that no HTTP/1 request line can begin with.
+void Connection::sniff(std::string_view bytes) {
+  first_bytes_.append(bytes);
+  size_t n = std::min(first_bytes_.size(), kPreface.size());
+  bool may_be_http2 = std::string_view(first_bytes_).substr(0, n) == kPreface.substr(0, n);
+  if (may_be_http2 && n < kPreface.size()) return;
+  Timer::cancel();
+  ProtocolHost* host = this;
+  if (may_be_http2) {
+    protocol_ = std::make_unique<Http2Session>(server_.get(), host);
+  } else {
+    protocol_ = std::make_unique<Http1Session>(server_.get(), host);
+  }
+  if (drain_asked_) protocol_->drain();
+  std::string bytes_so_far = std::exchange(first_bytes_, {});
+  if (!protocol_->receive(bytes_so_far)) ending_ = true;
+  wake();
+}
+
+void Connection::flush() {
+  auto keep = self_;
+  if (closed_ || lingering_ || !protocol_) return;
+  for (int round = 0; round < kRounds; ++round) {
+    if (!protocol_->produce(out_, kOutputLimit)) ending_ = true;
+    if (!write_out()) return wait_to_write();
+    if (ending_ || protocol_->finished()) return linger();
+    if (last_write_ < kOutputLimit) return read_more();
+  }
+  // A fast client and a long answer: the loop's other connections come first.
+  loop_.post([this, keep] { wake(); });
+}
+
+void Connection::wait_to_write() {
+  // A client that was shown the door and does not read is not waited for.
+  bool leaving = ending_ || protocol_->finished();
+  if (leaving && !Timer::armed()) loop_.impl().timers().arm(this, loop_.now() + kLinger);
+}
+
+// True when everything is written.
+bool Connection::write_out() {
+  last_write_ = 0;
+  while (!out_.empty()) {
+    if (blocked_) return false;
+    iovec pieces[64];
+    size_t count = out_.gather(pieces);
+    size_t offered = 0;
+    for (size_t i = 0; i < count; ++i) offered += pieces[i].iov_len;
+    size_t written = transport_->write({pieces, count}, self_);
+    out_.consume(written);
+    last_write_ += written;
+    if (written < offered) {
+      blocked_ = true;
+      return false;
+    }
+  }
+  return true;
+}
+
+void Connection::on_writable() {
+  blocked_ = false;
+  wake();
+}
+
+// Closing a socket with unread input resets it, and the reset can overtake our last words. So we
+// say that we have ended and read on until the client has seen it.
+void Connection::linger() {
+  lingering_ = true;
+  protocol_->closed();
+  transport_->shutdown_write();
+  loop_.impl().timers().arm(this, loop_.now() + kLinger);
+  read_more();
+}
+
+void Connection::on_timer() { close(); }
+
+void Connection::drain() {
+  if (closed_ || lingering_) return;
+  drain_asked_ = true;
+  if (!protocol_) return close();
+  protocol_->drain();
+  wake();
+}
+
+void Connection::close() {
+  if (closed_) return;
+  closed_ = true;
+  Timer::cancel();
+  transport_->close();
+  if (protocol_) protocol_->closed();
+  on_closed_(this);
+  // Whoever called us still holds `keep`, or a socket operation that is about to end does; what
+  // remains queued for flush() needs us until the end of the batch.
+  wake();
+  loop_.post([self = std::move(self_)] {});
+}
+
+}  // namespace keelson::net

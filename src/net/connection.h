@@ -1,0 +1,75 @@
+// net/connection.h
+//
+// Connection joins one socket to the protocol spoken on it: it finds out which, reads, and writes
+// what the protocol has gathered once per batch of the loop.
+//
+// Threads: its loop's, all of it. Lifetime: shared between its listener's list and the operations
+//   under way on the socket; close() ends both.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/protocol.h"
+#include "net/timer_wheel.h"
+#include "net/transport.h"
+
+namespace keelson::net {
+
+class Connection final : public std::enable_shared_from_this<Connection>,
+                         private TransportEvents,
+                         private ProtocolHost,
+                         private Flushable,
+                         private Timer {
+ public:
+  // `on_closed` is called once, on the loop, when the connection has ended.
+  Connection(std::shared_ptr<const ServerContext> server, Loop* loop, int fd, PeerInfo peer,
+             std::function<void(Connection*)> on_closed);
+  ~Connection();
+
+  void start();
+  // Ends it gracefully: see Protocol::drain().
+  void drain();
+  void close();
+
+ private:
+  void on_read(size_t bytes) override;
+  void on_writable() override;
+  void on_error() override { close(); }
+  void flush() override;
+  void on_timer() override;
+
+  void wake() override { loop_.impl().flush_later(this); }
+  Loop& loop() override { return loop_; }
+  const PeerInfo& peer() const override { return peer_; }
+  size_t unsent() const override { return blocked_ ? out_.size() : 0; }
+
+  void sniff(std::string_view bytes);
+  void read_more();
+  bool write_out();
+  void wait_to_write();
+  void linger();
+
+  const std::shared_ptr<const ServerContext> server_;
+  Loop& loop_;
+  const PeerInfo peer_;
+  std::function<void(Connection*)> on_closed_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Protocol> protocol_;  // once the first bytes have told which
+  std::string first_bytes_;             // until then
+  std::vector<char> buffer_;
+  OutQueue out_;
+  std::shared_ptr<Connection> self_;  // from start() to close()
+  bool reading_ = false;              // a read is under way
+  bool blocked_ = false;              // the socket is full; on_writable() will tell
+  bool ending_ = false;               // close once out_ is written
+  bool lingering_ = false;            // we have ended; reading what is still on the wire
+  bool drain_asked_ = false;
+  size_t last_write_ = 0;  // bytes that went out in the last write_out()
+  bool closed_ = false;
+};
+
+}  // namespace keelson::net

@@ -1,0 +1,427 @@
+#include "net/http1_session.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/status.hpp>
+#include <ctime>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "base/text.h"
+#include "net/loop_impl.h"
+
+namespace keelson::net {
+
+namespace beast = boost::beast;
+namespace bhttp = boost::beast::http;
+
+namespace {
+
+constexpr size_t kOutputHigh = 64 << 10;
+
+std::string http_date() {
+  time_t now = time(nullptr);
+  tm parts{};
+  gmtime_r(&now, &parts);
+  char text[64];
+  strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return text;
+}
+
+std::string_view reason(int status) {
+  auto text = bhttp::obsolete_reason(bhttp::int_to_status(static_cast<unsigned>(status)));
+  return {text.data(), text.size()};
+}
+
+bool has_field(const HttpResponse& response, std::string_view name) {
+  for (const HttpField& field : response.fields) {
+    if (absl::EqualsIgnoreCase(to_absl(field.name), to_absl(name))) return true;
+  }
+  return false;
+}
+
+// A line break in a value would let it forge what follows.
+void append_safe(std::string* out, std::string_view value) {
+  for (char c : value) out->push_back(c == '\r' || c == '\n' ? ' ' : c);
+}
+
+}  // namespace
+
+// Collects one request. Body bytes gather in `body` until the session takes them.
+class Http1Session::Parser final : public bhttp::basic_parser<true> {
+ public:
+  explicit Parser(size_t header_limit) {
+    this->header_limit(static_cast<uint32_t>(header_limit));
+    this->body_limit(boost::none);  // known only once the path is
+    this->eager(false);
+  }
+  HttpRequest request;
+  int version = 11;
+  size_t hosts = 0;
+  std::string body;
+
+ private:
+  using Text = beast::string_view;
+  static std::string str(Text t) { return {t.data(), t.size()}; }
+
+  void on_request_impl(bhttp::verb, Text method, Text target, int v,
+                       beast::error_code& ec) override {
+    request.method = str(method);
+    request.target = str(target);
+    version = v;
+    ec = {};
+  }
+  void on_response_impl(int, Text, int, beast::error_code& ec) override { ec = {}; }
+  void on_field_impl(bhttp::field field, Text name, Text value, beast::error_code& ec) override {
+    if (field == bhttp::field::host) ++hosts;
+    request.fields.push_back({str(name), str(value)});
+    ec = {};
+  }
+  void on_header_impl(beast::error_code& ec) override { ec = {}; }
+  void on_body_init_impl(boost::optional<uint64_t> const&, beast::error_code& ec) override {
+    ec = {};
+  }
+  size_t on_body_impl(Text text, beast::error_code& ec) override {
+    body.append(text.data(), text.size());
+    ec = {};
+    return text.size();
+  }
+  void on_chunk_header_impl(uint64_t, Text, beast::error_code& ec) override { ec = {}; }
+  size_t on_chunk_body_impl(uint64_t, Text text, beast::error_code& ec) override {
+    body.append(text.data(), text.size());
+    ec = {};
+    return text.size();
+  }
+  void on_finish_impl(beast::error_code& ec) override { ec = {}; }
+};
+
+// The answer to one request. The session holds it while the request runs; the handler holds a
+// handle whose end, without an answer, is an answer too.
+class Http1Reply final : public HttpReply, public std::enable_shared_from_this<Http1Reply> {
+ public:
+  explicit Http1Reply(Http1Session* session)
+      : HttpReply(&session->host_.loop()), session_(session) {}
+
+  static HttpReplyRef handle_for(std::shared_ptr<Http1Reply> reply) {
+    HttpReply* raw = reply.get();
+    return HttpReplyRef(raw, [reply = std::move(reply)](HttpReply*) mutable {
+      if (reply->over()) return;
+      Loop& loop = reply->loop();
+      loop.post([reply = std::move(reply)] { reply->abandoned(); });
+    });
+  }
+
+  void send(HttpResponse response) override {
+    if (!session_ || begun_) return;
+    begun_ = true;
+    session_->write_head(response, true);
+    if (!session_->to_head_) session_->queue(response.body);
+    done();
+  }
+  void begin(HttpResponse response) override {
+    if (!session_ || begun_) return;
+    begun_ = true;
+    session_->write_head(response, false);
+    session_->write_piece(response.body);
+  }
+  void write(MessageParts piece) override {
+    if (session_ && begun_) session_->write_piece(piece);
+  }
+  void end() override {
+    if (!session_ || !begun_) return;
+    if (session_->chunked_ && !session_->to_head_) session_->queue(Bytes::copy("0\r\n\r\n"));
+    done();
+  }
+  void abort() override {
+    if (session_) session_->abort();
+  }
+  size_t pending_bytes() const override { return session_ ? session_->pending() : 0; }
+  void on_writable(Task task) override { writable_ = std::move(task); }
+  void on_gone(Task task) override {
+    if (session_) gone_ = std::move(task);
+  }
+
+  void detach() {
+    session_ = nullptr;
+    writable_ = nullptr;
+    if (over_.exchange(true)) return;
+    if (Task task = std::exchange(gone_, nullptr)) task();
+  }
+  void writable() {
+    if (session_ && writable_) writable_();
+  }
+
+ private:
+  void done() {
+    over_.store(true);
+    gone_ = nullptr;
+    Http1Session* session = std::exchange(session_, nullptr);
+    session->complete();
+  }
+  void abandoned() {
+    if (!session_) return;
+    if (begun_) return session_->abort();
+    HttpResponse response;
+    response.status = 500;
+    send(std::move(response));
+  }
+
+  Http1Session* session_;
+  bool begun_ = false;
+  Task writable_;
+  Task gone_;
+};
+
+Http1Session::Http1Session(const ServerContext* server, ProtocolHost* host)
+    : server_(*server), host_(*host) {
+  begin_request();
+  host_.loop().impl().timers().arm(this, host_.loop().now() + server_.options.read_header_timeout);
+}
+
+Http1Session::~Http1Session() { closed(); }
+
+void Http1Session::begin_request() {
+  parser_ = std::make_unique<Parser>(server_.options.max_header_bytes);
+  opened_ = waiting_ = answered_ = chunked_ = to_head_ = false;
+  keep_alive_ = true;
+  entry_ = nullptr;
+  receiver_.reset();
+  reply_.reset();
+}
+
+bool Http1Session::receive(std::string_view bytes) {
+  if (broken_) return false;
+  if (closing_) return true;
+  input_.append(bytes);
+  process();
+  host_.wake();
+  return !broken_;
+}
+
+bool Http1Session::input_full() const {
+  return closing_ || (waiting_ && input_.size() >= (16u << 10));
+}
+
+void Http1Session::process() {
+  if (std::exchange(processing_, true)) return;
+  while (!broken_ && !closing_ && !waiting_ && step()) {
+  }
+  processing_ = false;
+}
+
+// One bite of the input; false when there is nothing to do until more comes.
+bool Http1Session::step() {
+  if (input_.empty() && !parser_->is_done()) return false;
+  if (!opened_ && !Timer::armed()) {
+    host_.loop().impl().timers().arm(this,
+                                     host_.loop().now() + server_.options.read_header_timeout);
+  }
+  if (!parser_->is_done()) {
+    beast::error_code ec;
+    size_t used = parser_->put(boost::asio::const_buffer(input_.data(), input_.size()), ec);
+    input_.erase(0, used);
+    if (ec == bhttp::error::need_more) return used > 0 && !input_.empty();
+    if (ec) {
+      refuse(ec == bhttp::error::header_limit ? 431 : 400);
+      return false;
+    }
+    if (parser_->is_header_done() && !opened_) open();
+    if (closing_ || !take_body()) return false;
+  }
+  if (parser_->is_done()) dispatch();
+  return true;
+}
+
+void Http1Session::open() {
+  Timer::cancel();
+  opened_ = true;
+  to_head_ = parser_->request.method == "HEAD";
+  keep_alive_ = parser_->keep_alive() && !draining_;
+  parser_->request.peer = host_.peer();
+  if (parser_->version >= 11 && parser_->hosts != 1) return refuse(400);
+  reply_ = std::make_shared<Http1Reply>(this);
+  handle_ = Http1Reply::handle_for(reply_);
+  entry_ = server_.router->table().find_http(parser_->request.path());
+  if (!entry_) return;
+  if (entry_->handler && parser_->content_length().value_or(0) > entry_->options.max_body_bytes) {
+    return refuse(413);
+  }
+  if (!parser_->is_done() &&
+      absl::EqualsIgnoreCase(to_absl(parser_->request.field("expect")), "100-continue")) {
+    queue(Bytes::copy("HTTP/1.1 100 Continue\r\n\r\n"));
+  }
+  if (entry_->stream) {
+    receiver_ = entry_->stream->on_open(std::move(parser_->request), std::move(handle_));
+    handle_.reset();
+  }
+}
+
+// False when the body has grown too long.
+bool Http1Session::take_body() {
+  if (!opened_) return true;
+  std::string& body = parser_->body;
+  if (!entry_ || entry_->stream) {
+    if (receiver_ && !body.empty()) receiver_->on_body(Bytes::copy(body));
+    body.clear();
+  } else if (body.size() > entry_->options.max_body_bytes) {
+    refuse(413);
+    return false;
+  }
+  return true;
+}
+
+void Http1Session::dispatch() {
+  waiting_ = true;
+  if (entry_ && entry_->stream) {
+    if (receiver_) receiver_->on_end();
+    if (answered_) complete();
+    return;
+  }
+  auto handle = std::exchange(handle_, nullptr);
+  if (!entry_) {
+    HttpResponse response;
+    response.status = 404;
+    response.fields = {{"Content-Type", "text/plain; charset=utf-8"},
+                       {"X-Content-Type-Options", "nosniff"}};
+    response.body = MessageParts::copy("404 page not found\n");
+    return handle->send(std::move(response));
+  }
+  HttpRequest request = std::move(parser_->request);
+  request.body = Bytes::copy(parser_->body);
+  parser_->body.clear();
+  entry_->handler->handle(std::move(request), std::move(handle));
+}
+
+// Says what is wrong and ends the connection: where the next request begins cannot be known.
+void Http1Session::refuse(int status) {
+  Timer::cancel();
+  std::string text = cat(status, " ", reason(status));
+  queue(Bytes::copy(cat("HTTP/1.1 ", text,
+                        "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n",
+                        text)));
+  closing_ = true;
+  input_.clear();
+  if (reply_) std::exchange(reply_, nullptr)->detach();
+  if (receiver_) std::exchange(receiver_, nullptr)->on_abort();
+  handle_.reset();
+}
+
+void Http1Session::on_timer() {
+  // Headers that never end; there is nobody to answer to.
+  broken_ = true;
+  host_.wake();
+}
+
+// ---- the answer
+
+void Http1Session::write_head(HttpResponse& response, bool length_known) {
+  bool no_body = response.status == 204 || response.status == 304 || response.status < 200;
+  chunked_ = !length_known && parser_->version >= 11 && !no_body;
+  if (!length_known && parser_->version < 11) keep_alive_ = false;
+  if (draining_ || !parser_->is_done()) keep_alive_ = false;
+  std::string head = absl::StrFormat("HTTP/1.%d %d %s\r\n", parser_->version >= 11 ? 1 : 0,
+                                     response.status, std::string(reason(response.status)));
+  for (const HttpField& field : response.fields) {
+    append_safe(&head, field.name);
+    head += ": ";
+    append_safe(&head, field.value);
+    head += "\r\n";
+  }
+  if (!has_field(response, "Date")) head += "Date: " + http_date() + "\r\n";
+  if (length_known && !no_body && !has_field(response, "Content-Length")) {
+    head += cat("Content-Length: ", response.body.size(), "\r\n");
+  }
+  if (chunked_) head += "Transfer-Encoding: chunked\r\n";
+  if (!keep_alive_) {
+    head += "Connection: close\r\n";
+  } else if (parser_->version < 11) {
+    head += "Connection: keep-alive\r\n";
+  }
+  head += "\r\n";
+  queue(Bytes::copy(head));
+}
+
+void Http1Session::write_piece(const MessageParts& piece) {
+  if (piece.size() == 0 || to_head_) return;
+  if (chunked_) queue(Bytes::copy(absl::StrFormat("%x\r\n", piece.size())));
+  queue(piece);
+  if (chunked_) queue(Bytes::copy("\r\n"));
+}
+
+void Http1Session::queue(const MessageParts& parts) {
+  for (const Bytes& part : parts.parts()) queue(part);
+}
+
+void Http1Session::queue(Bytes bytes) {
+  queued_ += bytes.size();
+  out_.push_back(std::move(bytes));
+  if (pending() >= kOutputHigh) was_full_ = true;
+  host_.wake();
+}
+
+void Http1Session::complete() {
+  host_.wake();
+  answered_ = true;
+  reply_.reset();
+  if (!keep_alive_) {
+    closing_ = true;
+    input_.clear();
+    return;
+  }
+  if (!waiting_) return;  // the rest of the body is still coming
+  begin_request();
+  if (draining_) closing_ = true;
+  process();
+}
+
+void Http1Session::abort() {
+  broken_ = true;
+  host_.wake();
+}
+
+bool Http1Session::produce(OutQueue& out, size_t limit) {
+  if (broken_) return false;
+  while (!out_.empty() && out.size() < limit) {
+    Bytes piece = std::move(out_.front());
+    out_.pop_front();
+    queued_ -= piece.size();
+    out.append(piece, 0, piece.size());
+  }
+  if (was_full_ && pending() < kOutputHigh) {
+    was_full_ = false;
+    if (reply_) host_.loop().post([reply = reply_] { reply->writable(); });
+  }
+  return true;
+}
+
+void Http1Session::drain() {
+  draining_ = true;
+  if (!opened_ && input_.empty()) closing_ = true;
+  keep_alive_ = false;
+  host_.wake();
+}
+
+bool Http1Session::finished() const { return broken_ || (closing_ && out_.empty()); }
+
+void Http1Session::input_ended() {
+  // A client that has sent its request and shut its side down still wants the answer (as Go's
+  // server sees it, it has gone; but netcat and simple probes do exactly this).
+  if (waiting_ && !draining_) {
+    keep_alive_ = false;
+    return;
+  }
+  closing_ = true;
+}
+
+void Http1Session::closed() {
+  broken_ = true;
+  Timer::cancel();
+  handle_.reset();
+  if (reply_) std::exchange(reply_, nullptr)->detach();
+  bool whole = waiting_;
+  if (auto receiver = std::move(receiver_); receiver && !whole) receiver->on_abort();
+}
+
+}  // namespace keelson::net

@@ -1,0 +1,82 @@
+// net/http1_session.h
+//
+// Http1Session speaks HTTP/1.0 and 1.1 with one client: Beast parses, the Router's plain HTTP
+// handlers answer. Requests are taken one at a time; what is pipelined waits unread.
+
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "net/protocol.h"
+#include "net/router.h"
+#include "net/timer_wheel.h"
+
+namespace keelson::net {
+
+class Http1Reply;
+
+class Http1Session final : public Protocol, private Timer {
+ public:
+  Http1Session(const ServerContext* server, ProtocolHost* host);
+  ~Http1Session() override;
+
+  bool receive(std::string_view bytes) override;
+  bool produce(OutQueue& out, size_t limit) override;
+  bool input_full() const override;
+  void drain() override;
+  bool finished() const override;
+  void input_ended() override;
+  void closed() override;
+
+ private:
+  friend class Http1Reply;
+  class Parser;
+
+  void process();
+  bool step();
+  void begin_request();
+  void open();
+  bool take_body();
+  void dispatch();
+  void refuse(int status);
+  void on_timer() override;
+
+  // From the reply.
+  void write_head(HttpResponse& response, bool length_known);
+  void write_piece(const MessageParts& piece);
+  void complete();
+  void abort();
+  void queue(Bytes bytes);
+  void queue(const MessageParts& parts);
+  size_t pending() const { return queued_ + host_.unsent(); }
+
+  const ServerContext& server_;
+  ProtocolHost& host_;
+  std::unique_ptr<Parser> parser_;
+  std::string input_;
+  bool processing_ = false;
+
+  // The request under way.
+  bool opened_ = false;    // its handler is chosen
+  bool waiting_ = false;   // whole request delivered, answer not complete
+  bool answered_ = false;  // answer complete, request perhaps not
+  bool keep_alive_ = true;
+  bool chunked_ = false;  // the answer is
+  bool to_head_ = false;  // the request was HEAD
+  const HttpEntry* entry_ = nullptr;
+  std::unique_ptr<HttpBodyReceiver> receiver_;
+  std::shared_ptr<Http1Reply> reply_;
+  HttpReplyRef handle_;  // until the handler gets it
+
+  std::deque<Bytes> out_;
+  size_t queued_ = 0;
+  bool was_full_ = false;
+  bool draining_ = false;
+  bool closing_ = false;  // nothing more is read; close when all is written
+  bool broken_ = false;
+};
+
+}  // namespace keelson::net

@@ -1,0 +1,652 @@
+#include "net/http2_call.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "net/http2_session.h"
+
+namespace keelson::net {
+namespace {
+
+std::string_view view(nghttp2_rcbuf* buffer) {
+  if (!buffer) return {};
+  nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
+  return {reinterpret_cast<const char*>(vec.base), vec.len};
+}
+
+// A header whose texts outlive the frame: nghttp2 need not copy them.
+nghttp2_nv constant(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+// A header that nghttp2 copies. `indexed`: whether it is worth a place in the compression table.
+nghttp2_nv copied(std::string_view name, std::string_view value, bool indexed = true) {
+  nghttp2_nv nv = constant(name, value);
+  nv.flags = indexed ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX;
+  return nv;
+}
+
+constexpr std::string_view kCodeTexts[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                           "9", "10", "11", "12", "13", "14", "15", "16"};
+
+std::string_view code_text(absl::StatusCode code) {
+  auto number = static_cast<size_t>(code);
+  return number < std::size(kCodeTexts) ? kCodeTexts[number] : kCodeTexts[2];
+}
+
+// Not shown as metadata (grpc-go's reserved names), besides the ones we keep in known_.
+bool is_reserved(std::string_view name) {
+  return name.starts_with(':') || name == "te" || name == "user-agent" ||
+         name == "grpc-message-type" || name == "grpc-message" || name == "grpc-status" ||
+         name == "grpc-accept-encoding" || name == "host";
+}
+
+}  // namespace
+
+// Calls that are done, for the next ones of this thread.
+struct Http2Call::FreeList {
+  static constexpr size_t kMost = 1024;
+  std::vector<Http2Call*> calls;
+  ~FreeList() {
+    gone = true;
+    for (Http2Call* call : calls) delete call;
+  }
+  static thread_local FreeList list;
+  static thread_local bool gone;
+};
+thread_local Http2Call::FreeList Http2Call::FreeList::list;
+thread_local bool Http2Call::FreeList::gone = false;
+
+// ---- lifetime
+
+Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id) {
+  Http2Call* call = nullptr;
+  auto& free = FreeList::list.calls;
+  if (free.empty()) {
+    call = new Http2Call(loop);
+  } else {
+    call = free.back();
+    free.pop_back();
+    call->loop_ = loop;
+  }
+  call->session_ = session;
+  call->id_ = stream_id;
+  call->refs_.store(1, std::memory_order_relaxed);
+  return call;
+}
+
+Http2Call::~Http2Call() { clear(); }
+
+void Http2Call::clear() {
+  Timer::cancel();
+  for (Header& header : headers_) {
+    nghttp2_rcbuf_decref(header.name);
+    nghttp2_rcbuf_decref(header.value);
+  }
+  headers_.clear();
+  for (nghttp2_rcbuf*& buffer : known_) {
+    if (buffer) nghttp2_rcbuf_decref(std::exchange(buffer, nullptr));
+  }
+  header_bytes_ = 0;
+  headers_too_long_ = false;
+  entry_ = nullptr;
+  deadline_.reset();
+  request_ = Bytes();
+  got_message_ = remote_done_ = half_closed_ = false;
+  reading_ = true;
+  held_.clear();
+  receiver_.reset();
+  cancel_task_ = nullptr;
+  drop_queue();
+  headers_sent_ = deferred_ = above_low_water_ = false;
+  finished_ = trailers_sent_ = reported_ = false;
+  status_ = absl::OkStatus();
+  extra_headers_.clear();
+  extra_trailers_.clear();
+  posted_ = Posted::kRelease;
+  posted_status_ = absl::OkStatus();
+  posted_message_.clear();
+  over_.store(false, std::memory_order_relaxed);
+  cancelled_.store(false, std::memory_order_relaxed);
+}
+
+void Http2Call::recycle() {
+  clear();
+  if (FreeList::gone || FreeList::list.calls.size() >= FreeList::kMost) {
+    delete this;
+  } else {
+    FreeList::list.calls.push_back(this);
+  }
+}
+
+void Http2Call::unref() {
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) unreferenced();
+}
+
+void Http2Call::unreferenced() {
+  if (loop_->on_loop()) return recycle();
+  posted_ = Posted::kRelease;
+  loop_->post_work(this);
+}
+
+void Http2Call::post_answer(absl::Status status, MessageParts message) {
+  posted_ = Posted::kAnswer;
+  posted_status_ = std::move(status);
+  posted_message_ = std::move(message);
+  refs_.fetch_add(1, std::memory_order_relaxed);
+  loop_->post_work(this);
+}
+
+void Http2Call::run() {
+  if (posted_ == Posted::kRelease) return recycle();
+  if (posted_status_.ok()) {
+    respond(std::exchange(posted_message_, {}));
+  } else {
+    finish(std::exchange(posted_status_, absl::OkStatus()));
+  }
+  unref();
+}
+
+void Http2Call::drop() {
+  // The loop has stopped; nobody runs beside us.
+  if (posted_ == Posted::kAnswer && refs_.fetch_sub(1) > 1) return;
+  delete this;
+}
+
+// ---- what comes in
+
+std::string_view Http2Call::known(Known which) const { return view(known_[which]); }
+
+int Http2Call::known_index(std::string_view name) {
+  switch (name.size()) {
+    case 5:
+      return name == ":path" ? kPath : -1;
+    case 7:
+      return name == ":method" ? kMethod : -1;
+    case 10:
+      return name == ":authority" ? kAuthority : -1;
+    case 12:
+      return name == "content-type" ? kContentType : name == "grpc-timeout" ? kTimeout : -1;
+    case 13:
+      return name == "grpc-encoding" ? kEncoding : -1;
+    default:
+      return -1;
+  }
+}
+
+void Http2Call::on_header(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit) {
+  std::string_view text = view(name);
+  header_bytes_ += text.size() + view(value).size() + 32;
+  if (header_bytes_ > limit) headers_too_long_ = true;
+  if (headers_too_long_) return;
+  int index = known_index(text);
+  if (index >= 0) {
+    if (known_[index]) nghttp2_rcbuf_decref(known_[index]);
+    known_[index] = value;
+    nghttp2_rcbuf_incref(value);
+    return;
+  }
+  if (is_reserved(text)) return;
+  nghttp2_rcbuf_incref(name);
+  nghttp2_rcbuf_incref(value);
+  headers_.push_back({name, value, {}});
+}
+
+absl::Status Http2Call::decode_binary_headers() {
+  for (Header& header : headers_) {
+    if (!view(header.name).ends_with("-bin")) continue;
+    if (!decode_base64(view(header.value), &header.decoded)) {
+      return absl::InternalError(cat("malformed binary metadata ", quoted(view(header.value)),
+                                     " in header ", quoted(view(header.name)),
+                                     ": illegal base64 data"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Http2Call::set_deadline() {
+  started_ = loop_->impl().now();
+  std::string_view timeout = known(kTimeout);
+  if (!known_[kTimeout]) return absl::OkStatus();
+  auto parsed = parse_grpc_timeout(timeout);
+  if (!parsed.ok()) return parsed.status();
+  // A century is never; this keeps the sum in range.
+  Duration bounded = std::min<Duration>(*parsed, std::chrono::hours(24 * 36500));
+  deadline_ = started_ + bounded;
+  return absl::OkStatus();
+}
+
+// The order of the checks is grpc-go's.
+bool Http2Call::refuse_unfit() {
+  if (headers_too_long_) {
+    reset_stream(NGHTTP2_FRAME_SIZE_ERROR);
+    return true;
+  }
+  std::string_view type = known(kContentType);
+  if (!is_grpc_content_type(type)) {
+    refuse(415,
+           absl::InvalidArgumentError(cat("invalid gRPC request content-type ", quoted(type))));
+    return true;
+  }
+  absl::Status headers = set_deadline();
+  if (headers.ok()) headers = decode_binary_headers();
+  if (!headers.ok()) {
+    refuse(400, headers);
+    return true;
+  }
+  if (known(kMethod) != "POST") {
+    refuse(405, absl::InternalError(cat("Received a HEADERS frame with :method ",
+                                        quoted(known(kMethod)), " which should be POST")));
+    return true;
+  }
+  if (deadline_ && *deadline_ <= started_) {
+    refuse(200, absl::DeadlineExceededError("context deadline exceeded"));
+    return true;
+  }
+  return false;
+}
+
+void Http2Call::refuse(int http_status, const absl::Status& status) {
+  finished_ = true;
+  status_ = status;
+  over_.store(true, std::memory_order_relaxed);
+  submit_status_only(http_status);
+}
+
+void Http2Call::on_headers_end(bool end_stream) {
+  remote_done_ = end_stream;
+  if (refuse_unfit()) return;
+  const Router::Table& table = session_->server_.router->table();
+  entry_ = table.find_method(known(kPath));
+  if (!entry_) return refuse(200, table.unknown(known(kPath)));
+  std::string_view encoding = known(kEncoding);
+  bool gzip = encoding == "gzip";
+  reader_.reset(entry_->options.max_request_bytes, gzip);
+  if (CallObserver* o = session_->server_.observer) o->call_started(loop_->number(), entry_->info);
+  if (!gzip && !encoding.empty() && encoding != "identity") {
+    return finish(absl::UnimplementedError(
+        cat("grpc: Decompressor is not installed for grpc-encoding ", quoted(encoding))));
+  }
+  start();
+  if (end_stream) on_end_stream();
+}
+
+void Http2Call::start() {
+  if (deadline_) loop_->impl().timers().arm(this, *deadline_);
+  if (!entry_->stream) return;
+  receiver_ = entry_->stream->on_open(CallRef(this));
+  CHECK(receiver_);
+}
+
+size_t Http2Call::on_data(std::string_view data) {
+  if (finished_) return data.size();
+  if (!reading_ || !held_.empty()) {
+    held_.append(data);
+    return 0;
+  }
+  deliver(data);
+  return data.size() - held_.size();
+}
+
+void Http2Call::deliver(std::string_view data) {
+  while (!data.empty() && !finished_) {
+    if (!reading_) {
+      // Stopped by what it was given: the rest waits without window.
+      held_.append(data);
+      return;
+    }
+    switch (reader_.feed(&data)) {
+      case MessageReader::Step::kNeedMore:
+        return;
+      case MessageReader::Step::kBad:
+        return finish(reader_.error());
+      case MessageReader::Step::kMessage:
+        take_message(reader_.take());
+        break;
+    }
+  }
+}
+
+void Http2Call::take_message(Bytes message) {
+  bool one_only =
+      entry_->info.kind == MethodKind::kUnary || entry_->info.kind == MethodKind::kServerStream;
+  if (one_only && std::exchange(got_message_, true)) {
+    return finish(absl::InternalError(
+        "cardinality violation: received multiple request messages for non-client-streaming RPC"));
+  }
+  if (CallObserver* o = session_->server_.observer) {
+    o->message_received(loop_->number(), entry_->info, message.size());
+  }
+  if (entry_->unary) {
+    request_ = std::move(message);
+  } else {
+    receiver_->on_message(std::move(message));
+  }
+}
+
+void Http2Call::on_end_stream() {
+  remote_done_ = true;
+  if (finished_ || half_closed_ || !held_.empty() || !entry_) return;
+  if (!reading_) return;
+  half_closed_ = true;
+  if (reader_.in_message()) return finish(absl::InternalError("unexpected EOF"));
+  bool one_only =
+      entry_->info.kind == MethodKind::kUnary || entry_->info.kind == MethodKind::kServerStream;
+  if (one_only && !got_message_) {
+    return finish(absl::InternalError(
+        "cardinality violation: received no request message from non-client-streaming RPC"));
+  }
+  if (entry_->unary) {
+    entry_->unary->handle(CallRef(this), std::move(request_));
+  } else {
+    receiver_->on_half_close();
+  }
+}
+
+void Http2Call::set_reading(bool on) {
+  if (reading_ == on || !session_) return;
+  reading_ = on;
+  if (!on) return;
+  // Not from inside the caller: it may be in the middle of on_message().
+  loop_->post([call = CallRef(this), this] {
+    if (!session_ || !reading_ || finished_) return;
+    std::string data = std::exchange(held_, {});
+    size_t before = data.size();
+    deliver(data);
+    if (!session_) return;
+    size_t consumed = before - held_.size();
+    if (consumed > 0) nghttp2_session_consume_stream(session_->session_, id_, consumed);
+    session_->host_.wake();
+    if (remote_done_) on_end_stream();
+  });
+}
+
+std::optional<std::string_view> Http2Call::metadata(std::string_view name) const {
+  for (const Header& header : headers_) {
+    if (view(header.name) != name) continue;
+    return name.ends_with("-bin") ? std::string_view(header.decoded) : view(header.value);
+  }
+  return std::nullopt;
+}
+
+void Http2Call::each_metadata(
+    absl::FunctionRef<void(std::string_view, std::string_view)> visit) const {
+  for (const Header& header : headers_) visit(view(header.name), view(header.value));
+}
+
+std::string_view Http2Call::authority() const { return known(kAuthority); }
+
+const PeerInfo& Http2Call::peer() const {
+  static const PeerInfo gone;
+  return session_ ? session_->host_.peer() : gone;
+}
+
+// ---- what goes out
+
+void Http2Call::add_header(std::string_view name, std::string_view value) {
+  if (finished_ || headers_sent_) return;
+  extra_headers_.emplace_back(name, name.ends_with("-bin") ? encode_base64(value) : value);
+}
+
+void Http2Call::add_trailer(std::string_view name, std::string_view value) {
+  if (finished_) return;
+  extra_trailers_.emplace_back(name, name.ends_with("-bin") ? encode_base64(value) : value);
+}
+
+void Http2Call::respond(MessageParts message) {
+  if (finished_ || !session_) return;
+  enqueue(std::move(message));
+  finish(absl::OkStatus());
+}
+
+void Http2Call::send(MessageParts message) {
+  if (finished_ || !session_) return;
+  enqueue(std::move(message));
+  send_headers();
+  if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  session_->host_.wake();
+}
+
+void Http2Call::enqueue(MessageParts message) {
+  CHECK(message.size() <= UINT32_MAX);
+  if (CallObserver* o = session_->server_.observer) {
+    o->message_sent(loop_->number(), entry_->info, message.size());
+  }
+  queued_ += kGrpcPrefix + message.size();
+  if (queued_ >= entry_->options.low_water) above_low_water_ = true;
+  auto size = static_cast<uint32_t>(message.size());
+  OutMessage& out = out_.emplace_back();
+  out.prefix[0] = 0;
+  for (int i = 0; i < 4; ++i) out.prefix[1 + i] = static_cast<char>(size >> (24 - 8 * i));
+  out.parts = std::move(message);
+}
+
+void Http2Call::send_headers() {
+  if (headers_sent_ || finished_ || !session_) return;
+  submit_headers();
+  session_->host_.wake();
+}
+
+void Http2Call::finish(absl::Status status) {
+  if (finished_ || !session_) return;
+  finished_ = true;
+  over_.store(true, std::memory_order_relaxed);
+  status_ = std::move(status);
+  Timer::cancel();
+  cancel_task_ = nullptr;
+  report_end();
+  if (headers_sent_) {
+    if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  } else if (queued_ > 0) {
+    submit_headers();
+  } else {
+    submit_status_only(200);
+  }
+  session_->host_.wake();
+}
+
+void Http2Call::report_end() {
+  if (std::exchange(reported_, true) || !entry_) return;
+  if (CallObserver* o = session_->server_.observer) {
+    o->call_finished(loop_->number(), entry_->info,
+                     {status_.code(), loop_->impl().now() - started_});
+  }
+}
+
+void Http2Call::submit_headers() {
+  headers_sent_ = true;
+  session_->forgive_ping_ = true;
+  auto& nv = session_->nv_;
+  nv.clear();
+  nv.push_back(constant(":status", "200"));
+  std::string_view type = known(kContentType);
+  nv.push_back(type == "application/grpc" ? constant("content-type", "application/grpc")
+                                          : copied("content-type", type));
+  for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
+  nghttp2_data_provider provider;
+  provider.source.ptr = this;
+  provider.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
+                              nghttp2_data_source* source, void*) {
+    return static_cast<Http2Call*>(source->ptr)->pull(length, flags);
+  };
+  nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(), &provider);
+}
+
+void Http2Call::submit_status_only(int http_status) {
+  headers_sent_ = trailers_sent_ = true;
+  session_->forgive_ping_ = true;
+  auto& nv = session_->nv_;
+  nv.clear();
+  session_->scratch_[0] = cat(http_status);
+  nv.push_back(copied(":status", session_->scratch_[0]));
+  std::string_view type = known(kContentType);
+  if (!is_grpc_content_type(type)) type = "application/grpc";
+  nv.push_back(copied("content-type", type));
+  nv.push_back(constant("grpc-status", code_text(status_.code())));
+  session_->scratch_[1] = percent_encode(message_of(status_));
+  if (!session_->scratch_[1].empty()) {
+    nv.push_back(copied("grpc-message", session_->scratch_[1], /*indexed=*/false));
+  }
+  for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
+  for (auto& [name, value] : extra_trailers_) nv.push_back(copied(name, value));
+  nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(), nullptr);
+  reset_if_client_still_sends();
+  session_->host_.wake();
+}
+
+void Http2Call::submit_trailers() {
+  if (std::exchange(trailers_sent_, true)) return;
+  auto& nv = session_->nv_;
+  nv.clear();
+  nv.push_back(constant("grpc-status", code_text(status_.code())));
+  if (!status_.ok()) {
+    session_->scratch_[1] = percent_encode(message_of(status_));
+    nv.push_back(copied("grpc-message", session_->scratch_[1], /*indexed=*/false));
+  }
+  for (auto& [name, value] : extra_trailers_) nv.push_back(copied(name, value));
+  nghttp2_submit_trailer(session_->session_, id_, nv.data(), nv.size());
+  reset_if_client_still_sends();
+}
+
+// We have answered and want no more of the request; the reset comes after the trailers.
+void Http2Call::reset_if_client_still_sends() {
+  if (!remote_done_) reset_stream(NGHTTP2_NO_ERROR);
+}
+
+void Http2Call::reset_stream(uint32_t error_code) {
+  nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, error_code);
+  session_->host_.wake();
+}
+
+ssize_t Http2Call::pull(size_t length, uint32_t* flags) {
+  size_t n = std::min(length, queued_);
+  if (n == 0 && !finished_) {
+    deferred_ = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (n == queued_ && finished_) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    submit_trailers();
+  }
+  return static_cast<ssize_t>(n);
+}
+
+void Http2Call::write_data(size_t length, OutQueue* out) {
+  CHECK(length <= queued_);
+  session_->forgive_ping_ = true;
+  queued_ -= length;
+  while (length > 0) {
+    OutMessage& message = out_[out_first_];
+    if (out_offset_ < kGrpcPrefix) {
+      size_t n = std::min(length, kGrpcPrefix - out_offset_);
+      out->append({message.prefix + out_offset_, n});
+      out_offset_ += n;
+      length -= n;
+      out_part_start_ = kGrpcPrefix;
+    }
+    auto parts = message.parts.parts();
+    while (length > 0 && out_part_ < parts.size()) {
+      const Bytes& part = parts[out_part_];
+      size_t in_part = out_offset_ - out_part_start_;
+      size_t n = std::min(length, part.size() - in_part);
+      out->append(part, in_part, n);
+      out_offset_ += n;
+      length -= n;
+      if (in_part + n == part.size()) {
+        out_part_start_ += part.size();
+        ++out_part_;
+      }
+    }
+    if (out_offset_ < kGrpcPrefix + message.parts.size()) break;
+    message.parts.clear();
+    ++out_first_;
+    out_offset_ = out_part_ = out_part_start_ = 0;
+  }
+  if (out_first_ == out_.size()) {
+    out_.clear();
+    out_first_ = 0;
+  } else if (out_first_ >= 32 && out_first_ * 2 > out_.size()) {
+    out_.erase(out_.begin(), out_.begin() + static_cast<ptrdiff_t>(out_first_));
+    out_first_ = 0;
+  }
+  if (above_low_water_ && queued_ < entry_->options.low_water) {
+    above_low_water_ = false;
+    if (receiver_ && !finished_) notify_writable();
+  }
+}
+
+void Http2Call::notify_writable() {
+  // Later: nghttp2 is in the middle of a frame.
+  loop_->post([call = CallRef(this), this] {
+    if (receiver_ && !finished_) receiver_->on_writable();
+  });
+}
+
+void Http2Call::drop_queue() {
+  out_.clear();
+  out_first_ = out_offset_ = out_part_ = out_part_start_ = 0;
+  queued_ = 0;
+}
+
+// ---- the ends that we do not choose
+
+void Http2Call::on_timer() {
+  if (finished_ || !session_) return;
+  cancelled_.store(true, std::memory_order_relaxed);
+  Task task = std::exchange(cancel_task_, nullptr);
+  if (headers_sent_ && queued_ > 0) {
+    // The client does not take what it asked for; it would not see trailers behind that either.
+    finished_ = true;
+    over_.store(true, std::memory_order_relaxed);
+    status_ = absl::DeadlineExceededError("context deadline exceeded");
+    report_end();
+    reset_stream(NGHTTP2_CANCEL);
+  } else {
+    finish(absl::DeadlineExceededError("context deadline exceeded"));
+  }
+  if (receiver_) receiver_->on_cancel();
+  if (task) task();
+}
+
+void Http2Call::on_cancel(Task task) {
+  if (!finished_ && session_) cancel_task_ = std::move(task);
+}
+
+void Http2Call::stream_closed() {
+  Timer::cancel();
+  if (!finished_) {
+    status_ = absl::CancelledError("context canceled");
+    finished_ = true;
+    cancelled_.store(true, std::memory_order_relaxed);
+    over_.store(true, std::memory_order_relaxed);
+    report_end();
+    tell_cancelled();
+  }
+  session_ = nullptr;
+  drop_queue();
+  receiver_.reset();
+  unref();
+}
+
+void Http2Call::tell_cancelled() {
+  if (receiver_) receiver_->on_cancel();
+  if (Task task = std::exchange(cancel_task_, nullptr)) task();
+}
+
+// ---- ServerCall
+
+void ServerCall::respond_later(CallRef call, MessageParts message) {
+  call->post_answer(absl::OkStatus(), std::move(message));
+}
+
+void ServerCall::fail_later(CallRef call, absl::Status status) {
+  CHECK(!status.ok());
+  call->post_answer(std::move(status), {});
+}
+
+}  // namespace keelson::net

@@ -1,0 +1,168 @@
+// net/http2_call.h
+//
+// Http2Call is one gRPC call on one HTTP/2 stream: headers in, messages in, messages out, status.
+//
+// Lifetime: the session holds one reference while the stream is open; when it closes the call lets
+// go
+//   of the session and lives on for whoever else holds it. Objects are reused (a free list per
+//   thread), so the usual call allocates nothing here.
+// Invariant: session_ is set exactly while the stream is open.
+
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "net/grpc_codec.h"
+#include "net/loop_impl.h"
+#include "net/out_queue.h"
+#include "net/router.h"
+#include "net/timer_wheel.h"
+
+namespace keelson::net {
+
+class Http2Session;
+
+class Http2Call final : public ServerCall, private LoopWork, private Timer {
+ public:
+  // A call with one reference, which the session gives back through stream_closed().
+  static Http2Call* make(Loop* loop, Http2Session* session, int32_t stream_id);
+
+  // ---- from the session
+
+  // One request header, in order.
+  void on_header(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit);
+  // All request headers are in: finds the method and starts it, or refuses.
+  void on_headers_end(bool end_stream);
+  // Returns how many of the bytes the client may be given window for.
+  size_t on_data(std::string_view data);
+  void on_end_stream();
+  // The stream is no more. Gives up the session's reference.
+  void stream_closed();
+  // What nghttp2 asks when the stream may send: how much, and whether that is the end.
+  ssize_t pull(size_t length, uint32_t* flags);
+  // Moves `length` bytes, as pulled before, to `out`.
+  void write_data(size_t length, OutQueue* out);
+
+  // ---- ServerCall
+
+  const MethodInfo& method() const override { return entry_->info; }
+  std::optional<std::string_view> metadata(std::string_view name) const override;
+  void each_metadata(
+      absl::FunctionRef<void(std::string_view, std::string_view)> visit) const override;
+  std::string_view authority() const override;
+  const PeerInfo& peer() const override;
+  std::optional<MonotonicTime> deadline() const override { return deadline_; }
+  void add_header(std::string_view name, std::string_view value) override;
+  void add_trailer(std::string_view name, std::string_view value) override;
+  void respond(MessageParts message) override;
+  void send(MessageParts message) override;
+  void send_headers() override;
+  size_t pending_bytes() const override { return queued_; }
+  void finish(absl::Status status) override;
+  void set_reading(bool on) override;
+  void on_cancel(Task task) override;
+
+ private:
+  friend class Http2Session;
+
+  struct FreeList;
+  struct Header {
+    nghttp2_rcbuf* name;
+    nghttp2_rcbuf* value;
+    std::string decoded;  // of a -bin value
+  };
+  struct OutMessage {
+    char prefix[kGrpcPrefix];
+    MessageParts parts;
+  };
+  enum Known { kPath, kMethod, kAuthority, kContentType, kEncoding, kTimeout, kKnownCount };
+  enum class Posted { kAnswer, kRelease };
+
+  explicit Http2Call(Loop* loop) : ServerCall(loop) {}
+  ~Http2Call() override;
+
+  void unreferenced() override;
+  void post_answer(absl::Status status, MessageParts message) override;
+  void run() override;
+  void drop() override;
+  void on_timer() override;  // the deadline
+
+  std::string_view known(Known which) const;
+  static int known_index(std::string_view name);
+  void clear();
+  void recycle();
+  void unref();
+
+  absl::Status decode_binary_headers();
+  bool refuse_unfit();
+  void refuse(int http_status, const absl::Status& status);
+  absl::Status set_deadline();
+  void start();
+  void deliver(std::string_view data);
+  void take_message(Bytes message);
+
+  void enqueue(MessageParts message);
+  void submit_headers();
+  void submit_status_only(int http_status);
+  void submit_trailers();
+  void reset_stream(uint32_t error_code);
+  void reset_if_client_still_sends();
+  void report_end();
+  void tell_cancelled();
+  void drop_queue();
+  void notify_writable();
+
+  Http2Session* session_ = nullptr;
+  int32_t id_ = 0;
+  const MethodEntry* entry_ = nullptr;
+
+  // What came in.
+  std::vector<Header> headers_;  // but gRPC's own
+  size_t header_bytes_ = 0;
+  bool headers_too_long_ = false;
+  nghttp2_rcbuf* known_[kKnownCount] = {};  // gRPC's own
+  std::optional<MonotonicTime> deadline_;
+  MonotonicTime started_{};
+  MessageReader reader_;
+  Bytes request_;  // unary: the message, until the client half-closes
+  bool got_message_ = false;
+  bool remote_done_ = false;  // END_STREAM seen
+  bool half_closed_ = false;  // and told to the receiver
+  bool reading_ = true;
+  std::string held_;  // arrived while not reading_
+
+  std::unique_ptr<StreamReceiver> receiver_;
+  Task cancel_task_;
+
+  // What goes out.
+  std::vector<OutMessage> out_;
+  size_t out_first_ = 0;       // messages before it are gone
+  size_t out_offset_ = 0;      // of out_[out_first_], its prefix included
+  size_t out_part_ = 0;        // the part out_offset_ lies in …
+  size_t out_part_start_ = 0;  // … and where it begins
+  size_t queued_ = 0;          // bytes from there on
+  bool headers_sent_ = false;
+  bool deferred_ = false;  // nghttp2 waits for nghttp2_session_resume_data
+  bool above_low_water_ = false;
+  bool finished_ = false;  // the status is set
+  bool trailers_sent_ = false;
+  bool reported_ = false;  // the observer knows the end
+  absl::Status status_;
+  std::vector<std::pair<std::string, std::string>> extra_headers_;
+  std::vector<std::pair<std::string, std::string>> extra_trailers_;
+
+  // An answer on its way from another lane.
+  Posted posted_ = Posted::kRelease;
+  absl::Status posted_status_;
+  MessageParts posted_message_;
+
+  // The session's list of open calls.
+  Http2Call* prev_ = nullptr;
+  Http2Call* next_ = nullptr;
+};
+
+}  // namespace keelson::net

@@ -1,0 +1,309 @@
+#include "net/http2_session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace keelson::net {
+namespace {
+
+constexpr int kMaxPingStrikes = 2;
+constexpr Duration kIdlePingTime = std::chrono::hours(2);  // without a running call
+constexpr Duration kDrainPause = std::chrono::seconds(5);  // between the two GOAWAYs
+constexpr uint8_t kDrainPing[8] = {'k', 'e', 'e', 'l', 'd', 'r', 'n', 0};
+constexpr uint8_t kAlivePing[8] = {'k', 'e', 'e', 'l', 'p', 'n', 'g', 0};
+
+// A client may cancel as many calls as it likes within reason: etcd's clients cancel watches by the
+// hundred. Past that it is an attack (CVE-2023-44487) and nghttp2 ends the connection.
+constexpr uint64_t kResetBurst = 20000;
+constexpr uint64_t kResetsPerSecond = 2000;
+
+Http2Call* call_of(nghttp2_session* session, int32_t stream_id) {
+  return static_cast<Http2Call*>(nghttp2_session_get_stream_user_data(session, stream_id));
+}
+
+nghttp2_option* make_options() {
+  nghttp2_option* option = nullptr;
+  CHECK(nghttp2_option_new(&option) == 0);
+  nghttp2_option_set_no_auto_window_update(option, 1);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_stream_reset_rate_limit(option, kResetBurst, kResetsPerSecond);
+  nghttp2_option_set_max_outbound_ack(option, 1000);
+  return option;
+}
+
+}  // namespace
+
+struct Http2Session::Callbacks {
+  static Http2Session& self(void* user) { return *static_cast<Http2Session*>(user); }
+
+  static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    Http2Session& me = self(user);
+    me.header_call_ = nullptr;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    Http2Call* call = Http2Call::make(&me.host_.loop(), &me, frame->hd.stream_id);
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
+    me.call_opened(call);
+    me.header_call_ = call;
+    return 0;
+  }
+
+  static int on_header(nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf* name,
+                       nghttp2_rcbuf* value, uint8_t, void* user) {
+    Http2Session& me = self(user);
+    if (me.header_call_) {
+      me.header_call_->on_header(name, value, me.server_.options.max_header_bytes);
+    }
+    return 0;
+  }
+
+  static int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    Http2Session& me = self(user);
+    bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        if (Http2Call* call = std::exchange(me.header_call_, nullptr)) {
+          call->on_headers_end(end);
+        } else if (Http2Call* trailed = call_of(session, frame->hd.stream_id); trailed && end) {
+          trailed->on_end_stream();
+        }
+        break;
+      case NGHTTP2_DATA:
+        if (Http2Call* call = end ? call_of(session, frame->hd.stream_id) : nullptr) {
+          call->on_end_stream();
+        }
+        break;
+      case NGHTTP2_PING:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+          me.on_ping();
+        } else if (std::memcmp(frame->ping.opaque_data, kDrainPing, 8) == 0 && me.draining_) {
+          me.final_goaway();
+        }
+        break;
+      default:
+        break;
+    }
+    return 0;
+  }
+
+  static int on_data_chunk(nghttp2_session* session, uint8_t, int32_t stream_id,
+                           const uint8_t* data, size_t size, void*) {
+    // The connection's window is given back at once whatever the stream does: one stream whose
+    // messages wait must not hold up the others.
+    Http2Call* call = call_of(session, stream_id);
+    size_t consumed = call ? call->on_data({reinterpret_cast<const char*>(data), size}) : size;
+    if (consumed == size) {
+      nghttp2_session_consume(session, stream_id, size);
+    } else {
+      nghttp2_session_consume_connection(session, size);
+      if (consumed > 0) nghttp2_session_consume_stream(session, stream_id, consumed);
+    }
+    return 0;
+  }
+
+  static int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t, void* user) {
+    Http2Session& me = self(user);
+    if (Http2Call* call = call_of(session, stream_id)) {
+      if (me.header_call_ == call) me.header_call_ = nullptr;
+      nghttp2_session_set_stream_user_data(session, stream_id, nullptr);
+      me.call_closed(call);
+      call->stream_closed();
+    }
+    return 0;
+  }
+
+  static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t length,
+                       nghttp2_data_source* source, void* user) {
+    Http2Session& me = self(user);
+    if (me.out_->size() >= me.out_limit_) return NGHTTP2_ERR_WOULDBLOCK;
+    me.out_->append({reinterpret_cast<const char*>(frame_header), 9});
+    static_cast<Http2Call*>(source->ptr)->write_data(length, me.out_);
+    return 0;
+  }
+
+  // The largest frame the client takes, but not so large that it delays everyone else's.
+  static ssize_t data_length(nghttp2_session*, uint8_t, int32_t, int32_t session_window,
+                             int32_t stream_window, uint32_t max_frame, void*) {
+    return std::min({session_window, stream_window,
+                     static_cast<int32_t>(std::min<uint32_t>(max_frame, 64 << 10))});
+  }
+
+  static nghttp2_session_callbacks* make() {
+    nghttp2_session_callbacks* c = nullptr;
+    CHECK(nghttp2_session_callbacks_new(&c) == 0);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(c, send_data);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(c, data_length);
+    return c;
+  }
+};
+
+Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
+    : server_(*server), host_(*host), loop_(host->loop().impl()) {
+  // Shared by all sessions and never freed.
+  static nghttp2_session_callbacks* callbacks = Callbacks::make();
+  static nghttp2_option* option = make_options();
+  CHECK(nghttp2_session_server_new2(&session_, callbacks, this, option) == 0);
+  configure();
+  last_read_ = loop_.now();
+  arm_keepalive();
+}
+
+Http2Session::~Http2Session() {
+  closed();
+  nghttp2_session_del(session_);
+}
+
+void Http2Session::configure() {
+  const ListenerOptions& o = server_.options;
+  nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, o.max_concurrent_streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, o.stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(o.max_header_bytes)},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  };
+  CHECK(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) == 0);
+  CHECK(nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
+                                              static_cast<int32_t>(o.connection_window)) == 0);
+}
+
+bool Http2Session::receive(std::string_view bytes) {
+  if (broken_ || expelled_) return false;
+  last_read_ = loop_.now();
+  ping_outstanding_ = false;
+  host_.wake();
+  ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()),
+                                       bytes.size());
+  // Garbage instead of the preface, a flood, or no memory: there is nobody to talk to.
+  if (n < 0) broken_ = true;
+  return !broken_;
+}
+
+bool Http2Session::produce(OutQueue& out, size_t limit) {
+  if (broken_) return false;
+  out_ = &out;
+  out_limit_ = limit;
+  while (out.size() < limit) {
+    const uint8_t* data = nullptr;
+    ssize_t n = nghttp2_session_mem_send(session_, &data);
+    if (n < 0) broken_ = true;
+    if (n <= 0) break;
+    out.append({reinterpret_cast<const char*>(data), static_cast<size_t>(n)});
+  }
+  out_ = nullptr;
+  return !broken_;
+}
+
+bool Http2Session::input_full() const {
+  // A client that sends requests without reading answers is not read from either, once the socket
+  // is full and enough is waiting. It only waits for itself, so this cannot lock up.
+  return streams_ >= 256 && host_.unsent() > 0;
+}
+
+bool Http2Session::finished() const {
+  if (broken_) return true;
+  if (expelled_) return !nghttp2_session_want_write(session_);
+  if (final_goaway_sent_ && streams_ == 0 && !nghttp2_session_want_write(session_)) return true;
+  return !nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_);
+}
+
+void Http2Session::drain() {
+  if (draining_) return;
+  draining_ = true;
+  // Requests that crossed the first GOAWAY on the wire are still served; the answer to the ping
+  // shows that the client has read it.
+  nghttp2_submit_shutdown_notice(session_);
+  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
+  loop_.timers().arm(this, loop_.now() + kDrainPause);
+  host_.wake();
+}
+
+void Http2Session::final_goaway() {
+  if (final_goaway_sent_) return;
+  final_goaway_sent_ = true;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
+  host_.wake();
+  arm_keepalive();
+}
+
+void Http2Session::closed() {
+  broken_ = true;
+  Timer::cancel();
+  header_call_ = nullptr;
+  while (Http2Call* call = calls_) {
+    nghttp2_session_set_stream_user_data(session_, call->id_, nullptr);
+    call_closed(call);
+    call->stream_closed();
+  }
+}
+
+void Http2Session::call_opened(Http2Call* call) {
+  call->prev_ = nullptr;
+  call->next_ = calls_;
+  if (calls_) calls_->prev_ = call;
+  calls_ = call;
+  ++streams_;
+}
+
+void Http2Session::call_closed(Http2Call* call) {
+  (call->prev_ ? call->prev_->next_ : calls_) = call->next_;
+  if (call->next_) call->next_->prev_ = call->prev_;
+  --streams_;
+}
+
+// ---- keepalive
+
+void Http2Session::arm_keepalive() {
+  Duration interval = server_.options.keepalive_interval;
+  if (interval <= Duration(0)) return;
+  MonotonicTime due = last_read_ + interval;
+  if (ping_outstanding_) due = ping_sent_ + server_.options.keepalive_timeout;
+  loop_.timers().arm(this, due);
+}
+
+void Http2Session::on_timer() {
+  if (draining_ && !final_goaway_sent_) return final_goaway();
+  MonotonicTime now = loop_.now();
+  if (ping_outstanding_ && now >= ping_sent_ + server_.options.keepalive_timeout) {
+    log::debug("closing a connection: keepalive ping not acked within timeout",
+               {{"remote-addr", host_.peer().address}});
+    broken_ = true;
+    host_.wake();
+    return;
+  }
+  if (!ping_outstanding_ && now >= last_read_ + server_.options.keepalive_interval) {
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kAlivePing);
+    ping_outstanding_ = true;
+    ping_sent_ = now;
+    host_.wake();
+  }
+  arm_keepalive();
+}
+
+void Http2Session::on_ping() {
+  MonotonicTime now = loop_.now();
+  auto last = std::exchange(last_ping_, now);
+  if (std::exchange(forgive_ping_, false)) {
+    ping_strikes_ = 0;
+    return;
+  }
+  Duration wait = streams_ == 0 ? kIdlePingTime : server_.options.keepalive_min_time;
+  if (last && *last + wait > now) ++ping_strikes_;
+  if (ping_strikes_ <= kMaxPingStrikes) return;
+  static constexpr char kReason[] = "too_many_pings";
+  nghttp2_submit_goaway(
+      session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+      NGHTTP2_ENHANCE_YOUR_CALM, reinterpret_cast<const uint8_t*>(kReason), sizeof(kReason) - 1);
+  expelled_ = true;
+  host_.wake();
+}
+
+}  // namespace keelson::net

@@ -1,0 +1,75 @@
+// net/http2_session.h
+//
+// Http2Session speaks HTTP/2 with one gRPC client: nghttp2 does the framing, Http2Call the calls,
+// and this the connection's own business: limits, keepalive both ways, the graceful end.
+//
+// Limits on a hostile client: streams (SETTINGS), header bytes, frames without end (CONTINUATION),
+//   resets, unanswered settings and pings (nghttp2's own rate limits), pings that come too often.
+
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <vector>
+
+#include "net/http2_call.h"
+#include "net/protocol.h"
+#include "net/timer_wheel.h"
+
+namespace keelson::net {
+
+class Http2Session final : public Protocol, private Timer {
+ public:
+  Http2Session(const ServerContext* server, ProtocolHost* host);
+  ~Http2Session() override;
+
+  bool receive(std::string_view bytes) override;
+  bool produce(OutQueue& out, size_t limit) override;
+  bool input_full() const override;
+  void drain() override;
+  bool finished() const override;
+  void input_ended() override { broken_ = true; }
+  void closed() override;
+
+  size_t streams() const { return streams_; }
+
+ private:
+  friend class Http2Call;
+  struct Callbacks;
+
+  void configure();
+  void on_ping();
+  void on_timer() override;  // keepalive, or the pause between the two GOAWAYs
+  void arm_keepalive();
+  void final_goaway();
+  void call_opened(Http2Call* call);
+  void call_closed(Http2Call* call);
+
+  const ServerContext& server_;
+  ProtocolHost& host_;
+  Loop::Impl& loop_;
+  nghttp2_session* session_ = nullptr;
+  OutQueue* out_ = nullptr;  // during produce()
+  size_t out_limit_ = 0;
+  std::vector<nghttp2_nv> nv_;  // for building header blocks
+  std::string scratch_[2];      // texts nv_ points to
+
+  Http2Call* calls_ = nullptr;  // open ones
+  size_t streams_ = 0;
+  Http2Call* header_call_ = nullptr;  // whose header block is being read
+
+  bool broken_ = false;    // close, nothing to say
+  bool expelled_ = false;  // close as soon as the GOAWAY is out
+  bool draining_ = false;
+  bool final_goaway_sent_ = false;
+
+  // Keepalive (as grpc-go's server).
+  MonotonicTime last_read_{};
+  bool ping_outstanding_ = false;
+  MonotonicTime ping_sent_{};
+  std::optional<MonotonicTime> last_ping_;  // from the client
+  int ping_strikes_ = 0;
+  bool forgive_ping_ = false;  // we have sent headers or data since its last ping
+};
+
+}  // namespace keelson::net

@@ -1,0 +1,319 @@
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "net/connection.h"
+#include "net/loop_impl.h"
+#include "net/protocol.h"
+
+namespace keelson::net {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr int kBacklog = 4096;
+// Between attempts when the process is out of descriptors (as Go's net/http: 5 ms, doubled to 1 s).
+constexpr Duration kFirstBackoff = std::chrono::milliseconds(5);
+constexpr Duration kLongestBackoff = std::chrono::seconds(1);
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+absl::Status system_error(std::string_view what) {
+  return absl::UnavailableError(cat(what, ": ", std::strerror(errno)));
+}
+
+absl::StatusOr<Address> unix_address(std::string_view path) {
+  Address address;
+  auto* un = reinterpret_cast<sockaddr_un*>(&address.storage);
+  if (path.empty() || path.size() >= sizeof(un->sun_path)) {
+    return absl::InvalidArgumentError(cat("not a usable socket path: ", path));
+  }
+  un->sun_family = AF_UNIX;
+  std::memcpy(un->sun_path, path.data(), path.size());
+  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  return address;
+}
+
+absl::StatusOr<Address> tcp_address(std::string_view host_port) {
+  size_t colon = host_port.rfind(':');
+  if (colon == std::string_view::npos) {
+    return absl::InvalidArgumentError(cat("missing port in address: ", host_port));
+  }
+  std::string host(host_port.substr(0, colon));
+  std::string port(host_port.substr(colon + 1));
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  int result = getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
+  if (result != 0) {
+    return absl::InvalidArgumentError(cat("bad address ", host_port, ": ", gai_strerror(result)));
+  }
+  Address address;
+  std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
+  address.size = found->ai_addrlen;
+  freeaddrinfo(found);
+  return address;
+}
+
+std::string address_text(const Address& address) {
+  char host[INET6_ADDRSTRLEN] = "";
+  if (address.storage.ss_family == AF_INET) {
+    auto* in = reinterpret_cast<const sockaddr_in*>(&address.storage);
+    inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+    return cat(host, ":", ntohs(in->sin_port));
+  }
+  if (address.storage.ss_family == AF_INET6) {
+    auto* in6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
+    inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+    return cat("[", host, "]:", ntohs(in6->sin6_port));
+  }
+  auto* un = reinterpret_cast<const sockaddr_un*>(&address.storage);
+  return address.size > offsetof(sockaddr_un, sun_path) && un->sun_path[0] ? un->sun_path : "@";
+}
+
+// Made with socket(), closed unless given away.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+absl::StatusOr<int> listen_on(Address address, const ListenerOptions& options) {
+  int family = address.storage.ss_family;
+  Descriptor fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) return system_error("socket");
+  int on = 1;
+  if (family != AF_UNIX) {
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (options.reuse_port) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+  }
+  if (::bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+    return system_error(cat("listen ", address_text(address)));
+  }
+  return fd.release();
+}
+
+}  // namespace
+
+class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>, private Timer {
+ public:
+  Impl(int fd, LoopPool* loops, std::shared_ptr<const ServerContext> server)
+      : loops_(*loops),
+        server_(std::move(server)),
+        accept_loop_(loops->at(0)),
+        socket_(accept_loop_.impl().context(), fd),
+        per_loop_(static_cast<size_t>(loops->size())) {}
+
+  void start() {
+    accept_loop_.post([self = shared_from_this()] { self->accept_all(); });
+  }
+
+  // Stops accepting; returns when that is so.
+  void stop_accepting();
+  void each_connection(void (Connection::*what)());
+  bool wait_until_empty(std::chrono::steady_clock::time_point until);
+
+  std::string address_;
+  std::string unix_path_;
+  uint16_t port_ = 0;
+  std::atomic<size_t> open_{0};
+
+ private:
+  using Connections = std::unordered_map<Connection*, std::shared_ptr<Connection>>;
+
+  void accept_all();
+  void wait_for_next();
+  void adopt(int fd, PeerInfo peer);
+  void add(size_t number, int fd, PeerInfo peer);
+  void remove(size_t number, Connection* connection);
+  void on_timer() override { accept_all(); }
+
+  LoopPool& loops_;
+  const std::shared_ptr<const ServerContext> server_;
+  Loop& accept_loop_;
+  asio::posix::stream_descriptor socket_;
+  std::vector<Connections> per_loop_;  // each its loop's own
+  size_t next_loop_ = 0;
+  Duration backoff_ = kFirstBackoff;
+  std::atomic<bool> stopped_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+void Listener::Impl::accept_all() {
+  while (!stopped_) {
+    Address address;
+    address.size = sizeof(address.storage);
+    int fd = ::accept4(socket_.native_handle(), address.get(), &address.size,
+                       SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      backoff_ = kFirstBackoff;
+      adopt(fd, {address_text(address), false, ""});
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return wait_for_next();
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    log::warn("accepting a connection failed; trying again",
+              {{"address", address_}, {"error", std::strerror(errno)}});
+    accept_loop_.impl().timers().arm(this, accept_loop_.now() + backoff_);
+    backoff_ = std::min(backoff_ * 2, kLongestBackoff);
+    return;
+  }
+}
+
+void Listener::Impl::wait_for_next() {
+  socket_.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](boost::system::error_code error) {
+                       if (!error) self->accept_all();
+                     });
+}
+
+void Listener::Impl::adopt(int fd, PeerInfo peer) {
+  int on = 1;
+  if (unix_path_.empty()) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  size_t number = next_loop_;
+  next_loop_ = (next_loop_ + 1) % per_loop_.size();
+  open_.fetch_add(1);
+  loops_.at(static_cast<int>(number))
+      .post([self = shared_from_this(), number, fd, peer = std::move(peer)]() mutable {
+        self->add(number, fd, std::move(peer));
+      });
+}
+
+void Listener::Impl::add(size_t number, int fd, PeerInfo peer) {
+  auto connection = std::make_shared<Connection>(
+      server_, &loops_.at(static_cast<int>(number)), fd, std::move(peer),
+      [this, number](Connection* c) { remove(number, c); });
+  per_loop_[number].emplace(connection.get(), connection);
+  connection->start();
+}
+
+void Listener::Impl::remove(size_t number, Connection* connection) {
+  per_loop_[number].erase(connection);
+  std::lock_guard lock(mutex_);
+  open_.fetch_sub(1);
+  changed_.notify_all();
+}
+
+void Listener::Impl::stop_accepting() {
+  if (stopped_.exchange(true)) return;
+  std::mutex mutex;
+  std::condition_variable done;
+  bool finished = false;
+  accept_loop_.post([&] {
+    Timer::cancel();
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    std::lock_guard lock(mutex);
+    finished = true;
+    done.notify_one();
+  });
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return finished; });
+  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
+}
+
+void Listener::Impl::each_connection(void (Connection::*what)()) {
+  for (size_t number = 0; number < per_loop_.size(); ++number) {
+    loops_.at(static_cast<int>(number)).post([self = shared_from_this(), number, what] {
+      // A copy: ending one takes it out of the map.
+      Connections connections = self->per_loop_[number];
+      for (auto& [key, connection] : connections) (connection.get()->*what)();
+    });
+  }
+}
+
+bool Listener::Impl::wait_until_empty(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, until, [this] { return open_.load() == 0; });
+}
+
+// ---- Listener
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::start(std::string_view url, LoopPool* loops,
+                                                          const Router* router,
+                                                          CallObserver* observer,
+                                                          ListenerOptions options) {
+  std::string_view rest = url;
+  bool is_unix = rest.starts_with("unix://");
+  if (is_unix) rest.remove_prefix(7);
+  if (rest.starts_with("http://")) rest.remove_prefix(7);
+  if (rest.find("://") != std::string_view::npos) {
+    return absl::InvalidArgumentError(cat("unsupported scheme: ", url));
+  }
+  absl::StatusOr<Address> address = is_unix ? unix_address(rest) : tcp_address(rest);
+  if (!address.ok()) return address.status();
+  // A socket file that a killed process left behind is in the way (etcd removes it too).
+  if (is_unix) ::unlink(std::string(rest).c_str());
+  auto fd = listen_on(*address, options);
+  if (!fd.ok()) return fd.status();
+  auto server = std::make_shared<ServerContext>(ServerContext{router, observer, options});
+  auto impl = std::make_shared<Impl>(*fd, loops, std::move(server));
+  Address bound;
+  bound.size = sizeof(bound.storage);
+  getsockname(*fd, bound.get(), &bound.size);
+  impl->address_ = is_unix ? std::string(rest) : address_text(bound);
+  if (is_unix) {
+    impl->unix_path_ = rest;
+  } else {
+    impl->port_ = ntohs(reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port);
+  }
+  impl->start();
+  return std::unique_ptr<Listener>(new Listener(std::move(impl)));
+}
+
+Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Listener::~Listener() { close(); }
+
+const std::string& Listener::address() const { return impl_->address_; }
+uint16_t Listener::port() const { return impl_->port_; }
+size_t Listener::connections() const { return impl_->open_.load(); }
+
+void Listener::drain(Duration deadline) {
+  auto until = std::chrono::steady_clock::now() + deadline;
+  impl_->stop_accepting();
+  impl_->each_connection(&Connection::drain);
+  impl_->wait_until_empty(until);
+  close();
+}
+
+void Listener::close() {
+  impl_->stop_accepting();
+  impl_->each_connection(&Connection::close);
+  impl_->wait_until_empty(std::chrono::steady_clock::time_point::max());
+}
+
+}  // namespace keelson::net

@@ -1,0 +1,247 @@
+#include "net/loop.h"
+
+#include <pthread.h>
+
+#include <boost/asio/post.hpp>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "net/loop_impl.h"
+
+namespace keelson::net {
+namespace {
+
+class PostedTask final : public LoopWork {
+ public:
+  explicit PostedTask(Task task) : task_(std::move(task)) {}
+  void run() override {
+    task_();
+    delete this;
+  }
+  void drop() override { delete this; }
+
+ private:
+  ~PostedTask() = default;
+  Task task_;
+};
+
+class DelayedTask final : public Timer {
+ public:
+  explicit DelayedTask(Task task) : task_(std::move(task)) {}
+  void on_timer() override {
+    task_();
+    delete this;
+  }
+
+ private:
+  ~DelayedTask() = default;
+  Task task_;
+};
+
+}  // namespace
+
+// ---- Impl
+
+Loop::Impl::Impl(const Clock* clock, std::string name, int number)
+    : clock_(clock ? clock : &system_clock_),
+      name_(std::move(name)),
+      number_(number),
+      timers_(clock_->now()),
+      guard_(boost::asio::make_work_guard(context_)) {}
+
+Loop::Impl::~Impl() { drop_inbox(); }
+
+void Loop::Impl::drop_inbox() {
+  while (LoopWork* work = inbox_.exchange(nullptr)) {
+    while (work) {
+      LoopWork* next = work->next_;
+      work->drop();
+      work = next;
+    }
+  }
+}
+
+MonotonicTime Loop::Impl::now() {
+  if (!now_known_) {
+    now_ = clock_->now();
+    now_known_ = true;
+  }
+  return now_;
+}
+
+void Loop::Impl::push(LoopWork* work) {
+  LoopWork* head = inbox_.load(std::memory_order_relaxed);
+  do {
+    work->next_ = head;
+  } while (!inbox_.compare_exchange_weak(head, work, std::memory_order_seq_cst,
+                                         std::memory_order_relaxed));
+  // Whoever finds the loop asleep takes the duty of waking it; the rest see it awake.
+  if (sleeping_.load(std::memory_order_seq_cst) == 1 && sleeping_.exchange(0) == 1) wake();
+}
+
+void Loop::Impl::wake() {
+  boost::asio::post(context_, [] {});
+}
+
+size_t Loop::Impl::run_inbox() {
+  if (inbox_.load(std::memory_order_relaxed) == nullptr) return 0;
+  // The inbox is a stack; turned around it is the order of posting.
+  LoopWork* newest_first = inbox_.exchange(nullptr, std::memory_order_seq_cst);
+  LoopWork* oldest_first = nullptr;
+  while (newest_first) {
+    LoopWork* next = newest_first->next_;
+    newest_first->next_ = oldest_first;
+    oldest_first = newest_first;
+    newest_first = next;
+  }
+  size_t ran = 0;
+  while (oldest_first) {
+    LoopWork* work = oldest_first;
+    oldest_first = work->next_;
+    work->run();
+    ++ran;
+  }
+  return ran;
+}
+
+void Loop::Impl::flush_later(Flushable* who) {
+  if (who->queued_) return;
+  who->queued_ = true;
+  who->next_ = nullptr;
+  if (flush_last_) {
+    flush_last_->next_ = who;
+  } else {
+    flush_first_ = who;
+  }
+  flush_last_ = who;
+}
+
+void Loop::Impl::run_flushes() {
+  while (Flushable* who = flush_first_) {
+    flush_first_ = who->next_;
+    if (!flush_first_) flush_last_ = nullptr;
+    who->queued_ = false;
+    who->flush();
+  }
+}
+
+size_t Loop::Impl::sleep() {
+  sleeping_.store(1, std::memory_order_seq_cst);
+  if (inbox_.load(std::memory_order_seq_cst) != nullptr) {
+    sleeping_.store(0, std::memory_order_seq_cst);
+    return 0;
+  }
+  size_t ran = 0;
+  auto due = timers_.next_due();
+  Duration wait = due ? *due - now() : Duration(0);
+  // What was now() before the wait is not after it.
+  now_known_ = false;
+  if (!due) {
+    ran = context_.run_one();
+  } else if (wait > Duration(0)) {
+    ran = context_.run_one_for(wait);
+  }
+  sleeping_.store(0, std::memory_order_seq_cst);
+  return ran;
+}
+
+size_t Loop::Impl::run_ready() {
+  now_known_ = false;
+  size_t ran = context_.poll();
+  ran += run_inbox();
+  ran += timers_.advance(now());
+  if (ran == 0) return 0;
+  for (Task& hook : hooks_) hook();
+  run_flushes();
+  return ran;
+}
+
+void Loop::Impl::run() {
+  pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+  size_t before = 0;
+  while (true) {
+    // `before` counts what ran while waking up: it belongs to this batch.
+    size_t ran = run_ready();
+    if (before > 0 && ran == 0) {
+      for (Task& hook : hooks_) hook();
+      run_flushes();
+    }
+    if (stopping_) break;
+    before = ran + before == 0 ? sleep() : 0;
+  }
+  run_flushes();
+}
+
+// ---- Loop
+
+Loop::Loop(std::string name, int number)
+    : impl_(std::make_unique<Impl>(nullptr, std::move(name), number)) {
+  std::atomic<bool> known{false};
+  impl_->thread_ = std::thread([this, &known] {
+    impl_->thread_id_ = std::this_thread::get_id();
+    known.store(true);
+    known.notify_one();
+    impl_->run();
+  });
+  known.wait(false);
+}
+
+Loop::Loop(const Clock* clock) : impl_(std::make_unique<Impl>(clock, "manual", 0)) {
+  impl_->thread_id_ = std::this_thread::get_id();
+}
+
+Loop::~Loop() { stop(); }
+
+size_t Loop::run_ready() {
+  CHECK(!impl_->thread_.joinable());
+  return impl_->run_ready();
+}
+
+void Loop::post(Task task) { impl_->push(new PostedTask(std::move(task))); }
+
+void Loop::post_work(LoopWork* work) { impl_->push(work); }
+
+void Loop::post_after(Duration delay, Task task) {
+  // The time counts from now, not from when the loop gets to it.
+  MonotonicTime due = impl_->clock_->now() + delay;
+  auto* timer = new DelayedTask(std::move(task));
+  if (on_loop()) {
+    impl_->timers_.arm(timer, due);
+  } else {
+    post([this, timer, due] { impl_->timers_.arm(timer, due); });
+  }
+}
+
+void Loop::after_batch(Task hook) {
+  if (on_loop()) {
+    impl_->hooks_.push_back(std::move(hook));
+  } else {
+    post([this, hook = std::move(hook)]() mutable { impl_->hooks_.push_back(std::move(hook)); });
+  }
+}
+
+bool Loop::on_loop() const { return impl_->on_loop(); }
+int Loop::number() const { return impl_->number_; }
+MonotonicTime Loop::now() const { return impl_->now(); }
+
+void Loop::stop() {
+  if (!impl_->thread_.joinable()) return;
+  CHECK(!on_loop());
+  post([this] { impl_->stopping_ = true; });
+  impl_->thread_.join();
+}
+
+// ---- LoopPool
+
+LoopPool::LoopPool(int size, const std::string& name) {
+  CHECK(size > 0);
+  for (int i = 0; i < size; ++i) loops_.push_back(std::make_unique<Loop>(cat(name, "-", i), i));
+}
+
+LoopPool::~LoopPool() { stop(); }
+
+void LoopPool::stop() {
+  for (auto& loop : loops_) loop->stop();
+}
+
+}  // namespace keelson::net

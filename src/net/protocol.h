@@ -1,0 +1,66 @@
+// net/protocol.h
+//
+// The seam between a connection's socket and what is spoken on it. A Protocol sees bytes in and
+// bytes out and knows nothing of sockets, so it runs as well on memory (tests, fuzzers) or under
+// TLS.
+//
+// Threads: all on the connection's loop.
+
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "net/grpc.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/out_queue.h"
+
+namespace keelson::net {
+
+// What a protocol needs from its connection; outlives it.
+class ProtocolHost {
+ public:
+  // There is something to produce(): ask for it at the end of this batch.
+  virtual void wake() = 0;
+  virtual Loop& loop() = 0;
+  virtual const PeerInfo& peer() const = 0;
+  // Bytes produced that the socket has not taken.
+  virtual size_t unsent() const = 0;
+
+ protected:
+  ~ProtocolHost() = default;
+};
+
+// Everything the connections of one listener share.
+struct ServerContext {
+  const Router* router = nullptr;
+  CallObserver* observer = nullptr;  // may be null
+  ListenerOptions options;
+};
+
+class Protocol {
+ public:
+  virtual ~Protocol() = default;
+
+  // Takes bytes from the client. False: the protocol is broken beyond an answer; write what is left
+  // and close.
+  virtual bool receive(std::string_view bytes) = 0;
+  // Adds what may be sent now, up to about `limit` bytes in `out`. False: as for receive().
+  virtual bool produce(OutQueue& out, size_t limit) = 0;
+  // No more should be read for now.
+  virtual bool input_full() const = 0;
+  // Ends gracefully: no new requests, running ones go on.
+  virtual void drain() = 0;
+  // Nothing is left to do: close once everything is written.
+  virtual bool finished() const = 0;
+  // The client will send no more.
+  virtual void input_ended() = 0;
+  // The connection is gone; every running request is over. Last call before destruction.
+  virtual void closed() = 0;
+};
+
+// Bytes a connection gathers before it looks whether the socket takes them.
+inline constexpr size_t kOutputLimit = 256 << 10;
+
+}  // namespace keelson::net

@@ -1,0 +1,49 @@
+// net/transport.h
+//
+// Transport is a byte stream to one client: a TCP or Unix socket now, the same under TLS later.
+//
+// Threads: all on the loop it was made for. Lifetime: the connection owns it; events stop with
+//   close(), which may be called from inside an event.
+
+#pragma once
+
+#include <sys/uio.h>
+
+#include <memory>
+#include <span>
+
+#include "net/grpc.h"
+#include "net/loop_impl.h"
+
+namespace keelson::net {
+
+class TransportEvents {
+ public:
+  // A read() has ended with this many bytes; 0 is the client's end of stream.
+  virtual void on_read(size_t bytes) = 0;
+  virtual void on_writable() = 0;
+  // Broken for good.
+  virtual void on_error() = 0;
+
+ protected:
+  ~TransportEvents() = default;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  // Reads once into `buffer`, which stays valid until on_read() or close(). One read at a time.
+  // `keep` is what must outlive the operation.
+  virtual void read(std::span<char> buffer, std::shared_ptr<void> keep) = 0;
+  // Takes bytes now as far as it can without waiting and returns how many. If that is not all,
+  // on_writable() follows once. Errors come as on_error(), later.
+  virtual size_t write(std::span<const iovec> pieces, std::shared_ptr<void> keep) = 0;
+  // Says that nothing more will be written, keeping the reading side open.
+  virtual void shutdown_write() = 0;
+  virtual void close() = 0;
+};
+
+// Takes over a connected, non-blocking socket.
+std::unique_ptr<Transport> make_socket_transport(Loop::Impl* loop, int fd, TransportEvents* events);
+
+}  // namespace keelson::net
