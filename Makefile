@@ -1,0 +1,64 @@
+# One command for each thing one wants to do here. `make help` lists them.
+# Everything works from a clean clone on a bare Debian 12: what is missing is installed first.
+
+JOBS ?= $(shell nproc)
+DATA_DIR ?= ./keelson.data
+SEEDS ?= 1000
+ARGS ?=
+
+.PHONY: help deps build run test lint format sim bench asan tsan fuzz clean
+
+help:
+	@echo 'make run      build, then serve on 127.0.0.1:2379 (DATA_DIR=$(DATA_DIR), ARGS=more flags)'
+	@echo 'make test     build, then run every test that needs no special machine'
+	@echo 'make lint     formatting, include rules, sizes'
+	@echo 'make build    programs in build/bin'
+	@echo 'make sim      simulated clusters from SEEDS=$(SEEDS) seeds'
+	@echo 'make bench    measure beside a real etcd'
+	@echo 'make asan     all tests under AddressSanitizer and UBSan (build-asan)'
+	@echo 'make tsan     all tests under ThreadSanitizer (build-tsan)'
+	@echo 'make fuzz     a short run of every fuzzer (build-fuzz; needs clang)'
+	@echo 'make format   let clang-format rewrite the sources'
+	@echo 'make clean    remove the build directories'
+
+deps:
+	@scripts/install-deps
+
+build: deps
+	@scripts/build release $(JOBS)
+
+run: build
+	exec build/bin/keelson --name default --data-dir '$(DATA_DIR)' \
+	  --listen-client-urls http://127.0.0.1:2379 \
+	  --advertise-client-urls http://127.0.0.1:2379 $(ARGS)
+
+test: build
+	@scripts/run-tests build $(JOBS)
+
+lint: deps
+	@scripts/lint
+
+format:
+	@git ls-files '*.h' '*.cc' | xargs clang-format -i
+
+sim: build
+	@scripts/simulate build $(SEEDS)
+
+bench: build
+	@scripts/benchmark build
+
+asan: deps
+	@scripts/build asan $(JOBS)
+	@scripts/run-tests build-asan $(JOBS)
+
+tsan: deps
+	@scripts/build tsan $(JOBS)
+	@scripts/run-tests build-tsan $(JOBS)
+
+fuzz:
+	@scripts/install-deps --fuzz
+	@scripts/build fuzz $(JOBS)
+	@scripts/run-fuzzers build-fuzz
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz
