@@ -9,7 +9,8 @@ if(MOLD_PROGRAM)
   add_link_options(-fuse-ld=mold)
 endif()
 
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -fno-omit-frame-pointer -g1)
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+                    -fno-omit-frame-pointer -g1)
 if(KEELSON_SANITIZE)
   add_compile_options(-fsanitize=${KEELSON_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${KEELSON_SANITIZE})

@@ -64,9 +64,9 @@ struct Change {
 // An immutable picture of the table.
 struct View {
   ClusterId cluster;
-  std::vector<Member> members;      // by id
-  std::vector<MemberId> removed;    // for good: their ids must not come back; by id
-  std::string cluster_version;      // "3.7.0"; empty until decided
+  std::vector<Member> members;    // by id
+  std::vector<MemberId> removed;  // for good: their ids must not come back; by id
+  std::string cluster_version;    // "3.7.0"; empty until decided
 
   const Member* find(MemberId id) const;
 };
@@ -86,8 +86,8 @@ class Cluster {
   // Makes a valid change and writes the records and the new confState.
   absl::Status apply(const Change& change, backend::WriteBatch& batch);
 
-  // A member says its name and client URLs. An unknown member is ignored with a warning; etcd's rule
-  // for a removed one too.
+  // A member says its name and client URLs. An unknown member is ignored with a warning; etcd's
+  // rule for a removed one too.
   void set_attributes(MemberId id, std::string_view name, std::vector<std::string> client_urls,
                       backend::WriteBatch& batch);
   void set_version(std::string_view version, backend::WriteBatch& batch);

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "wire/wal_metadata.h"
+#include "wire/wal_record.h"
 
 namespace keelson::node {
 namespace {
@@ -43,12 +43,12 @@ absl::StatusOr<Replay> start_new(const ReplayOptions& options, const backend::Ba
 
 // The newest mark that the backend's state covers; the log is read from there.
 absl::StatusOr<wal::SnapshotMark> starting_mark(const ReplayOptions& options, Index applied) {
-  absl::StatusOr<std::vector<wal::SnapshotMark>> marks =
+  absl::StatusOr<std::vector<wire::WalSnapshot>> marks =
       wal::valid_snapshot_marks(options.wal_dir, options.wal.fs);
   if (!marks.ok()) return marks.status();
   wal::SnapshotMark best;
-  for (const wal::SnapshotMark& mark : *marks) {
-    if (mark.index <= applied && mark.index > best.index) best = mark;
+  for (const wire::WalSnapshot& mark : *marks) {
+    if (mark.index <= applied && mark.index > best.index) best = {mark.index, mark.term};
   }
   return best;
 }
@@ -101,8 +101,8 @@ absl::StatusOr<Replay> replay(const ReplayOptions& options, const backend::Backe
   if (!opened.ok()) return opened.status();
   absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(opened->metadata);
   if (!metadata.ok()) return metadata.status();
-  replay.member = metadata->member;
-  replay.cluster = metadata->cluster;
+  replay.member = metadata->node_id;
+  replay.cluster = metadata->cluster_id;
   replay.wal = std::move(opened->wal);
 
   Index last = *storage.last_index();

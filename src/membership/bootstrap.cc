@@ -1,0 +1,68 @@
+// A new cluster's members and ids, from --initial-cluster and --initial-cluster-token.
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/text.h"
+#include "membership/cluster.h"
+
+namespace keelson::membership {
+namespace {
+
+uint64_t first_eight_of_sha1(std::string_view text) {
+  unsigned char digest[SHA_DIGEST_LENGTH];
+  SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | digest[i];
+  return value;
+}
+
+MemberId member_id(const std::vector<std::string>& sorted_peer_urls, std::string_view token) {
+  std::string text;
+  for (const std::string& url : sorted_peer_urls) text += url;
+  return MemberId(first_eight_of_sha1(text.append(token)));
+}
+
+ClusterId cluster_id(const std::vector<Member>& by_id) {
+  std::string text;
+  for (const Member& member : by_id) {
+    for (int shift = 56; shift >= 0; shift -= 8) {
+      text += static_cast<char>(member.id.value >> shift);
+    }
+  }
+  return ClusterId(first_eight_of_sha1(text));
+}
+
+}  // namespace
+
+absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::string_view token) {
+  std::map<std::string, std::vector<std::string>> urls_by_name;
+  while (!initial_cluster.empty()) {
+    std::string_view pair = initial_cluster.substr(0, initial_cluster.find(','));
+    initial_cluster.remove_prefix(std::min(pair.size() + 1, initial_cluster.size()));
+    size_t equals = pair.find('=');
+    if (equals == std::string_view::npos || equals == 0 || equals + 1 == pair.size()) {
+      return absl::InvalidArgumentError(cat("--initial-cluster: \"", pair, "\" is not name=url"));
+    }
+    urls_by_name[std::string(pair.substr(0, equals))].emplace_back(pair.substr(equals + 1));
+  }
+  Bootstrap made;
+  for (auto& [name, urls] : urls_by_name) {
+    std::sort(urls.begin(), urls.end());
+    made.members.push_back({.id = member_id(urls, token), .name = name, .peer_urls = urls});
+  }
+  std::sort(made.members.begin(), made.members.end(),
+            [](const Member& a, const Member& b) { return a.id < b.id; });
+  auto twice = std::adjacent_find(made.members.begin(), made.members.end(),
+                                  [](const Member& a, const Member& b) { return a.id == b.id; });
+  if (twice != made.members.end()) {
+    return absl::InvalidArgumentError(cat("--initial-cluster: members \"", twice->name, "\" and \"",
+                                          std::next(twice)->name, "\" have the same peer URLs"));
+  }
+  made.cluster = cluster_id(made.members);
+  return made;
+}
+
+}  // namespace keelson::membership

@@ -1,0 +1,203 @@
+#include "membership/cluster.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <utility>
+
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "membership/member_json.h"
+
+namespace keelson::membership {
+namespace {
+
+using backend::Bucket;
+
+constexpr std::string_view kClusterVersionKey = "clusterVersion";
+constexpr std::string_view kConfStateKey = "confState";
+constexpr std::string_view kRemovedMark = "removed";
+
+std::string record_key(MemberId id) { return absl::StrCat(absl::Hex(id.value)); }
+
+absl::StatusOr<MemberId> parse_record_key(std::string_view key) {
+  uint64_t id = 0;
+  auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id, 16);
+  if (error != std::errc() || end != key.data() + key.size()) {
+    return absl::DataLossError(cat("not a member id: ", key));
+  }
+  return MemberId(id);
+}
+
+auto position(View& view, MemberId id) {
+  return std::lower_bound(view.members.begin(), view.members.end(), id,
+                          [](const Member& member, MemberId id) { return member.id < id; });
+}
+
+absl::Status check_urls_free(const View& view, const std::vector<std::string>& urls,
+                             MemberId except) {
+  for (const Member& member : view.members) {
+    if (member.id == except) continue;
+    for (const std::string& url : urls) {
+      if (std::find(member.peer_urls.begin(), member.peer_urls.end(), url) !=
+          member.peer_urls.end()) {
+        return errors::PeerURLExist();
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const Member* View::find(MemberId id) const {
+  for (const Member& member : members) {
+    if (member.id == id) return &member;
+  }
+  return nullptr;
+}
+
+Cluster::Cluster(ClusterId id, int64_t max_learners) : max_learners_(max_learners) {
+  View view;
+  view.cluster = id;
+  publish(std::move(view));
+}
+
+std::shared_ptr<const View> Cluster::view() const { return std::atomic_load(&view_); }
+
+void Cluster::publish(View next) {
+  std::atomic_store(&view_, std::make_shared<const View>(std::move(next)));
+}
+
+absl::Status Cluster::restore(const backend::Reader& backend) {
+  View next;
+  next.cluster = view()->cluster;
+  auto members = backend.iterate(Bucket::kMembers);
+  for (members->seek_to_first(); members->valid(); members->next()) {
+    absl::StatusOr<MemberId> id = parse_record_key(members->key());
+    if (!id.ok()) return id.status();
+    absl::StatusOr<Member> member = parse_member(members->value());
+    if (!member.ok()) return member.status();
+    member->id = *id;
+    next.members.push_back(*std::move(member));
+  }
+  if (!members->status().ok()) return members->status();
+  std::sort(next.members.begin(), next.members.end(),
+            [](const Member& a, const Member& b) { return a.id < b.id; });
+  auto removed = backend.iterate(Bucket::kMembersRemoved);
+  for (removed->seek_to_first(); removed->valid(); removed->next()) {
+    absl::StatusOr<MemberId> id = parse_record_key(removed->key());
+    if (!id.ok()) return id.status();
+    next.removed.push_back(*id);
+  }
+  if (!removed->status().ok()) return removed->status();
+  std::sort(next.removed.begin(), next.removed.end());
+  absl::StatusOr<std::optional<Bytes>> version = backend.get(Bucket::kCluster, kClusterVersionKey);
+  if (!version.ok()) return version.status();
+  if (*version) next.cluster_version = (*version)->str();
+  publish(std::move(next));
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::validate(const Change& change) const {
+  std::shared_ptr<const View> view = this->view();
+  if (std::binary_search(view->removed.begin(), view->removed.end(), change.member)) {
+    return errors::MemberNotFound();
+  }
+  const Member* known = view->find(change.member);
+  switch (change.kind) {
+    case ChangeKind::kRemove:
+      return known ? absl::OkStatus() : errors::MemberNotFound();
+    case ChangeKind::kUpdate: {
+      if (!known) return errors::MemberNotFound();
+      absl::StatusOr<ChangeContext> context = decode_context(change.context);
+      if (!context.ok()) return context.status();
+      return check_urls_free(*view, context->member.peer_urls, change.member);
+    }
+    case ChangeKind::kAdd:
+    case ChangeKind::kAddLearner:
+      break;
+    default:
+      return absl::InvalidArgumentError("unknown kind of membership change");
+  }
+  absl::StatusOr<ChangeContext> context = decode_context(change.context);
+  if (!context.ok()) return context.status();
+  if (context->is_promote) {
+    if (!known) return errors::MemberNotFound();
+    return known->is_learner ? absl::OkStatus() : errors::MemberNotLearner();
+  }
+  if (known) return errors::MemberExist();
+  if (change.kind == ChangeKind::kAddLearner && context->member.is_learner) {
+    int64_t learners = std::count_if(view->members.begin(), view->members.end(),
+                                     [](const Member& m) { return m.is_learner; });
+    if (learners + 1 > max_learners_) return errors::TooManyLearners();
+  }
+  return check_urls_free(*view, context->member.peer_urls, change.member);
+}
+
+absl::Status Cluster::apply(const Change& change, backend::WriteBatch& batch) {
+  View next = *view();
+  auto at = position(next, change.member);
+  bool known = at != next.members.end() && at->id == change.member;
+  if (change.kind == ChangeKind::kRemove) {
+    CHECK(known);
+    next.members.erase(at);
+    next.removed.insert(std::lower_bound(next.removed.begin(), next.removed.end(), change.member),
+                        change.member);
+    batch.del(Bucket::kMembers, record_key(change.member));
+    batch.put(Bucket::kMembersRemoved, record_key(change.member), kRemovedMark);
+  } else {
+    absl::StatusOr<ChangeContext> context = decode_context(change.context);
+    if (!context.ok()) return context.status();
+    if (change.kind == ChangeKind::kUpdate) {
+      CHECK(known);
+      at->peer_urls = context->member.peer_urls;
+    } else if (context->is_promote) {
+      CHECK(known);
+      at->is_learner = false;
+    } else {
+      CHECK(!known);
+      Member added = context->member;
+      added.id = change.member;
+      at = next.members.insert(at, std::move(added));
+    }
+    batch.put(Bucket::kMembers, record_key(change.member), member_json(*at));
+  }
+  save_conf_state(next, batch);
+  publish(std::move(next));
+  return absl::OkStatus();
+}
+
+void Cluster::set_attributes(MemberId id, std::string_view name,
+                             std::vector<std::string> client_urls, backend::WriteBatch& batch) {
+  View next = *view();
+  auto at = position(next, id);
+  if (at == next.members.end() || at->id != id) {
+    log::warn("skipped attributes update of removed member", {{"updated-peer-id", record_key(id)}});
+    return;
+  }
+  at->name = name;
+  at->client_urls = std::move(client_urls);
+  batch.put(Bucket::kMembers, record_key(id), member_json(*at));
+  publish(std::move(next));
+}
+
+void Cluster::set_version(std::string_view version, backend::WriteBatch& batch) {
+  View next = *view();
+  next.cluster_version = version;
+  batch.put(Bucket::kCluster, kClusterVersionKey, version);
+  publish(std::move(next));
+}
+
+// etcd changes one member at a time, so the configuration is never joint here.
+void Cluster::save_conf_state(const View& view, backend::WriteBatch& batch) const {
+  std::vector<MemberId> voters, learners;
+  for (const Member& member : view.members) {
+    (member.is_learner ? learners : voters).push_back(member.id);
+  }
+  batch.put(Bucket::kMeta, kConfStateKey, conf_state_json(voters, learners));
+}
+
+}  // namespace keelson::membership

@@ -1,0 +1,91 @@
+// keelson: the server. Flags, logging, then Server until a signal ends it.
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "server/config.h"
+#include "server/logging.h"
+#include "server/server.h"
+
+extern char** environ;
+
+namespace {
+
+using namespace keelson;  // NOLINT: the program itself
+
+constexpr Duration kDrain = std::chrono::seconds(5);
+
+// Signals are taken by sigwait() on the main thread alone, so they are blocked before any other
+// thread starts.
+sigset_t block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+// A member whose log or store cannot be trusted must not answer anything more, so nothing is
+// unwound: the message is written and the process ends.
+[[noreturn]] void die(const absl::Status& status, server::Logging* logging) {
+  log::write(log::Level::kFatal, "the member cannot go on", {{"error", message_of(status)}});
+  if (logging) logging->flush();
+  _exit(1);
+}
+
+int serve(const server::CommandLine& line) {
+  absl::StatusOr<std::unique_ptr<server::Logging>> logging =
+      server::Logging::start(line.config.log);
+  if (!logging.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(message_of(logging.status())).c_str());
+    return 1;
+  }
+  sigset_t signals = block_signals();
+  server::log_notes(line.notes);
+  log::info("starting keelson", {{"keelson-version", server::kKeelsonVersion},
+                                 {"etcd-version", server::kEtcdVersion},
+                                 {"data-dir", line.config.effective_data_dir()}});
+  server::Logging* sink = logging->get();
+  absl::StatusOr<std::unique_ptr<server::Server>> running =
+      server::Server::start(line.config, [sink](absl::Status status) { die(status, sink); });
+  if (!running.ok()) {
+    log::write(log::Level::kFatal, "failed to start", {{"error", message_of(running.status())}});
+    return 1;
+  }
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log::info("received signal; shutting down",
+            {{"signal", signal == SIGTERM ? "terminated" : "interrupt"}});
+  absl::Status stopped = (*running)->stop(kDrain);
+  if (!stopped.ok()) {
+    log::error("did not shut down cleanly", {{"error", message_of(stopped)}});
+    return 1;
+  }
+  log::info("shut down");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> args(argv + 1, argv + argc);
+  server::CommandLine line = server::parse_command_line(args, server::environment_of(environ));
+  if (line.exit) {
+    std::fputs(line.exit->out.c_str(), stdout);
+    std::fputs(line.exit->err.c_str(), stderr);
+    return line.exit->exit_code;
+  }
+  return serve(line);
+}

@@ -1,0 +1,290 @@
+#include "server/server.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <future>
+#include <random>
+#include <utility>
+
+#include "backend/rocks/rocks_backend.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/thread_lane.h"
+#include "http/endpoint.h"
+#include "http/handlers.h"
+#include "http/metrics.h"
+#include "net/listener.h"
+#include "node/node.h"
+#include "rpc/context.h"
+#include "rpc/services.h"
+#include "server/auto_compaction.h"
+#include "server/state.h"
+
+namespace keelson::server {
+namespace {
+
+// etcd's listeners leave the messages of --max-request-bytes this much room; fragments of watch
+// responses stay below the sum.
+constexpr size_t kGrpcOverhead = 512 * 1024;
+
+class WalTimes final : public wal::Observer {
+ public:
+  explicit WalTimes(http::Metrics& metrics) : metrics_(metrics) {}
+  void synced(Duration took) override { metrics_.wal_fsync.observe(took); }
+  void wrote(uint64_t bytes, Duration took) override {
+    metrics_.wal_write.observe(took);
+    metrics_.wal_write_bytes.add(static_cast<double>(bytes));
+  }
+
+ private:
+  http::Metrics& metrics_;
+};
+
+class CountRequests final : public rpc::RequestObserver {
+ public:
+  explicit CountRequests(http::Metrics& metrics) : metrics_(metrics) {}
+  void client_request(bool stream, std::string_view version) override {
+    using Type = http::ClientRequests::Type;
+    metrics_.client_requests.add(stream ? Type::kStream : Type::kUnary, version);
+  }
+
+ private:
+  http::Metrics& metrics_;
+};
+
+uint64_t seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+std::vector<std::string> texts(const std::vector<Url>& urls) {
+  std::vector<std::string> out;
+  for (const Url& url : urls) out.push_back(url.str());
+  return out;
+}
+
+absl::Status make_private_dir(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return absl::UnavailableError(cat("cannot create ", path, ": ", error.message()));
+  if (::chmod(path.c_str(), 0700) != 0) {
+    return absl::UnavailableError(cat("cannot set the mode of ", path, " to 0700"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status refuse_what_is_missing(const Config& config) {
+  for (const auto* urls :
+       {&config.listen_client_urls, &config.listen_client_http_urls, &config.listen_metrics_urls}) {
+    for (const Url& url : *urls) {
+      if (url.is_tls()) {
+        return absl::UnimplementedError(
+            cat("TLS is not supported yet, so ", url.str(), " cannot be served"));
+      }
+    }
+  }
+  if (config.force_new_cluster) {
+    return absl::UnimplementedError("--force-new-cluster is not supported yet");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// In the order of construction; taken down in reverse by stop().
+struct Server::Running {
+  Config config;
+  SystemClock clock;
+  SeededRandom random{seed()};
+  http::Metrics metrics{{.extensive = false}};
+  WalTimes wal_times{metrics};
+  CountRequests count_requests{metrics};
+
+  std::unique_ptr<ThreadLane> consensus, log, apply, background;
+  std::unique_ptr<net::LoopPool> loops;
+  std::unique_ptr<node::Node> node;
+  std::unique_ptr<watch::EventFeed> feed;
+  std::unique_ptr<rpc::Context> context;
+  std::unique_ptr<rpc::Services> services;
+  std::unique_ptr<State> state;
+  std::unique_ptr<http::Handlers> handlers;
+  std::unique_ptr<http::Endpoint> endpoint;
+  std::unique_ptr<http::GrpcObserver> grpc_observer;
+  std::unique_ptr<AutoCompaction> auto_compaction;
+  net::Router client_router, metrics_router;
+  std::vector<std::unique_ptr<net::Listener>> listeners;
+  bool stopped = false;
+
+  explicit Running(const Config& c) : config(c), metrics({.extensive = c.extensive_metrics()}) {}
+
+  absl::Status open_node(Fatal fatal);
+  void build_services();
+  absl::Status listen();
+  absl::Status stop_node();
+};
+
+absl::Status Server::Running::open_node(Fatal fatal) {
+  std::string member_dir = config.effective_data_dir() + "/member";
+  if (absl::Status s = make_private_dir(member_dir); !s.ok()) return s;
+  absl::StatusOr<std::unique_ptr<backend::Backend>> backend =
+      backend::open_rocks_backend(member_dir + "/keelson");
+  if (!backend.ok()) return backend.status();
+
+  node::Options options;
+  options.replay = {.wal_dir = config.effective_wal_dir(),
+                    .wal = {.observer = &wal_times,
+                            .max_segments = static_cast<size_t>(config.max_wals),
+                            .unsafe_no_fsync = config.unsafe_no_fsync},
+                    .initial_cluster = config.initial_cluster,
+                    .initial_cluster_token = config.initial_cluster_token,
+                    .name = config.name,
+                    .catchup_entries = config.snapshot_catchup_entries};
+  options.client_urls = texts(config.advertise_client_urls);
+  options.cluster_version = std::string(kEtcdClusterVersion);
+  options.heartbeat = config.heartbeat_interval();
+  options.election_ticks = static_cast<int>(config.election_ticks());
+  options.pre_vote = config.pre_vote;
+  options.max_learners = config.max_learners;
+  options.snapshot_count = config.snapshot_count;
+  options.catchup_entries = config.snapshot_catchup_entries;
+  options.applier.quota_bytes = config.effective_quota();
+  options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
+  options.gateway.request_timeout = seconds(5) + 2 * milliseconds(config.election_timeout_ms);
+
+  consensus = std::make_unique<ThreadLane>("consensus");
+  log = std::make_unique<ThreadLane>("log");
+  apply = std::make_unique<ThreadLane>("apply");
+  background = std::make_unique<ThreadLane>("background");
+  absl::StatusOr<std::unique_ptr<node::Node>> made =
+      node::Node::create(std::move(options), *std::move(backend),
+                         {consensus.get(), log.get(), apply.get(), background.get()}, &clock,
+                         &random, nullptr, std::move(fatal));
+  if (!made.ok()) return made.status();
+  node = *std::move(made);
+  if (node->members().view()->members.size() > 1) {
+    return absl::UnimplementedError("clusters of several members are not supported yet");
+  }
+  return absl::OkStatus();
+}
+
+void Server::Running::build_services() {
+  loops = std::make_unique<net::LoopPool>(static_cast<int>(config.effective_io_threads()));
+  feed = std::make_unique<watch::EventFeed>(node->store().revision());
+  node->set_published([this](mvcc::EventBatchPtr events) { feed->publish(std::move(events)); });
+  watch::WatchOptions watch_options;
+  watch_options.cluster = node->cluster();
+  watch_options.member = node->member();
+  watch_options.progress_interval = config.effective_progress_notify_interval();
+  watch_options.fragment_bytes = config.max_request_bytes + kGrpcOverhead;
+  rpc::Limits limits{.max_request_bytes = config.max_request_bytes,
+                     .max_txn_ops = static_cast<int64_t>(config.max_txn_ops),
+                     .quota_bytes = config.effective_quota()};
+  context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
+                                           random.next(), &count_requests);
+  services = std::make_unique<rpc::Services>(
+      *context, rpc::StatusFacts{.version = std::string(kEtcdVersion),
+                                 .storage_version = std::string(kEtcdClusterVersion),
+                                 .quota_bytes = static_cast<int64_t>(std::min<uint64_t>(
+                                     config.effective_quota(), static_cast<uint64_t>(INT64_MAX)))});
+  services->register_on(client_router);
+
+  state = std::make_unique<State>(*node, *context);
+  state->describe(config, metrics);
+  metrics.on_scrape = [this](http::Metrics& m) { state->collect(m); };
+  handlers = std::make_unique<http::Handlers>(
+      *state, metrics,
+      http::HandlersOptions{.etcd_version = std::string(kEtcdVersion), .command = {}});
+  endpoint = std::make_unique<http::Endpoint>(
+      *handlers, http::EndpointOptions{.cors = config.cors, .hosts = config.host_whitelist});
+  endpoint->add_to(client_router, true);
+  endpoint->add_to(metrics_router, false);
+  grpc_observer = std::make_unique<http::GrpcObserver>(metrics);
+  grpc_observer->bind(client_router);
+}
+
+absl::Status Server::Running::listen() {
+  net::ListenerOptions options{.keepalive_interval = config.grpc_keepalive_interval,
+                               .keepalive_timeout = config.grpc_keepalive_timeout,
+                               .keepalive_min_time = config.grpc_keepalive_min_time,
+                               .max_concurrent_streams = config.max_concurrent_streams,
+                               .reuse_address = config.socket_reuse_address,
+                               .reuse_port = config.socket_reuse_port};
+  auto serve = [&](const Url& url, const net::Router* router,
+                   net::CallObserver* observer) -> absl::Status {
+    std::string where = url.is_unix() ? "unix://" + url.socket_path() : url.str();
+    absl::StatusOr<std::unique_ptr<net::Listener>> listener =
+        net::Listener::start(where, loops.get(), router, observer, options);
+    if (!listener.ok()) return listener.status();
+    log::info("serving", {{"address", (*listener)->address()}});
+    listeners.push_back(*std::move(listener));
+    return absl::OkStatus();
+  };
+  for (const Url& url : config.listen_client_urls) {
+    if (absl::Status s = serve(url, &client_router, grpc_observer.get()); !s.ok()) return s;
+  }
+  for (const Url& url : config.listen_client_http_urls) {
+    if (absl::Status s = serve(url, &client_router, grpc_observer.get()); !s.ok()) return s;
+  }
+  for (const Url& url : config.listen_metrics_urls) {
+    if (absl::Status s = serve(url, &metrics_router, nullptr); !s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::Running::stop_node() {
+  std::promise<absl::Status> done;
+  node->stop([&](absl::Status status) { done.set_value(std::move(status)); });
+  return done.get_future().get();
+}
+
+Server::Server(std::unique_ptr<Running> running) : running_(std::move(running)) {}
+
+Server::~Server() {
+  if (!running_->stopped && running_->node) stop(seconds(0)).IgnoreError();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Fatal fatal) {
+  if (absl::Status s = refuse_what_is_missing(config); !s.ok()) return s;
+  auto running = std::make_unique<Running>(config);
+  Running& r = *running;
+  if (absl::Status s = r.open_node(std::move(fatal)); !s.ok()) return s;
+  r.build_services();
+  auto server = std::unique_ptr<Server>(new Server(std::move(running)));
+  r.node->start();
+  if (absl::Status s = r.state->wait_until_ready(seconds(60)); !s.ok()) return s;
+  if (absl::Status s = r.listen(); !s.ok()) return s;
+  absl::StatusOr<std::optional<Config::AutoCompaction>> compaction = config.auto_compaction();
+  if (!compaction.ok()) return compaction.status();
+  if (*compaction) {
+    r.auto_compaction = std::make_unique<AutoCompaction>(**compaction, *r.context);
+    r.auto_compaction->start();
+  }
+  log::info("ready to serve client requests",
+            {{"member-id", r.node->member().value}, {"cluster-id", r.node->cluster().value}});
+  return server;
+}
+
+absl::Status Server::stop(Duration deadline) {
+  Running& r = *running_;
+  if (std::exchange(r.stopped, true)) return absl::OkStatus();
+  if (r.services) r.services->set_serving(false);
+  for (auto& listener : r.listeners) listener->drain(deadline);
+  r.listeners.clear();
+  absl::Status status = r.stop_node();
+  r.auto_compaction.reset();
+  // Lanes end before what runs on them goes away; loops last, as answers still travel to them.
+  r.consensus->stop();
+  r.log->stop();
+  r.apply->stop();
+  r.background->stop();
+  if (r.loops) r.loops->stop();
+  r.services.reset();
+  r.context.reset();
+  r.feed.reset();
+  r.node.reset();
+  return status;
+}
+
+}  // namespace keelson::server

@@ -1,0 +1,42 @@
+// server/server.h
+//
+// Server is the running program: it opens the data directory, brings the node up on its lanes,
+// serves the listeners, and takes all of it down in order.
+//
+// Threads: start(), stop() and the destructor on the main thread.
+// Failure: what makes the member untrustworthy is logged and ends the process with status 1; see
+//   Options::fatal for tests.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/config.h"
+
+namespace keelson::server {
+
+class Server {
+ public:
+  using Fatal = std::function<void(absl::Status)>;
+
+  // Returns once the client port is served. Errors say which file, directory or address is wrong.
+  static absl::StatusOr<std::unique_ptr<Server>> start(const Config& config, Fatal fatal);
+  // Stops if stop() was not called.
+  ~Server();
+
+  // Graceful end: no new connections, running calls finish (up to `deadline`), log and store made
+  // durable.
+  absl::Status stop(Duration deadline);
+
+  struct Running;
+
+ private:
+  explicit Server(std::unique_ptr<Running> running);
+  std::unique_ptr<Running> running_;
+};
+
+}  // namespace keelson::server

@@ -1,0 +1,123 @@
+#include "server/state.h"
+
+#include <algorithm>
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "base/errors.h"
+#include "base/text.h"
+
+namespace keelson::server {
+namespace {
+
+std::string hex(uint64_t id) { return absl::StrCat(absl::Hex(id)); }
+
+// Brings a counter of ours up to one that a layer below keeps.
+void follow(http::Counter& counter, uint64_t value) {
+  uint64_t shown = static_cast<uint64_t>(counter.value());
+  if (value > shown) counter.add(value - shown);
+}
+
+}  // namespace
+
+State::State(node::Node& node, rpc::Context& context) : node_(node), context_(context) {}
+
+std::vector<http::ServerState::Alarm> State::alarms() const {
+  std::vector<Alarm> active;
+  if (node_.alarms().no_space()) active.push_back(Alarm::kNoSpace);
+  if (node_.alarms().corrupt()) active.push_back(Alarm::kCorrupt);
+  return active;
+}
+
+bool State::has_leader() const { return node_.status().leader.load() != 0; }
+bool State::is_learner() const { return node_.status().is_learner.load(); }
+
+void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) {
+  rpc::Lane& lane = *context_.lanes().front();
+  lane.loop.post([this, &lane, serializable, done = std::move(done)]() mutable {
+    auto read = [this, &lane, done = std::move(done)](absl::Status status) mutable {
+      if (status.ok()) {
+        status = node_.store()
+                     .read(*lane.slot)
+                     .range(std::string_view("\0", 1), std::string_view("\0", 1),
+                            {.limit = 1, .keys_only = true})
+                     .status();
+      }
+      done(std::move(status));
+    };
+    if (serializable) {
+      read(absl::OkStatus());
+    } else {
+      lane.gateway->read(std::move(read));
+    }
+  });
+}
+
+std::string State::cluster_version() const { return node_.members().view()->cluster_version; }
+std::string State::storage_version() const { return std::string(kEtcdClusterVersion); }
+
+absl::Status State::wait_until_ready(Duration deadline) {
+  auto answer = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> ready = answer->get_future();
+  MonotonicTime give_up = node_.clock().now() + deadline;
+  while (true) {
+    probe_read(false, [answer](absl::Status status) { answer->set_value(std::move(status)); });
+    absl::Status status = ready.get();
+    if (status.ok()) return status;
+    if (node_.clock().now() >= give_up) return status;
+    answer = std::make_shared<std::promise<absl::Status>>();
+    ready = answer->get_future();
+  }
+}
+
+void State::describe(const Config& config, http::Metrics& metrics) {
+  metrics.version.set({std::string(kEtcdVersion)}, 1);
+  metrics.server_id.set({hex(node_.member().value)}, 1);
+  for (const auto& [name, gate] : config.feature_gates) {
+    metrics.feature_enabled.set({name, std::string(gate.stage)}, gate.enabled ? 1 : 0);
+  }
+  metrics.quota_backend_bytes.set(
+      config.effective_quota() == UINT64_MAX ? 0 : static_cast<double>(config.effective_quota()));
+}
+
+void State::collect(http::Metrics& metrics) {
+  node::Status& status = node_.status();
+  metrics.has_leader.set(has_leader() ? 1 : 0);
+  metrics.is_leader.set(node_.is_leader() ? 1 : 0);
+  metrics.is_learner.set(is_learner() ? 1 : 0);
+  metrics.proposals_committed.set(static_cast<double>(status.committed.load()));
+  metrics.proposals_applied.set(static_cast<double>(status.applied.load()));
+  metrics.proposals_pending.set(static_cast<double>(status.proposals_pending.load()));
+  follow(metrics.proposals_failed, status.proposals_failed.load());
+  follow(metrics.leader_changes_seen, status.leader_changes.load());
+  follow(metrics.slow_read_indexes, status.slow_read_indexes.load());
+  follow(metrics.read_indexes_failed, status.read_indexes_failed.load());
+  if (std::string version = cluster_version(); version.size() > 2) {
+    metrics.cluster_version.set({version.substr(0, version.rfind('.'))}, 1);
+  }
+  metrics.db_total_size.set(static_cast<double>(node_.backend().size_on_disk()));
+  metrics.db_total_size_in_use.set(static_cast<double>(node_.backend().size_in_use()));
+  mvcc::Store& store = node_.store();
+  mvcc::StoreStats stats = store.stats();
+  metrics.current_revision.set(static_cast<double>(store.revision()));
+  metrics.compact_revision.set(static_cast<double>(std::max<int64_t>(store.compact_revision(), 0)));
+  metrics.keys_total.set(static_cast<double>(stats.keys));
+  follow(metrics.db_compaction_keys, stats.compacted_keys);
+  int64_t streams = 0, watchers = 0, slow = 0, pending = 0, events = 0;
+  for (const auto& lane : context_.lanes()) {
+    const watch::WatchMetrics& m = lane->watches->metrics();
+    streams += m.streams.get();
+    watchers += m.watchers.get();
+    slow += m.slow_watchers.get();
+    pending += m.pending_events.get();
+    events += m.events_sent.get();
+  }
+  metrics.watch_streams.set(static_cast<double>(streams));
+  metrics.watchers.set(static_cast<double>(watchers));
+  metrics.slow_watchers.set(static_cast<double>(slow));
+  metrics.pending_events.set(static_cast<double>(pending));
+  follow(metrics.events_total, static_cast<uint64_t>(events));
+}
+
+}  // namespace keelson::server

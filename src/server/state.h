@@ -1,0 +1,47 @@
+// server/state.h
+//
+// State shows the running member to the HTTP handlers and the metrics page: health probes go in as
+// reads on an io lane, numbers are copied out when somebody scrapes.
+//
+// Threads: any.
+// Lifetime: node and context outlive it.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "http/handlers.h"
+#include "http/metrics.h"
+#include "node/node.h"
+#include "rpc/context.h"
+#include "server/config.h"
+
+namespace keelson::server {
+
+class State final : public http::ServerState {
+ public:
+  State(node::Node& node, rpc::Context& context);
+
+  std::vector<Alarm> alarms() const override;
+  bool has_leader() const override;
+  bool is_learner() const override;
+  void probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) override;
+  std::string cluster_version() const override;
+  std::string storage_version() const override;
+
+  // Returns once a linearizable read succeeds: the log is replayed and there is a leader.
+  absl::Status wait_until_ready(Duration deadline);
+
+  // The metrics that never change.
+  void describe(const Config& config, http::Metrics& metrics);
+  // Runs before each scrape.
+  void collect(http::Metrics& metrics);
+
+ private:
+  node::Node& node_;
+  rpc::Context& context_;
+};
+
+}  // namespace keelson::server
