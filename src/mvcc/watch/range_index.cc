@@ -114,7 +114,8 @@ void RangeIndex::insert(Tree& tree, Tree node) {
     std::tie(node->left_, node->right_) = split(std::move(tree), node->range);
     tree = std::move(node);
   } else {
-    insert(compare(node->range, tree->range) < 0 ? tree->left_ : tree->right_, std::move(node));
+    Tree& side = compare(node->range, tree->range) < 0 ? tree->left_ : tree->right_;
+    insert(side, std::move(node));
   }
   update(*tree);
 }
