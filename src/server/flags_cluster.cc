@@ -31,7 +31,7 @@ absl::Status set_v2_deprecation(Config& config, std::string_view text) {
 
 std::vector<FlagSpec> rows_of_bootstrap() {
   return {
-      cluster("initial-advertise-peer-urls", kYes, KEELSON_FIELD(initial_advertise_peer_urls),
+      cluster("initial-advertise-peer-urls", kNotYet, KEELSON_FIELD(initial_advertise_peer_urls),
               "This member's peer URLs, as others should use them."),
       cluster("initial-cluster", kYes, KEELSON_FIELD(initial_cluster),
               "The members of a new cluster: name=url, comma-separated."),
@@ -46,7 +46,7 @@ std::vector<FlagSpec> rows_of_bootstrap() {
               "This member's client URLs, as MemberList tells them."),
       cluster("strict-reconfig-check", kNotYet, KEELSON_FIELD(strict_reconfig_check),
               "Refuse membership changes that would lose the quorum."),
-      cluster("pre-vote", kNotYet, KEELSON_FIELD(pre_vote),
+      cluster("pre-vote", kYes, KEELSON_FIELD(pre_vote),
               "Ask before an election whether it could be won."),
       cluster("auto-compaction-retention", kYes, KEELSON_FIELD(auto_compaction_retention),
               "History to keep when compacting by itself: hours, a duration, or revisions (0: "

@@ -25,7 +25,7 @@ std::vector<FlagSpec> rows_of_storage() {
              "Entries applied between two log snapshots."),
       member("max-snapshots", kDeprecated, KEELSON_FIELD(max_snapshots),
              "Log snapshot files to keep (0: all)."),
-      member("max-wals", kNotYet, KEELSON_FIELD(max_wals), "Log segment files to keep (0: all)."),
+      member("max-wals", kYes, KEELSON_FIELD(max_wals), "Log segment files to keep (0: all)."),
       member("quota-backend-bytes", kYes, KEELSON_FIELD(quota_backend_bytes),
              "Size of the database from which on writes are refused; 0 means 2 GiB, a negative "
              "number means no limit."),

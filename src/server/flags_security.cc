@@ -52,10 +52,10 @@ std::vector<FlagSpec> rows_of_clients() {
       tls("trusted-ca-file", KEELSON_FIELD(client_tls.trusted_ca_file),
           "Authority of client certificates."),
       tls("auto-tls", KEELSON_FIELD(client_tls.auto_tls), "TLS with a certificate made at start."),
-      with_setter(security("cors", kNotYet, KEELSON_FIELD(cors),
+      with_setter(security("cors", kYes, KEELSON_FIELD(cors),
                            "Origins that browsers may come from (*: all)."),
                   set_cors),
-      with_setter(security("host-whitelist", kNotYet, KEELSON_FIELD(host_whitelist),
+      with_setter(security("host-whitelist", kYes, KEELSON_FIELD(host_whitelist),
                            "Host names that HTTP requests may ask for (*: all)."),
                   [](Config& c, std::string_view text) {
                     c.host_whitelist = unique_comma_parts(text);
