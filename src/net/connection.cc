@@ -14,7 +14,7 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kFirstRead = 8 << 10;
 constexpr size_t kLargestRead = 64 << 10;
 // How long a client may take to notice that we have ended.
-constexpr Duration kLinger = std::chrono::seconds(2);
+constexpr Duration kLinger = std::chrono::seconds(1);
 
 // How often one connection may fill its output in one batch.
 constexpr int kRounds = 4;

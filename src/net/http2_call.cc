@@ -494,7 +494,6 @@ void Http2Call::submit_status_only(int http_status) {
   for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
   for (auto& [name, value] : extra_trailers_) nv.push_back(copied(name, value));
   nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(), nullptr);
-  reset_if_client_still_sends();
   session_->host_.wake();
 }
 
@@ -509,12 +508,6 @@ void Http2Call::submit_trailers() {
   }
   for (auto& [name, value] : extra_trailers_) nv.push_back(copied(name, value));
   nghttp2_submit_trailer(session_->session_, id_, nv.data(), nv.size());
-  reset_if_client_still_sends();
-}
-
-// We have answered and want no more of the request; the reset comes after the trailers.
-void Http2Call::reset_if_client_still_sends() {
-  if (!remote_done_) reset_stream(NGHTTP2_NO_ERROR);
 }
 
 void Http2Call::reset_stream(uint32_t error_code) {

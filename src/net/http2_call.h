@@ -110,7 +110,6 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void submit_status_only(int http_status);
   void submit_trailers();
   void reset_stream(uint32_t error_code);
-  void reset_if_client_still_sends();
   void report_end();
   void tell_cancelled();
   void drop_queue();

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kMaxPingStrikes = 2;
 constexpr Duration kIdlePingTime = std::chrono::hours(2);  // without a running call
-constexpr Duration kDrainPause = std::chrono::seconds(5);  // between the two GOAWAYs
+constexpr Duration kDrainPause = std::chrono::seconds(1);  // between the two GOAWAYs
 constexpr uint8_t kDrainPing[8] = {'k', 'e', 'e', 'l', 'd', 'r', 'n', 0};
 constexpr uint8_t kAlivePing[8] = {'k', 'e', 'e', 'l', 'p', 'n', 'g', 0};
 
@@ -114,6 +114,17 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
+  // An answer that ended before the request did: the client may stop sending. Not earlier: nghttp2
+  // drops what is queued behind a reset, trailers too.
+  static int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    Http2Call* call = call_of(session, frame->hd.stream_id);
+    if (call && !call->remote_done_) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
   static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t length,
                        nghttp2_data_source* source, void* user) {
     Http2Session& me = self(user);
@@ -137,6 +148,7 @@ struct Http2Session::Callbacks {
     nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk);
+    nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(c, send_data);
     nghttp2_session_callbacks_set_data_source_read_length_callback(c, data_length);

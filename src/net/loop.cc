@@ -167,7 +167,7 @@ void Loop::Impl::run() {
       run_flushes();
     }
     if (stopping_) break;
-    before = ran + before == 0 ? sleep() : 0;
+    before = ran == 0 ? sleep() : 0;
   }
   run_flushes();
 }

@@ -1,0 +1,502 @@
+// The HTTP/2 connection in memory, with a clock of our own: what real clients cannot be made to do
+// on demand, and what hostile ones do.
+
+#include "net/http2_session.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "net/memory_connection.h"
+#include "net/test_service.h"
+
+namespace keelson::net {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+std::string framed(std::string_view message) {
+  std::string out(1, '\0');
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    out.push_back(static_cast<char>(message.size() >> shift));
+  }
+  return out.append(message);
+}
+
+Headers request(const std::string& path, Headers extra = {}) {
+  Headers headers = {{":method", "POST"},
+                     {":scheme", "http"},
+                     {":path", path},
+                     {":authority", "test"},
+                     {"content-type", "application/grpc"},
+                     {"te", "trailers"}};
+  headers.insert(headers.end(), extra.begin(), extra.end());
+  return headers;
+}
+
+// What the client saw of one stream.
+struct Answer {
+  std::map<std::string, std::string> headers;  // of both blocks
+  int blocks = 0;
+  std::string data;
+  bool closed = false;
+  uint32_t error = 0;
+};
+
+// An nghttp2 client wired to a MemoryServer.
+class Client {
+ public:
+  explicit Client(MemoryServer<Http2Session>* server, uint32_t window = 65535,
+                  bool auto_window = true)
+      : server_(*server) {
+    nghttp2_session_callbacks* c = nullptr;
+    nghttp2_session_callbacks_new(&c);
+    nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+    nghttp2_option* option = nullptr;
+    nghttp2_option_new(&option);
+    nghttp2_option_set_no_auto_window_update(option, auto_window ? 0 : 1);
+    nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
+    nghttp2_session_client_new2(&session_, c, this, option);
+    nghttp2_session_callbacks_del(c);
+    nghttp2_option_del(option);
+    nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window}};
+    nghttp2_submit_settings(session_, 0, settings, 1);
+    exchange();
+  }
+  ~Client() { nghttp2_session_del(session_); }
+
+  // Sends a request; `body` with END_STREAM unless `open`.
+  int32_t send(const Headers& headers, std::string body, bool open = false) {
+    std::vector<nghttp2_nv> nv;
+    for (auto& [name, value] : headers) {
+      nv.push_back({(uint8_t*)name.data(), (uint8_t*)value.data(), name.size(), value.size(), 0});
+    }
+    bodies_.push_back({std::move(body), open});
+    nghttp2_data_provider provider;
+    provider.source.ptr = &bodies_.back();
+    provider.read_callback = read_body;
+    int32_t id =
+        nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &provider, nullptr);
+    streams_[id] = &bodies_.back();
+    return id;
+  }
+  void add(int32_t id, std::string_view more, bool end = false) {
+    streams_[id]->text.append(more);
+    streams_[id]->open = !end;
+    nghttp2_session_resume_data(session_, id);
+  }
+  void reset(int32_t id) { nghttp2_submit_rst_stream(session_, 0, id, NGHTTP2_CANCEL); }
+  void ping() { nghttp2_submit_ping(session_, 0, nullptr); }
+  void grant(int32_t id, size_t bytes) { nghttp2_session_consume(session_, id, bytes); }
+
+  // Moves bytes both ways until both are quiet.
+  void exchange() {
+    while (true) {
+      std::string out;
+      const uint8_t* data = nullptr;
+      ssize_t n = 0;
+      while ((n = nghttp2_session_mem_send(session_, &data)) > 0) {
+        out.append(reinterpret_cast<const char*>(data), static_cast<size_t>(n));
+      }
+      if (!out.empty()) server_.feed(out);
+      server_.settle();
+      std::string in = server_.take();
+      if (!in.empty()) {
+        nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(in.data()), in.size());
+      }
+      if (out.empty() && in.empty()) return;
+    }
+  }
+
+  Answer& operator[](int32_t id) { return answers_[id]; }
+
+  int pings = 0;  // from the server
+  bool ack_pings = true;
+  int goaways = 0;
+  uint32_t goaway_code = 0;
+  int32_t goaway_last = 0;
+  std::string goaway_text;
+
+ private:
+  struct Body {
+    std::string text;
+    bool open;
+    size_t sent = 0;
+  };
+
+  static ssize_t read_body(nghttp2_session*, int32_t, uint8_t* out, size_t length, uint32_t* flags,
+                           nghttp2_data_source* source, void*) {
+    auto* body = static_cast<Body*>(source->ptr);
+    size_t n = std::min(length, body->text.size() - body->sent);
+    std::memcpy(out, body->text.data() + body->sent, n);
+    body->sent += n;
+    if (body->sent == body->text.size() && !body->open) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (n == 0 && body->open) return NGHTTP2_ERR_DEFERRED;
+    return static_cast<ssize_t>(n);
+  }
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
+                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                       void* user) {
+    Answer& answer = static_cast<Client*>(user)->answers_[frame->hd.stream_id];
+    answer.headers[std::string(reinterpret_cast<const char*>(name), name_size)] =
+        std::string(reinterpret_cast<const char*>(value), value_size);
+    return 0;
+  }
+  static int on_data(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,
+                     void* user) {
+    static_cast<Client*>(user)->answers_[id].data.append(reinterpret_cast<const char*>(data), size);
+    return 0;
+  }
+  static int on_close(nghttp2_session*, int32_t id, uint32_t error, void* user) {
+    Answer& answer = static_cast<Client*>(user)->answers_[id];
+    answer.closed = true;
+    answer.error = error;
+    return 0;
+  }
+  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    auto* me = static_cast<Client*>(user);
+    if (frame->hd.type == NGHTTP2_HEADERS) ++me->answers_[frame->hd.stream_id].blocks;
+    if (frame->hd.type == NGHTTP2_PING && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) ++me->pings;
+    if (frame->hd.type == NGHTTP2_GOAWAY) {
+      ++me->goaways;
+      me->goaway_code = frame->goaway.error_code;
+      me->goaway_last = frame->goaway.last_stream_id;
+      me->goaway_text.assign(reinterpret_cast<const char*>(frame->goaway.opaque_data),
+                             frame->goaway.opaque_data_len);
+    }
+    return 0;
+  }
+
+  MemoryServer<Http2Session>& server_;
+  nghttp2_session* session_ = nullptr;
+  std::deque<Body> bodies_;
+  std::map<int32_t, Body*> streams_;
+  std::map<int32_t, Answer> answers_;
+};
+
+class Http2SessionTest : public testing::Test {
+ protected:
+  TestService service_;
+  MemoryServer<Http2Session> server_{&service_.router};
+};
+
+TEST_F(Http2SessionTest, UnaryAnswerOnTheWire) {
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Echo/Unary"), framed("hello"));
+  client.exchange();
+  Answer& answer = client[id];
+  EXPECT_EQ(answer.headers[":status"], "200");
+  EXPECT_EQ(answer.headers["content-type"], "application/grpc");
+  EXPECT_EQ(answer.headers["grpc-status"], "0");
+  EXPECT_EQ(answer.blocks, 2);
+  EXPECT_EQ(answer.data, framed("hello"));
+  EXPECT_TRUE(answer.closed);
+  EXPECT_EQ(answer.error, 0u);
+  EXPECT_EQ(server_.session().streams(), 0u);
+}
+
+TEST_F(Http2SessionTest, ErrorsBeforeAMessageAreTrailersOnly) {
+  Client client(&server_);
+  int32_t id = client.send(request("/no.Such/Thing"), framed("x"));
+  client.exchange();
+  EXPECT_EQ(client[id].blocks, 1);
+  EXPECT_EQ(client[id].headers["grpc-status"], "12");
+  EXPECT_EQ(client[id].headers["grpc-message"], "unknown service no.Such");
+  EXPECT_TRUE(client[id].closed);
+}
+
+struct Refusal {
+  Headers headers;
+  std::string http, code, message;
+};
+
+TEST_F(Http2SessionTest, UnfitRequestsAreRefusedAsGrpcGoDoes) {
+  Headers plain = {
+      {":method", "GET"}, {":scheme", "http"}, {":path", "/health"}, {":authority", "test"}};
+  Headers get = request("/test.Echo/Unary");
+  get[0].second = "GET";
+  std::vector<Refusal> cases = {
+      {plain, "415", "3", "invalid gRPC request content-type \"\""},
+      {get, "405", "13", "Received a HEADERS frame with :method \"GET\" which should be POST"},
+      {request("/test.Echo/Unary", {{"grpc-timeout", "1"}}), "400", "13",
+       "malformed grpc-timeout: transport: timeout string is too short: \"1\""},
+      {request("/test.Echo/Unary", {{"grpc-timeout", "123456789S"}}), "400", "13",
+       "malformed grpc-timeout: transport: timeout string is too long: \"123456789S\""},
+      {request("/test.Echo/Unary", {{"grpc-timeout", "1x"}}), "400", "13",
+       "malformed grpc-timeout: transport: timeout unit is not recognized: \"1x\""},
+      {request("/test.Echo/Unary", {{"grpc-timeout", "0S"}}), "200", "4",
+       "context deadline exceeded"},
+      {request("/test.Echo/Unary", {{"x-bin", "!"}}), "400", "13",
+       "malformed binary metadata \"!\" in header \"x-bin\": illegal base64 data"},
+  };
+  Client client(&server_);
+  for (const Refusal& c : cases) {
+    int32_t id = client.send(c.headers, framed("x"));
+    client.exchange();
+    EXPECT_EQ(client[id].headers[":status"], c.http);
+    EXPECT_EQ(client[id].headers["grpc-status"], c.code);
+    EXPECT_EQ(client[id].headers["grpc-message"], c.message);
+    EXPECT_TRUE(client[id].closed);
+  }
+  EXPECT_EQ(service_.counters.get("handled"), 0);
+}
+
+TEST_F(Http2SessionTest, DeadlineAnswersByTheClock) {
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Echo/Unary", {{"grpc-timeout", "100m"}, {"hang", "1"}}),
+                           framed("x"));
+  client.exchange();
+  server_.advance(milliseconds(99));
+  client.exchange();
+  EXPECT_FALSE(client[id].closed);
+  server_.advance(milliseconds(2));
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "4");
+  EXPECT_EQ(client[id].headers["grpc-message"], "context deadline exceeded");
+  EXPECT_EQ(service_.counters.get("cancelled"), 1);
+  service_.unary.release();  // an answer after the fact is dropped
+  client.exchange();
+  EXPECT_EQ(client[id].data, "");
+}
+
+TEST_F(Http2SessionTest, MessagesCutAnywhere) {
+  uint64_t seed = 7;
+  SeededRandom random(seed);
+  for (int round = 0; round < 40; ++round) {
+    MemoryServer<Http2Session> server(&service_.router);
+    Client client(&server);
+    std::string wire;
+    for (uint64_t i = 1 + random.below(20); i > 0; --i) {
+      wire += framed(std::string(random.below(round % 5 ? 50 : 60000), static_cast<char>('a' + i)));
+    }
+    int32_t id = client.send(request("/test.Echo/Stream"), "", true);
+    for (size_t at = 0; at < wire.size();) {
+      size_t n = std::min<size_t>(1 + random.below(round % 2 ? 7000 : 300), wire.size() - at);
+      client.add(id, std::string_view(wire).substr(at, n));
+      if (random.below(3) == 0) client.exchange();
+      at += n;
+    }
+    client.add(id, "", true);
+    client.exchange();
+    ASSERT_TRUE(client[id].data == wire) << "seed " << seed << " round " << round;
+    EXPECT_EQ(client[id].headers["grpc-status"], "0");
+  }
+}
+
+TEST_F(Http2SessionTest, ALengthThatLiesCostsNothing) {
+  Client client(&server_);
+  std::string lie("\0\0\x1f\xff\xff", 5);  // 2 MiB promised
+  int32_t id = client.send(request("/test.Echo/Unary"), lie + "few bytes");
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "13");
+  EXPECT_EQ(client[id].headers["grpc-message"], "unexpected EOF");
+
+  std::string huge("\0\xff\xff\xff\xff", 5);
+  id = client.send(request("/test.Echo/Unary"), huge);
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "8");
+  EXPECT_EQ(client[id].headers["grpc-message"],
+            "grpc: received message larger than max (4294967295 vs. 2097152)");
+
+  id = client.send(request("/test.Echo/Unary"), std::string("\7\0\0\0\1x", 6));
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-message"], "grpc: received unexpected payload format 7");
+
+  id = client.send(request("/test.Echo/Unary"), std::string("\1\0\0\0\1x", 6));
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-message"],
+            "grpc: compressed flag set with identity or empty encoding");
+
+  id = client.send(request("/test.Echo/Unary"), "");
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "13");
+
+  id = client.send(request("/test.Echo/Unary"), framed("a") + framed("b"));
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "13");
+}
+
+TEST_F(Http2SessionTest, AnswersWaitForTheWindow) {
+  Client client(&server_, 1000, /*auto_window=*/false);
+  int32_t id = client.send(request("/test.Echo/Unary", {{"reply", "100000"}}), framed(""));
+  client.exchange();
+  EXPECT_EQ(client[id].data.size(), 1000u);
+  size_t before = 0;
+  while (client[id].data.size() > before) {
+    size_t got = client[id].data.size();
+    client.grant(id, got - before);
+    before = got;
+    client.exchange();
+  }
+  EXPECT_EQ(client[id].data.size(), 100005u);
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+}
+
+TEST_F(Http2SessionTest, AFullSocketStopsThePull) {
+  Client client(&server_, 1u << 30);
+  server_.socket_full = true;
+  int32_t id = client.send(request("/test.Echo/Flood", {{"flood", "1000 65536"}}), framed(""));
+  client.exchange();
+  EXPECT_LE(service_.stream.peak, size_t{400} << 10);
+  server_.socket_full = false;
+  client.exchange();
+  EXPECT_GE(client[id].data.size(), 65536u - 5);
+}
+
+TEST_F(Http2SessionTest, TooManyPings) {
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Echo/Unary", {{"hang", "1"}}), framed(""));
+  client.exchange();
+  // With a call running, five seconds apart is polite.
+  for (int i = 0; i < 10; ++i) {
+    client.ping();
+    client.exchange();
+    server_.advance(seconds(5));
+  }
+  EXPECT_EQ(client.goaways, 0);
+  // Two strikes are forgiven, the third is not.
+  for (int i = 0; i < 3; ++i) {
+    client.ping();
+    client.exchange();
+    EXPECT_EQ(client.goaways, 0) << i;
+  }
+  client.ping();
+  client.exchange();
+  EXPECT_EQ(client.goaways, 1);
+  EXPECT_EQ(client.goaway_code, static_cast<uint32_t>(NGHTTP2_ENHANCE_YOUR_CALM));
+  EXPECT_EQ(client.goaway_text, "too_many_pings");
+  EXPECT_TRUE(server_.finished());
+  EXPECT_FALSE(client[id].closed);
+  service_.unary.forget();
+}
+
+TEST_F(Http2SessionTest, PingsOfAnIdleClientAreStrikes) {
+  Client client(&server_);
+  for (int i = 0; i < 3; ++i) {
+    client.ping();
+    client.exchange();
+    server_.advance(seconds(60));
+  }
+  EXPECT_EQ(client.goaways, 0);
+  client.ping();
+  client.exchange();
+  EXPECT_EQ(client.goaways, 1);
+}
+
+TEST_F(Http2SessionTest, OurAnswersForgivePings) {
+  Client client(&server_);
+  for (int i = 0; i < 20; ++i) {
+    client.send(request("/test.Echo/Unary"), framed("x"));
+    client.exchange();
+    client.ping();
+    client.exchange();
+  }
+  EXPECT_EQ(client.goaways, 0);
+}
+
+TEST_F(Http2SessionTest, KeepaliveClosesADeadConnection) {
+  {
+    Client client(&server_);
+    server_.advance(hours(2) + seconds(1));
+    EXPECT_FALSE(server_.finished());
+    client.exchange();
+    EXPECT_EQ(client.pings, 1);  // and nghttp2 acknowledges it
+    server_.advance(hours(2) - seconds(30));
+    EXPECT_FALSE(server_.finished());
+  }
+  server_.advance(seconds(60));  // the second ping is out; nobody is there
+  server_.advance(seconds(21));
+  EXPECT_TRUE(server_.finished());
+}
+
+TEST_F(Http2SessionTest, DrainLetsRunningCallsFinish) {
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Echo/Unary", {{"hang", "1"}}), framed(""));
+  client.exchange();
+  server_.session().drain();
+  client.exchange();
+  EXPECT_EQ(client.goaways, 2);
+  EXPECT_EQ(client.goaway_last, id);
+  EXPECT_FALSE(server_.finished());
+  service_.unary.release();
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+  EXPECT_TRUE(server_.finished());
+}
+
+TEST_F(Http2SessionTest, ResetCancels) {
+  Client client(&server_);
+  int32_t unary = client.send(request("/test.Echo/Unary", {{"hang", "1"}}), framed(""));
+  int32_t stream = client.send(request("/test.Echo/Stream"), "", true);
+  client.exchange();
+  client.reset(unary);
+  client.reset(stream);
+  client.exchange();
+  EXPECT_EQ(service_.counters.get("cancelled"), 2);
+  EXPECT_EQ(service_.counters.get("destroyed"), 1);
+  service_.unary.release();
+  client.exchange();
+  EXPECT_EQ(server_.session().streams(), 0u);
+}
+
+TEST_F(Http2SessionTest, ResetFloodEndsTheConnection) {
+  Client client(&server_);
+  int resets = 0;
+  for (; resets < 60000 && !server_.finished(); resets += 100) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 100; ++i)
+      ids.push_back(client.send(request("/test.Echo/Stream"), "", true));
+    client.exchange();
+    for (int32_t id : ids) client.reset(id);
+    client.exchange();
+  }
+  EXPECT_TRUE(server_.finished());
+  EXPECT_GE(resets, 20000);
+}
+
+TEST_F(Http2SessionTest, HugeHeadersAreRefused) {
+  Client client(&server_);
+  int32_t id =
+      client.send(request("/test.Echo/Unary", {{"big", std::string(70000, 'h')}}), framed("x"));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  EXPECT_EQ(client[id].error, static_cast<uint32_t>(NGHTTP2_FRAME_SIZE_ERROR));
+  id = client.send(request("/test.Echo/Unary"), framed("x"));
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+}
+
+TEST_F(Http2SessionTest, ContinuationFloodEndsTheConnection) {
+  std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  bytes += std::string("\0\0\0\4\0\0\0\0\0", 9);       // SETTINGS
+  bytes += std::string("\0\0\1\1\0\0\0\0\1\x82", 10);  // HEADERS without END_HEADERS
+  for (int i = 0; i < 1000; ++i) bytes += std::string("\0\0\1\x9\0\0\0\0\1\x82", 10);
+  server_.feed(bytes);
+  EXPECT_TRUE(server_.finished());
+}
+
+TEST_F(Http2SessionTest, GarbageEndsTheConnection) {
+  uint64_t seed = 99;
+  SeededRandom random(seed);
+  for (int round = 0; round < 200; ++round) {
+    MemoryServer<Http2Session> server(&service_.router);
+    std::string bytes = round % 2 ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" : "";
+    if (round % 4 == 1) bytes += std::string("\0\0\0\4\0\0\0\0\0", 9);
+    for (uint64_t n = random.below(2000); n > 0; --n) {
+      bytes.push_back(static_cast<char>(random.below(round % 3 ? 256 : 12)));
+    }
+    server.feed(bytes);
+  }
+}
+
+}  // namespace
+}  // namespace keelson::net

@@ -1,0 +1,107 @@
+// net/memory_connection.h
+//
+// An HTTP/2 connection in memory, for tests and the fuzzer: our session on one side with a loop and
+// a clock that the test turns, raw bytes or an nghttp2 client on the other.
+
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "net/http1_session.h"
+#include "net/http2_session.h"
+#include "net/loop_impl.h"
+#include "net/protocol.h"
+
+namespace keelson::net {
+
+class ManualClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return now_; }
+  Duration unix_time() const override { return now_.since_origin; }
+  void advance(Duration by) { now_ = now_ + by; }
+
+ private:
+  MonotonicTime now_{std::chrono::hours(1)};
+};
+
+// The server's side. Output gathers until taken; `socket_full` makes the socket take nothing.
+template <typename Session>
+class MemoryServer final : public ProtocolHost {
+ public:
+  explicit MemoryServer(const Router* router, ListenerOptions options = {},
+                        CallObserver* observer = nullptr)
+      : loop_(&clock), context_{router, observer, options} {
+    session_ = std::make_unique<Session>(&context_, this);
+  }
+  ~MemoryServer() { close(); }
+
+  bool feed(std::string_view bytes) {
+    alive_ = alive_ && session_->receive(bytes);
+    settle();
+    return alive_;
+  }
+  // Runs the loop until nothing is ready, as the end of batches would.
+  void settle() {
+    if (!session_) return;
+    while (loop_.run_ready() > 0) {
+    }
+    if (!socket_full && alive_) alive_ = session_->produce(queue_, kOutputLimit);
+    while (loop_.run_ready() > 0) {
+    }
+  }
+  // Turns the clock, in steps so that timers fire in order.
+  void advance(Duration by) {
+    for (Duration done{0}; done < by;) {
+      Duration step = std::min<Duration>(std::chrono::seconds(1), by - done);
+      clock.advance(step);
+      done += step;
+      settle();
+    }
+  }
+  // What the socket has taken so far.
+  std::string take() {
+    std::string out;
+    while (queue_.size() > 0) {
+      iovec pieces[16];
+      size_t n = queue_.gather(pieces);
+      for (size_t i = 0; i < n; ++i) {
+        out.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+        queue_.consume(pieces[i].iov_len);
+      }
+    }
+    return out;
+  }
+  void close() {
+    if (!session_) return;
+    session_->closed();
+    session_.reset();
+    while (loop_.run_ready() > 0) {
+    }
+  }
+  Session& session() { return *session_; }
+  bool finished() const { return !alive_ || session_->finished(); }
+
+  void wake() override {}
+  Loop& loop() override { return loop_; }
+  const PeerInfo& peer() const override { return peer_; }
+  size_t unsent() const override { return socket_full ? queue_.size() : 0; }
+
+  ManualClock clock;
+  bool socket_full = false;
+
+ private:
+  Loop loop_;
+  ServerContext context_;
+  PeerInfo peer_{"memory", false, ""};
+  OutQueue queue_;
+  bool alive_ = true;
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace keelson::net
