@@ -1,0 +1,251 @@
+// The listener over real sockets, with clients that are not polite.
+
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "net/test_service.h"
+
+namespace keelson::net {
+namespace {
+
+// A blocking TCP client.
+class Client {
+ public:
+  explicit Client(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+    timeval limit{20, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  }
+  ~Client() { close(); }
+  Client(Client&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+  void close() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+  bool connected() const { return connected_; }
+  void send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return;
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+  void end() { ::shutdown(fd_, SHUT_WR); }
+  // Up to the server's end.
+  std::string read_all() {
+    std::string out;
+    while (read_some(&out)) {
+    }
+    return out;
+  }
+  std::string read_until(std::string_view mark) {
+    std::string out;
+    while (out.find(mark) == std::string::npos && read_some(&out)) {
+    }
+    return out;
+  }
+
+ private:
+  bool read_some(std::string* out) {
+    char buffer[4096];
+    ssize_t n = ::recv(fd_, buffer, sizeof(buffer), 0);
+    if (n > 0) out->append(buffer, static_cast<size_t>(n));
+    return n > 0;
+  }
+  int fd_;
+  bool connected_ = false;
+};
+
+class ListenerTest : public testing::Test {
+ protected:
+  ListenerTest() { start({}); }
+  void start(ListenerOptions options) {
+    listener_.reset();
+    auto listener =
+        Listener::start("http://127.0.0.1:0", &pool_, &service_.router, nullptr, options);
+    ASSERT_TRUE(listener.ok()) << listener.status().ToString();
+    listener_ = *std::move(listener);
+  }
+  std::string exchange(std::string_view request) {
+    Client client(listener_->port());
+    client.send(request);
+    return client.read_all();
+  }
+  // The server is well: it answers someone new.
+  void expect_serving() {
+    std::string answer = exchange("GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    EXPECT_TRUE(answer.ends_with("\r\n\r\nGET /ok [] ")) << answer;
+  }
+  void wait_for_connections(size_t count) {
+    for (int i = 0; i < 20000 && listener_->connections() != count; ++i) {
+      std::this_thread::yield();
+      usleep(1000);
+    }
+    EXPECT_EQ(listener_->connections(), count);
+  }
+
+  TestService service_;
+  LoopPool pool_{2};
+  std::unique_ptr<Listener> listener_;
+};
+
+TEST_F(ListenerTest, Http1KeepsAliveAndPipelines) {
+  std::string answer = exchange(
+      "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
+      "POST /d HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+      "POST /e HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+      "HEAD /f HTTP/1.1\r\nHost: x\r\n\r\n"
+      "GET /parts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  std::vector<std::string> wanted = {"GET /a [b=c] ", "POST /d [] hello", "POST /e [] abcde",
+                                     "Content-Length: 11\r\n\r\nHTTP/1.1 200",
+                                     "4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n"};
+  size_t at = 0;
+  for (const std::string& text : wanted) {
+    size_t found = answer.find(text, at);
+    ASSERT_NE(found, std::string::npos) << text << " in\n" << answer;
+    at = found;
+  }
+}
+
+TEST_F(ListenerTest, Http10ClosesUnlessAskedNotTo) {
+  EXPECT_TRUE(exchange("GET /a HTTP/1.0\r\n\r\n").ends_with("GET /a [] "));
+  EXPECT_TRUE(exchange("GET /parts HTTP/1.0\r\n\r\n").ends_with("\r\n\r\none two three"));
+}
+
+TEST_F(ListenerTest, MalformedHttp1) {
+  auto expect = [&](std::string_view request, std::string_view status) {
+    std::string answer = exchange(request);
+    EXPECT_TRUE(answer.starts_with(cat("HTTP/1.1 ", status))) << answer;
+  };
+  expect("garbage\r\n\r\n", "400");
+  expect("GET / HTTP/1.1\r\n\r\n", "400");  // no Host
+  expect("GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n", "400");
+  expect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "400");
+  expect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", "413");
+  expect("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400");
+  expect("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" +
+             std::string(2000, 'x') + "\r\n0\r\n\r\n",
+         "413");
+  expect("GET / HTTP/1.1\r\nHost: x\r\nBig: " + std::string(100'000, 'h') + "\r\n\r\n", "431");
+  expect_serving();
+}
+
+TEST_F(ListenerTest, GarbageHarmsNobody) {
+  uint64_t seed = 4711;
+  SeededRandom random(seed);
+  SCOPED_TRACE(cat("seed ", seed));
+  for (int round = 0; round < 60; ++round) {
+    Client client(listener_->port());
+    std::string bytes = round % 2 ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" : "";
+    for (uint64_t n = random.below(5000); n > 0; --n) {
+      bytes.push_back(static_cast<char>(random.below(256)));
+    }
+    client.send(bytes);
+    if (round % 3 == 0) client.end();
+    if (round % 3 == 1) client.close();
+  }
+  expect_serving();
+  wait_for_connections(0);
+}
+
+TEST_F(ListenerTest, HalfAPrefaceIsNoRequest) {
+  Client client(listener_->port());
+  client.send("PRI * HTTP/2.0\r\n");
+  client.end();
+  EXPECT_EQ(client.read_all(), "");
+  Client other(listener_->port());
+  other.send("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");             // neither HTTP/2 …
+  EXPECT_TRUE(other.read_all().starts_with("HTTP/1.1 400"));  // … nor a request
+}
+
+TEST_F(ListenerTest, HeadersThatNeverEndAreCutOff) {
+  ListenerOptions options;
+  options.read_header_timeout = std::chrono::milliseconds(50);
+  start(options);
+  Client silent(listener_->port());
+  Client slow(listener_->port());
+  slow.send("GET / HTTP/1.1\r\nHost:");
+  EXPECT_EQ(silent.read_all(), "");
+  EXPECT_EQ(slow.read_all(), "");
+  wait_for_connections(0);
+}
+
+TEST_F(ListenerTest, DrainEndsIdleConnections) {
+  Client idle(listener_->port());
+  idle.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  idle.read_until("[] ");
+  Client silent(listener_->port());
+  wait_for_connections(2);
+  std::thread reader([&] { EXPECT_EQ(idle.read_all(), ""), idle.close(); });
+  listener_->drain(std::chrono::seconds(20));
+  reader.join();
+  EXPECT_EQ(listener_->connections(), 0u);
+  EXPECT_FALSE(Client(listener_->port()).connected());
+}
+
+TEST_F(ListenerTest, OutOfDescriptorsIsSurvived) {
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  std::vector<Client> clients;
+  for (int i = 0; i < 10; ++i) clients.emplace_back(listener_->port());
+  wait_for_connections(10);
+  // Our own end of the next connection fits, the server's does not.
+  Client late_probe(listener_->port());
+  wait_for_connections(11);
+  int next_fd = ::dup(0);
+  ::close(next_fd);
+  rlimit tight = before;
+  tight.rlim_cur = static_cast<rlim_t>(next_fd) + 1;
+  setrlimit(RLIMIT_NOFILE, &tight);
+  Client late(listener_->port());
+  EXPECT_TRUE(late.connected());  // the kernel's queue took it
+  late.send("GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  usleep(30'000);
+  EXPECT_EQ(listener_->connections(), 11u);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(late.read_all().ends_with("GET /late [] "));
+}
+
+TEST_F(ListenerTest, BadAddresses) {
+  auto code = [&](const char* url) {
+    return Listener::start(url, &pool_, &service_.router).status().code();
+  };
+  EXPECT_EQ(code("127.0.0.1"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("https://127.0.0.1:0"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("unix://"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("http://not a host:1"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(cat("127.0.0.1:", listener_->port()).c_str()), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ListenerTest, ConnectionsComeAndGo) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        Client client(listener_->port());
+        client.send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+        EXPECT_TRUE(client.read_until("[] ").ends_with("GET /x [] "));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  wait_for_connections(0);
+}
+
+}  // namespace
+}  // namespace keelson::net
