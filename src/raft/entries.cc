@@ -1,36 +1,25 @@
 #include "raft/entries.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 #include <new>
 
 namespace keelson::raft {
-namespace {
-
-// Bytes of a protobuf varint.
-uint64_t varint_size(uint64_t value) {
-  const int bits = 64 - __builtin_clzll(value | 1);
-  return (bits + 6) / 7;
-}
-
-}  // namespace
-
 EntryBlock* EntryBlock::create(size_t capacity) {
-  void* memory = std::malloc(sizeof(EntryBlock) + capacity * sizeof(Entry));
-  if (!memory) throw std::bad_alloc();
+  void* memory = ::operator new(sizeof(EntryBlock) + capacity * sizeof(Entry));
   return new (memory) EntryBlock(capacity);
 }
 
 void EntryBlock::clear() {
   for (size_t i = 0; i < size_; ++i) slots()[i].~Entry();
   size_ = 0;
+  payload_ = 0;
 }
 
 void EntryBlock::destroy() {
   clear();
   this->~EntryBlock();
-  std::free(this);
+  ::operator delete(this);
 }
 
 Entries::Entries(std::span<Entry> moved_from) {
@@ -63,18 +52,6 @@ Entries Entries::slice(size_t from, size_t size) const {
 
 bool operator==(const Entries& a, const Entries& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
-}
-
-uint64_t encoded_size(const Entry& entry) {
-  uint64_t size = 0;
-  if (entry.type != EntryType::kNormal || entry.type_set) size += 2;
-  // Raft's own entries always carry term and index.
-  size += 1 + varint_size(entry.term.value);
-  size += 1 + varint_size(entry.index.value);
-  if (!entry.data.empty() || entry.data_set) {
-    size += 1 + varint_size(entry.data.size()) + entry.data.size();
-  }
-  return size;
 }
 
 uint64_t encoded_size(std::span<const Entry> entries) {

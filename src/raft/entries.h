@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -54,10 +55,13 @@ class EntryBlock {
   Entry* slots() { return reinterpret_cast<Entry*>(this + 1); }
   size_t capacity() const { return capacity_; }
   size_t size() const { return size_; }
+  // Payload bytes of all slots.
+  uint64_t payload() const { return payload_; }
 
   // REQUIRES: size() < capacity().
   void push(Entry entry) {
     CHECK(size_ < capacity_);
+    payload_ += entry.data.size();
     new (slots() + size_) Entry(std::move(entry));
     ++size_;
   }
@@ -71,6 +75,7 @@ class EntryBlock {
   std::atomic<uint32_t> refs_{1};
   size_t capacity_;
   size_t size_ = 0;  // constructed slots; size_ <= capacity_
+  uint64_t payload_ = 0;
 };
 
 class Entries {
@@ -120,8 +125,18 @@ class Entries {
   size_t size_ = 0;
 };
 
-// The bytes of an entry's or entries' protobuf encoding (raftpb.Entry, proto2).
-uint64_t encoded_size(const Entry& entry);
+// Bytes of a protobuf varint: one for each started group of seven bits.
+inline uint64_t varint_size(uint64_t value) { return (std::bit_width(value | 1) * 9 + 64) / 64; }
+
+// The bytes of an entry's or entries' protobuf encoding (raftpb.Entry, proto2). Raft's own entries
+// always carry term and index.
+inline uint64_t encoded_size(const Entry& entry) {
+  uint64_t size = 2 + varint_size(entry.term.value) + varint_size(entry.index.value);
+  if (entry.type != EntryType::kNormal || entry.type_set) size += 2;
+  const size_t data = entry.data.size();
+  if (data != 0 || entry.data_set) size += 1 + varint_size(data) + data;
+  return size;
+}
 uint64_t encoded_size(std::span<const Entry> entries);
 // The bytes of payload alone; zero for the empty entry of a new leader.
 uint64_t payload_size(std::span<const Entry> entries);

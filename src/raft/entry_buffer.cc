@@ -7,18 +7,32 @@ namespace keelson::raft {
 namespace {
 
 constexpr size_t kSmallestBlock = 16;
+// A drained block may stay, with the payloads of entries that nobody needs any more, up to here.
+constexpr size_t kLargestKeptBlock = 256;
+constexpr uint64_t kLargestKeptPayload = 64 << 10;
+
+bool worth_keeping(const EntryBlock& block) {
+  return block.capacity() <= kLargestKeptBlock && block.payload() <= kLargestKeptPayload;
+}
 
 }  // namespace
 
 EntryBuffer::EntryBuffer(EntryBuffer&& other) noexcept
     : block_(std::exchange(other.block_, nullptr)),
       begin_(std::exchange(other.begin_, 0)),
-      end_(std::exchange(other.end_, 0)) {}
+      end_(std::exchange(other.end_, 0)),
+      spare_(std::exchange(other.spare_, nullptr)) {}
+
+EntryBuffer::~EntryBuffer() {
+  release();
+  if (spare_) spare_->unref();
+}
 
 EntryBuffer& EntryBuffer::operator=(EntryBuffer&& other) noexcept {
   std::swap(block_, other.block_);
   std::swap(begin_, other.begin_);
   std::swap(end_, other.end_);
+  std::swap(spare_, other.spare_);
   return *this;
 }
 
@@ -62,12 +76,13 @@ void EntryBuffer::drop_front(size_t count) {
   if (empty()) clear();
 }
 
-// Payloads can be large: what nobody reads any more must not stay in memory, but a block that
-// nobody else sees can serve again.
+// Payloads can be large: what nobody reads any more must not stay in memory for long.
 void EntryBuffer::clear() {
-  if (block_ && block_->unique() && block_->capacity() <= 4 * kSmallestBlock) {
+  if (block_ && block_->unique() && worth_keeping(*block_)) {
     block_->clear();
     begin_ = end_ = 0;
+  } else if (block_ && end_ == block_->size() && worth_keeping(*block_)) {
+    begin_ = end_;  // someone still reads it; go on behind
   } else {
     release();
   }
@@ -82,16 +97,33 @@ void EntryBuffer::release() {
 // Moves to a block with room for `more`. Doubling keeps the copies amortized.
 void EntryBuffer::grow(size_t more) {
   const size_t kept = size();
-  EntryBlock* block = EntryBlock::create(std::max(kSmallestBlock, std::max(2 * kept, kept + more)));
+  EntryBlock* block = block_for(std::max(kSmallestBlock, std::max(2 * kept, kept + more)));
   const bool sole_reader = block_ && block_->unique();
   for (size_t i = begin_; i < end_; ++i) {
     Entry& entry = block_->slots()[i];
     block->push(sole_reader ? std::move(entry) : Entry(entry));
   }
-  if (block_) block_->unref();
+  if (block_) retire(block_);
   block_ = block;
   begin_ = 0;
   end_ = kept;
+}
+
+EntryBlock* EntryBuffer::block_for(size_t capacity) {
+  if (!spare_ || !spare_->unique() || spare_->capacity() < capacity) {
+    return EntryBlock::create(capacity);
+  }
+  spare_->clear();
+  return std::exchange(spare_, nullptr);
+}
+
+void EntryBuffer::retire(EntryBlock* block) {
+  if (!worth_keeping(*block)) {
+    block->unref();
+    return;
+  }
+  if (spare_) spare_->unref();
+  spare_ = block;
 }
 
 }  // namespace keelson::raft

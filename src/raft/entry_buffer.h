@@ -22,7 +22,7 @@ class EntryBuffer {
   EntryBuffer& operator=(EntryBuffer&& other) noexcept;
   EntryBuffer(const EntryBuffer&) = delete;
   EntryBuffer& operator=(const EntryBuffer&) = delete;
-  ~EntryBuffer() { release(); }
+  ~EntryBuffer();
 
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
@@ -47,12 +47,17 @@ class EntryBuffer {
  private:
   void release();
   void grow(size_t more);
+  EntryBlock* block_for(size_t capacity);
+  void retire(EntryBlock* block);
 
   // begin_ <= end_ <= block_->size(); slots past end_ (after a truncation) may still be seen
   // through slices, so pushing needs end_ == block_->size().
   EntryBlock* block_ = nullptr;
   size_t begin_ = 0;
   size_t end_ = 0;
+  // The block before this one, to be written again once its readers are gone: two blocks in turn
+  // serve a buffer that fills and drains without ever allocating. Only small ones are kept.
+  EntryBlock* spare_ = nullptr;
 };
 
 }  // namespace keelson::raft

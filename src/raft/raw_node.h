@@ -163,6 +163,7 @@ class RawNode {
  private:
   explicit RawNode(std::unique_ptr<Core> core, bool async_storage_writes);
 
+  void recycle(Ready* rd);
   void collect(Ready* rd);
   void accept(Ready* rd);
 
@@ -171,6 +172,8 @@ class RawNode {
   // What the driver was last told.
   SoftState previous_soft_{};
   HardState previous_hard_{};
+  // Memory of `responses` lists that the driver left in its Ready, to be used again. At most two.
+  std::vector<std::vector<Message>> spare_;
   // Classic storage: responses to self that advance() steps.
   std::vector<Message> steps_on_advance_{};
 };

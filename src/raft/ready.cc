@@ -50,7 +50,7 @@ bool needs_append(const Core& core, const Ready& ready) {
 
 // The promises go out when everything that is unstable now is durable. Our own acknowledgements
 // come before the storage's: they look up terms, which is fastest while entries are unstable.
-Message append_message(Core& core, const Ready& ready) {
+Message append_message(Core& core, const Ready& ready, std::vector<Message> responses) {
   Message message{
       .type = MessageType::kMsgStorageAppend, .to = kLocalAppendThread, .from = core.options.id};
   message.entries = ready.entries;
@@ -58,24 +58,38 @@ Message append_message(Core& core, const Ready& ready) {
   message.vote = ready.hard_state.vote;
   message.commit = ready.hard_state.commit;
   message.snapshot = ready.snapshot;
-  message.responses = std::exchange(core.outbox.after_append, {});
+  // The list changes hands, so that neither side has to allocate in the steady state.
+  std::swap(responses, core.outbox.after_append);
+  message.responses = std::move(responses);
   if (needs_append_response(core, ready)) {
     message.responses.push_back(append_response(core, ready));
   }
   return message;
 }
 
-Message apply_message(const Core& core, const Ready& ready) {
+Message apply_message(const Core& core, const Ready& ready, std::vector<Message> responses) {
   Message message{
       .type = MessageType::kMsgStorageApply, .to = kLocalApplyThread, .from = core.options.id};
   message.entries = ready.committed_entries;
-  message.responses.push_back(apply_response(core, ready));
+  responses.push_back(apply_response(core, ready));
+  message.responses = std::move(responses);
   return message;
 }
 
-void add_storage_messages(Core& core, Ready* rd) {
-  if (needs_append(core, *rd)) rd->messages.push_back(append_message(core, *rd));
-  if (!rd->committed_entries.empty()) rd->messages.push_back(apply_message(core, *rd));
+std::vector<Message> take_spare(std::vector<std::vector<Message>>* spare) {
+  if (spare->empty()) return {};
+  std::vector<Message> list = std::move(spare->back());
+  spare->pop_back();
+  return list;
+}
+
+void add_storage_messages(Core& core, Ready* rd, std::vector<std::vector<Message>>* spare) {
+  if (needs_append(core, *rd)) {
+    rd->messages.push_back(append_message(core, *rd, take_spare(spare)));
+  }
+  if (!rd->committed_entries.empty()) {
+    rd->messages.push_back(apply_message(core, *rd, take_spare(spare)));
+  }
 }
 
 // Classic storage: the driver sends only after persisting, so promises to others go with the rest,
@@ -121,8 +135,18 @@ Ready RawNode::ready() {
   return rd;
 }
 
-void RawNode::ready(Ready* rd) {
+// The lists of a Ready that the driver hands in again need no new memory.
+void RawNode::recycle(Ready* rd) {
+  for (Message& message : rd->messages) {
+    if (message.responses.capacity() == 0 || spare_.size() == 2) continue;
+    message.responses.clear();
+    spare_.push_back(std::move(message.responses));
+  }
   rd->clear();
+}
+
+void RawNode::ready(Ready* rd) {
+  recycle(rd);
   collect(rd);
   accept(rd);
 }
@@ -145,7 +169,7 @@ void RawNode::collect(Ready* rd) {
 void RawNode::accept(Ready* rd) {
   Core& core = *core_;
   if (async_storage_writes_) {
-    add_storage_messages(core, rd);
+    add_storage_messages(core, rd, &spare_);
   } else {
     CHECK(steps_on_advance_.empty());  // the last Ready was not advanced
     add_promises(core, rd, &steps_on_advance_);
