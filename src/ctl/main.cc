@@ -1,0 +1,15 @@
+// keelctl: etcdctl's commands and output, on a client of our own.
+
+#include <iostream>
+
+#include "ctl/command.h"
+
+int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);
+  std::cin.tie(nullptr);
+  keelson::ctl::Console console{std::cin, std::cout, std::cerr};
+  std::vector<std::string> args(argv + 1, argv + argc);
+  int code = keelson::ctl::run_command_line(keelson::ctl::root_command(), args, console);
+  std::cout.flush();
+  return code;
+}

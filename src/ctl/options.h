@@ -1,0 +1,51 @@
+// ctl/options.h
+//
+// The global options of one run: taken from the flags and, where a flag is not given, from
+// ETCDCTL_* variables. A variable beside its flag is an error, as etcdctl has it (an old shell
+// profile must not silently fight the command line).
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ctl/command.h"
+
+namespace keelson::ctl {
+
+struct TlsFiles {
+  std::string cert, key, cacert;
+  std::string server_name;
+  bool skip_verify = false;
+};
+
+struct Credentials {
+  std::string user, password;
+  std::string token;  // a ready-made JWT; then user and password are empty
+};
+
+struct Options {
+  std::vector<std::string> endpoints;
+  std::string write_out;
+  bool hex = false;
+  Nanos dial_timeout{};
+  Nanos command_timeout{};
+  Nanos keepalive_time{};
+  Nanos keepalive_timeout{};
+  int64_t max_request_bytes = 0;  // 0: 2 MiB
+  int64_t max_receive_bytes = 0;  // 0: no limit
+  bool insecure_transport = true;
+  TlsFiles tls;
+  std::optional<Credentials> credentials;
+};
+
+// Applies the environment to the flags, then reads them. Asks for a password on the terminal if
+// --user comes without one. With --debug every flag is listed on stderr.
+absl::StatusOr<Options> read_options(Invocation& invocation);
+
+// Asks on the terminal without echo; from a pipe, reads one line.
+absl::StatusOr<std::string> ask_password(Console& console, std::string_view prompt);
+
+}  // namespace keelson::ctl
