@@ -23,6 +23,7 @@ std::string to_string(const grpc::ByteBuffer& buffer) {
 
 void prepare(grpc::ClientContext& context, const CallOptions& options) {
   context.set_deadline(system_clock::now() + options.deadline);
+  context.set_wait_for_ready(options.wait_for_ready);
   for (const auto& [key, value] : options.metadata) context.AddMetadata(key, value);
 }
 
@@ -122,7 +123,6 @@ Client::Client(const std::string& address) {
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

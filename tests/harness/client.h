@@ -28,6 +28,7 @@ using Milliseconds = std::chrono::milliseconds;
 struct CallOptions {
   Milliseconds deadline{30000};
   std::multimap<std::string, std::string> metadata;
+  bool wait_for_ready = false;  // through refused connections, until the deadline
 };
 
 struct Reply {

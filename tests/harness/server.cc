@@ -25,6 +25,8 @@ namespace fs = std::filesystem;
 using std::chrono::steady_clock;
 
 constexpr Milliseconds kPoll{10};
+// Short, so that a server that died is noticed; waiting, since grpc++ connects only while it waits.
+const CallOptions kProbe{Milliseconds(1000), {}, true};
 
 // A port that was free a moment ago; start() tries again with others when someone else took it.
 int free_port() {
@@ -95,7 +97,8 @@ std::vector<std::string> Server::arguments() const {
   return out;
 }
 
-absl::Status Server::spawn() {
+absl::Status Server::launch() {
+  if (client_port_ == 0) choose_ports();
   std::vector<std::string> arguments = this->arguments();
   std::vector<std::string> environment = environment_with(options_.environment);
   const std::vector<char*> argv = pointers(arguments);
@@ -114,19 +117,26 @@ absl::Status Server::spawn() {
   _exit(127);
 }
 
+void Server::choose_ports() {
+  client_port_ = free_port();
+  peer_port_ = free_port();
+}
+
 absl::Status Server::start(Milliseconds patience) {
-  const bool ports_are_ours = client_port_ != 0;
+  const bool first = !started_before_;
   absl::Status status;
   for (int attempt = 0; attempt < 3; ++attempt) {
-    if (!ports_are_ours) {
-      client_port_ = free_port();
-      peer_port_ = free_port();
-    }
-    if (status = spawn(); !status.ok()) return status;
+    if (pid_ == 0) status = launch();
+    if (!status.ok()) return status;
     client_ = std::make_unique<Client>(address());
     status = wait_ready(patience);
-    if (status.ok() || log_tail().find("address already in use") == std::string::npos) break;
+    if (status.ok() || !first || log_tail().find("address already in use") == std::string::npos) {
+      break;
+    }
+    kill();
+    choose_ports();
   }
+  started_before_ = true;
   return status;
 }
 
@@ -138,7 +148,7 @@ absl::Status Server::wait_ready(Milliseconds patience) {
   grpc::Status last;
   while (steady_clock::now() < until) {
     if (exited()) return absl::UnavailableError(cat(exit_text(), "\n", log_tail()));
-    last = client_->unary("/etcdserverpb.KV/Range", probe, &answer, {Milliseconds(2000), {}});
+    last = client_->unary("/etcdserverpb.KV/Range", probe, &answer, kProbe);
     if (last.ok()) return absl::OkStatus();
     std::this_thread::sleep_for(kPoll);
   }

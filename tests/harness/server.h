@@ -34,6 +34,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Starts the process without waiting, so that several start side by side; start() then waits.
+  // Call from a thread that lives as long as the server: the kernel ends the child with its thread.
+  absl::Status launch();
   // Starts the process and waits until it answers a linearizable read. The ports stay the same over
   // restarts. An error when it exits before, or is not ready within `patience`.
   absl::Status start(Milliseconds patience = Milliseconds(60000));
@@ -60,7 +63,7 @@ class Server {
   std::string log_tail() const;
 
  private:
-  absl::Status spawn();
+  void choose_ports();
   absl::Status wait_ready(Milliseconds patience);
   std::vector<std::string> arguments() const;
 
@@ -72,6 +75,7 @@ class Server {
   int peer_port_ = 0;
   pid_t pid_ = 0;
   int wait_status_ = 0;
+  bool started_before_ = false;
   std::unique_ptr<Client> client_;
 };
 
