@@ -92,8 +92,8 @@ class ReaderSlot {
 
 // The store at one revision. Cheap to make (two loads), holds nothing: no memory, no snapshot. When
 // a compaction passes the view's revision, later calls return kAborted: make a new view and start
-// over (a read-only transaction of several steps does that; a single read on a new view is retried
-// inside). [any]
+// over (a read-only transaction of several steps does that; for a single read use Store::range()).
+// [any]
 class ReadView {
  public:
   int64_t revision() const { return revision_; }
@@ -214,7 +214,7 @@ struct StoreStats {
   int64_t records = 0;          // keys in the index, dead ones waiting for compaction included
   uint64_t index_bytes = 0;     // nodes, records, versions
   uint64_t value_bytes = 0;     // encoded KeyValues held in memory
-  uint64_t retired_bytes = 0;   // waiting for readers to leave
+  uint64_t retired = 0;         // pieces waiting for readers to leave
   uint64_t garbage_queue = 0;   // superseded versions waiting for a compaction
   uint64_t compacted_keys = 0;  // revisions deleted by compactions (db_compaction_keys_total)
 };
@@ -233,6 +233,9 @@ class Store {
   // ---- reading [any] ----
   std::unique_ptr<ReaderSlot> register_reader();
   ReadView read(ReaderSlot& slot) const;
+  // One read on a view of its own, never kAborted. result.revision is the view's.
+  absl::StatusOr<RangeResult> range(ReaderSlot& slot, std::string_view key, std::string_view end,
+                                    const RangeOptions& options = {}) const;
   int64_t revision() const;          // published
   int64_t compact_revision() const;  // published; -1: never compacted
 
@@ -271,8 +274,9 @@ class Store {
   bool compacting() const;
 
   // The hash that etcd computes while it compacts (over everything since the compaction before), to
-  // be run in the background right after compact(); null when etcd would store none. Once done, its
-  // result answers hash_kv(that revision). Dropping it instead is allowed.
+  // be run in the background. To be called right after the publish() that follows compact(), before
+  // the first compact_step(); null when etcd would store none. Once done, its result answers
+  // hash_kv(that revision). Dropping it instead is allowed; it pins a backend snapshot.
   std::unique_ptr<HashKvJob> take_compaction_hash(ReaderSlot& slot);
 
   StoreStats stats() const;

@@ -1,0 +1,110 @@
+// mvcc/epoch.h
+//
+// Epochs tells the one writer when memory that it unlinked can be used again: when every reader
+// that was inside a section at that time has left it. Readers pay two atomic stores per section, no
+// reference counts, no locks; the writer never waits for them.
+//
+//   reader: { EpochSection s(slot); … follow pointers … }     short: no socket, no disk inside
+//   writer: unlink(x); epochs.retire(x); …; publish the new root (seq_cst store); epochs.advance();
+//
+// Why it is safe: advance() stamps what was retired with a new epoch E after the root is published.
+// A
+//   reader whose slot shows an epoch >= E entered after that and can only find the new root; one
+//   that shows less, or is seen entering, holds back everything stamped later than it.
+// Threads: retire(), advance() and the destructor: the writer. register_slot(): any. A slot: one at
+// a
+//   time.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "mvcc/slab.h"
+#include "mvcc/store.h"
+
+namespace keelson::mvcc {
+
+class Epochs {
+ public:
+  struct alignas(64) Slot {
+    std::atomic<uint64_t> entered{0};  // 0: outside
+    std::atomic<bool> taken{true};
+    Slot* next = nullptr;  // in the list of all slots, which only grows
+  };
+
+  explicit Epochs(Slab* slab) : slab_(slab) {}
+  // REQUIRES: no reader is left.
+  ~Epochs();
+
+  Slot* register_slot();
+  static void unregister(Slot* slot) { slot->taken.store(false, std::memory_order_release); }
+
+  void enter(Slot* slot) const {
+    slot->entered.exchange(now_.load(std::memory_order_seq_cst), std::memory_order_seq_cst);
+  }
+  static void leave(Slot* slot) { slot->entered.store(0, std::memory_order_release); }
+
+  // A piece of the slab; a Bytes block (one reference of it).
+  void retire_piece(void* piece, size_t size) { retired_.push_back({piece, size}); }
+  void retire_block(void* block) { retired_.push_back({block, 0}); }
+
+  // Starts a new epoch and frees what no reader can reach any more.
+  // REQUIRES: a root without what was retired has been published since.
+  void advance();
+
+  uint64_t waiting() const { return retired_.size(); }
+
+ private:
+  struct Retired {
+    void* memory;
+    size_t size;  // 0: a Bytes block
+  };
+  struct Stamp {
+    uint64_t epoch;
+    size_t count;  // how many entries of retired_ carry it
+  };
+  uint64_t oldest_reader() const;
+  void free(const Retired& retired);
+
+  Slab* slab_;
+  std::atomic<uint64_t> now_{1};
+  std::mutex registering_;
+  std::atomic<Slot*> slots_{nullptr};
+  std::deque<Retired> retired_;
+  std::deque<Stamp> stamps_;
+  size_t stamped_ = 0;
+};
+
+class SlotHandle final : public ReaderSlot {
+ public:
+  explicit SlotHandle(Epochs::Slot* slot) : slot_(slot) {}
+  ~SlotHandle() override { Epochs::unregister(slot_); }
+  Epochs::Slot* slot() const { return slot_; }
+
+ private:
+  Epochs::Slot* slot_;
+};
+
+// A reader's stay. A null slot is the writer itself, who needs no protection.
+class EpochSection {
+ public:
+  EpochSection(const Epochs& epochs, Epochs::Slot* slot) : slot_(slot) {
+    if (slot_) epochs.enter(slot_);
+  }
+  ~EpochSection() {
+    if (slot_) Epochs::leave(slot_);
+  }
+  EpochSection(const EpochSection&) = delete;
+  EpochSection& operator=(const EpochSection&) = delete;
+
+ private:
+  Epochs::Slot* slot_;
+};
+
+}  // namespace keelson::mvcc

@@ -1,0 +1,105 @@
+#include "mvcc/key_tree_view.h"
+
+#include <bit>
+
+namespace keelson::mvcc {
+namespace {
+
+const LeafNode* as_leaf(const TreeNode* node) { return static_cast<const LeafNode*>(node); }
+const InnerNode* as_inner(const TreeNode* node) { return static_cast<const InnerNode*>(node); }
+
+}  // namespace
+
+KeyRecord* find_record(const TreeNode* root, std::string_view key) {
+  const TreeNode* node = root;
+  while (!node->leaf) node = as_inner(node)->children[child_index(as_inner(node), key)];
+  const LeafNode* leaf = as_leaf(node);
+  uint32_t at = lower_bound(leaf, key);
+  if (at == leaf->count || leaf->records[at]->key() != key) return nullptr;
+  return leaf->records[at];
+}
+
+uint64_t live_rank(const TreeNode* root, std::string_view key) {
+  uint64_t rank = 0;
+  const TreeNode* node = root;
+  while (!node->leaf) {
+    const InnerNode* inner = as_inner(node);
+    uint32_t index = child_index(inner, key);
+    for (uint32_t i = 0; i < index; ++i) rank += inner->live[i];
+    node = inner->children[index];
+  }
+  const LeafNode* leaf = as_leaf(node);
+  uint32_t at = lower_bound(leaf, key);
+  uint64_t before = at >= 64 ? ~uint64_t{0} : (uint64_t{1} << at) - 1;
+  return rank + static_cast<uint64_t>(std::popcount(leaf->live & before));
+}
+
+void TreeCursor::seek(std::string_view key) {
+  depth_ = 0;
+  const TreeNode* node = root_;
+  while (!node->leaf) {
+    const InnerNode* inner = as_inner(node);
+    uint32_t index = child_index(inner, key);
+    steps_[depth_++] = {inner, index};
+    node = inner->children[index];
+  }
+  leaf_ = as_leaf(node);
+  index_ = lower_bound(leaf_, key);
+  skip_empty();
+}
+
+void TreeCursor::seek_live(uint64_t rank) {
+  depth_ = 0;
+  leaf_ = nullptr;
+  const TreeNode* node = root_;
+  while (!node->leaf) {
+    const InnerNode* inner = as_inner(node);
+    uint32_t index = 0;
+    while (index < inner->count && rank >= inner->live[index]) rank -= inner->live[index++];
+    if (index == inner->count) return;
+    steps_[depth_++] = {inner, index};
+    node = inner->children[index];
+  }
+  uint64_t live = as_leaf(node)->live;
+  for (; rank > 0 && live != 0; --rank) live &= live - 1;
+  if (live == 0) return;
+  leaf_ = as_leaf(node);
+  index_ = static_cast<uint32_t>(std::countr_zero(live));
+}
+
+void TreeCursor::next() {
+  ++index_;
+  skip_empty();
+}
+
+void TreeCursor::next_leaf() {
+  index_ = leaf_->count;
+  skip_empty();
+}
+
+void TreeCursor::next_live_leaf() {
+  index_ = leaf_->count;
+  skip_empty(/*dead_too=*/true);
+}
+
+void TreeCursor::skip_empty(bool dead_too) {
+  while (leaf_ && index_ >= leaf_->count) {
+    while (depth_ > 0 && steps_[depth_ - 1].index + 1u >= steps_[depth_ - 1].node->count) --depth_;
+    if (depth_ == 0) {
+      leaf_ = nullptr;
+      return;
+    }
+    Step& step = steps_[depth_ - 1];
+    ++step.index;
+    if (dead_too && step.node->live[step.index] == 0) continue;
+    const TreeNode* node = step.node->children[step.index];
+    while (!node->leaf) {
+      steps_[depth_++] = {as_inner(node), 0};
+      node = as_inner(node)->children[0];
+    }
+    leaf_ = as_leaf(node);
+    index_ = 0;
+  }
+}
+
+}  // namespace keelson::mvcc

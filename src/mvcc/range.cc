@@ -1,0 +1,375 @@
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/text.h"
+#include "mvcc/key_tree_view.h"
+#include "mvcc/range_read.h"
+#include "mvcc/revision_key.h"
+
+namespace keelson::mvcc {
+namespace {
+
+// Keys visited in one epoch section: some 100 µs.
+constexpr uint32_t kSectionKeys = 2048;
+// Values read from the backend in one go.
+constexpr size_t kReadBackBatch = 128;
+
+absl::Status malformed(Revision revision) {
+  return absl::DataLossError(
+      cat("mvcc: the stored KeyValue of revision ", revision.main, "_", revision.sub,
+          " does not parse; restore this member from a snapshot or add it anew"));
+}
+
+}  // namespace
+
+RangeRead::RangeRead(const StoreImpl& store, Epochs::Slot* slot, int64_t at, const KeyRange& keys,
+                     const RangeOptions& options)
+    : store_(store),
+      slot_(slot),
+      at_(at),
+      keys_(keys),
+      options_(options),
+      revision_(options.revision <= 0 ? at : options.revision),
+      index_only_(options.keys_only && options.sort_target != SortTarget::kValue),
+      enough_(enough()) {}
+
+bool RangeRead::has_filters() const {
+  return options_.min_mod_revision != 0 || options_.max_mod_revision != 0 ||
+         options_.min_create_revision != 0 || options_.max_create_revision != 0;
+}
+
+bool RangeRead::default_order() const {
+  return options_.sort_order == SortOrder::kNone ||
+         (options_.sort_target == SortTarget::kKey && options_.sort_order == SortOrder::kAscend);
+}
+
+int64_t RangeRead::fetch_limit() const {
+  if (!default_order() || has_filters() || options_.limit <= 0) return 0;
+  return options_.limit < INT64_MAX ? options_.limit + 1 : options_.limit;
+}
+
+uint64_t RangeRead::enough() const {
+  if (fetch_limit() > 0) return static_cast<uint64_t>(fetch_limit());
+  // By key ascending, the first limit + 1 that pass the filters are the answer as well.
+  bool by_key = default_order() && options_.sort_target == SortTarget::kKey;
+  bool by_create = options_.min_create_revision != 0 || options_.max_create_revision != 0;
+  if (!by_key || by_create || options_.limit <= 0 || options_.limit == INT64_MAX) return 0;
+  return static_cast<uint64_t>(options_.limit) + 1;
+}
+
+absl::Status RangeRead::lost() const {
+  if (options_.revision > 0) return errors::Compacted();
+  return absl::AbortedError("mvcc: a compaction passed the view; read again");
+}
+
+absl::Status RangeRead::check_revision(const Root& root) const {
+  return revision_ < root.compact_revision ? lost() : absl::OkStatus();
+}
+
+absl::StatusOr<RangeResult> RangeRead::run() {
+  if (revision_ > at_) return errors::FutureRev();
+  RangeResult result;
+  result.revision = at_;
+  if (absl::Status s = walk(); !s.ok()) return s;
+  uint64_t count = count_;
+  if (!options_.total_count && fetch_limit() > 0) {
+    count = std::min(count, static_cast<uint64_t>(fetch_limit()));
+  }
+  result.count = static_cast<int64_t>(count);
+  if (options_.count_only) return result;
+  if (absl::Status s = read_back(); !s.ok()) return s;
+  if (absl::Status s = finish(&result); !s.ok()) return s;
+  return result;
+}
+
+absl::Status RangeRead::walk() {
+  bool done = false;
+  while (!done) {
+    EpochSection section(store_.epochs(), slot_);
+    if (absl::Status s = walk_section(&done); !s.ok()) return s;
+    // What a compaction cut off while we walked may have hidden keys from us.
+    if (slot_ && store_.root()->compact_revision > revision_) return lost();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RangeRead::walk_section(bool* done) {
+  Root root = store_.current(slot_);
+  if (absl::Status s = check_revision(root); !s.ok()) return s;
+  if (keys_.single()) {
+    read_single(root);
+    *done = true;
+    return absl::OkStatus();
+  }
+  if (!started_) start(root);
+  if (count_known_ && (options_.count_only || have_enough())) {
+    *done = true;
+  } else if (revision_ == root.revision) {
+    walk_newest(root, done);
+  } else {
+    walk_older(root, done);
+  }
+  return absl::OkStatus();
+}
+
+void RangeRead::read_single(const Root& root) {
+  KeyRecord* record = find_record(root.tree, keys_.begin);
+  Version* version = record ? record->visible(revision_) : nullptr;
+  count_ = version ? 1 : 0;
+  if (!version || options_.count_only) return;
+  if (store_.values_pressed()) version->touch();
+  take(record, version);
+}
+
+uint64_t RangeRead::count_in(const Root& root) const {
+  if (!keys_.open_ended() && keys_.end <= keys_.begin) return 0;
+  uint64_t end = keys_.open_ended() ? live_below(root.tree) : live_rank(root.tree, keys_.end);
+  return end - live_rank(root.tree, keys_.begin);
+}
+
+void RangeRead::start(const Root& root) {
+  started_ = true;
+  uint64_t now = count_in(root);
+  if (revision_ == root.revision) {
+    count_ = left_ = now;
+    count_known_ = true;
+    // The last page in descending order: only the end of the range has to be visited.
+    bool descending = options_.sort_target == SortTarget::kKey &&
+                      options_.sort_order == SortOrder::kDescend && !has_filters();
+    if (descending && options_.limit > 0 && static_cast<uint64_t>(options_.limit) < now) {
+      skip_ = now - static_cast<uint64_t>(options_.limit) - 1;
+      left_ -= skip_;
+    }
+    return;
+  }
+  if (!options_.total_count && fetch_limit() > 0) return;
+  // Worth it when the walk would otherwise go on only to count.
+  if (!options_.count_only && enough_ == 0) return;
+  std::optional<int64_t> change =
+      store_.ring().count_change(root.flips_end, root.revision, revision_, now + 256,
+                                 [this](std::string_view key) { return keys_.contains(key); });
+  if (!change) return;
+  count_ = now - static_cast<uint64_t>(*change);
+  count_known_ = true;
+}
+
+// At the newest revision dead keys are skipped by bitmap, and where the range ends is known by
+// count. Records, versions and values are fetched ahead, a leaf at a time.
+void RangeRead::walk_newest(const Root& root, bool* done) {
+  TreeCursor cursor(root.tree);
+  if (resuming_) {
+    cursor.seek(resume_);
+    if (cursor.valid() && cursor.record()->key() == resume_) cursor.next();
+  } else if (skip_ > 0) {
+    cursor.seek_live(live_rank(root.tree, keys_.begin) + skip_);
+  } else {
+    cursor.seek(keys_.begin);
+  }
+  uint32_t visited = 0;
+  KeyRecord* records[TreeNode::kFan];
+  Version* versions[TreeNode::kFan];
+  while (left_ > 0 && visited < kSectionKeys) {
+    CHECK(cursor.valid());
+    uint64_t live = cursor.leaf()->live >> cursor.index() << cursor.index();
+    uint32_t n = 0;
+    uint64_t most = enough_ > 0 ? std::min(left_, enough_ - items_.size()) : left_;
+    for (; live != 0 && n < most; live &= live - 1) {
+      records[n] = cursor.leaf()->records[std::countr_zero(live)];
+      __builtin_prefetch(records[n++]);
+    }
+    for (uint32_t i = 0; i < n; ++i) {
+      versions[i] = records[i]->head.load(std::memory_order_acquire);
+      __builtin_prefetch(versions[i]);
+    }
+    if (!index_only_) {
+      for (uint32_t i = 0; i < n; ++i) __builtin_prefetch(versions[i]->block(), 1);
+    }
+    for (uint32_t i = 0; i < n; ++i) {
+      --left_;
+      Version* version = records[i]->visible(revision_);
+      if (version && !take(records[i], version)) left_ = 0;
+    }
+    visited += n;
+    if (n > 0) resume_.assign(records[n - 1]->key());
+    resuming_ = resuming_ || n > 0;
+    cursor.next_live_leaf();
+  }
+  *done = left_ == 0;
+}
+
+void RangeRead::walk_older(const Root& root, bool* done) {
+  TreeCursor cursor(root.tree);
+  cursor.seek(resuming_ ? std::string_view(resume_) : keys_.begin);
+  if (resuming_ && cursor.valid() && cursor.record()->key() == resume_) cursor.next();
+  KeyRecord* last = nullptr;
+  for (uint32_t visited = 0; visited < kSectionKeys; ++visited, cursor.next()) {
+    if (!cursor.valid() || keys_.past_end(cursor.record()->key())) {
+      *done = true;
+      return;
+    }
+    last = cursor.record();
+    Version* version = last->visible(revision_);
+    if (!version) continue;
+    if (!count_known_) ++count_;
+    if (!options_.count_only && !have_enough()) take(last, version);
+    // etcd stops at the limit when nobody asked for the total.
+    bool count_needed = !count_known_ && (options_.total_count || fetch_limit() == 0);
+    if (have_enough() && !count_needed) {
+      *done = true;
+      return;
+    }
+  }
+  resume_.assign(last->key());
+  resuming_ = true;
+}
+
+bool RangeRead::filtered_by_mod(int64_t mod) const {
+  return (options_.max_mod_revision != 0 && mod > options_.max_mod_revision) ||
+         (options_.min_mod_revision != 0 && mod < options_.min_mod_revision);
+}
+
+bool RangeRead::take(KeyRecord* record, Version* version) {
+  if (filtered_by_mod(version->main)) return true;
+  items_.push_back(
+      {index_only_ ? from_index(record, version) : version->bytes(), version->revision()});
+  return !have_enough();
+}
+
+// key, create_revision, mod_revision and version of the head need no value. Empty when another
+// version is asked for, or became the head meanwhile, and no value is in memory.
+Bytes RangeRead::from_index(KeyRecord* record, Version* version) const {
+  KeyValueView kv{.key = record->key(), .mod_revision = version->main};
+  if (record->head.load(std::memory_order_acquire) == version) {
+    kv.create_revision = record->create.load(std::memory_order_acquire);
+    kv.version = record->version.load(std::memory_order_acquire);
+    if (record->head.load(std::memory_order_acquire) == version) return encode_key_value(kv);
+  }
+  Bytes value = version->bytes();
+  KeyValueView whole;
+  if (value.empty() || !decode_key_value(value, &whole)) return Bytes();
+  kv.create_revision = whole.create_revision;
+  kv.version = whole.version;
+  return encode_key_value(kv);
+}
+
+absl::Status RangeRead::read_back() {
+  std::vector<size_t> missing;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    if (items_[i].kv.empty()) missing.push_back(i);
+  }
+  for (size_t from = 0; from < missing.size(); from += kReadBackBatch) {
+    size_t n = std::min(kReadBackBatch, missing.size() - from);
+    std::vector<RevisionKey> keys;
+    for (size_t i = 0; i < n; ++i) keys.emplace_back(items_[missing[from + i]].revision);
+    std::vector<std::string_view> views;
+    for (const RevisionKey& key : keys) views.push_back(key.view());
+    absl::StatusOr<std::vector<std::optional<Bytes>>> found =
+        store_.backend().multi_get(backend::Bucket::kKey, views);
+    if (!found.ok()) return found.status();
+    for (size_t i = 0; i < n; ++i) {
+      Item& item = items_[missing[from + i]];
+      std::optional<Bytes>& value = (*found)[i];
+      if (!value) {
+        absl::Status why = store_.gone(slot_, item.revision, revision_);
+        return absl::IsAborted(why) ? lost() : why;
+      }
+      item.kv = *std::move(value);
+      if (!index_only_) continue;
+      KeyValueView kv;
+      if (!decode_key_value(item.kv, &kv)) return malformed(item.revision);
+      kv.value = {};
+      kv.lease = 0;
+      item.kv = encode_key_value(kv);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RangeRead::finish(RangeResult* result) {
+  bool by_create = options_.min_create_revision != 0 || options_.max_create_revision != 0;
+  SortOrder order = options_.sort_order;
+  if (order == SortOrder::kNone && options_.sort_target != SortTarget::kKey) {
+    order = SortOrder::kAscend;
+  }
+  bool sorted = order != SortOrder::kNone &&
+                !(options_.sort_target == SortTarget::kKey && order == SortOrder::kAscend);
+  bool strip_value = options_.keys_only && !index_only_;
+  if (by_create || sorted || strip_value) {
+    std::vector<KeyValueView> views(items_.size());
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (!decode_key_value(items_[i].kv, &views[i])) return malformed(items_[i].revision);
+    }
+    if (by_create) filter_by_create(&views);
+    if (sorted) sort(&views);
+    if (strip_value) {
+      for (size_t i = 0; i < items_.size(); ++i) {
+        views[i].value = {};
+        items_[i].kv = encode_key_value(views[i]);
+      }
+    }
+  }
+  if (options_.limit > 0 && items_.size() > static_cast<uint64_t>(options_.limit)) {
+    items_.resize(static_cast<size_t>(options_.limit));
+    result->more = true;
+  }
+  result->kvs.reserve(items_.size());
+  for (Item& item : items_) result->kvs.push_back(std::move(item.kv));
+  return absl::OkStatus();
+}
+
+void RangeRead::filter_by_create(std::vector<KeyValueView>* views) {
+  size_t kept = 0;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    int64_t create = (*views)[i].create_revision;
+    if (options_.max_create_revision != 0 && create > options_.max_create_revision) continue;
+    if (options_.min_create_revision != 0 && create < options_.min_create_revision) continue;
+    if (kept != i) {
+      items_[kept] = std::move(items_[i]);
+      (*views)[kept] = (*views)[i];
+    }
+    ++kept;
+  }
+  items_.resize(kept);
+  views->resize(kept);
+}
+
+void RangeRead::sort(std::vector<KeyValueView>* views) {
+  bool descending = options_.sort_order == SortOrder::kDescend;
+  auto less = [this](const KeyValueView& a, const KeyValueView& b) {
+    switch (options_.sort_target) {
+      case SortTarget::kKey:
+        return a.key < b.key;
+      case SortTarget::kVersion:
+        return a.version < b.version;
+      case SortTarget::kCreate:
+        return a.create_revision < b.create_revision;
+      case SortTarget::kMod:
+        return a.mod_revision < b.mod_revision;
+      case SortTarget::kValue:
+        return a.value < b.value;
+    }
+    return false;
+  };
+  std::vector<uint32_t> order(items_.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<uint32_t>(i);
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return descending ? less((*views)[b], (*views)[a]) : less((*views)[a], (*views)[b]);
+  });
+  std::vector<Item> items(items_.size());
+  std::vector<KeyValueView> sorted(items_.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    items[i] = std::move(items_[order[i]]);
+    sorted[i] = (*views)[order[i]];
+  }
+  items_ = std::move(items);
+  *views = std::move(sorted);
+}
+
+absl::StatusOr<RangeResult> StoreImpl::range(Epochs::Slot* slot, int64_t at, const KeyRange& keys,
+                                             const RangeOptions& options) const {
+  return RangeRead(*this, slot, at, keys, options).run();
+}
+
+}  // namespace keelson::mvcc

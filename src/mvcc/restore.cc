@@ -1,0 +1,213 @@
+// Rebuilding the index from the backend: one walk over the key bucket in order of revision, records
+// found by a hash table, then sorted once and built into a tree bottom-up.
+// Source of the rules for the revisions: etcd v3.7.1, server/storage/mvcc/kvstore.go (restore).
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "mvcc/revision_key.h"
+#include "mvcc/store_impl.h"
+
+namespace keelson::mvcc {
+namespace {
+
+using backend::Bucket;
+
+// How often memory that fell free is given back and the value budget is looked at.
+constexpr size_t kTidyEvery = 4096;
+// Sorting is shared by two threads from here on.
+constexpr size_t kSortByTwo = 20000;
+
+std::string_view key_of(const KeyRecord* record) { return record->key(); }
+std::string_view key_of(std::string_view key) { return key; }
+
+struct KeyHash {
+  using is_transparent = void;
+  template <typename T>
+  size_t operator()(const T& k) const {
+    return absl::HashOf(to_absl(key_of(k)));
+  }
+};
+struct KeyEqual {
+  using is_transparent = void;
+  template <typename A, typename B>
+  bool operator()(const A& a, const B& b) const {
+    return key_of(a) == key_of(b);
+  }
+};
+
+absl::Status damaged(std::string_view what) {
+  return absl::DataLossError(cat("mvcc: ", what,
+                                 "; the database is damaged: restore this member from a snapshot "
+                                 "or add it anew"));
+}
+
+absl::StatusOr<std::optional<int64_t>> meta_revision(const backend::Backend& backend,
+                                                     std::string_view key) {
+  absl::StatusOr<std::optional<Bytes>> found = backend.get(Bucket::kMeta, key);
+  if (!found.ok()) return found.status();
+  if (!*found) return std::optional<int64_t>();
+  ParsedRevision at;
+  if (!parse_revision_key(**found, &at))
+    return damaged(cat("meta record ", key, " does not parse"));
+  return std::optional<int64_t>(at.revision.main);
+}
+
+// Sorts by the 8 bytes behind the keys' common prefix first: most comparisons then touch no key.
+void sort_by_key(std::vector<KeyRecord*>* records) {
+  if (records->size() < 2) return;
+  std::string_view first = records->front()->key();
+  size_t prefix = first.size();
+  for (const KeyRecord* record : *records) {
+    std::string_view key = record->key();
+    size_t n = std::min(prefix, key.size());
+    if (std::memcmp(key.data(), first.data(), n) == 0) {
+      prefix = n;
+      continue;
+    }
+    prefix = static_cast<size_t>(
+        std::mismatch(key.begin(), key.begin() + static_cast<ptrdiff_t>(n), first.begin()).first -
+        key.begin());
+  }
+  struct Entry {
+    uint64_t head;
+    uint64_t next;
+    KeyRecord* record;
+  };
+  std::vector<Entry> entries;
+  entries.reserve(records->size());
+  for (KeyRecord* record : *records) {
+    entries.push_back(
+        {key_head(record->key(), prefix), key_head(record->key(), prefix + 8), record});
+  }
+  auto less = [](const Entry& a, const Entry& b) {
+    if (a.head != b.head) return a.head < b.head;
+    if (a.next != b.next) return a.next < b.next;
+    return a.record->key() < b.record->key();
+  };
+  auto middle = entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2);
+  if (entries.size() >= kSortByTwo) {
+    std::thread other([&] { std::sort(entries.begin(), middle, less); });
+    std::sort(middle, entries.end(), less);
+    other.join();
+    std::inplace_merge(entries.begin(), middle, entries.end(), less);
+  } else {
+    std::sort(entries.begin(), entries.end(), less);
+  }
+  for (size_t i = 0; i < entries.size(); ++i) (*records)[i] = entries[i].record;
+}
+
+}  // namespace
+
+class Restorer {
+ public:
+  explicit Restorer(StoreImpl* store) : s_(*store) {}
+  ~Restorer() {
+    // Only after an error: what is not in the tree belongs to nobody else.
+    for (KeyRecord* record : loose_) s_.free_record(record);
+  }
+
+  absl::Status run() {
+    absl::StatusOr<std::optional<int64_t>> finished =
+        meta_revision(*s_.backend_, kFinishedCompactKey);
+    if (!finished.ok()) return finished.status();
+    absl::StatusOr<std::optional<int64_t>> scheduled =
+        meta_revision(*s_.backend_, kScheduledCompactKey);
+    if (!scheduled.ok()) return scheduled.status();
+    if (absl::Status s = load(); !s.ok()) return s;
+
+    std::vector<KeyRecord*> records(loose_.begin(), loose_.end());
+    loose_.clear();
+    loose_.rehash(0);
+    sort_by_key(&records);
+    s_.tree_.build(records);
+    for (KeyRecord* record : records) {
+      if (record->lease == 0) continue;
+      s_.restored_leases_.emplace_back(std::string(record->key()), LeaseId(record->lease));
+    }
+    set_revisions(*finished, *scheduled);
+    return absl::OkStatus();
+  }
+
+ private:
+  void set_revisions(std::optional<int64_t> finished, std::optional<int64_t> scheduled) {
+    s_.compact_revision_ = finished.value_or(-1);
+    // The newest revisions may have been tombstones that a compaction has removed.
+    s_.revision_ = std::max({newest_, s_.compact_revision_, scheduled.value_or(0)});
+    if (scheduled && *scheduled > s_.compact_revision_) {
+      s_.compact_revision_ = *scheduled;
+      s_.compacting_ = true;
+      log::info("resume scheduled compaction", {{"scheduled-compact-revision", *scheduled}});
+    }
+    s_.ring_ = std::make_unique<LivenessRing>(s_.options_.liveness_ring, s_.revision_);
+  }
+
+  absl::Status load() {
+    RevisionKey first({1, 0});
+    std::unique_ptr<backend::Iterator> it =
+        s_.backend_->iterate(Bucket::kKey, {.lower = first.view()});
+    size_t count = 0;
+    for (it->seek_to_first(); it->valid(); it->next()) {
+      ParsedRevision at;
+      KeyValueView kv;
+      if (!parse_revision_key(it->key(), &at)) return damaged("a revision does not parse");
+      if (!decode_key_value(it->value(), &kv) || kv.key.empty()) {
+        return damaged(cat("the KeyValue of revision ", at.revision.main, " does not parse"));
+      }
+      if (!at.tombstone && kv.mod_revision != at.revision.main) {
+        return damaged(cat("the KeyValue of revision ", at.revision.main,
+                           " says it is of revision ", kv.mod_revision));
+      }
+      newest_ = at.revision.main;
+      add(at, kv, it->value());
+      if (++count % kTidyEvery == 0) tidy();
+    }
+    tidy();
+    return it->status();
+  }
+
+  void add(const ParsedRevision& at, const KeyValueView& kv, std::string_view value) {
+    auto found = loose_.find(kv.key);
+    KeyRecord* record = found == loose_.end() ? nullptr : *found;
+    Version* old = record ? record->head.load(std::memory_order_relaxed) : nullptr;
+    bool alive = old && !old->tombstone();
+    if (at.tombstone && old && !alive) return;  // dead twice; etcd ignores it as well
+    if (!record) {
+      record = s_.new_record(kv.key);
+      loose_.insert(record);
+    }
+    Bytes kept = at.tombstone ? Bytes() : Bytes::copy(value);
+    Version* version = s_.new_version(old, at.revision, std::move(kept));
+    record->head.store(version, std::memory_order_relaxed);
+    record->lease = kv.lease;
+    if (!at.tombstone) {
+      record->create.store(kv.create_revision, std::memory_order_relaxed);
+      record->version.store(kv.version, std::memory_order_relaxed);
+      s_.cache_.added(record, version->size);
+    }
+    if (alive) s_.cache_.drop(old);
+    if (alive || at.tombstone) s_.add_garbage(at.revision.main, record, old);
+  }
+
+  void tidy() {
+    s_.cache_.evict();
+    s_.epochs_.advance();
+  }
+
+  StoreImpl& s_;
+  absl::flat_hash_set<KeyRecord*, KeyHash, KeyEqual> loose_;
+  int64_t newest_ = 1;
+};
+
+absl::Status StoreImpl::restore() {
+  if (absl::Status s = Restorer(this).run(); !s.ok()) return s;
+  publish_root();
+  return absl::OkStatus();
+}
+
+}  // namespace keelson::mvcc

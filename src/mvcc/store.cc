@@ -1,0 +1,209 @@
+#include "mvcc/store.h"
+
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/text.h"
+#include "mvcc/key_tree_view.h"
+#include "mvcc/revision_key.h"
+#include "mvcc/store_impl.h"
+
+namespace keelson::mvcc {
+namespace {
+
+// How often a read that compactions keep overtaking starts over.
+constexpr int kMostTries = 100;
+
+Epochs::Slot* slot_of(const ReaderSlot& slot) {
+  return static_cast<const SlotHandle&>(slot).slot();
+}
+
+}  // namespace
+
+StoreImpl::StoreImpl(backend::Backend* backend, StoreOptions options)
+    : backend_(backend), options_(options), cache_(options.value_memory, &epochs_) {}
+
+void StoreImpl::free_record(KeyRecord* record) {
+  Version* version = record->head.load(std::memory_order_relaxed);
+  while (version) {
+    Version* prev = version->prev.load(std::memory_order_relaxed);
+    if (void* block = version->block()) Bytes::adopt(block, 0);
+    slab_.free(version, sizeof(Version));
+    version = prev;
+  }
+  slab_.free(record, KeyRecord::bytes_for(record->key_size));
+}
+
+StoreImpl::~StoreImpl() {
+  TreeCursor cursor(tree_.root());
+  for (cursor.seek({}); cursor.valid(); cursor.next()) free_record(cursor.record());
+  while (detached_) {
+    Version* version = detached_;
+    detached_ = version->prev.load(std::memory_order_relaxed);
+    if (void* block = version->block()) Bytes::adopt(block, 0);
+    slab_.free(version, sizeof(Version));
+  }
+  if (Root* root = root_.load()) slab_.free(root, sizeof(Root));
+}
+
+Root StoreImpl::current(Epochs::Slot* slot) const {
+  if (slot) return *root();
+  return Root{tree_.root(), txn_revision(), compact_revision_, ring_->end()};
+}
+
+void StoreImpl::fill_view(ReadView* view) const {
+  EpochSection section(epochs_, slot_of(*view->slot_));
+  const Root* now = root();
+  view->revision_ = now->revision;
+  view->compact_revision_ = now->compact_revision;
+}
+
+absl::Status StoreImpl::gone(Epochs::Slot* slot, Revision revision, int64_t at) const {
+  if (slot) {
+    EpochSection section(epochs_, slot);
+    if (root()->compact_revision > at) return absl::AbortedError("mvcc: compacted meanwhile");
+  }
+  return absl::DataLossError(cat("mvcc: revision ", revision.main, "_", revision.sub,
+                                 " is missing in the backend; restore this member from a snapshot "
+                                 "or add it anew"));
+}
+
+absl::StatusOr<Bytes> StoreImpl::read_back(Epochs::Slot* slot, Revision revision,
+                                           int64_t at) const {
+  RevisionKey key(revision);
+  absl::StatusOr<std::optional<Bytes>> found = backend_->get(backend::Bucket::kKey, key.view());
+  if (!found.ok()) return found.status();
+  if (!*found) return gone(slot, revision, at);
+  return **std::move(found);
+}
+
+absl::StatusOr<std::optional<Bytes>> StoreImpl::get(Epochs::Slot* slot, int64_t at,
+                                                    std::string_view key) const {
+  Revision evicted;
+  {
+    EpochSection section(epochs_, slot);
+    Root now = current(slot);
+    KeyRecord* record = find_record(now.tree, key);
+    Version* version = record ? record->visible(at) : nullptr;
+    Bytes value = version ? version->bytes() : Bytes();
+    if (version && cache_.pressed()) version->touch();
+    if (slot && root()->compact_revision > at)
+      return absl::AbortedError("mvcc: compacted meanwhile");
+    if (!version) return std::optional<Bytes>();
+    if (!value.empty()) return std::optional<Bytes>(std::move(value));
+    evicted = version->revision();
+  }
+  absl::StatusOr<Bytes> value = read_back(slot, evicted, at);
+  if (!value.ok()) return value.status();
+  return std::optional<Bytes>(*std::move(value));
+}
+
+StoreStats StoreImpl::stats() const {
+  return StoreStats{
+      .keys = static_cast<int64_t>(tree_.live()),
+      .records = static_cast<int64_t>(tree_.records()),
+      .index_bytes = slab_.used(),
+      .value_bytes = cache_.bytes(),
+      .retired = epochs_.waiting(),
+      .garbage_queue = garbage_.size(),
+      .compacted_keys = compacted_,
+  };
+}
+
+void StoreImpl::check_invariants() const {
+  tree_.check_invariants();
+  const Root* now = root();
+  CHECK(now->revision <= revision_);
+  CHECK(now->compact_revision <= compact_revision_);
+  CHECK(compact_revision_ <= revision_);
+  uint64_t held = 0;
+  TreeCursor cursor(tree_.root());
+  for (cursor.seek({}); cursor.valid(); cursor.next()) {
+    const Version* version = cursor.record()->head.load();
+    CHECK(version != nullptr);
+    while (version) {
+      if (version->block()) held += version->size;
+      CHECK(!version->tombstone() || version->block() == nullptr);
+      const Version* prev = version->prev.load();
+      CHECK(!prev || prev->revision() < version->revision());
+      version = prev;
+    }
+  }
+  for (const Version* version = detached_; version; version = version->prev.load()) {
+    if (version->block()) held += version->size;
+  }
+  CHECK(held == cache_.bytes());
+}
+
+absl::StatusOr<RangeResult> ReadView::range(std::string_view key, std::string_view end,
+                                            const RangeOptions& options) const {
+  return store_->range(slot_of(*slot_), revision_, {key, end}, options);
+}
+
+absl::StatusOr<std::optional<Bytes>> ReadView::get(std::string_view key) const {
+  return store_->get(slot_of(*slot_), revision_, key);
+}
+
+Store::Store(std::unique_ptr<StoreImpl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+absl::StatusOr<std::unique_ptr<Store>> Store::open(backend::Backend* backend,
+                                                   StoreOptions options) {
+  auto impl = std::make_unique<StoreImpl>(backend, options);
+  if (absl::Status s = impl->restore(); !s.ok()) return s;
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+std::vector<std::pair<std::string, LeaseId>> Store::take_restored_leases() {
+  return impl_->take_restored_leases();
+}
+
+std::unique_ptr<ReaderSlot> Store::register_reader() {
+  return std::make_unique<SlotHandle>(impl_->epochs().register_slot());
+}
+
+ReadView Store::read(ReaderSlot& slot) const {
+  ReadView view(impl_.get(), &slot);
+  impl_->fill_view(&view);
+  return view;
+}
+
+absl::StatusOr<RangeResult> Store::range(ReaderSlot& slot, std::string_view key,
+                                         std::string_view end, const RangeOptions& options) const {
+  for (int tries = 1;; ++tries) {
+    absl::StatusOr<RangeResult> result = read(slot).range(key, end, options);
+    if (!absl::IsAborted(result.status()) || tries == kMostTries) return result;
+  }
+}
+
+// The root may be replaced and its memory used again between the two loads of a caller without a
+// slot, so these go through the copies that publish_root() keeps beside it.
+int64_t Store::revision() const { return impl_->published_revision(); }
+int64_t Store::compact_revision() const { return impl_->published_compact_revision(); }
+
+absl::StatusOr<History> Store::history(ReaderSlot& slot, int64_t from, int64_t to,
+                                       size_t max_bytes) const {
+  return impl_->history(slot_of(slot), from, to, max_bytes);
+}
+absl::StatusOr<Bytes> Store::previous_kv(ReaderSlot& slot, const Event& event) const {
+  return impl_->previous_kv(slot_of(slot), event);
+}
+absl::StatusOr<std::unique_ptr<HashKvJob>> Store::hash_kv(ReaderSlot& slot,
+                                                          int64_t revision) const {
+  return impl_->hash_kv(slot_of(slot), revision);
+}
+
+WriteTxn Store::begin() { return WriteTxn(impl_.get()); }
+backend::WriteBatch& Store::batch() { return impl_->batch(); }
+absl::StatusOr<EventBatchPtr> Store::publish(keelson::Index index, Term term) {
+  return impl_->publish(index, term);
+}
+absl::Status Store::compact(int64_t revision) { return impl_->compact(revision); }
+bool Store::compact_step(size_t max_work) { return impl_->compact_step(max_work); }
+bool Store::compacting() const { return impl_->compacting(); }
+std::unique_ptr<HashKvJob> Store::take_compaction_hash(ReaderSlot& slot) {
+  return impl_->take_compaction_hash(slot_of(slot));
+}
+StoreStats Store::stats() const { return impl_->stats(); }
+void Store::check_invariants() const { impl_->check_invariants(); }
+
+}  // namespace keelson::mvcc

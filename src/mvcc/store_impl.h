@@ -1,0 +1,217 @@
+// mvcc/store_impl.h
+//
+// The insides of Store, shared by the files that each hold one subject: write_txn.cc, range.cc,
+// publish.cc, compaction.cc, restore.cc, history.cc, hash_kv.cc.
+//
+// Two views of the index exist. The working one (tree_, revision_, compact_revision_) is the
+// writer's. The published one (Root) is what readers load; publish() makes the one from the other.
+//
+// Invariants, checked by check_invariants():
+//   root.revision <= revision_;  root.compact_revision <= compact_revision_ <= revision_
+//   every record has a version; a record's versions strictly descend by (main, sub)
+//   a version without a value in memory is in the backend
+//   per record and main there is at most one entry in garbage_, and there is one for every main
+//   that superseded a version or is a tombstone and is not compacted yet
+
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "backend/backend.h"
+#include "mvcc/epoch.h"
+#include "mvcc/garbage_queue.h"
+#include "mvcc/key_tree.h"
+#include "mvcc/liveness_ring.h"
+#include "mvcc/record.h"
+#include "mvcc/slab.h"
+#include "mvcc/store.h"
+#include "mvcc/value_cache.h"
+
+namespace keelson::mvcc {
+
+// What one read works on: a tree and the revision it is the newest state of.
+struct Root {
+  const TreeNode* tree = nullptr;
+  int64_t revision = 1;
+  int64_t compact_revision = -1;
+  uint64_t flips_end = 0;
+};
+
+inline constexpr std::string_view kScheduledCompactKey = "scheduledCompactRev";
+inline constexpr std::string_view kFinishedCompactKey = "finishedCompactRev";
+
+// The key range of a request; see RangeOptions.
+struct KeyRange {
+  std::string_view begin, end;
+
+  bool single() const { return end.empty(); }
+  bool open_ended() const { return end.size() == 1 && end[0] == '\0'; }
+  bool past_end(std::string_view key) const { return !open_ended() && key >= end; }
+  bool contains(std::string_view key) const {
+    return single() ? key == begin : key >= begin && !past_end(key);
+  }
+};
+
+// Hashes that compactions left behind; etcd keeps ten.
+class HashStorage {
+ public:
+  void store(const KvHash& hash);
+  std::optional<KvHash> find(int64_t revision) const;
+
+ private:
+  mutable std::mutex mutex_;  // off every hot path
+  std::vector<KvHash> hashes_;
+};
+
+class Restorer;
+
+class StoreImpl {
+ public:
+  StoreImpl(backend::Backend* backend, StoreOptions options);
+  ~StoreImpl();
+
+  absl::Status restore();  // restore.cc
+  std::vector<std::pair<std::string, LeaseId>> take_restored_leases() {
+    return std::move(restored_leases_);
+  }
+
+  // ---- readers ----
+  Epochs& epochs() { return epochs_; }
+  const Epochs& epochs() const { return epochs_; }
+  const Root* root() const { return root_.load(std::memory_order_seq_cst); }
+  void fill_view(ReadView* view) const;
+  int64_t published_revision() const { return published_revision_.load(std::memory_order_acquire); }
+  int64_t published_compact_revision() const {
+    return published_compact_revision_.load(std::memory_order_acquire);
+  }
+  // A read at `at` (the revision of a view or a transaction). `slot` null: the writer's own, on the
+  // working tree.
+  absl::StatusOr<RangeResult> range(Epochs::Slot* slot, int64_t at, const KeyRange& keys,
+                                    const RangeOptions& options) const;
+  absl::StatusOr<std::optional<Bytes>> get(Epochs::Slot* slot, int64_t at,
+                                           std::string_view key) const;
+  absl::StatusOr<History> history(Epochs::Slot* slot, int64_t from, int64_t to,
+                                  size_t max_bytes) const;
+  absl::StatusOr<Bytes> previous_kv(Epochs::Slot* slot, const Event& event) const;
+  absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(Epochs::Slot* slot, int64_t revision) const;
+
+  // What a read in this section works on.
+  Root current(Epochs::Slot* slot) const;
+  // Reads one KeyValue back; kAborted when it is gone because a compaction passed `at`.
+  absl::StatusOr<Bytes> read_back(Epochs::Slot* slot, Revision revision, int64_t at) const;
+  absl::Status gone(Epochs::Slot* slot, Revision revision, int64_t at) const;
+
+  backend::Backend& backend() const { return *backend_; }
+  const LivenessRing& ring() const { return *ring_; }
+  bool values_pressed() const { return cache_.pressed(); }
+
+  // ---- the writer ----
+  void begin();
+  void end();
+  int64_t txn_revision() const { return revision_ + (changes_ > 0 ? 1 : 0); }
+  int64_t writer_revision() const { return revision_; }
+  size_t changes() const { return changes_; }
+  const std::vector<LeaseChange>& lease_changes() const { return lease_changes_; }
+  absl::StatusOr<PutResult> put(const PutRequest& request);
+  absl::StatusOr<DeleteResult> delete_range(const KeyRange& keys, bool prev_kv);
+  backend::WriteBatch& batch() { return batch_; }
+  absl::StatusOr<EventBatchPtr> publish(keelson::Index index, Term term);
+  absl::Status compact(int64_t revision);
+  bool compact_step(size_t max_work);
+  bool compacting() const { return compacting_; }
+  std::unique_ptr<HashKvJob> take_compaction_hash(Epochs::Slot* slot);
+  StoreStats stats() const;
+  void check_invariants() const;
+
+  mutable HashStorage hashes;
+
+ private:
+  // write_txn.cc
+  struct Change {
+    Revision revision;
+    KeyRecord* record;
+    Version* old;  // the head before, or null
+  };
+  KeyRecord* new_record(std::string_view key);
+  Version* new_version(Version* prev, Revision revision, Bytes kv);
+  void free_record(KeyRecord* record);
+  Revision next_revision();
+  void supersede(const Change& change);
+  // `record` changed at `main` so that older versions are of no more use than a compaction finds.
+  void add_garbage(int64_t main, KeyRecord* record, const Version* old);
+  void note_lease(KeyRecord* record, int64_t lease);
+  void add_put_event(const Change& change, Bytes kv, int64_t create);
+  void add_delete_event(const Change& change);
+  static void set_previous(const Change& change, Event* event);
+  absl::StatusOr<Bytes> value_of(const Version* version) const;
+  void delete_record(KeyRecord* record);
+
+  // compaction.cc
+  struct Deferred {
+    int64_t main;
+    KeyRecord* record;
+  };
+  struct Trimmed {
+    int64_t tombstone_main;  // 0: the newest version kept is no tombstone
+  };
+  std::optional<Deferred> next_garbage();
+  size_t trim(const Deferred& entry);
+  void remove_tombstone(KeyRecord* record, Version* tombstone);
+  bool free_detached(size_t* work, size_t max_work);
+  void delete_version(const Version* version);
+
+  // restore.cc
+  friend class Restorer;
+
+  void publish_root();
+  EventBatchPtr take_events();
+
+  backend::Backend* backend_;
+  StoreOptions options_;
+  Slab slab_;
+  Epochs epochs_{&slab_};
+  KeyTree tree_{&slab_, &epochs_};
+  std::unique_ptr<LivenessRing> ring_;
+  ValueCache cache_;
+  std::atomic<Root*> root_{nullptr};
+  // Of the root, for who has no slot.
+  std::atomic<int64_t> published_revision_{1};
+  std::atomic<int64_t> published_compact_revision_{-1};
+
+  int64_t revision_ = 1;
+  int64_t compact_revision_ = -1;
+  bool in_txn_ = false;
+  size_t changes_ = 0;
+  std::vector<LeaseChange> lease_changes_;
+
+  // Since the last publish().
+  backend::WriteBatch batch_;
+  std::vector<Event> events_;
+  std::vector<Version*> superseded_;
+
+  GarbageQueue garbage_;
+  bool compacting_ = false;
+  std::deque<Deferred> deferred_;  // tombstones at a compact revision stay until the next one
+  // Keys with long chains that this compaction has cut already.
+  absl::flat_hash_map<KeyRecord*, Trimmed> trimmed_;
+  Version* detached_ = nullptr;  // cut off, waiting to be freed
+  uint64_t compacted_ = 0;
+  // Set by compact() for take_compaction_hash().
+  struct HashPlan {
+    int64_t previous_compact_revision;
+    int64_t revision;
+  };
+  std::optional<HashPlan> hash_plan_;
+
+  std::vector<std::pair<std::string, LeaseId>> restored_leases_;
+};
+
+}  // namespace keelson::mvcc

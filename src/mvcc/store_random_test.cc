@@ -1,0 +1,436 @@
+// Random histories against the slow twin: transactions, compactions in slices, reads of every kind
+// at old and new revisions, events, history, hashes, restarts and crashes.
+
+#include <gtest/gtest.h>
+
+#include "backend/memory_backend.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "mvcc/slow_store.h"
+#include "mvcc/store.h"
+
+namespace keelson::mvcc {
+namespace {
+
+using backend::Bucket;
+using backend::MemoryBackend;
+
+struct Setup {
+  uint64_t seed;
+  uint64_t value_memory;
+  size_t ring;
+  uint64_t keys;
+  int rounds;
+};
+
+class RandomHistory {
+ public:
+  explicit RandomHistory(const Setup& setup) : setup_(setup), random_(setup.seed) { open(); }
+  ~RandomHistory() { close(); }
+
+  void run() {
+    for (int round = 0; round < setup_.rounds && !::testing::Test::HasFailure(); ++round) {
+      for (uint64_t n = random_.below(3) + 1; n > 0; --n) transaction();
+      if (random_.below(12) == 0) compact();
+      publish();
+      if (random_.below(3) == 0) compaction_slice();
+      for (int i = 0; i < 4; ++i) check_range();
+      if (random_.below(4) == 0) check_history();
+      if (random_.below(6) == 0) check_hash();
+      if (random_.below(10) == 0) flush();
+      if (random_.below(40) == 0) restart(random_.below(2) == 0);
+      store_->check_invariants();
+    }
+    while (store_->compact_step(7)) publish();
+    publish();
+    check_bucket();
+    check_hash();
+  }
+
+ private:
+  // Pairs where one is a prefix of the other, long common prefixes, zero bytes.
+  std::string key() {
+    uint64_t n = random_.below(setup_.keys);
+    switch (n % 4) {
+      case 0:
+        return cat("/registry/pods/default/pod-", n);
+      case 1:
+        return cat("/registry/pods/default/pod-", n / 2, "-a-long-tail");
+      case 2:
+        return std::string(n % 40 + 1, static_cast<char>('a' + n % 3));
+      default:
+        return cat("k", std::string(n % 9, '\0'), n % 5);
+    }
+  }
+  std::string range_end() {
+    switch (random_.below(5)) {
+      case 0:
+        return std::string(1, '\0');
+      case 1:
+        return "";
+      case 2:
+        return "/registry0";
+      default:
+        return key();
+    }
+  }
+  int64_t lease() { return random_.below(3) == 0 ? static_cast<int64_t>(random_.below(4)) : 0; }
+
+  void open() {
+    auto opened =
+        Store::open(&backend_, {.value_memory = setup_.value_memory, .liveness_ring = setup_.ring});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    store_ = *std::move(opened);
+    slot_ = store_->register_reader();
+    check_leases();
+  }
+  void close() {
+    pending_hash_.reset();
+    slot_.reset();
+    store_.reset();
+  }
+
+  // One change per key and transaction, as etcd's validation has it.
+  void transaction() {
+    WriteTxn txn = store_->begin();
+    std::set<std::string> touched;
+    int64_t main = model_.revision + 1, sub = 0;
+    ASSERT_EQ(txn.first_revision(), model_.revision);
+    for (uint64_t n = random_.below(5); n > 0; --n) {
+      if (random_.below(4) == 0) {
+        remove(txn, touched, main, &sub);
+      } else {
+        put(txn, touched, main, &sub);
+      }
+      if (random_.below(3) == 0) check_range(&txn, sub > 0 ? main : main - 1);
+    }
+    ASSERT_EQ(txn.changes(), static_cast<size_t>(sub));
+    if (sub > 0) model_.revision = main;
+  }
+
+  void put(WriteTxn& txn, std::set<std::string>& touched, int64_t main, int64_t* sub) {
+    std::string k = key(), value(random_.below(60), static_cast<char>('a' + random_.below(26)));
+    if (!touched.insert(k).second) return;
+    const SlowChange* before = model_.visible(k, main);
+    PutRequest request{.key = k,
+                       .value = value,
+                       .lease = LeaseId(lease()),
+                       .ignore_value = random_.below(8) == 0,
+                       .ignore_lease = random_.below(8) == 0,
+                       .prev_kv = random_.below(3) == 0};
+    auto result = txn.put(request);
+    if (!before && (request.ignore_value || request.ignore_lease)) {
+      ASSERT_EQ(result.status(), errors::KeyNotFound());
+      return;
+    }
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_EQ(result->revision, main);
+    ASSERT_EQ(result->prev_kv.str(), request.prev_kv && before ? before->encoded() : "");
+    SlowChange change{.revision = {main, (*sub)++}, .key = k};
+    change.value = request.ignore_value ? before->value : value;
+    change.lease = request.ignore_lease ? before->lease : request.lease.value;
+    change.create = before ? before->create : main;
+    change.version = before ? before->version + 1 : 1;
+    model_.changes.push_back(change);
+  }
+
+  void remove(WriteTxn& txn, std::set<std::string>& touched, int64_t main, int64_t* sub) {
+    std::string k = key(), end = random_.below(3) == 0 ? range_end() : "";
+    std::vector<SlowChange> doomed = model_.all_visible(k, end, main);
+    for (const SlowChange& change : doomed) {
+      if (touched.contains(change.key)) return;
+    }
+    if (doomed.size() > 20 && random_.below(4) != 0) return;
+    bool prev_kv = random_.below(2) == 0;
+    auto result = txn.delete_range(k, end, prev_kv);
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_EQ(result->deleted, static_cast<int64_t>(doomed.size()));
+    ASSERT_EQ(result->prev_kvs.size(), prev_kv ? doomed.size() : 0);
+    for (size_t i = 0; i < doomed.size(); ++i) {
+      if (prev_kv) {
+        ASSERT_EQ(result->prev_kvs[i].str(), doomed[i].encoded());
+      }
+      touched.insert(doomed[i].key);
+      model_.changes.push_back(
+          {.revision = {main, (*sub)++}, .key = doomed[i].key, .tombstone = true});
+    }
+    ASSERT_EQ(result->revision, *sub > 0 ? main : main - 1);
+  }
+
+  void publish() {
+    int64_t before = store_->revision();
+    auto events = store_->publish(++index_, Term(1));
+    ASSERT_TRUE(events.ok()) << events.status();
+    ASSERT_EQ(store_->revision(), model_.revision);
+    ASSERT_EQ(*events == nullptr, before == model_.revision);
+    if (*events) check_events((*events)->events, before + 1, model_.revision);
+    if (before_compaction_ && !pending_hash_) take_hash();
+  }
+
+  void check_events(const std::vector<Event>& events, int64_t from, int64_t to) {
+    size_t i = 0;
+    for (const SlowChange& change : model_.changes) {
+      if (change.revision.main < from || change.revision.main > to) continue;
+      ASSERT_LT(i, events.size());
+      const Event& event = events[i++];
+      ASSERT_EQ(event.revision, change.revision);
+      ASSERT_EQ(event.key, change.key);
+      ASSERT_EQ(event.type == EventType::kDelete, change.tombstone);
+      std::string kv =
+          change.tombstone
+              ? encode_key_value({.key = change.key, .mod_revision = change.revision.main}).str()
+              : change.encoded();
+      ASSERT_EQ(event.kv.str(), kv);
+      ASSERT_EQ(event.create_revision, change.create);
+      auto previous = store_->previous_kv(*slot_, event);
+      ASSERT_TRUE(previous.ok()) << previous.status();
+      int64_t at = change.revision.main - 1;
+      const SlowChange* expected = model_.visible(change.key, at);
+      // Gone with a compaction: both answers are right, the event may carry it still.
+      if (at < model_.compacted) continue;
+      ASSERT_EQ(previous->str(), expected ? expected->encoded() : "") << change.key << " @" << at;
+    }
+    ASSERT_EQ(i, events.size());
+  }
+
+  void check_history() {
+    int64_t from = static_cast<int64_t>(random_.below(static_cast<uint64_t>(model_.revision))) + 1;
+    int64_t to = from + static_cast<int64_t>(random_.below(40));
+    if (from < store_->compact_revision()) {
+      ASSERT_EQ(store_->history(*slot_, from, to, 1000).status(), errors::Compacted());
+      return;
+    }
+    to = std::min(to, model_.revision);
+    int64_t next = from;
+    std::vector<Event> all;
+    while (next <= to) {
+      auto part = store_->history(*slot_, next, to, random_.below(500));
+      ASSERT_TRUE(part.ok()) << part.status();
+      ASSERT_GT(part->next_revision, next);
+      next = part->next_revision;
+      all.insert(all.end(), part->events.begin(), part->events.end());
+    }
+    check_events(all, from, to);
+  }
+
+  void compact() {
+    int64_t at = static_cast<int64_t>(random_.below(static_cast<uint64_t>(model_.revision) + 2));
+    absl::Status expected = at <= model_.compacted ? errors::Compacted()
+                            : at > model_.revision ? errors::FutureRev()
+                                                   : absl::OkStatus();
+    bool idle = !store_->compacting();
+    SlowStore before = model_;
+    ASSERT_EQ(store_->compact(at), expected);
+    if (!expected.ok()) return;
+    model_.compact(at);
+    pending_hash_.reset();
+    before_compaction_.reset();
+    if (idle) before_compaction_ = before;
+    model_before_publish_ = true;
+  }
+
+  void take_hash() {
+    pending_hash_ = store_->take_compaction_hash(*slot_);
+    ASSERT_NE(pending_hash_, nullptr);
+    pending_expected_ = compaction_hash(*before_compaction_, model_.compacted);
+    before_compaction_.reset();
+  }
+
+  // etcd hashes while it compacts, with the revision compacted to before, and what is kept now.
+  static uint32_t compaction_hash(const SlowStore& before, int64_t at) {
+    std::set<Revision> keep = before.kept_by_compaction(at);
+    uint32_t crc = crc32c::extend(0, "key");
+    for (const SlowChange& change : before.changes) {
+      int64_t main = change.revision.main;
+      if (main > at) continue;
+      if (main <= before.compacted && !keep.empty() && !keep.contains(change.revision)) continue;
+      if (main == before.compacted && change.tombstone) continue;
+      crc = crc32c::extend(crc, RevisionKey(change.revision, change.tombstone).view());
+      crc = crc32c::extend(crc, change.encoded());
+    }
+    return crc;
+  }
+
+  void compaction_slice() {
+    bool more = store_->compact_step(random_.below(12) + 1);
+    ASSERT_EQ(more, store_->compacting());
+    if (pending_hash_ && random_.below(2) == 0) {
+      while (true) {
+        auto done = pending_hash_->step(3);
+        if (absl::IsAborted(done.status())) break;
+        ASSERT_TRUE(done.ok()) << done.status();
+        if (!*done) continue;
+        EXPECT_EQ(pending_hash_->result().hash, pending_expected_);
+        EXPECT_EQ(pending_hash_->result().hash_revision, model_.compacted);
+        stored_.insert(pending_hash_->result().hash_revision);
+        break;
+      }
+      pending_hash_.reset();
+    }
+  }
+
+  RangeOptions options(int64_t now) {
+    RangeOptions o;
+    if (random_.below(2) == 0) o.limit = static_cast<int64_t>(random_.below(12));
+    if (random_.below(2) == 0) {
+      o.revision = static_cast<int64_t>(random_.below(static_cast<uint64_t>(now) + 2));
+      if (random_.below(2) == 0) o.revision = std::max<int64_t>(o.revision, model_.compacted);
+    }
+    if (random_.below(2) == 0) {
+      o.sort_order = static_cast<SortOrder>(random_.below(3));
+      o.sort_target = static_cast<SortTarget>(random_.below(5));
+    }
+    o.keys_only = random_.below(4) == 0;
+    o.count_only = random_.below(6) == 0;
+    o.total_count = random_.below(5) != 0;
+    auto some = [&] {
+      return random_.below(6) == 0
+                 ? static_cast<int64_t>(random_.below(static_cast<uint64_t>(now) + 1))
+                 : 0;
+    };
+    o.min_mod_revision = some();
+    o.max_mod_revision = some();
+    o.min_create_revision = some();
+    o.max_create_revision = some();
+    return o;
+  }
+
+  void check_range(WriteTxn* txn = nullptr, int64_t now = 0) {
+    if (!txn) now = model_.revision;
+    std::string begin = random_.below(5) == 0 ? std::string(1, '\0') : key();
+    std::string end = range_end();
+    RangeOptions o = options(now);
+    auto expected = model_.range(begin, end, o, now);
+    auto got = txn ? txn->range(begin, end, o) : store_->range(*slot_, begin, end, o);
+    std::string what =
+        cat("range ", begin, " .. ", end, " limit=", o.limit, " rev=", o.revision,
+            " order=", static_cast<int>(o.sort_order), " target=", static_cast<int>(o.sort_target),
+            " keys_only=", o.keys_only, " count_only=", o.count_only, " now=", now);
+    ASSERT_EQ(got.status(), expected.status()) << what;
+    if (!got.ok()) return;
+    ASSERT_EQ(got->revision, expected->revision) << what;
+    ASSERT_EQ(got->count, expected->count) << what;
+    ASSERT_EQ(got->more, expected->more) << what;
+    ASSERT_EQ(got->kvs.size(), expected->kvs.size()) << what;
+    for (size_t i = 0; i < got->kvs.size(); ++i) {
+      ASSERT_EQ(got->kvs[i].str(), expected->kvs[i].str()) << what << " #" << i;
+    }
+    const SlowChange* one = model_.visible(begin, now);
+    auto single = txn ? txn->get(begin) : store_->read(*slot_).get(begin);
+    ASSERT_TRUE(single.ok()) << single.status();
+    ASSERT_EQ(*single ? (*single)->str() : "", one ? one->encoded() : "");
+  }
+
+  void check_hash() {
+    int64_t at = random_.below(2) == 0 ? 0 : model_.revision;
+    if (random_.below(2) == 0 && model_.compacted > 0) {
+      at = model_.compacted + static_cast<int64_t>(random_.below(
+                                  static_cast<uint64_t>(model_.revision - model_.compacted) + 1));
+    }
+    if (stored_.contains(at)) return;
+    auto job = store_->hash_kv(*slot_, at);
+    ASSERT_TRUE(job.ok()) << job.status();
+    while (true) {
+      auto done = (*job)->step(random_.below(20) + 1);
+      ASSERT_TRUE(done.ok()) << done.status();
+      if (*done) break;
+    }
+    KvHash hash = (*job)->result();
+    EXPECT_EQ(hash.hash, model_.hash_kv(at == 0 ? model_.revision : at));
+    EXPECT_EQ(hash.compact_revision, model_.compacted);
+    EXPECT_EQ(hash.hash_revision, at == 0 ? model_.revision : at);
+    EXPECT_EQ(hash.current_revision, model_.revision);
+    if (model_.compacted > 1) {
+      EXPECT_EQ(store_->hash_kv(*slot_, 1).status(), errors::Compacted());
+    }
+    EXPECT_EQ(store_->hash_kv(*slot_, model_.revision + 1).status(), errors::FutureRev());
+  }
+
+  // With no compaction pending the key bucket is, record for record, what the twin has.
+  void check_bucket() {
+    ASSERT_FALSE(store_->compacting());
+    auto it = backend_.iterate(Bucket::kKey);
+    it->seek_to_first();
+    for (const SlowChange& change : model_.changes) {
+      ASSERT_TRUE(it->valid());
+      ASSERT_EQ(it->key(), RevisionKey(change.revision, change.tombstone).view());
+      ASSERT_EQ(it->value(), change.encoded());
+      it->next();
+    }
+    ASSERT_FALSE(it->valid());
+    std::set<std::string> keys;
+    for (const SlowChange& change : model_.changes) keys.insert(change.key);
+    ASSERT_EQ(store_->stats().records, static_cast<int64_t>(keys.size()));
+  }
+
+  void check_leases() {
+    std::map<std::string, int64_t> expected;
+    for (const SlowChange& change :
+         model_.all_visible(std::string_view("\0", 1), std::string_view("\0", 1), INT64_MAX)) {
+      if (change.lease != 0) expected[change.key] = change.lease;
+    }
+    std::map<std::string, int64_t> got;
+    for (const auto& [key, lease] : store_->take_restored_leases()) got[key] = lease.value;
+    ASSERT_EQ(got, expected);
+  }
+
+  void flush() {
+    backend_.flush([](absl::Status s) { ASSERT_TRUE(s.ok()); });
+    durable_ = model_;
+  }
+
+  void restart(bool crash) {
+    close();
+    before_compaction_.reset();
+    stored_.clear();
+    if (crash) {
+      backend_.crash();
+      model_ = durable_;
+    }
+    index_ = backend_.consistent_index();
+    open();
+    ASSERT_EQ(store_->revision(), model_.revision);
+    ASSERT_EQ(store_->compact_revision(), model_.compacted);
+  }
+
+  const Setup setup_;
+  SeededRandom random_;
+  MemoryBackend backend_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<ReaderSlot> slot_;
+  SlowStore model_, durable_;
+  Index index_{0};
+  std::optional<SlowStore> before_compaction_;
+  std::unique_ptr<HashKvJob> pending_hash_;
+  uint32_t pending_expected_ = 0;
+  std::set<int64_t> stored_;
+  bool model_before_publish_ = false;
+};
+
+void run(Setup setup) {
+  SCOPED_TRACE(cat("seed ", setup.seed));
+  RandomHistory(setup).run();
+}
+
+TEST(StoreRandom, EverythingInMemory) {
+  for (uint64_t seed = 1; seed <= 8; ++seed) run({seed, 64 << 20, 1024, 120, 120});
+}
+
+TEST(StoreRandom, NearlyNothingInMemory) {
+  for (uint64_t seed = 101; seed <= 108; ++seed) run({seed, 400, 1024, 120, 120});
+}
+
+TEST(StoreRandom, ATinyLivenessRing) {
+  for (uint64_t seed = 201; seed <= 208; ++seed) run({seed, 4000, 3, 60, 120});
+}
+
+TEST(StoreRandom, FewKeysManyVersions) {
+  for (uint64_t seed = 301; seed <= 308; ++seed) run({seed, 64 << 20, 64, 6, 200});
+}
+
+TEST(StoreRandom, ManyKeysDeepTree) {
+  for (uint64_t seed = 401; seed <= 402; ++seed) run({seed, 64 << 20, 1024, 3000, 150});
+}
+
+}  // namespace
+}  // namespace keelson::mvcc
