@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/block_pool.h"
 
 namespace keelson::net {
 namespace {
@@ -161,7 +162,7 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
   // Shared by all sessions and never freed.
   static nghttp2_session_callbacks* callbacks = Callbacks::make();
   static nghttp2_option* option = make_options();
-  CHECK(nghttp2_session_server_new2(&session_, callbacks, this, option) == 0);
+  CHECK(nghttp2_session_server_new3(&session_, callbacks, this, option, pooled_memory()) == 0);
   configure();
   last_read_ = loop_.now();
   arm_keepalive();

@@ -463,6 +463,106 @@ TEST_F(Http2SessionTest, ResetFloodEndsTheConnection) {
   EXPECT_GE(resets, 20000);
 }
 
+// Writes down what it is told.
+class Diary final : public CallObserver {
+ public:
+  void call_started(int, const MethodInfo& m) override { text += "start " + m.name + "\n"; }
+  void message_received(int, const MethodInfo& m, size_t n) override {
+    text += cat("in ", m.name, " ", n, "\n");
+  }
+  void message_sent(int, const MethodInfo& m, size_t n) override {
+    text += cat("out ", m.name, " ", n, "\n");
+  }
+  void call_finished(int, const MethodInfo& m, const CallSummary& s) override {
+    text += cat("end ", m.name, " ", static_cast<int>(s.code), " after ",
+                s.elapsed / milliseconds(1), " ms\n");
+  }
+  std::string text;
+};
+
+TEST_F(Http2SessionTest, ObserverSeesEveryCallOnce) {
+  Diary diary;
+  MemoryServer<Http2Session> server(&service_.router, {}, &diary);
+  Client client(&server);
+  client.send(request("/test.Echo/Unary"), framed("hello"));
+  client.exchange();
+  client.send(request("/no.Such/Method"), framed("hello"));
+  client.send(request("/test.Echo/Unary", {{"fail-bin", "OSB4"}}), framed("x"));  // "9 x"
+  client.exchange();
+  client.send(request("/test.Echo/Unary", {{"hang", "1"}, {"grpc-timeout", "2S"}}), framed(""));
+  int32_t stream = client.send(request("/test.Echo/Stream"), framed("ab"), true);
+  client.exchange();
+  server.advance(seconds(3));
+  client.reset(stream);
+  client.exchange();
+  service_.unary.release();
+  client.exchange();
+  EXPECT_EQ(diary.text,
+            "start Unary\nin Unary 5\nout Unary 5\nend Unary 0 after 0 ms\n"
+            "start Unary\nin Unary 1\nend Unary 9 after 0 ms\n"
+            "start Unary\nstart Stream\nin Unary 0\nin Stream 2\nout Stream 2\n"
+            "end Unary 4 after 2000 ms\nend Stream 1 after 3000 ms\n");
+}
+
+// Reads nothing until told to.
+class Pausing final : public StreamHandler {
+ public:
+  std::unique_ptr<StreamReceiver> on_open(CallRef call) override {
+    call_ = call;
+    call->set_reading(false);
+    return std::make_unique<Receiver>(this);
+  }
+  CallRef call_;
+  std::string got;
+  bool half_closed = false;
+
+ private:
+  class Receiver final : public StreamReceiver {
+   public:
+    explicit Receiver(Pausing* owner) : owner_(*owner) {}
+    void on_message(Bytes message) override {
+      owner_.got += message.str() + ",";
+      // One at a time.
+      owner_.call_->set_reading(false);
+    }
+    void on_half_close() override { owner_.half_closed = true; }
+
+   private:
+    Pausing& owner_;
+  };
+};
+
+TEST_F(Http2SessionTest, AReceiverThatPausesHoldsTheClientBack) {
+  Pausing pausing;
+  Router router;
+  router.stream("/test.Echo/Pausing", MethodKind::kBidiStream, &pausing);
+  ListenerOptions options;
+  options.stream_window = 65535;
+  MemoryServer<Http2Session> server(&router, options);
+  Client client(&server);
+  std::string big(50000, 'b');
+  int32_t id = client.send(request("/test.Echo/Pausing"), framed("a") + framed(big), true);
+  client.add(id, framed("c") + framed(big) + framed("d"), true);
+  client.exchange();
+  EXPECT_EQ(pausing.got, "");
+  std::string wanted;
+  for (const std::string& message :
+       {std::string("a"), big, std::string("c"), big, std::string("d")}) {
+    EXPECT_FALSE(pausing.half_closed);
+    wanted += message + ",";
+    pausing.call_->set_reading(true);
+    client.exchange();
+    EXPECT_TRUE(pausing.got == wanted) << pausing.got.size() << " " << wanted.size();
+  }
+  pausing.call_->set_reading(true);
+  client.exchange();
+  EXPECT_TRUE(pausing.half_closed);
+  pausing.call_->finish(absl::OkStatus());
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+  pausing.call_ = CallRef();
+}
+
 TEST_F(Http2SessionTest, HugeHeadersAreRefused) {
   Client client(&server_);
   int32_t id =
