@@ -140,25 +140,36 @@ absl::StatusOr<LogReader::Outcome> LogReader::judge(uint64_t record_size) {
   if (!in_last()) return damage("the record does not check out");
   if (records_ < 2) return damage("the segment's head does not check out");
 
-  // The record says its size twice, and the part of its head that lies in the sector of the length
-  // field is there if that is. Where both can be read they agree, torn or not.
+  // The record says its size twice. Its head is there, unless a sector of it is lacking; then both
+  // sizes agree, torn or not.
   const uint64_t start = offset_ + kLengthFieldSize;
-  const uint64_t head_size = std::min<uint64_t>(record_size, wire::kMaxRecordOverhead);
   const uint64_t sector_end = next_sector(offset_);
-  absl::StatusOr<std::string_view> head =
-      view(start, std::min(head_size, sector_end - std::min(start, sector_end)));
-  if (!head.ok()) return head.status();
-  wire::Record record;
-  size_t data_offset = 0;
-  const size_t inner_size = wire::parse_record_head(*head, &record, &data_offset);
-  if (inner_size != 0 && inner_size != record_size) {
-    return damage("the record contradicts its length");
+  const uint64_t head_end = start + std::min<uint64_t>(record_size, wire::kMaxRecordOverhead);
+  absl::StatusOr<uint64_t> inner_size = size_in_head(start, std::min(head_end, sector_end));
+  if (inner_size.ok() && *inner_size == 0) {
+    absl::StatusOr<bool> lacks = lacks_sector(sector_end, head_end);
+    if (!lacks.ok()) return lacks.status();
+    if (*lacks) return Outcome::kTorn;
+    inner_size = size_in_head(start, head_end);
   }
-  const uint64_t extent = inner_size == 0 ? head_size : record_size + padding_of(record_size);
-  absl::StatusOr<bool> lacks = lacks_sector(sector_end, start + extent);
+  if (!inner_size.ok()) return inner_size.status();
+  if (*inner_size != record_size) return damage("the record contradicts its length");
+
+  absl::StatusOr<bool> lacks =
+      lacks_sector(sector_end, start + record_size + padding_of(record_size));
   if (!lacks.ok()) return lacks.status();
   if (*lacks) return Outcome::kTorn;
   return damage("the record does not check out");
+}
+
+// The size of a record as its head in [start, end) says it; 0 when that cannot be read.
+absl::StatusOr<uint64_t> LogReader::size_in_head(uint64_t start, uint64_t end) {
+  if (start >= end) return uint64_t{0};
+  absl::StatusOr<std::string_view> head = view(start, end - start);
+  if (!head.ok()) return head.status();
+  wire::Record record;
+  size_t data_offset = 0;
+  return uint64_t{wire::parse_record_head(*head, &record, &data_offset)};
 }
 
 // Whether one of the sectors that [from, to) touches was never written: all zero, or past the end

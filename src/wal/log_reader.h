@@ -76,6 +76,7 @@ class LogReader {
   absl::StatusOr<Outcome> judge(uint64_t record_size);
   absl::StatusOr<bool> read_record(uint64_t record_size, Record* record);
   absl::Status check_order(wire::RecordType type);
+  absl::StatusOr<uint64_t> size_in_head(uint64_t start, uint64_t end);
   absl::StatusOr<bool> lacks_sector(uint64_t from, uint64_t to);
   absl::StatusOr<bool> all_zero(uint64_t from, uint64_t to);
   // The bytes [from, from + size), fewer at the end of the file; a view into block_.

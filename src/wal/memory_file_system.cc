@@ -24,6 +24,7 @@ struct MemoryFileSystem::Inode {
   std::string content;                // now
   std::vector<std::string> unsynced;  // every version since the last sync, oldest (synced) first
   uint64_t reserved = 0;              // space taken, at least; see taken()
+  uint64_t backed = 0;                // the end of what was ever written
   const void* lock = nullptr;
 
   uint64_t taken() const { return std::max<uint64_t>(reserved, content.size()); }
@@ -71,12 +72,13 @@ class MemoryFileSystem::OpenFile final : public File {
   absl::Status pwrite(uint64_t offset, std::string_view bytes) override {
     absl::Status status = begin();
     if (!status.ok()) {
-      // Some of it may have got through all the same.
-      if (alive()) put(offset, bytes.substr(0, bytes.size() / 2));
+      // Some of it may have got through all the same, in whole sectors.
+      const uint64_t middle = (offset + bytes.size() / 2) / kSectorSize * kSectorSize;
+      if (alive() && middle > offset) put(offset, bytes.substr(0, middle - offset));
       return status;
     }
     const uint64_t end = std::max<uint64_t>(offset + bytes.size(), inode_->content.size());
-    status = fs_->take_space(*inode_, end, end);
+    status = fs_->take_space(*inode_, offset + bytes.size(), end);
     if (!status.ok()) return status;
     put(offset, bytes);
     return absl::OkStatus();
@@ -105,6 +107,7 @@ class MemoryFileSystem::OpenFile final : public File {
   absl::Status truncate(uint64_t size) override {
     if (absl::Status status = begin(); !status.ok()) return status;
     inode_->reserved = std::min(inode_->reserved, size);
+    inode_->backed = std::min(inode_->backed, size);
     resize(size);
     return absl::OkStatus();
   }
@@ -128,6 +131,7 @@ class MemoryFileSystem::OpenFile final : public File {
     std::string& content = inode_->content;
     if (content.size() < offset + bytes.size()) content.resize(offset + bytes.size());
     content.replace(offset, bytes.size(), bytes);
+    inode_->backed = std::max<uint64_t>(inode_->backed, offset + bytes.size());
   }
   void resize(uint64_t size) {
     if (size == inode_->content.size()) return;
@@ -158,16 +162,16 @@ void MemoryFileSystem::no_more_failures() {
 uint64_t MemoryFileSystem::used() const {
   uint64_t sum = 0;
   for (const auto& [path, inode] : names_) {
-    if (inode) sum += can_reserve_ ? inode->taken() : inode->content.size();
+    if (inode) sum += can_reserve_ ? inode->taken() : inode->backed;
   }
   return sum;
 }
 
-absl::Status MemoryFileSystem::take_space(const Inode& inode, uint64_t new_size,
+absl::Status MemoryFileSystem::take_space(const Inode& inode, uint64_t new_written,
                                           uint64_t new_taken) {
   if (capacity_ == UINT64_MAX) return absl::OkStatus();
-  const uint64_t has = can_reserve_ ? inode.taken() : inode.content.size();
-  const uint64_t wants = can_reserve_ ? std::max(new_taken, has) : new_size;
+  const uint64_t has = can_reserve_ ? inode.taken() : inode.backed;
+  const uint64_t wants = can_reserve_ ? std::max(new_taken, has) : new_written;
   if (wants <= has || used() - has + wants <= capacity_) return absl::OkStatus();
   return absl::ErrnoToStatus(ENOSPC, "disk in memory");
 }
@@ -196,6 +200,7 @@ absl::StatusOr<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& 
       inode->before_change();
       inode->content.clear();
       inode->reserved = 0;
+      inode->backed = 0;
     }
   }
   return std::make_unique<OpenFile>(this, path, std::move(inode));

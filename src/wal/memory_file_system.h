@@ -68,7 +68,7 @@ class MemoryFileSystem final : public FileSystem {
   using Names = std::map<std::string, std::shared_ptr<Inode>>;  // null: a directory
 
   absl::Status begin_operation(const std::string& path);
-  absl::Status take_space(const Inode& inode, uint64_t new_size, uint64_t new_taken);
+  absl::Status take_space(const Inode& inode, uint64_t new_written, uint64_t new_taken);
   void change_names(Names after);
 
   // Names now, and each state they had since directories were last synced, oldest first.

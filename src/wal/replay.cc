@@ -22,8 +22,10 @@ absl::StatusOr<LogReader::Outcome> Replay::run(LogReader& reader) {
     const std::string path = reader.segment().path;
     const uint64_t offset = reader.offset();
     absl::StatusOr<LogReader::Outcome> outcome = reader.next(&record);
-    if (!outcome.ok() || *outcome != LogReader::Outcome::kRecord) return outcome;
-    absl::Status status = take(record);
+    if (!outcome.ok()) return outcome;
+    const bool end = *outcome != LogReader::Outcome::kRecord;
+    absl::Status status = end ? deliver_to(last_entry_) : take(record);
+    if (status.ok() && end) return outcome;
     if (status.ok()) continue;
     if (absl::IsDataLoss(status)) return damaged(path, offset, message_of(status));
     return status;
@@ -60,9 +62,21 @@ absl::Status Replay::take_entry(const LogReader::Record& record) {
   last_ = entry->index;
   last_entry_ = entry->index;
   last_entry_term_ = entry->term;
-  if (!from_ || entry->index <= from_->index) return absl::OkStatus();
-  ++entries_;
-  return visit_ ? visit_(*std::move(entry)) : absl::OkStatus();
+  while (!pending_.empty() && pending_.back().index >= entry->index) pending_.pop_back();
+  if (from_ && entry->index > from_->index) pending_.push_back(*std::move(entry));
+  return absl::OkStatus();
+}
+
+absl::Status Replay::deliver_to(Index index) {
+  while (!pending_.empty() && pending_.front().index <= index) {
+    raft::Entry entry = std::move(pending_.front());
+    pending_.pop_front();
+    delivered_ = entry.index;
+    ++entries_;
+    if (!visit_) continue;
+    if (absl::Status status = visit_(std::move(entry)); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Replay::check_entry(const raft::Entry& entry) const {
@@ -75,11 +89,8 @@ absl::Status Replay::check_entry(const raft::Entry& entry) const {
   if (last_entry_ != Index(0) && entry.index == last_entry_ + 1 && entry.term < last_entry_term_) {
     return bad("an entry of an older term than the one before it");
   }
+  if (entry.index <= delivered_) return bad("an entry in the place of a committed one");
   if (!from_ || entry.index <= from_->index) return absl::OkStatus();
-  // Entries at or below the commit are never written again.
-  if (entry.index <= last_entry_ && entry.index <= state_.commit) {
-    return bad("an entry in the place of a committed one");
-  }
   if (entry.index > std::max(last_entry_, from_->index) + 1) {
     return bad(cat("entry ", entry.index.value, " follows entry ", last_entry_.value));
   }
@@ -97,7 +108,7 @@ absl::Status Replay::take_state(std::string_view data) {
     return bad("a second vote in one term");
   }
   state_ = *state;
-  return absl::OkStatus();
+  return deliver_to(state_.commit);
 }
 
 absl::Status Replay::take_metadata(const LogReader::Record& record) {

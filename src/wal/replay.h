@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,6 +45,7 @@ class Replay {
   absl::Status take(const LogReader::Record& record);
   absl::Status take_entry(const LogReader::Record& record);
   absl::Status check_entry(const raft::Entry& entry) const;
+  absl::Status deliver_to(Index index);
   absl::Status take_state(std::string_view data);
   absl::Status take_metadata(const LogReader::Record& record);
   absl::Status take_mark(std::string_view data);
@@ -59,6 +61,10 @@ class Replay {
   // The last entry's, for order: entries lie one after the other, or go back to replace a tail.
   Index last_entry_;
   Term last_entry_term_;
+  // Past `from_`, consecutive, not yet known to be committed. A log may also overwrite entries from
+  // below `from_` on; then none of these is left, where etcd keeps stale ones.
+  std::deque<raft::Entry> pending_;
+  Index delivered_;  // to visit_, up to here
   uint64_t entries_ = 0;
 };
 

@@ -30,7 +30,6 @@ const Clock& system_clock() {
 
 EntryVisitor collect_into(std::vector<raft::Entry>* entries) {
   return [entries](raft::Entry entry) {
-    while (!entries->empty() && entries->back().index >= entry.index) entries->pop_back();
     entries->push_back(std::move(entry));
     return absl::OkStatus();
   };

@@ -66,12 +66,12 @@ struct Options {
   bool unsafe_no_fsync = false;         // etcd's --unsafe-no-fsync: no durability at all
 };
 
-// One entry of the replay, in log order. An entry whose index is not past the last one seen
-// replaces that one and everything after it (a new leader overwrote an uncommitted tail); the
-// receiver truncates. `entry.data` shares the reader's buffer. An error ends the open with it.
+// One entry of the replay: each index once, in order. (Entries that a new leader overwrote are gone
+// by then: what is not known to be committed is held back until the log says so, or ends.)
+// `entry.data` shares the reader's buffer. An error ends the open with it.
 using EntryVisitor = std::function<absl::Status(raft::Entry entry)>;
 
-// The plain receiver: what the log holds, overwritten entries gone. For tools, tests, small logs.
+// The plain receiver. For tools, tests and small logs.
 EntryVisitor collect_into(std::vector<raft::Entry>* entries);
 
 struct Opened;
