@@ -21,7 +21,7 @@
 //                ResourceExhausted); KEELSON_FAILPOINT cannot fail and ignores it
 //   @17          only on the 17th hit; %0.01 on one hit in a hundred, drawn from the seed
 //
-// Names: <layer>_<when>_<what>, listed in docs/failpoints.md.
+// Names: <layer>_<when>_<what>, listed with the layer (docs/formats/wal.md for the log).
 // Threads: any. A hit of an armed set takes a lock; this is for tests.
 
 #pragma once

@@ -17,7 +17,7 @@
 //   the second "success" would be a lie. The node stops instead.
 // Exclusion: the segments are locked as etcd locks them; a second process (etcd included) on the
 //   same directory is refused.
-// Failpoints: see docs/failpoints.md (wal_before_append, wal_after_append, wal_before_sync,
+// Failpoints: docs/formats/wal.md (wal_before_append, wal_after_append, wal_before_sync,
 //   wal_after_sync, wal_cut_*).
 
 #pragma once
