@@ -84,16 +84,14 @@ TEST(Response, IsWhatProtobufWrites) {
   head.term = Term(2);
   head.revision = 300;
   EXPECT_EQ(hex(encode_head(head).view()),
-            "0a1b08b298eaf19483868fcd0110cdd291a9d2b881cf8e0118ac022002");
+            "0a1b08b298eaf1948386fccd0110cdd2918bd2b881cf8e0118ac022002");
   head.watch_id = kNoWatchId;
   head.created = head.canceled = head.fragment = true;
   head.compact_revision = 7;
   head.cancel_reason = "why";
-  EXPECT_EQ(
-      hex(encode_head(head).view()),
-      "0a1b08b298eaf19483868fcd0110cdd291a9d2b881cf8e0118ac02200210ffffffffffffffffff0118012001"
-      "2807320377687938"
-      "01");
+  EXPECT_EQ(hex(encode_head(head).view()),
+            "0a1b08b298eaf1948386fccd0110cdd2918bd2b881cf8e0118ac022002"
+            "10ffffffffffffffffff0118012001280732037768793801");
   EXPECT_EQ(encoded_head_size(head), encode_head(head).size());
 
   FakeStore store;
