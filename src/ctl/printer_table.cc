@@ -59,11 +59,11 @@ class TablePrinter final : public Printer {
     out_ << right << "\n";
   }
 
-  // Headings are centred (the odd blank goes left), cells stand right.
+  // Headings are centred (the odd blank goes right), cells stand right.
   void row(const Widths& widths, const std::vector<std::string>& cells, bool heading) {
     for (size_t i = 0; i < widths.size(); ++i) {
       size_t gap = widths[i] - width_of(cells[i]);
-      size_t left = heading ? (gap + 1) / 2 : gap;
+      size_t left = heading ? gap / 2 : gap;
       out_ << "│ " << std::string(left, ' ') << cells[i] << std::string(gap - left, ' ') << " ";
     }
     out_ << "│\n";
@@ -93,15 +93,16 @@ class ProtobufPrinter final : public Printer {
  public:
   explicit ProtobufPrinter(std::ostream& out) : out_(out) {}
 
-  // These four are no protobuf messages in etcdctl's client library.
-  absl::Status grant(const pb::LeaseGrantResponse&) override { return no_message("LeaseGrant"); }
-  absl::Status keep_alive(const pb::LeaseKeepAliveResponse&) override {
-    return no_message("LeaseKeepAlive");
+  // These four are structs of etcdctl's client library with a header inside; only that is a
+  // protobuf message, and only that is written.
+  absl::Status grant(const pb::LeaseGrantResponse& r) override { return message(r.header()); }
+  absl::Status keep_alive(const pb::LeaseKeepAliveResponse& r) override {
+    return message(r.header());
   }
-  absl::Status time_to_live(const pb::LeaseTimeToLiveResponse&, bool) override {
-    return no_message("LeaseTimeToLive");
+  absl::Status time_to_live(const pb::LeaseTimeToLiveResponse& r, bool) override {
+    return message(r.header());
   }
-  absl::Status leases(const pb::LeaseLeasesResponse&) override { return no_message("LeaseLeases"); }
+  absl::Status leases(const pb::LeaseLeasesResponse& r) override { return message(r.header()); }
 
   absl::Status watch(const pb::WatchResponse& r) override {
     pb::WatchResponse shown = r;
@@ -119,11 +120,6 @@ class ProtobufPrinter final : public Printer {
   std::string format_name() const override { return "protobuf"; }
 
  private:
-  absl::Status no_message(std::string_view name) {
-    return failure(ExitCode::kBadFeature,
-                   cat("marshal unsupported for type *clientv3.", name, "Response"));
-  }
-
   std::ostream& out_;
 };
 

@@ -10,36 +10,32 @@
 namespace keelson::ctl {
 namespace {
 
-// One block of lines; the input must end it with an empty line.
-absl::StatusOr<std::vector<std::string>> read_block(Invocation& in, std::string_view prompt) {
+// Hands each line of one block to `take`, until the empty line that ends it. A line is judged as
+// soon as it is there, so that a typist hears of a mistake at once.
+template <typename Take>
+absl::Status read_block(Invocation& in, std::string_view prompt, Take&& take) {
   if (in.flags.boolean("interactive")) in.console.out << prompt << std::endl;
-  std::vector<std::string> lines;
   std::string line;
   while (std::getline(in.console.in, line)) {
     if (in.console.in.eof()) break;  // no line feed at its end: not a line
     std::string_view text = trim_space(line);
-    if (text.empty()) return lines;
-    lines.emplace_back(text);
+    if (text.empty()) return absl::OkStatus();
+    if (absl::Status status = take(text); !status.ok()) return status;
   }
   return failure(ExitCode::kInvalidInput, "EOF");
 }
 
 absl::Status read_compares(Invocation& in, pb::TxnRequest& request) {
-  auto lines = read_block(in, "compares:");
-  if (!lines.ok()) return lines.status();
-  for (const std::string& line : *lines) {
+  return read_block(in, "compares:", [&](std::string_view line) {
     auto compare = parse_compare(line);
-    if (!compare.ok()) return compare.status();
-    *request.add_compare() = *std::move(compare);
-  }
-  return absl::OkStatus();
+    if (compare.ok()) *request.add_compare() = *std::move(compare);
+    return compare.status();
+  });
 }
 
 template <typename Ops>
 absl::Status read_requests(Invocation& in, std::string_view prompt, Ops& ops) {
-  auto lines = read_block(in, prompt);
-  if (!lines.ok()) return lines.status();
-  for (const std::string& line : *lines) {
+  return read_block(in, prompt, [&](std::string_view line) {
     std::string warning;
     auto op = parse_request(line, &warning);
     if (!op.ok()) return op.status();
@@ -48,8 +44,8 @@ absl::Status read_requests(Invocation& in, std::string_view prompt, Ops& ops) {
       std::this_thread::sleep_for(std::chrono::seconds(2));
     }
     *ops.Add() = *std::move(op);
-  }
-  return absl::OkStatus();
+    return absl::OkStatus();
+  });
 }
 
 absl::Status run_txn(Invocation& in) {

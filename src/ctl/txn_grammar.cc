@@ -40,6 +40,7 @@ Condition scan_condition(std::string_view target, std::string_view rest) {
   c.key = *key;
   if (rest.empty() || rest.front() != ')') return c;
   rest.remove_prefix(1);
+  if (rest.empty() || kBlank.find(rest.front()) == std::string_view::npos) return c;
   skip_blanks(rest);
   size_t end = std::min(rest.find_first_of(kBlank), rest.size());
   if (end == 0) return c;
