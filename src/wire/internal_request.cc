@@ -29,6 +29,47 @@ absl::Status read_header(std::string_view bytes, uint64_t* id, InternalRequest* 
   return reader.ok() ? absl::OkStatus() : malformed();
 }
 
+// Whether `payload` is a bare request of etcd's first state machine: id, method, path, ….
+bool is_bare_v2(std::string_view payload, uint64_t* id) {
+  pb::Reader reader(payload);
+  pb::Field field;
+  if (!reader.next(&field) || field.number != 1 || field.type != pb::kVarint) return false;
+  *id = field.value;
+  if (!reader.next(&field) || field.number != 2 || field.type != pb::kBytes) return false;
+  const std::string_view method = field.bytes;
+  const bool known = method == "PUT" || method == "POST" || method == "DELETE" ||
+                     method == "QGET" || method == "SYNC";
+  while (reader.next(&field)) {
+  }
+  return known && reader.ok();
+}
+
+absl::StatusOr<InternalRequest> unwrap_fields(std::string_view payload) {
+  InternalRequest request;
+  uint64_t own_id = 0;
+  uint64_t header_id = 0;
+  pb::Reader reader(payload);
+  pb::Field field;
+  while (reader.next(&field)) {
+    if (field.number == kIdField) {
+      if (field.type != pb::kVarint) return malformed();
+      own_id = field.value;
+    } else if (field.type != pb::kBytes) {
+      return malformed();  // every other field is a message
+    } else if (field.number == kHeaderField) {
+      absl::Status status = read_header(field.bytes, &header_id, &request);
+      if (!status.ok()) return status;
+    } else if (request.kind == InternalKind::kNone ||
+               field.number <= static_cast<uint32_t>(request.kind)) {
+      request.kind = static_cast<InternalKind>(field.number);
+      request.body = field.bytes;
+    }
+  }
+  if (!reader.ok()) return malformed();
+  request.id = own_id != 0 ? own_id : header_id;
+  return request;
+}
+
 }  // namespace
 
 Bytes wrap_internal(uint64_t request_id, std::string_view username, uint64_t auth_revision,
@@ -53,29 +94,16 @@ Bytes wrap_internal(uint64_t request_id, std::string_view username, uint64_t aut
 }
 
 absl::StatusOr<InternalRequest> unwrap_internal(std::string_view payload) {
-  InternalRequest request;
-  uint64_t own_id = 0;
-  uint64_t header_id = 0;
-  pb::Reader reader(payload);
-  pb::Field field;
-  while (reader.next(&field)) {
-    if (field.number == kIdField) {
-      if (field.type != pb::kVarint) return malformed();
-      own_id = field.value;
-    } else if (field.type != pb::kBytes) {
-      return malformed();  // every other field is a message
-    } else if (field.number == kHeaderField) {
-      absl::Status status = read_header(field.bytes, &header_id, &request);
-      if (!status.ok()) return status;
-    } else if (request.kind == InternalKind::kNone ||
-               field.number <= static_cast<uint32_t>(request.kind)) {
-      request.kind = static_cast<InternalKind>(field.number);
-      request.body = field.bytes;
-    }
+  absl::StatusOr<InternalRequest> request = unwrap_fields(payload);
+  uint64_t id = 0;
+  if ((request.ok() && request->kind != InternalKind::kV2) || !is_bare_v2(payload, &id)) {
+    return request;
   }
-  if (!reader.ok()) return malformed();
-  request.id = own_id != 0 ? own_id : header_id;
-  return request;
+  InternalRequest bare;
+  bare.id = id;
+  bare.kind = InternalKind::kV2;
+  bare.body = payload;
+  return bare;
 }
 
 std::string_view name_of(InternalKind kind) {

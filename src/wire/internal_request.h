@@ -74,6 +74,8 @@ struct InternalRequest {
 // InvalidArgument when it is not such a message. A field that we do not know (a newer etcd's
 // request) comes out as that kind, so that the caller can refuse it by number. There is at most one
 // request in what etcd and we write; of several, the lowest number counts.
+// etcd up to 3.5 also writes bare etcdserverpb.Request payloads (a member's attributes, the cluster
+// version, as "PUT <path>"): they come out as kV2 with the whole payload as the body.
 absl::StatusOr<InternalRequest> unwrap_internal(std::string_view payload);
 
 }  // namespace keelson::wire

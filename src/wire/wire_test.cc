@@ -388,6 +388,19 @@ TEST_F(WireTest, InternalRequest) {
   }
 }
 
+// What etcd 3.5 writes when a member publishes itself.
+TEST_F(WireTest, BareV2Request) {
+  std::string payload(
+      "\x08\x81\x02\x12\x03PUT\x1a\x0a/0/version\x22\x05"
+      "3.5.0\x28\x00\x32\x00",
+      31);
+  absl::StatusOr<InternalRequest> request = unwrap_internal(payload);
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->kind, InternalKind::kV2);
+  EXPECT_EQ(request->id, 257u);
+  EXPECT_EQ(request->body, payload);
+}
+
 TEST_F(WireTest, InternalKindsAreTheSchemasNumbers) {
   const auto* descriptor = etcdserverpb::InternalRaftRequest::descriptor();
   for (int i = 0; i < descriptor->field_count(); ++i) {
