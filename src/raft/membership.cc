@@ -32,6 +32,7 @@ void replicate_to_new_config(Core& core, Leader& leader) {
 bool wants_snapshot(Core& core, const Snapshot& snapshot) {
   const SnapshotMetadata& meta = snapshot.metadata;
   if (meta.index <= core.log->committed()) return false;
+  if (meta.index.value == kNoLimit) return false;  // nothing could follow it
   if (!lists(meta.conf_state, core.options.id)) {
     core.lines.warning(
         core.options.id, " attempted to restore snapshot but it is not in the ConfState ",

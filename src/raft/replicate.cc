@@ -182,6 +182,10 @@ void handle_append_response(Core& core, Leader& leader, Progress& progress,
   progress.set_recent_active(true);
   if (message.reject) {
     handle_rejection(core, progress, message);
+  } else if (message.index > core.log->last_index()) {
+    // No correct follower holds more than it was sent.
+    core.lines.error(core.options.id, " ignored MsgAppResp from ", message.from, " for index ",
+                     message.index, " past the last index ", core.log->last_index());
   } else {
     handle_acknowledgement(core, leader, progress, message);
   }
