@@ -90,6 +90,12 @@ size_t StoreImpl::trim(const Deferred& entry) {
   bool last_entry = kept->tombstone() && kept->main == entry.main;
   if (steps > kLongChain) trimmed_[record] = {kept->tombstone() ? kept->main : 0};
   if (!last_entry) return 1;
+  // A tombstone goes last: were it gone from the backend while older versions are still there, a
+  // restart would bring the key back to life.
+  if (detached_ && kept->main < compact_revision_) {
+    deferred_.push_front(entry);
+    return 1;
+  }
   trimmed_.erase(record);
   if (kept->main == compact_revision_) {
     deferred_.push_back(entry);
@@ -108,7 +114,6 @@ size_t StoreImpl::trim(const Deferred& entry) {
 void StoreImpl::remove_tombstone(KeyRecord* record, Version* tombstone) {
   tree_.remove(record->key());
   cache_.forget(record);
-  // What trim() cut off behind it goes on being freed from detached_.
   delete_version(tombstone);
   epochs_.retire_piece(record, KeyRecord::bytes_for(record->key_size));
 }

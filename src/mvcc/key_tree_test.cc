@@ -40,7 +40,7 @@ class KeyTreeTest : public ::testing::Test {
     }
     model_[key] = live;
   }
-  void remove(const std::string& key) {
+  void remove(std::string key) {
     if (model_.contains(key) && model_[key]) set(key, false);
     if (model_.erase(key) > 0) tree_.remove(key);
   }

@@ -74,7 +74,7 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   result.revision = at_;
   if (absl::Status s = walk(); !s.ok()) return s;
   uint64_t count = count_;
-  if (!options_.total_count && fetch_limit() > 0) {
+  if (!options_.count_only && !options_.total_count && fetch_limit() > 0) {
     count = std::min(count, static_cast<uint64_t>(fetch_limit()));
   }
   result.count = static_cast<int64_t>(count);
@@ -174,7 +174,8 @@ void RangeRead::walk_newest(const Root& root, bool* done) {
     CHECK(cursor.valid());
     uint64_t live = cursor.leaf()->live >> cursor.index() << cursor.index();
     uint32_t n = 0;
-    uint64_t most = enough_ > 0 ? std::min(left_, enough_ - items_.size()) : left_;
+    bool all_count = enough_ > 0 && !has_filters();  // each key visited is an item
+    uint64_t most = all_count ? std::min(left_, enough_ - items_.size()) : left_;
     for (; live != 0 && n < most; live &= live - 1) {
       records[n] = cursor.leaf()->records[std::countr_zero(live)];
       __builtin_prefetch(records[n++]);
@@ -189,7 +190,10 @@ void RangeRead::walk_newest(const Root& root, bool* done) {
     for (uint32_t i = 0; i < n; ++i) {
       --left_;
       Version* version = records[i]->visible(revision_);
-      if (version && !take(records[i], version)) left_ = 0;
+      if (version && !take(records[i], version)) {
+        left_ = 0;
+        break;
+      }
     }
     visited += n;
     if (n > 0) resume_.assign(records[n - 1]->key());

@@ -176,7 +176,7 @@ class Restorer {
     KeyRecord* record = found == loose_.end() ? nullptr : *found;
     Version* old = record ? record->head.load(std::memory_order_relaxed) : nullptr;
     bool alive = old && !old->tombstone();
-    if (at.tombstone && old && !alive) return;  // dead twice; etcd ignores it as well
+    // Two tombstones in a row are left by a compaction that was cut short; both will go.
     if (!record) {
       record = s_.new_record(kv.key);
       loose_.insert(record);
