@@ -87,7 +87,8 @@ void Connection::sniff(std::string_view bytes) {
 
 void Connection::flush() {
   auto keep = self_;
-  if (closed_ || lingering_ || !protocol_) return;
+  if (closed_) return self_.reset();
+  if (lingering_ || !protocol_) return;
   for (int round = 0; round < kRounds; ++round) {
     if (!protocol_->produce(out_, kOutputLimit)) ending_ = true;
     if (!write_out()) return wait_to_write();
@@ -156,10 +157,8 @@ void Connection::close() {
   transport_->close();
   if (protocol_) protocol_->closed();
   on_closed_(this);
-  // Whoever called us still holds `keep`, or a socket operation that is about to end does; what
-  // remains queued for flush() needs us until the end of the batch.
-  wake();
-  loop_.post([self = std::move(self_)] {});
+  // We may be in the list of those to flush already; letting go of ourselves is left to flush().
+  loop_.impl().flush_later(this);
 }
 
 }  // namespace keelson::net

@@ -42,7 +42,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void flush() override;
   void on_timer() override;
 
-  void wake() override { loop_.impl().flush_later(this); }
+  void wake() override {
+    if (!closed_) loop_.impl().flush_later(this);
+  }
   Loop& loop() override { return loop_; }
   const PeerInfo& peer() const override { return peer_; }
   size_t unsent() const override { return blocked_ ? out_.size() : 0; }
@@ -62,7 +64,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::string first_bytes_;             // until then
   std::vector<char> buffer_;
   OutQueue out_;
-  std::shared_ptr<Connection> self_;  // from start() to close()
+  std::shared_ptr<Connection> self_;  // from start() to the flush() after close()
   bool reading_ = false;              // a read is under way
   bool blocked_ = false;              // the socket is full; on_writable() will tell
   bool ending_ = false;               // close once out_ is written
