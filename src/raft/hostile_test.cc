@@ -160,10 +160,13 @@ class Victim {
       absl::StatusOr<ConfChangeV2> change = conf_change_of(entry);
       if (change.ok()) node_->apply_conf_change(*change);
     }
-    if (!entries.empty() && random_.below(4) == 0) {
-      const Index index = entries.back().index;
-      storage_.compact(index).IgnoreError();
-    }
+    // Only what a snapshot holds may be forgotten.
+    if (entries.empty() || random_.below(4) > 0) return;
+    const Index index = entries.back().index;
+    const ConfState conf = tracker::conf_state(node_->status().config);
+    if (index > *storage_.last_index()) return;
+    if (!storage_.create_snapshot(index, &conf, Bytes()).ok()) return;
+    storage_.compact(index).IgnoreError();
   }
 
   Random& random_;
