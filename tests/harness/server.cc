@@ -177,6 +177,8 @@ void Server::kill() {
 
 absl::Status Server::stop(Milliseconds patience) {
   if (pid_ == 0) return absl::OkStatus();
+  client_
+      .reset();  // grpc++ answers GOAWAY only while it is used; an idle client would hold etcd up
   ::kill(pid_, SIGTERM);
   const auto until = steady_clock::now() + patience;
   while (steady_clock::now() < until) {
