@@ -126,7 +126,8 @@ void LaneEngine::serve_targets(WatchGroup& group, WatchGroup::Members& members,
   auto from =
       std::partition_point(group.matched.begin(), group.matched.end(),
                            [&](const mvcc::Event* event) { return event->revision.main < lowest; });
-  EventBlock block = encode_events({from, group.matched.end()}, members.variant, source_);
+  EventBlock block = encode_events({from, group.matched.end()}, members.variant, source_,
+                                   source_.compact_revision());
   if (block.size() == 0) return;
   for (Watcher* watcher : members.targets) {
     size_t sent = send(*watcher, block, block.first_at(watcher->cursor), slice.through);

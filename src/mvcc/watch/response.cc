@@ -48,8 +48,8 @@ size_t event_size(const mvcc::Event& event, const Bytes& prev_kv) {
   return size;
 }
 
-Bytes previous(const mvcc::Event& event, WatchSource& source) {
-  if (event.is_create()) return {};
+Bytes previous(const mvcc::Event& event, WatchSource& source, int64_t compact_revision) {
+  if (event.is_create() || event.revision.main - 1 < compact_revision) return {};
   if (!event.prev_kv.empty()) return event.prev_kv;
   auto prev = source.previous_kv(event);
   if (prev.ok()) return *std::move(prev);
@@ -101,7 +101,7 @@ size_t EventBlock::first_at(int64_t revision) const {
 }
 
 EventBlock encode_events(std::span<const mvcc::Event* const> events, const Variant& variant,
-                         WatchSource& source) {
+                         WatchSource& source, int64_t compact_revision) {
   EventBlock block;
   std::vector<Outgoing> outgoing;
   outgoing.reserve(events.size());
@@ -111,7 +111,7 @@ EventBlock encode_events(std::span<const mvcc::Event* const> events, const Varia
   for (const mvcc::Event* event : events) {
     bool put = event->type == mvcc::EventType::kPut;
     if (put ? variant.no_put : variant.no_delete) continue;
-    Bytes prev_kv = variant.prev_kv ? previous(*event, source) : Bytes();
+    Bytes prev_kv = variant.prev_kv ? previous(*event, source, compact_revision) : Bytes();
     size_t size = event_size(*event, prev_kv);
     total += pb::bytes_field_size(kEvents, size);
     outgoing.push_back({event, std::move(prev_kv), size});

@@ -63,9 +63,10 @@ struct EventBlock {
 };
 
 // Those of `events` that the variant lets through. Reads previous values from `source` where the
-// variant wants them and the event does not carry them.
+// variant wants them and the event does not carry them. Values that only a reader below
+// `compact_revision` would see are left out, as etcd's watchers get none there.
 EventBlock encode_events(std::span<const mvcc::Event* const> events, const Variant& variant,
-                         WatchSource& source);
+                         WatchSource& source, int64_t compact_revision = 0);
 
 // How far a response that begins with event `first` goes: the end of the first revision that takes
 // it past one of the options' limits. REQUIRES: first < block.size().
