@@ -71,6 +71,7 @@ absl::StatusOr<LogReader::Outcome> LogReader::next(Record* record) {
     if (!good.ok()) return good.status();
     if (!*good) return judge(*record_size);
 
+    record_offset_ = offset_;
     offset_ += kLengthFieldSize + *record_size + padding_of(*record_size);
     ++records_;
     if (record->type != wire::RecordType::kCrc) return Outcome::kRecord;

@@ -66,6 +66,8 @@ class LogReader {
   // The segment of the last record and the place after it there; the running sum.
   const Segment& segment() const { return segments_[current_]; }
   uint64_t offset() const { return offset_; }
+  // Where the last record begins.
+  uint64_t record_offset() const { return record_offset_; }
   uint32_t chain() const { return chain_; }
 
  private:
@@ -88,7 +90,8 @@ class LogReader {
   bool chain_known_ = false;  // after the first segment's first record
   uint64_t size_ = 0;         // of the current file
   uint64_t offset_ = 0;       // after the last good record; <= size_
-  size_t records_ = 0;        // good ones in this segment
+  uint64_t record_offset_ = 0;
+  size_t records_ = 0;  // good ones in this segment
   uint32_t chain_ = 0;
 
   Bytes block_;  // file content from block_start_ on

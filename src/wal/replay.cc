@@ -19,15 +19,14 @@ absl::Status bad(std::string_view what) { return absl::DataLossError(to_absl(wha
 absl::StatusOr<LogReader::Outcome> Replay::run(LogReader& reader) {
   LogReader::Record record;
   while (true) {
-    const std::string path = reader.segment().path;
-    const uint64_t offset = reader.offset();
     absl::StatusOr<LogReader::Outcome> outcome = reader.next(&record);
     if (!outcome.ok()) return outcome;
     const bool end = *outcome != LogReader::Outcome::kRecord;
     absl::Status status = end ? deliver_to(last_entry_) : take(record);
     if (status.ok() && end) return outcome;
     if (status.ok()) continue;
-    if (absl::IsDataLoss(status)) return damaged(path, offset, message_of(status));
+    if (absl::IsDataLoss(status))
+      return damaged(reader.segment().path, reader.record_offset(), message_of(status));
     return status;
   }
 }
