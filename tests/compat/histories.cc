@@ -211,7 +211,8 @@ class History {
 
   void compact() {
     CompactionRequest request;
-    request.set_revision(requests_.revision(now_));
+    // Never at 0: etcd would then answer its remembered hash of revision 0 for the newest.
+    request.set_revision(std::max<int64_t>(1, requests_.revision(now_)));
     request.set_physical(true);
     ask("KV/Compact", request);
   }
