@@ -74,7 +74,8 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       published_(std::move(published)),
       started_at_(backend->consistent_index()),
       index_(started_at_),
-      term_(backend->consistent_term()) {}
+      term_(backend->consistent_term()),
+      hash_slot_(store->register_reader()) {}
 
 absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
     backend::Backend* backend, mvcc::Store* store, lease::LeaseTable* leases,
@@ -297,6 +298,11 @@ absl::Status Applier::background_step() {
   log::info("finished scheduled compaction", {{"compact-revision", store_.compact_revision()}});
   run_compacted();
   return absl::OkStatus();
+}
+
+std::unique_ptr<mvcc::HashKvJob> Applier::take_compaction_hash() {
+  if (!store_.compacting()) return nullptr;
+  return store_.take_compaction_hash(*hash_slot_);
 }
 
 void Applier::when_compacted(Task done) {

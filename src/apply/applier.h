@@ -70,6 +70,10 @@ class Applier {
   // `done` runs on this lane once no compaction is under way and its removals are committed.
   void when_compacted(Task done);
 
+  // The hash that belongs to a compaction just published, to be computed off this lane; mostly
+  // null.
+  std::unique_ptr<mvcc::HashKvJob> take_compaction_hash();
+
   // Leases are renewed and asked about here; grants and revocations come by entries.
   lease::LeaseTable& leases() { return leases_; }
   const Alarms& alarms() const { return alarms_; }
@@ -111,7 +115,8 @@ class Applier {
   Index index_;
   Term term_;
   std::vector<Task> when_compacted_;
-  etcdserverpb::TxnRequest txn_request_;  // reused, so that parsing allocates little
+  std::unique_ptr<mvcc::ReaderSlot> hash_slot_;  // of whoever runs the compaction hashes
+  etcdserverpb::TxnRequest txn_request_;         // reused, so that parsing allocates little
 };
 
 }  // namespace keelson::apply

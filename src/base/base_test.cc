@@ -47,7 +47,8 @@ TEST(Crc32c, PartsMakeTheWhole) {
 }
 
 TEST(Errors, TextsAreEtcds) {
-  EXPECT_EQ(errors::Compacted().message(), "etcdserver: mvcc: required revision has been compacted");
+  EXPECT_EQ(errors::Compacted().message(),
+            "etcdserver: mvcc: required revision has been compacted");
   EXPECT_EQ(errors::Compacted().code(), absl::StatusCode::kOutOfRange);
 }
 

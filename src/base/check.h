@@ -16,19 +16,19 @@ namespace keelson {
 
 }  // namespace keelson
 
-#define CHECK(condition)                                                  \
-  do {                                                                    \
-    if (!(condition)) [[unlikely]]                                        \
-      ::keelson::check_failed(__FILE__, __LINE__, #condition);            \
+#define CHECK(condition)                                       \
+  do {                                                         \
+    if (!(condition)) [[unlikely]]                             \
+      ::keelson::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 #if defined(KEELSON_COSTLY_CHECKS) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define DCHECK(condition) CHECK(condition)
 #else
-#define DCHECK(condition)      \
-  do {                         \
-    if (false) {               \
-      (void)(condition);       \
-    }                          \
+#define DCHECK(condition) \
+  do {                    \
+    if (false) {          \
+      (void)(condition);  \
+    }                     \
   } while (false)
 #endif

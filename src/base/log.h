@@ -31,8 +31,8 @@ struct Field {
   Field(std::string_view k, const std::string& v) : key(k), value(v), quoted(true) {}
   Field(std::string_view k, bool v) : key(k), value(v ? "true" : "false"), quoted(false) {}
   template <typename Number>
-    requires std::is_arithmetic_v<Number>
-  Field(std::string_view k, Number v) : key(k), value(cat(v)), quoted(false) {}
+  requires std::is_arithmetic_v<Number> Field(std::string_view k, Number v)
+      : key(k), value(cat(v)), quoted(false) {}
 };
 
 using Fields = std::initializer_list<Field>;

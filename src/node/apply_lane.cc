@@ -10,10 +10,12 @@
 
 namespace keelson::node {
 
-ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, Status& status, Fatal fatal)
+ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash,
+                     Fatal fatal)
     : lane_(lane),
       applier_(applier),
       status_(status),
+      run_hash_(std::move(run_hash)),
       fatal_(std::move(fatal)),
       applied_(applier.applied_index()) {}
 
@@ -65,6 +67,8 @@ void ApplyLane::flush() {
   publish();
   if (failed_) return;
   KEELSON_FAILPOINT("apply_after_batch");
+  // Before the compaction it belongs to removes anything.
+  if (auto job = applier_.take_compaction_hash()) run_hash_(std::move(job));
   answer();
   consensus_->applied(std::move(done));
   background_step();

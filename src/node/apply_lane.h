@@ -29,8 +29,11 @@ class ApplyLane {
  public:
   using Fatal = std::function<void(absl::Status)>;
 
+  // Runs a hash job off the apply lane, or drops it.
+  using RunHash = std::function<void(std::unique_ptr<mvcc::HashKvJob>)>;
+
   // `applier` outlives this.
-  ApplyLane(Executor& lane, apply::Applier& applier, Status& status, Fatal fatal);
+  ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash, Fatal fatal);
   void connect(Consensus* consensus) { consensus_ = consensus; }
 
   // `message` is a MsgStorageApply; proposals[i], where not null, waits for entry i.
@@ -59,6 +62,7 @@ class ApplyLane {
   Executor& lane_;
   apply::Applier& applier_;
   Status& status_;
+  const RunHash run_hash_;
   const Fatal fatal_;
   Consensus* consensus_ = nullptr;
 

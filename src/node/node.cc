@@ -16,6 +16,7 @@ constexpr uint64_t kMaxSizePerMessage = 1 << 20;
 constexpr int kMaxInflightMessages = 512;
 // Bytes handed to the apply lane and not yet applied: bounds what a batch can grow to.
 constexpr uint64_t kMaxApplyingBytes = 32 << 20;
+constexpr size_t kHashSlice = 4096;  // records
 constexpr Duration kLeaseInterval = std::chrono::milliseconds(500);
 
 lease::LeaseOptions lease_options(const Options& options) {
@@ -117,7 +118,9 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       *lanes_.log, std::move(replay.wal), status_,
       [this](std::vector<raft::Message> appends) { consensus_->durable(std::move(appends)); },
       fatal_);
-  apply_lane_ = std::make_unique<ApplyLane>(*lanes_.apply, *applier_, status_, fatal_);
+  apply_lane_ = std::make_unique<ApplyLane>(
+      *lanes_.apply, *applier_, status_,
+      [this](std::unique_ptr<mvcc::HashKvJob> job) { run_hash(std::move(job)); }, fatal_);
   apply_lane_->connect(consensus_.get());
   consensus_->connect(
       storage_.get(), *std::move(core), std::move(conf), log_lane_.get(), apply_lane_.get(),
@@ -222,6 +225,14 @@ void Node::backend_durable(Index index) {
   uint64_t marked = marked_.load();
   if (index.value < marked + options_.snapshot_count) return;
   if (marked_.compare_exchange_strong(marked, index.value)) consensus_->backend_durable(index);
+}
+
+// Slice by slice on the background lane. A hash that cannot be had is simply not stored.
+void Node::run_hash(std::unique_ptr<mvcc::HashKvJob> job) {
+  lanes_.background->post([this, job = std::move(job)]() mutable {
+    absl::StatusOr<bool> done = job->step(kHashSlice);
+    if (done.ok() && !*done) run_hash(std::move(job));
+  });
 }
 
 }  // namespace keelson::node

@@ -110,6 +110,7 @@ class Node {
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
   void backend_durable(Index index);
+  void run_hash(std::unique_ptr<mvcc::HashKvJob> job);
 
   const Options options_;
   const std::unique_ptr<backend::Backend> backend_;

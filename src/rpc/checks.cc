@@ -14,15 +14,16 @@ namespace pb = etcdserverpb;
 using Ops = google::protobuf::RepeatedPtrField<pb::RequestOp>;
 
 // The keys that a transaction's deletes cover. Ranges are kept disjoint and sorted. A range whose
-// end is not above its begin covers, in etcd's interval order, its begin alone.
+// end is not above its begin covers nothing here, as in etcd; that includes "from this key on"
+// (end "\0"), which etcd does not look at twice either.
 class DeletedKeys {
  public:
   void add(const pb::DeleteRangeRequest& request) {
     const std::string& begin = request.key();
     const std::string& end = request.range_end();
-    if (end.empty() || end <= begin) {
+    if (end.empty()) {
       points_.insert(begin);
-    } else {
+    } else if (end > begin) {
       add_range(begin, end);
     }
   }

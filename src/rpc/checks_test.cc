@@ -60,7 +60,10 @@ TEST(Checks, Txn) {
       {"success { request_delete_range { key: 'a' } } "
        "success { request_txn { failure { request_put { key: 'a' } } } }",
        kDuplicate},
-      // An end below the begin covers the begin alone.
+      // An end below the begin covers nothing, as etcd has it: not even the begin.
+      {"success { request_put { key: 'b' } } "
+       "success { request_delete_range { key: 'b' range_end: '\\000' } }",
+       ""},
       {"success { request_put { key: 'b' } } "
        "success { request_delete_range { key: 'a' range_end: '\\000' } }",
        ""},

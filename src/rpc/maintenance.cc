@@ -146,6 +146,24 @@ class HashKv final : public Unary {
   const std::unique_ptr<mvcc::ReaderSlot> slot_;  // the background lane's
 };
 
+class MoveLeader final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::MoveLeaderRequest request;
+    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    node::Node& node = context_.node();
+    if (!node.is_leader()) return call->fail(errors::NotLeader());
+    std::shared_ptr<const membership::View> view = node.members().view();
+    const membership::Member* target = view->find(MemberId(request.targetid()));
+    if (!target || target->is_learner) return call->fail(errors::BadLeaderTransferee());
+    if (target->id != node.member()) return call->fail(errors::NotImplemented("MoveLeader"));
+    call->respond({});
+  }
+};
+
 }  // namespace
 
 std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context& context,
@@ -162,6 +180,7 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context& co
   add("/etcdserverpb.Maintenance/Defragment", std::make_unique<Defragment>(context));
   add("/etcdserverpb.Maintenance/Hash", std::make_unique<Hash>(context));
   add("/etcdserverpb.Maintenance/HashKV", std::make_unique<HashKv>(context));
+  add("/etcdserverpb.Maintenance/MoveLeader", std::make_unique<MoveLeader>(context));
   return made;
 }
 
