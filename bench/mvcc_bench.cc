@@ -162,7 +162,7 @@ class Bench {
                 what.c_str(), static_cast<double>(stats.index_bytes) / keys,
                 static_cast<double>(stats.value_bytes) / keys,
                 8.0 * static_cast<double>(stats.garbage_queue) / keys,
-                static_cast<double>(resident() - before) / 1e6);
+                (static_cast<double>(resident()) - static_cast<double>(before)) / 1e6);
   }
 
   void compact() {
@@ -170,15 +170,19 @@ class Bench {
     CHECK(store_->publish(++index_, Term(1)).ok());
     Timer timer;
     double longest = 0;
+    int slices = 0, longest_at = 0;
     size_t garbage = store_->stats().garbage_queue;
     for (bool more = true; more;) {
       Timer slice;
       more = store_->compact_step(1000);
       CHECK(store_->publish(++index_, Term(1)).ok());
+      ++slices;
+      if (slice.seconds() > longest) longest_at = slices;
       longest = std::max(longest, slice.seconds());
     }
     report("compaction, per superseded version", timer.seconds(), std::max<size_t>(garbage, 1));
-    std::printf("%-44s %10.0f us\n", "longest slice of 1000", longest * 1e6);
+    std::printf("%-44s %10.0f us (%d of %d)\n", "longest slice of 1000", longest * 1e6, longest_at,
+                slices);
   }
 
   void hash() {

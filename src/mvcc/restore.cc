@@ -119,6 +119,14 @@ class Restorer {
     absl::StatusOr<std::optional<int64_t>> scheduled =
         meta_revision(*s_.backend_, kScheduledCompactKey);
     if (!scheduled.ok()) return scheduled.status();
+    s_.compact_revision_ = finished->value_or(-1);
+    if (*scheduled && **scheduled > s_.compact_revision_) {
+      s_.compact_revision_ = **scheduled;
+      s_.compacting_ = true;
+      log::info("resume scheduled compaction", {{"scheduled-compact-revision", **scheduled}});
+    }
+    // All births and deaths beyond the compact revision are in the bucket.
+    s_.ring_ = std::make_unique<LivenessRing>(s_.options_.liveness_ring, s_.compact_revision_);
     if (absl::Status s = load(); !s.ok()) return s;
 
     std::vector<KeyRecord*> records(loose_.begin(), loose_.end());
@@ -130,23 +138,12 @@ class Restorer {
       if (record->lease == 0) continue;
       s_.restored_leases_.emplace_back(std::string(record->key()), LeaseId(record->lease));
     }
-    set_revisions(*finished, *scheduled);
+    // The newest revisions may have been tombstones that a compaction has removed.
+    s_.revision_ = std::max(newest_, s_.compact_revision_);
     return absl::OkStatus();
   }
 
  private:
-  void set_revisions(std::optional<int64_t> finished, std::optional<int64_t> scheduled) {
-    s_.compact_revision_ = finished.value_or(-1);
-    // The newest revisions may have been tombstones that a compaction has removed.
-    s_.revision_ = std::max({newest_, s_.compact_revision_, scheduled.value_or(0)});
-    if (scheduled && *scheduled > s_.compact_revision_) {
-      s_.compact_revision_ = *scheduled;
-      s_.compacting_ = true;
-      log::info("resume scheduled compaction", {{"scheduled-compact-revision", *scheduled}});
-    }
-    s_.ring_ = std::make_unique<LivenessRing>(s_.options_.liveness_ring, s_.revision_);
-  }
-
   absl::Status load() {
     RevisionKey first({1, 0});
     std::unique_ptr<backend::Iterator> it =
@@ -191,6 +188,7 @@ class Restorer {
       s_.cache_.added(record, version->size);
     }
     if (alive) s_.cache_.drop(old);
+    if (alive == at.tombstone) s_.ring_->push(at.revision.main, record, !at.tombstone);
     if (alive || at.tombstone) s_.add_garbage(at.revision.main, record, old);
   }
 
