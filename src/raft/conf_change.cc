@@ -74,7 +74,7 @@ ConfChangeV2 as_v2(const ConfChange& change) {
 }
 
 absl::StatusOr<ConfChangeV2> conf_change_of(const Entry& entry) {
-  CHECK(entry.type != EntryType::kNormal);
+  CHECK(is_conf_change(entry.type));
   if (entry.type == EntryType::kConfChangeV2) return decode_conf_change_v2(entry.data.view());
   absl::StatusOr<ConfChange> change = decode_conf_change(entry.data.view());
   if (!change.ok()) return change.status();

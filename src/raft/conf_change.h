@@ -75,7 +75,8 @@ Bytes encode(const ConfChangeV2& change);
 // InvalidArgument when the bytes are not such a message. Empty bytes are the zero change.
 absl::StatusOr<ConfChange> decode_conf_change(std::string_view bytes);
 absl::StatusOr<ConfChangeV2> decode_conf_change_v2(std::string_view bytes);
-// The change that an entry of either conf-change type carries. REQUIRES: type is not kNormal.
+// The change that an entry of either conf-change type carries. REQUIRES:
+// is_conf_change(entry.type).
 absl::StatusOr<ConfChangeV2> conf_change_of(const Entry& entry);
 
 // Space-separated operations: v1 voter, l1 learner, r1 remove, u1 update.

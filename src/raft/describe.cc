@@ -105,9 +105,9 @@ std::string describe(const ConfChangeV2& change) {
 
 std::string describe(const Entry& entry, const EntryFormatter& format) {
   std::string data;
-  if (entry.type != EntryType::kNormal) {
+  if (is_conf_change(entry.type)) {
     data = conf_change_text(entry);
-  } else {
+  } else if (entry.type == EntryType::kNormal) {
     data = format ? format(entry.data.view()) : quoted(entry.data.view());
   }
   return cat(entry.term.value, "/", entry.index.value, " ", name_of(entry.type),

@@ -38,7 +38,7 @@ bool has_unapplied_conf_change(const Core& core) {
   const Log& log = *core.log;
   if (log.applied() >= log.committed()) return false;
   return log.any(log.applied() + 1, log.committed() + 1,
-                 [](const Entry& entry) { return entry.type != EntryType::kNormal; });
+                 [](const Entry& entry) { return is_conf_change(entry.type); });
 }
 
 Votes& votes_of(Core& core) {

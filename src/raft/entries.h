@@ -26,6 +26,9 @@ namespace keelson::raft {
 
 // etcd's numbers (raftpb.EntryType).
 enum class EntryType : uint8_t { kNormal = 0, kConfChange = 1, kConfChangeV2 = 2 };
+inline bool is_conf_change(EntryType type) {
+  return type == EntryType::kConfChange || type == EntryType::kConfChangeV2;
+}
 
 struct Entry {
   EntryType type = EntryType::kNormal;

@@ -91,7 +91,7 @@ class Victim {
     for (Entry& entry : entries) {
       entry.index = Index(random_.below(20) ? ++from : random_.next());
       entry.term = Term(random_.below(20) ? term : random_.next());
-      entry.type = static_cast<EntryType>(random_.below(8) ? 0 : random_.below(3));
+      entry.type = static_cast<EntryType>(random_.below(8) ? 0 : random_.below(4));
       entry.data = Bytes::copy(std::string(random_.below(6), static_cast<char>(random_.below(20))));
     }
     return Entries(std::move(entries));
@@ -161,7 +161,7 @@ class Victim {
 
   void apply(const Entries& entries) {
     for (const Entry& entry : entries) {
-      if (entry.type == EntryType::kNormal) continue;
+      if (!is_conf_change(entry.type)) continue;
       absl::StatusOr<ConfChangeV2> change = conf_change_of(entry);
       if (change.ok()) node_->apply_conf_change(*change);
     }

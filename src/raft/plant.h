@@ -18,7 +18,6 @@ enum class Plant : uint8_t {
   kAckBeforeDurable,
   kConfChangeTwice,
   kTruncationNotDurable,
-  kApplyBeforeSnapshot,
   // In the core.
   kVoteForShorterLog,
   kVoteTwice,

@@ -65,7 +65,7 @@ absl::Status admit(Core& core, Leader& leader, std::span<Entry> entries) {
   Index index = core.log->last_index();
   for (Entry& entry : entries) {
     ++index;
-    if (entry.type == EntryType::kNormal) continue;
+    if (!is_conf_change(entry.type)) continue;
     if (!admit_conf_change(core, leader, entry, index)) return proposal_dropped_error();
   }
   return absl::OkStatus();

@@ -134,7 +134,7 @@ absl::Status World::apply(Member& member, const Entries& entries) {
     const Snapshot& before = member.storage->newest();
     ConfState conf_state = before.metadata.conf_state;
     Bytes update = entry.data;
-    if (entry.type != EntryType::kNormal) {
+    if (is_conf_change(entry.type)) {
       absl::StatusOr<ConfChangeV2> change = conf_change_of(entry);
       if (!change.ok()) return change.status();
       conf_state = member.node->apply_conf_change(*change);
