@@ -146,7 +146,10 @@ absl::Status Applier::admit(InternalKind kind, int64_t cost) const {
 }
 
 bool Applier::within_quota(int64_t cost) const {
-  return cost == 0 || backend_.size_on_disk() + static_cast<uint64_t>(cost) < options_.quota_bytes;
+  if (cost == 0) return true;
+  uint64_t added = static_cast<uint64_t>(cost);
+  return backend_.approximate_size() + added < options_.quota_bytes ||
+         backend_.size_on_disk() + added < options_.quota_bytes;
 }
 
 Reply Applier::put(std::string_view body) {

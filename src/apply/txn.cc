@@ -57,8 +57,11 @@ bool holds(const pb::Compare& compare, const mvcc::KeyValueView& kv) {
 // A missing key compares as all zeros, but never by value: an empty value is not a missing one.
 template <typename View>
 absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
-  absl::StatusOr<mvcc::RangeResult> found = view.range(
-      compare.key(), compare.range_end(), {.keys_only = compare.target() != pb::Compare::VALUE});
+  // The index knows revisions and versions; values and leases are in the key-value itself.
+  bool from_index =
+      compare.target() != pb::Compare::VALUE && compare.target() != pb::Compare::LEASE;
+  absl::StatusOr<mvcc::RangeResult> found =
+      view.range(compare.key(), compare.range_end(), {.keys_only = from_index});
   if (!found.ok()) return found.status();
   if (found->kvs.empty()) {
     return compare.target() != pb::Compare::VALUE && holds(compare, mvcc::KeyValueView{});

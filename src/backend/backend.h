@@ -194,6 +194,8 @@ class Backend : public Reader {
 
   // Bytes of files now, and an estimate of the live data in them (etcd's dbSize, dbSizeInUse).
   virtual uint64_t size_on_disk() const = 0;
+  // The same to within a few megabytes, for a price that every request can pay.
+  virtual uint64_t approximate_size() const { return size_on_disk(); }
   virtual uint64_t size_in_use() const = 0;
 
   // A complete, openable copy of the newest state in the new directory `dir`; hard links where the

@@ -159,6 +159,20 @@ class KeepAliveCall final : public net::StreamReceiver {
     });
   }
 
+  // A remaining TTL is on record; were it left there, the next leader would cut the lease short.
+  void clear_checkpoint_then_renew(LeaseId id, Parts header) {
+    pb::LeaseCheckpointRequest request;
+    request.add_checkpoints()->set_id(id.value);
+    context_.propose(context_.lane(*call_), InternalKind::kLeaseCheckpoint,
+                     request.SerializeAsString(),
+                     [this, alive = std::weak_ptr<bool>(alive_), id,
+                      header = std::move(header)](apply::Reply reply) mutable {
+                       if (alive.expired()) return;
+                       if (!reply.status.ok()) return answer(id, header, reply.status);
+                       renew(id, std::move(header), false);
+                     });
+  }
+
   void answer(LeaseId id, Parts message, absl::StatusOr<int64_t> ttl) {
     if (absl::IsNotFound(ttl.status())) ttl = 0;
     if (!ttl.ok()) return call_->fail(ttl.status());

@@ -36,10 +36,8 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
     if (stream_->congested()) call_->set_reading(false);
   }
 
-  void on_half_close() override {
-    stream_.reset();
-    call_->finish(absl::OkStatus());
-  }
+  // A client that will ask no more still gets its events, as from etcd, until it goes.
+  void on_half_close() override {}
 
   void on_cancel() override { stream_.reset(); }
 
