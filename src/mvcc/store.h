@@ -279,6 +279,7 @@ class Store {
   // hash_kv(that revision). Dropping it instead is allowed; it pins a backend snapshot.
   std::unique_ptr<HashKvJob> take_compaction_hash(ReaderSlot& slot);
 
+  // For metrics: copy the result out of the apply lane. [apply]
   StoreStats stats() const;
 
   // Checks every invariant of the index; costs a full walk. For tests and simulation.
