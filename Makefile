@@ -45,7 +45,7 @@ sim: build
 	@scripts/simulate build $(SEEDS)
 
 bench: build
-	@scripts/benchmark build
+	@scripts/benchmark build $(ARGS)
 
 asan: deps
 	@scripts/build asan $(JOBS)
