@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -39,9 +40,12 @@ void LogLane::flush() {
   if (failed_ || waiting_.empty()) return;
   bool complete = append_waiting();
   if (failed_) return;
-  if (absl::Status synced = wal_->sync(); !synced.ok()) {
-    if (!absl::IsResourceExhausted(synced)) return fail(std::move(synced));
-    return retry_later();
+  if (must_sync_) {
+    if (absl::Status synced = wal_->sync(); !synced.ok()) {
+      if (!absl::IsResourceExhausted(synced)) return fail(std::move(synced));
+      return retry_later();
+    }
+    must_sync_ = false;
   }
   std::vector<raft::Message> done(std::make_move_iterator(waiting_.begin()),
                                   std::make_move_iterator(waiting_.begin() + appended_));
@@ -62,11 +66,24 @@ bool LogLane::append_waiting() {
       return false;
     }
     absl::Status status = wal_->append(message.hard_state(), message.entries);
-    if (status.ok()) continue;
+    if (status.ok()) {
+      must_sync_ |= matters(message);
+      continue;
+    }
     if (!absl::IsResourceExhausted(status)) fail(std::move(status));
     return false;
   }
   return true;
+}
+
+// A commit index alone need not be durable before anything is said: it is known again from the
+// entries and the peers. It goes out with the next sync (Raft paper, figure 2: commitIndex is
+// volatile; etcd's MustSync).
+bool LogLane::matters(const raft::Message& message) {
+  raft::HardState state = message.hard_state();
+  bool voted = !state.empty() && (state.term != synced_.term || state.vote != synced_.vote);
+  if (voted) synced_ = state;
+  return voted || !message.entries.empty();
 }
 
 void LogLane::retry_later() {
@@ -83,6 +100,7 @@ void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
     if (failed_) return;
     absl::Status status = wal_->save_snapshot(mark, conf);
     if (status.ok()) status = wal_->sync();
+    KEELSON_FAILPOINT("log_mark_synced");
     // Old segments only cost space; the next mark will do.
     if (absl::IsResourceExhausted(status)) return;
     if (status.ok()) status = wal_->release_to(mark.index);

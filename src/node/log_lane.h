@@ -47,6 +47,7 @@ class LogLane {
   void flush();
   void retry_later();
   bool append_waiting();
+  bool matters(const raft::Message& message);
   void fail(absl::Status status);
 
   Executor& lane_;
@@ -58,6 +59,8 @@ class LogLane {
   // On the log lane. waiting_[0, appended_) are in the log's buffer, the rest not yet.
   std::vector<raft::Message> waiting_;
   size_t appended_ = 0;
+  bool must_sync_ = false;  // what was appended since the last sync has to be durable
+  raft::HardState synced_;  // term and vote as last handed to the log
   bool flush_scheduled_ = false;
   bool failed_ = false;
 };
