@@ -2,8 +2,13 @@
 // at old and new revisions, events, history, hashes, restarts and crashes.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
 
 #include "backend/memory_backend.h"
+#include "backend/rocks/rocks_backend.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "mvcc/slow_store.h"
@@ -21,11 +26,51 @@ struct Setup {
   size_t ring;
   uint64_t keys;
   int rounds;
+  bool rocks = false;
+};
+
+// The backend below the store, and how it loses what was not flushed.
+class Machine {
+ public:
+  explicit Machine(bool rocks) {
+    if (!rocks) {
+      backend_ = std::make_unique<MemoryBackend>();
+      return;
+    }
+    dir_ = cat(::testing::TempDir(), "keelson_store_random_", ::getpid());
+    std::filesystem::remove_all(dir_);
+    open();
+  }
+  ~Machine() {
+    backend_.reset();
+    if (!dir_.empty()) std::filesystem::remove_all(dir_);
+  }
+  backend::Backend& backend() { return *backend_; }
+  void crash() {
+    if (dir_.empty()) {
+      static_cast<MemoryBackend&>(*backend_).crash();
+    } else {
+      open();
+    }
+  }
+
+ private:
+  void open() {
+    backend_.reset();
+    auto opened = backend::open_rocks_backend(dir_, {.flush_on_close = false});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    backend_ = *std::move(opened);
+  }
+  std::string dir_;
+  std::unique_ptr<backend::Backend> backend_;
 };
 
 class RandomHistory {
  public:
-  explicit RandomHistory(const Setup& setup) : setup_(setup), random_(setup.seed) { open(); }
+  explicit RandomHistory(const Setup& setup)
+      : setup_(setup), random_(setup.seed), machine_(setup.rocks) {
+    open();
+  }
   ~RandomHistory() { close(); }
 
   void run() {
@@ -77,8 +122,8 @@ class RandomHistory {
   int64_t lease() { return random_.below(3) == 0 ? static_cast<int64_t>(random_.below(4)) : 0; }
 
   void open() {
-    auto opened =
-        Store::open(&backend_, {.value_memory = setup_.value_memory, .liveness_ring = setup_.ring});
+    auto opened = Store::open(&machine_.backend(),
+                              {.value_memory = setup_.value_memory, .liveness_ring = setup_.ring});
     ASSERT_TRUE(opened.ok()) << opened.status();
     store_ = *std::move(opened);
     slot_ = store_->register_reader();
@@ -354,7 +399,7 @@ class RandomHistory {
   // With no compaction pending the key bucket is, record for record, what the twin has.
   void check_bucket() {
     ASSERT_FALSE(store_->compacting());
-    auto it = backend_.iterate(Bucket::kKey);
+    auto it = machine_.backend().iterate(Bucket::kKey);
     it->seek_to_first();
     for (const SlowChange& change : model_.changes) {
       ASSERT_TRUE(it->valid());
@@ -380,7 +425,9 @@ class RandomHistory {
   }
 
   void flush() {
-    backend_.flush([](absl::Status s) { ASSERT_TRUE(s.ok()); });
+    std::promise<absl::Status> done;
+    machine_.backend().flush([&](absl::Status s) { done.set_value(std::move(s)); });
+    ASSERT_TRUE(done.get_future().get().ok());
     durable_ = model_;
   }
 
@@ -389,10 +436,10 @@ class RandomHistory {
     before_compaction_.reset();
     stored_.clear();
     if (crash) {
-      backend_.crash();
+      machine_.crash();
       model_ = durable_;
     }
-    index_ = backend_.consistent_index();
+    index_ = machine_.backend().consistent_index();
     open();
     ASSERT_EQ(store_->revision(), model_.revision);
     ASSERT_EQ(store_->compact_revision(), model_.compacted);
@@ -400,7 +447,7 @@ class RandomHistory {
 
   const Setup setup_;
   SeededRandom random_;
-  MemoryBackend backend_;
+  Machine machine_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<ReaderSlot> slot_;
   SlowStore model_, durable_;
@@ -431,6 +478,10 @@ TEST(StoreRandom, ATinyLivenessRing) {
 
 TEST(StoreRandom, FewKeysManyVersions) {
   for (uint64_t seed = 301; seed <= 308; ++seed) run({seed, 64 << 20, 64, 6, 200});
+}
+
+TEST(StoreRandom, OverRocksDb) {
+  for (uint64_t seed = 501; seed <= 503; ++seed) run({seed, 400, 64, 60, 80, /*rocks=*/true});
 }
 
 TEST(StoreRandom, ManyKeysDeepTree) {

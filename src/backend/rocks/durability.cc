@@ -1,6 +1,7 @@
 #include "backend/rocks/durability.h"
 
 #include "backend/rocks/status.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -10,6 +11,12 @@ namespace {
 // Past this many unflushed commits every other note is dropped: the durable index then advances in
 // coarser steps, which is safe, and memory stays bounded.
 constexpr size_t kMostNotes = 8192;
+
+// RocksDB names the same failure differently for databases without a log.
+bool is_flush(rocksdb::BackgroundErrorReason reason) {
+  return reason == rocksdb::BackgroundErrorReason::kFlush ||
+         reason == rocksdb::BackgroundErrorReason::kFlushNoWAL;
+}
 
 }  // namespace
 
@@ -50,15 +57,35 @@ absl::Status Durability::check_not_older(Index index) const {
           "the cluster, clear its data directory and add it again, or restore it from a snapshot"));
 }
 
+void Durability::OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo& info) {
+  if (info.cf_name == meta_family_) KEELSON_FAILPOINT("backend_flush_begin");
+}
+
+void Durability::OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) {
+  KEELSON_FAILPOINT("backend_merge_begin");
+}
+
+void Durability::OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) {
+  KEELSON_FAILPOINT("backend_merge_done");
+}
+
 void Durability::OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) {
   if (info.cf_name != meta_family_) return;
-  Index advanced = take_flushed(info.largest_seqno);
+  KEELSON_FAILPOINT("backend_flush_done");
+  advance(info.largest_seqno);
+}
+
+void Durability::advance(uint64_t sequence) {
+  // One at a time to the end, so that who finds nothing left knows that it has been reported.
+  std::lock_guard one(advancing_);
+  Index advanced = take_flushed(sequence);
   if (advanced <= durable_index()) return;
   if (absl::Status s = high_water_.store(advanced); !s.ok()) {
     // Not reported, so the log keeps what it has; the next flush tries again.
     log::warn("backend: durable position not recorded", {{"error", message_of(s)}});
     return;
   }
+  KEELSON_FAILPOINT("backend_durable_recorded");
   std::function<void(Index)> listener;
   {
     std::lock_guard lock(mutex_);
@@ -72,26 +99,34 @@ void Durability::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
   absl::Status status = to_status(*error, "background work");
   log::write(log::Level::kError, "backend error", {{"error", std::string(message_of(status))}});
   bool full = absl::IsResourceExhausted(status);
-  {
-    std::lock_guard lock(mutex_);
-    health_ = status;
-  }
+  set_health(std::move(status));
   // RocksDB would refuse all writes from here on. The changes are safe in the raft log and in the
   // write buffers, so a full disk is no reason to stop: forget the error and flush again later.
-  if (full && reason == rocksdb::BackgroundErrorReason::kFlush) {
+  if (full && is_flush(reason)) {
     *error = rocksdb::Status::OK();
     if (retry_) retry_();
   }
 }
 
-void Durability::OnErrorRecoveryCompleted(rocksdb::Status) {
-  std::lock_guard lock(mutex_);
-  health_ = absl::OkStatus();
-}
+void Durability::OnErrorRecoveryCompleted(rocksdb::Status) { set_health(absl::OkStatus()); }
 
 void Durability::clear_full_disk() {
+  if (absl::IsResourceExhausted(health())) set_health(absl::OkStatus());
+}
+
+void Durability::set_health(absl::Status health) {
+  std::function<void(const absl::Status&)> listener;
+  {
+    std::lock_guard lock(mutex_);
+    health_ = health;
+    listener = health_listener_;
+  }
+  if (listener) listener(health);
+}
+
+void Durability::set_health_listener(std::function<void(const absl::Status&)> listener) {
   std::lock_guard lock(mutex_);
-  if (absl::IsResourceExhausted(health_)) health_ = absl::OkStatus();
+  health_listener_ = std::move(listener);
 }
 
 absl::Status Durability::health() const {

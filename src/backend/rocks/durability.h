@@ -30,8 +30,11 @@ class Durability final : public rocksdb::EventListener {
 
   void start_at(Index durable) { durable_.store(durable.value); }
   void set_listener(std::function<void(Index)> listener);
+  void set_health_listener(std::function<void(const absl::Status&)> listener);
   // The batch whose last change has `sequence` carried `index`. In order.
   void note_commit(uint64_t sequence, Index index);
+  // All commits up to `sequence` are on stable storage. Reported when it returns. Any thread.
+  void advance(uint64_t sequence);
   Index durable_index() const { return Index(durable_.load(std::memory_order_acquire)); }
   absl::Status health() const;
   // A flush that was tried again succeeded: the disk is well.
@@ -39,6 +42,9 @@ class Durability final : public rocksdb::EventListener {
   // Called when a flush failed for lack of space and should be tried again.
   void set_retry(std::function<void()> retry) { retry_ = std::move(retry); }
 
+  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override;
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo& info) override;
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& info) override;
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override;
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
   void OnErrorRecoveryCompleted(rocksdb::Status) override;
@@ -49,6 +55,7 @@ class Durability final : public rocksdb::EventListener {
     Index index;
   };
   void thin_out_locked();
+  void set_health(absl::Status health);
   // Forgets the commits up to `sequence`; the index of the last of them.
   Index take_flushed(uint64_t sequence);
 
@@ -56,9 +63,11 @@ class Durability final : public rocksdb::EventListener {
   HighWater high_water_;  // RocksDB reports the flushes of one family one at a time
   std::atomic<uint64_t> durable_{0};
   std::function<void()> retry_;
+  std::mutex advancing_;
   mutable std::mutex mutex_;
   std::deque<Commit> pending_;
   std::function<void(Index)> listener_;
+  std::function<void(const absl::Status&)> health_listener_;
   absl::Status health_;
 };
 

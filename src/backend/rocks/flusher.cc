@@ -82,8 +82,13 @@ absl::Status Flusher::flush_now() {
   rocksdb::FlushOptions options;
   options.wait = true;
   options.allow_write_stall = true;
+  uint64_t sequence = db_->GetLatestSequenceNumber();
   absl::Status status = to_status(db_->Flush(options, families_), "flushing");
-  if (status.ok()) durability_->clear_full_disk();
+  if (status.ok()) {
+    durability_->clear_full_disk();
+    // RocksDB wakes us before it has told its listeners.
+    durability_->advance(sequence);
+  }
   KEELSON_FAILPOINT("backend_after_flush");
   return status;
 }
