@@ -1,0 +1,56 @@
+// node/raft_log.h
+//
+// The consensus core's log lines on their way to the member's log. What the core panics about (a
+// log that contradicts itself, entries once acknowledged and now gone) ends the member: `fatal` is
+// told, and must not return to the core's caller before nothing more can be acknowledged.
+//
+// Threads: the consensus lane.
+
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "raft/logger.h"
+
+namespace keelson::node {
+
+class RaftLog final : public raft::Logger {
+ public:
+  explicit RaftLog(std::function<void(absl::Status)> fatal) : fatal_(std::move(fatal)) {}
+
+  bool enabled(raft::LogLevel level) const override { return log::enabled(level_of(level)); }
+  void write(raft::LogLevel level, std::string_view line) override {
+    log::write(level_of(level), line, {});
+  }
+  void panic(std::string_view line) override {
+    fatal_(absl::DataLossError(
+        cat(line,
+            "; the log cannot be trusted: restore the member from a backup, or remove it "
+            "from its cluster and add it anew")));
+  }
+
+ private:
+  static log::Level level_of(raft::LogLevel level) {
+    switch (level) {
+      case raft::LogLevel::kDebug:
+        return log::Level::kDebug;
+      case raft::LogLevel::kInfo:
+        return log::Level::kInfo;
+      case raft::LogLevel::kWarning:
+        return log::Level::kWarn;
+      case raft::LogLevel::kError:
+        return log::Level::kError;
+    }
+    return log::Level::kError;
+  }
+
+  const std::function<void(absl::Status)> fatal_;
+};
+
+}  // namespace keelson::node
