@@ -168,8 +168,10 @@ struct Config {
   bool unsafe_no_fsync = false;
 
   // Keelson's own.
-  int64_t keelson_value_cache_bytes = 128 << 20;  // newest values kept in memory, at most
-  uint64_t keelson_io_threads = 0;                // 0: one per core. See effective_io_threads()
+  int64_t keelson_value_cache_bytes = 128 << 20;    // newest values kept in memory, at most
+  uint64_t keelson_io_threads = 0;                  // 0: one per core. See effective_io_threads()
+  uint64_t keelson_wal_segment_bytes = 64'000'000;  // a log segment ends after this many
+  uint64_t keelson_write_buffer_bytes = 64 << 20;   // changes the store holds in memory, at most
 
   // The names that were set on the command line, in the environment or in the file.
   std::set<std::string, std::less<>> explicitly_set;
@@ -183,7 +185,9 @@ struct Config {
   std::string effective_wal_dir() const;  // "<data dir>/member/wal" unless --wal-dir is given
   uint64_t effective_quota() const;       // bytes; UINT64_MAX: no quota
   unsigned effective_io_threads() const;
-  Duration effective_progress_notify_interval() const;  // 10 min unless set
+  size_t effective_compaction_batch_limit() const;       // 1000 unless set
+  Duration effective_compaction_sleep_interval() const;  // 10 ms unless set
+  Duration effective_progress_notify_interval() const;   // 10 min unless set
   Duration heartbeat_interval() const { return milliseconds(heartbeat_interval_ms); }
   uint64_t election_ticks() const { return election_timeout_ms / heartbeat_interval_ms; }
 

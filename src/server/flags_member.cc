@@ -95,6 +95,12 @@ std::vector<FlagSpec> rows_of_keelson() {
            "Memory for the newest values of keys; others are read from disk."),
       flag("keelson-io-threads", FlagGroup::kKeelson, kYes, KEELSON_FIELD(keelson_io_threads),
            "Threads that serve connections (0: one per core)."),
+      flag("keelson-wal-segment-bytes", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_wal_segment_bytes),
+           "Size at which a segment of the write-ahead log ends (disk space is taken one ahead)."),
+      flag("keelson-write-buffer-bytes", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_write_buffer_bytes),
+           "Memory for changes that the store has not written to its files yet."),
   };
 }
 

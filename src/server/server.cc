@@ -128,13 +128,14 @@ struct Server::Running {
 absl::Status Server::Running::open_node(Fatal fatal) {
   std::string member_dir = config.effective_data_dir() + "/member";
   if (absl::Status s = make_private_dir(member_dir); !s.ok()) return s;
-  absl::StatusOr<std::unique_ptr<backend::Backend>> backend =
-      backend::open_rocks_backend(member_dir + "/keelson");
+  absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
+      member_dir + "/keelson", {.write_buffers = config.keelson_write_buffer_bytes});
   if (!backend.ok()) return backend.status();
 
   node::Options options;
   options.replay = {.wal_dir = config.effective_wal_dir(),
                     .wal = {.observer = &wal_times,
+                            .segment_bytes = config.keelson_wal_segment_bytes,
                             .max_segments = static_cast<size_t>(config.max_wals),
                             .unsafe_no_fsync = config.unsafe_no_fsync},
                     .initial_cluster = config.initial_cluster,

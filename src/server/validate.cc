@@ -123,6 +123,20 @@ absl::Status check_bootstrap(const Config& config) {
   return absl::OkStatus();
 }
 
+constexpr uint64_t kSmallestWalSegment = 16 << 10;
+constexpr uint64_t kSmallestWriteBuffer = 256 << 10;
+
+// Rules of ours: less than these would be all heads and no records.
+absl::Status check_sizes(const Config& config) {
+  if (config.keelson_wal_segment_bytes < kSmallestWalSegment) {
+    return refuse(cat("--keelson-wal-segment-bytes must be at least ", kSmallestWalSegment));
+  }
+  if (config.keelson_write_buffer_bytes < kSmallestWriteBuffer) {
+    return refuse(cat("--keelson-write-buffer-bytes must be at least ", kSmallestWriteBuffer));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status check_timing(const Config& config) {
   const uint64_t tick = config.heartbeat_interval_ms, election = config.election_timeout_ms;
   if (tick == 0) return refuse("--heartbeat-interval must be >0 (set to 0ms)");
@@ -207,6 +221,7 @@ absl::Status Config::validate() const {
   if (absl::Status s = check_no_tls(*this); !s.ok()) return s;
   if (absl::Status s = check_bootstrap(*this); !s.ok()) return s;
   if (absl::Status s = check_timing(*this); !s.ok()) return s;
+  if (absl::Status s = check_sizes(*this); !s.ok()) return s;
   if (!listen_client_urls.empty() && advertise_client_urls.empty()) {
     return refuse(
         "--advertise-client-urls is required when --listen-client-urls is set "

@@ -11,6 +11,7 @@ namespace {
 // The write buffers of the key family: one being filled, the rest waiting for the disk. With four
 // of them a flush may take three times as long as filling one before a commit has to wait.
 constexpr int kKeyWriteBuffers = 4;
+constexpr uint64_t kSmallestWriteBuffer = 64 << 10;  // RocksDB's own limit
 
 rocksdb::CompressionType best_compression() {
   return rocksdb::kLZ4Compression;  // 0.3 µs per KeyValue; ratio 2 to 4 on Kubernetes objects
@@ -48,8 +49,8 @@ rocksdb::ColumnFamilyOptions key_family(const RocksOptions& options,
                                         std::shared_ptr<rocksdb::TableFactory> table) {
   rocksdb::ColumnFamilyOptions cf = small_family(std::move(table));
   cf.write_buffer_size =
-      std::max<uint64_t>(options.write_buffers / kKeyWriteBuffers, uint64_t{1} << 20);
-  cf.arena_block_size = 1 << 20;
+      std::max<uint64_t>(options.write_buffers / kKeyWriteBuffers, kSmallestWriteBuffer);
+  cf.arena_block_size = std::min<size_t>(1 << 20, cf.write_buffer_size / 8);
   cf.compression = best_compression();
   // Revisions only grow, so each insert belongs right behind the one before it, and files of
   // different flushes do not overlap: level compaction moves them down without rewriting them.
