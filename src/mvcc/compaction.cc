@@ -30,6 +30,7 @@ absl::Status StoreImpl::compact(int64_t revision) {
   compacting_ = true;
   trimmed_.clear();
   batch_.put(Bucket::kMeta, kScheduledCompactKey, RevisionKey({revision, 0}).view());
+  KEELSON_FAILPOINT("mvcc_compact_scheduled");
   return absl::OkStatus();
 }
 
@@ -62,6 +63,7 @@ bool StoreImpl::compact_step(size_t max_work) {
       batch_.put(Bucket::kMeta, kFinishedCompactKey, RevisionKey({compact_revision_, 0}).view());
       trimmed_.clear();
       compacting_ = false;
+      KEELSON_FAILPOINT("mvcc_compact_finished");
       return false;
     }
     work += trim(*entry);

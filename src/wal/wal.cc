@@ -130,9 +130,11 @@ absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& 
   wire::WalSnapshot record{mark.index, mark.term, std::nullopt};
   if (mark.index != Index(0)) record.conf_state = conf;
   Bytes data = wire::encode(record);
+  KEELSON_FAILPOINT("wal_before_mark");
   if (absl::Status status = reserve(framed_bound(data.size())); !status.ok()) return status;
   buffer_.add_data(wire::RecordType::kSnapshot, data);
   last_index_ = std::max(last_index_, mark.index);
+  KEELSON_FAILPOINT("wal_after_mark");
   return absl::OkStatus();
 }
 
@@ -209,8 +211,10 @@ absl::Status Wal::Impl::release_to(Index index) {
   }
   while (older_.empty() && files > keep && segments_.size() > 1 &&
          segments_[1].name.first_index < index) {
+    KEELSON_FAILPOINT("wal_before_release");
     absl::Status status = fs_.unlink(segments_.front().path);
     if (!status.ok()) return status;
+    KEELSON_FAILPOINT("wal_after_release");
     log::info("released a write-ahead log segment", {{"path", segments_.front().path}});
     segments_.erase(segments_.begin());
     --files;

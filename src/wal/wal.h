@@ -18,7 +18,7 @@
 // Exclusion: the segments are locked as etcd locks them; a second process (etcd included) on the
 //   same directory is refused.
 // Failpoints: docs/formats/wal.md (wal_before_append, wal_after_append, wal_before_sync,
-//   wal_after_sync, wal_cut_*).
+//   wal_after_sync, wal_cut_*, wal_*_mark, wal_*_release).
 
 #pragma once
 
