@@ -204,6 +204,9 @@ class Backend : public Reader {
 
   // Ok, or the first background failure that still stands (full disk, I/O error, corruption).
   virtual absl::Status health() const = 0;
+  // Called with each new health(), from a background thread: note it, do not work there. Set once,
+  // before the first commit.
+  virtual void set_health_listener(std::function<void(const absl::Status&)> listener) {}
 };
 
 // The CRC-32C etcd calls Hash(): bucket names, keys and values of the whole database, without the

@@ -129,6 +129,9 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       std::make_unique<Gateway>(*lanes_.apply, *consensus_, status_, clock_, options_.gateway);
   marked_ = replay.applied.value;
   backend_->set_durable_listener([this](Index index) { backend_durable(index); });
+  backend_->set_health_listener([this](const absl::Status& health) {
+    status_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
+  });
   return absl::OkStatus();
 }
 

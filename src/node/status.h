@@ -28,6 +28,12 @@ struct Status {
   std::atomic<uint64_t> applied{0};
   // Written by the log lane: the log cannot grow, so writes are refused until it can.
   std::atomic<bool> disk_full{false};
+  // Written by the backend's threads: its files cannot grow, so no more changes are let in than it
+  // can hold in memory.
+  std::atomic<bool> store_full{false};
+  bool no_space() const {
+    return disk_full.load(std::memory_order_relaxed) || store_full.load(std::memory_order_relaxed);
+  }
   // Added to by the gateways, taken from when answered. Proposals that are under way, and their
   // payload bytes: the bound on everything between the lanes.
   std::atomic<int64_t> proposals_pending{0};

@@ -1,7 +1,9 @@
 // The Maintenance service, as far as one member needs it; the rest answers Unimplemented.
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/errors.h"
 #include "base/text.h"
@@ -12,6 +14,18 @@ namespace {
 
 namespace pb = etcdserverpb;
 
+// The cluster's alarms, and NOSPACE of this member while its disk is full: that one could not be
+// written to the log, and goes by itself.
+std::vector<apply::Alarm> alarms_of(node::Node& node, const apply::Applier& applier) {
+  std::vector<apply::Alarm> out;
+  for (const apply::Alarm& alarm : applier.alarms().get(pb::NONE)) out.push_back(alarm);
+  bool told = std::any_of(out.begin(), out.end(), [&](const apply::Alarm& alarm) {
+    return alarm.member == node.member() && alarm.type == pb::NOSPACE;
+  });
+  if (node.status().no_space() && !told) out.push_back({pb::NOSPACE, node.member()});
+  return out;
+}
+
 class Alarm final : public Unary {
  public:
   using Unary::Unary;
@@ -20,7 +34,25 @@ class Alarm final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::AlarmRequest request;
     if (!parse(bytes, &request)) return call->fail(malformed_request());
+    // With no space for the log, the list cannot go through it; and this alarm is in no log.
+    if (request.action() == pb::AlarmRequest::GET && context_.node().status().no_space()) {
+      return list_here(std::move(call), request.alarm());
+    }
     context_.propose(std::move(call), wire::InternalKind::kAlarm, bytes);
+  }
+
+  void list_here(net::CallRef call, pb::AlarmType type) {
+    context_.node().apply_lane().run([this, call, type](apply::Applier& applier) {
+      pb::AlarmResponse response;
+      for (const apply::Alarm& alarm : alarms_of(context_.node(), applier)) {
+        if (type != pb::NONE && alarm.type != type) continue;
+        pb::AlarmMember* member = response.add_alarms();
+        member->set_memberid(alarm.member.value);
+        member->set_alarm(alarm.type);
+      }
+      net::ServerCall::respond_later(
+          call, context_.respond(0, Parts::copy(response.SerializeAsString())));
+    });
   }
 };
 
@@ -55,7 +87,7 @@ class Status final : public Unary {
     response.set_dbsizequota(facts_.quota_bytes);
     response.mutable_downgradeinfo()->set_enabled(false);
     if (response.leader() == 0) response.add_errors("etcdserver: no leader");
-    for (const apply::Alarm& alarm : applier.alarms().get(pb::NONE)) {
+    for (const apply::Alarm& alarm : alarms_of(node, applier)) {
       response.add_errors(
           cat("memberID:", alarm.member.value, " alarm:", pb::AlarmType_Name(alarm.type), " "));
     }

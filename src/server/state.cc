@@ -25,7 +25,7 @@ State::State(node::Node& node, rpc::Context& context) : node_(node), context_(co
 
 std::vector<http::ServerState::Alarm> State::alarms() const {
   std::vector<Alarm> active;
-  if (node_.alarms().no_space()) active.push_back(Alarm::kNoSpace);
+  if (node_.alarms().no_space() || node_.status().no_space()) active.push_back(Alarm::kNoSpace);
   if (node_.alarms().corrupt()) active.push_back(Alarm::kCorrupt);
   return active;
 }

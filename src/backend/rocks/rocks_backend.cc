@@ -172,6 +172,9 @@ class RocksBackend final : public Backend {
     return to_status(status, cat("checkpoint to ", dir));
   }
 
+  void set_health_listener(std::function<void(const absl::Status&)> listener) override {
+    durability_->set_health_listener(std::move(listener));
+  }
   absl::Status health() const override { return durability_->health(); }
 
  private:
