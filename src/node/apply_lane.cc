@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/errors.h"
 #include "base/failpoint.h"
 #include "node/consensus.h"
 #include "node/gateway.h"
@@ -11,11 +12,12 @@
 namespace keelson::node {
 
 ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash,
-                     Fatal fatal)
+                     NoSpace no_space, Fatal fatal)
     : lane_(lane),
       applier_(applier),
       status_(status),
       run_hash_(std::move(run_hash)),
+      no_space_(std::move(no_space)),
       fatal_(std::move(fatal)),
       applied_(applier.applied_index()) {}
 
@@ -87,6 +89,7 @@ void ApplyLane::apply_work(Work& work) {
     } else if (!entry.data.empty()) {
       ProposalPtr& proposal = work.proposals[i];
       apply::Reply reply = applier_.apply(entry.index, entry.data, proposal != nullptr);
+      if (reply.status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
       if (!proposal) continue;
       proposal->reply = std::move(reply);
       answered_.push_back(std::move(proposal));
@@ -134,10 +137,10 @@ void ApplyLane::answer() {
 }
 
 // Compaction goes on in slices behind whatever waits, so no write waits for more than one slice.
-void ApplyLane::background_step() {
+void ApplyLane::background_step(Duration pause) {
   if (background_scheduled_ || !applier_.has_background_work()) return;
   background_scheduled_ = true;
-  lane_.post([this] {
+  auto step = [this] {
     background_scheduled_ = false;
     if (failed_) return;
     absl::Status status = applier_.background_step();
@@ -145,8 +148,13 @@ void ApplyLane::background_step() {
       failed_ = true;
       return fatal_(std::move(status));
     }
-    background_step();
-  });
+    background_step(applier_.background_pause());
+  };
+  if (pause > Duration(0)) {
+    lane_.post_after(pause, std::move(step));
+  } else {
+    lane_.post(std::move(step));
+  }
 }
 
 }  // namespace keelson::node

@@ -32,8 +32,12 @@ class ApplyLane {
   // Runs a hash job off the apply lane, or drops it.
   using RunHash = std::function<void(std::unique_ptr<mvcc::HashKvJob>)>;
 
+  // A write was done past the quota and no alarm stands yet. On the lane.
+  using NoSpace = std::function<void()>;
+
   // `applier` outlives this.
-  ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash, Fatal fatal);
+  ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash,
+            NoSpace no_space, Fatal fatal);
   void connect(Consensus* consensus) { consensus_ = consensus; }
 
   // `message` is a MsgStorageApply; proposals[i], where not null, waits for entry i.
@@ -57,12 +61,13 @@ class ApplyLane {
   void apply_conf_change(const raft::Entry& entry);
   void publish();
   void answer();
-  void background_step();
+  void background_step(Duration pause = Duration(0));
 
   Executor& lane_;
   apply::Applier& applier_;
   Status& status_;
   const RunHash run_hash_;
+  const NoSpace no_space_;
   const Fatal fatal_;
   Consensus* consensus_ = nullptr;
 

@@ -1,6 +1,7 @@
 #include "node/consensus.h"
 
-#include <cstring>
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -15,6 +16,8 @@ namespace {
 
 // etcd asks again when a read-index round has not come back by then.
 constexpr Duration kReadRetry = std::chrono::milliseconds(500);
+// Entries that a member without peers keeps in memory.
+constexpr uint64_t kAlone = 64;
 
 Bytes context_bytes(uint64_t context) {
   return Bytes::build(sizeof context, [&](char* out) {
@@ -46,6 +49,12 @@ void Consensus::connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawN
   status_.term = now.hard_state.term.value;
   status_.committed = now.hard_state.commit.value;
   configurations_.emplace_back(applied_, std::move(conf));
+  for (Index i = *storage_->first_index() - 1; i <= *storage_->last_index(); i = i + 1) {
+    Term term = *storage_->term(i);
+    if (term_starts_.empty() || term_starts_.back().second != term) {
+      term_starts_.emplace_back(i, term);
+    }
+  }
 }
 
 void Consensus::start() {
@@ -105,6 +114,7 @@ void Consensus::durable(std::vector<raft::Message> appends) {
   post([this, appends = std::move(appends)]() mutable {
     for (raft::Message& append : appends) {
       if (!append.entries.empty()) storage_->append(append.entries);
+      note_terms(append.entries);
       if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
       step_responses(append.responses);
     }
@@ -135,10 +145,30 @@ void Consensus::backend_durable(Index index) {
     while (configurations_.size() > 1 && configurations_[1].first <= index) {
       configurations_.pop_front();
     }
-    absl::StatusOr<Term> term = storage_->term(index);
-    if (!term.ok()) return;  // compacted from memory already; a later mark will do
-    log_->mark_snapshot({index, *term}, configurations_.front().second);
+    while (term_starts_.size() > 1 && term_starts_[1].first <= index) term_starts_.pop_front();
+    log_->mark_snapshot({index, term_at(index)}, configurations_.front().second);
   });
+}
+
+// A new leader's entries may replace a tail, and with it the terms that began there.
+void Consensus::note_terms(std::span<const raft::Entry> entries) {
+  if (entries.empty()) return;
+  while (term_starts_.size() > 1 && term_starts_.back().first >= entries.front().index) {
+    term_starts_.pop_back();
+  }
+  if (entries.back().term == term_starts_.back().second) return;
+  for (const raft::Entry& entry : entries) {
+    if (entry.term != term_starts_.back().second)
+      term_starts_.emplace_back(entry.index, entry.term);
+  }
+}
+
+Term Consensus::term_at(Index index) const {
+  auto next = std::upper_bound(
+      term_starts_.begin(), term_starts_.end(), index,
+      [](Index at, const std::pair<Index, Term>& start) { return at < start.first; });
+  CHECK(next != term_starts_.begin());
+  return std::prev(next)->second;
 }
 
 void Consensus::with_core(absl::AnyInvocable<void(raft::RawNode&)> task) {
@@ -183,11 +213,21 @@ void Consensus::propose_waiting() {
 // One round at a time: reads that come while it is under way share the next. Each round has a
 // context of its own, so that a late answer to an older one is never taken for it (etcd #20418).
 void Consensus::start_read_round() {
-  if (reads_waiting_.empty() || read_round_.context != 0 || leader_ == raft::kNobody) return;
+  if (reads_waiting_.empty() || read_round_.context != 0 || !may_read()) return;
   if (++next_read_context_ == 0) ++next_read_context_;
   read_round_ = {next_read_context_, clock_.now(), std::move(reads_waiting_)};
   reads_waiting_.clear();
   core_->read_index(context_bytes(read_round_.context));
+}
+
+// The core answers the leader of a group of one at once, even before the first commit of its term.
+// But after a crash the commit index that the log remembers may be older than what was
+// acknowledged, so until then such a read could miss acknowledged writes. (etcd does not serve
+// clients before.)
+bool Consensus::may_read() const {
+  if (!is_leader_) return leader_ != raft::kNobody;
+  absl::StatusOr<Term> committed = storage_->term(Index(status_.committed.load()));
+  return !committed.ok() || committed->value == status_.term.load();
 }
 
 void Consensus::drain_ready() {
@@ -304,8 +344,10 @@ void Consensus::tick() {
 }
 
 void Consensus::expire(MonotonicTime now) {
-  while (!deadlines_.empty() && deadlines_.front().first <= now) {
+  // What was committed meanwhile leaves the queue, too, or it would hold all of the last seconds.
+  while (!deadlines_.empty()) {
     auto it = pending_.find(deadlines_.front().second);
+    if (it != pending_.end() && deadlines_.front().first > now) break;
     deadlines_.pop_front();
     if (it == pending_.end()) continue;
     status_.proposals_failed.fetch_add(1, std::memory_order_relaxed);
@@ -359,10 +401,15 @@ void Consensus::reply_now(ProposalPtr proposal, absl::Status status) {
 }
 
 // Keeps catchup_entries behind the applied index for slow followers; a slower one gets a snapshot.
+// A member that is alone has nobody to keep them for.
 void Consensus::compact_storage() {
+  const raft::ConfState& conf = configurations_.back().second;
+  size_t members = conf.voters.size() + conf.learners.size() + conf.voters_outgoing.size();
+  uint64_t keep =
+      members > 1 ? options_.catchup_entries : std::min(options_.catchup_entries, kAlone);
   Index first = *storage_->first_index();
-  if (applied_.value < first.value + 2 * options_.catchup_entries) return;
-  absl::Status status = storage_->compact(applied_ - options_.catchup_entries);
+  if (applied_.value < first.value + 2 * keep) return;
+  absl::Status status = storage_->compact(applied_ - keep);
   if (!status.ok()) fatal_(std::move(status));
 }
 

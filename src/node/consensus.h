@@ -15,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -83,6 +84,7 @@ class Consensus {
   void flush();
   void propose_waiting();
   void start_read_round();
+  bool may_read() const;
   void drain_ready();
   void observe(const raft::Ready& ready);
   void dispatch(std::vector<raft::Message>& messages);
@@ -96,6 +98,8 @@ class Consensus {
   void expire_reads(MonotonicTime now);
   void reply_now(ProposalPtr proposal, absl::Status status);
   void compact_storage();
+  void note_terms(std::span<const raft::Entry> entries);
+  Term term_at(Index index) const;
   void campaign_if_alone();
 
   Executor& lane_;
@@ -123,6 +127,9 @@ class Consensus {
   std::vector<ReadBatch> reads_waiting_;
   ReadRound read_round_;  // context 0: none under way
   uint64_t next_read_context_;
+  // Where terms begin, oldest first, as far back as the last mark. The mark of a durable backend
+  // needs the term at an index that the storage may have compacted long ago.
+  std::deque<std::pair<Index, Term>> term_starts_;
   // Configurations with the index that brought each, oldest first; one at or below every mark.
   std::deque<std::pair<Index, raft::ConfState>> configurations_;
   Index applied_;

@@ -29,7 +29,11 @@ void Gateway::propose(uint64_t id, Bytes data, absl::AnyInvocable<void(apply::Re
   proposals_.push_back(std::move(proposal));
 }
 
-void Gateway::read(ReadDone done) { reads_.push_back(std::move(done)); }
+void Gateway::read(ReadDone done) {
+  if (reads_pending_ >= limits_.max_pending_reads) return done(errors::RequestTooManyRequests());
+  ++reads_pending_;
+  reads_.push_back(std::move(done));
+}
 
 void Gateway::flush() {
   if (proposals_.empty() && reads_.empty()) return;
@@ -58,7 +62,8 @@ void Gateway::finish(ProposalPtr proposal) {
 }
 
 void Gateway::answer_reads(ReadBatch batch, absl::Status status) {
-  home_.post([batch = std::move(batch), status = std::move(status)]() mutable {
+  home_.post([this, batch = std::move(batch), status = std::move(status)]() mutable {
+    reads_pending_ -= static_cast<int64_t>(batch.done.size());
     for (ReadDone& done : batch.done) done(status);
   });
 }

@@ -25,6 +25,7 @@ class Gateway {
   struct Limits {
     int64_t max_pending = 64 * 1024;
     int64_t max_pending_bytes = 256 << 20;
+    int64_t max_pending_reads = 256 * 1024;              // of one gateway
     Duration request_timeout = std::chrono::seconds(7);  // etcd: 5 s + 2 election timeouts
   };
 
@@ -34,7 +35,8 @@ class Gateway {
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
   void propose(uint64_t id, Bytes data, absl::AnyInvocable<void(apply::Reply)> done);
 
-  // `done` is called once a linearizable read may be served from what is published.
+  // `done` is called once a linearizable read may be served from what is published; or with
+  // TooManyRequests, Timeout, Stopped, LeaderChanged.
   void read(ReadDone done);
 
   // Hands over what was gathered. To be called at the end of each batch of the home lane.
@@ -56,6 +58,7 @@ class Gateway {
   const Limits limits_;
   std::vector<ProposalPtr> proposals_;
   std::vector<ReadDone> reads_;
+  int64_t reads_pending_ = 0;  // not answered yet, those in reads_ included
 };
 
 }  // namespace keelson::node

@@ -37,7 +37,7 @@ void LogLane::schedule_flush() {
 
 void LogLane::flush() {
   flush_scheduled_ = false;
-  if (failed_ || waiting_.empty()) return;
+  if (failed_ || closed_ || waiting_.empty()) return;
   bool complete = append_waiting();
   if (failed_) return;
   if (must_sync_) {
@@ -97,7 +97,7 @@ void LogLane::retry_later() {
 
 void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
   lane_.post([this, mark, conf = std::move(conf)] {
-    if (failed_) return;
+    if (failed_ || closed_) return;
     absl::Status status = wal_->save_snapshot(mark, conf);
     if (status.ok()) status = wal_->sync();
     KEELSON_FAILPOINT("log_mark_synced");
@@ -109,7 +109,11 @@ void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
 }
 
 void LogLane::close(std::function<void(absl::Status)> done) {
-  lane_.post([this, done = std::move(done)] { done(failed_ ? absl::OkStatus() : wal_->close()); });
+  lane_.post([this, done = std::move(done)] {
+    flush();
+    closed_ = true;
+    done(failed_ ? absl::OkStatus() : wal_->close());
+  });
 }
 
 void LogLane::fail(absl::Status status) {

@@ -39,7 +39,8 @@ class LogLane {
   // The backend is durable up to `mark`: marks it in the log and lets older segments go.
   void mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf);
 
-  // Syncs and closes the log. Runs on the lane after all that was posted before; `done` follows.
+  // Writes what waits, syncs and closes the log; what comes later is dropped: nobody was promised
+  // it. Runs on the lane after all that was posted before; `done` follows.
   void close(std::function<void(absl::Status)> done);
 
  private:
@@ -63,6 +64,7 @@ class LogLane {
   raft::HardState synced_;  // term and vote as last handed to the log
   bool flush_scheduled_ = false;
   bool failed_ = false;
+  bool closed_ = false;
 };
 
 }  // namespace keelson::node

@@ -44,12 +44,13 @@ Node::Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lan
       member_(replay.member),
       cluster_(replay.cluster),
       fatal_(std::move(fatal)),
+      raft_log_(fatal_),
       request_ids_(member_, clock->unix_time()),
       members_(cluster_, options_.max_learners),
       leases_(lease_options(options_)),
       own_ids_(request_ids_) {}
 
-Node::~Node() = default;
+Node::~Node() { close_durable(); }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::create(Options options,
                                                    std::unique_ptr<backend::Backend> backend,
@@ -95,6 +96,7 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       .max_inflight_msgs = kMaxInflightMessages,
       .check_quorum = true,
       .pre_vote = options_.pre_vote,
+      .logger = &raft_log_,
       .random = &random_,
   });
   if (!core.ok()) return core.status();
@@ -120,14 +122,15 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       fatal_);
   apply_lane_ = std::make_unique<ApplyLane>(
       *lanes_.apply, *applier_, status_,
-      [this](std::unique_ptr<mvcc::HashKvJob> job) { run_hash(std::move(job)); }, fatal_);
+      [this](std::unique_ptr<mvcc::HashKvJob> job) { run_hash(std::move(job)); },
+      [this] { raise_no_space(); }, fatal_);
   apply_lane_->connect(consensus_.get());
   consensus_->connect(
       storage_.get(), *std::move(core), std::move(conf), log_lane_.get(), apply_lane_.get(),
       transport, [this](bool is_leader) { leadership_changed(is_leader); }, fatal_);
   own_gateway_ =
       std::make_unique<Gateway>(*lanes_.apply, *consensus_, status_, clock_, options_.gateway);
-  marked_ = replay.applied.value;
+  marked_ = replay.applied;
   backend_->set_durable_listener([this](Index index) { backend_durable(index); });
   backend_->set_health_listener([this](const absl::Status& health) {
     status_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
@@ -143,7 +146,7 @@ Gateway* Node::add_gateway(Executor& home) {
 
 void Node::start() {
   consensus_->start();
-  lanes_.apply->post_after(kLeaseInterval, [this] { revoke_expired_leases(); });
+  lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
 }
 
 void Node::stop(std::function<void(absl::Status)> done) {
@@ -152,10 +155,18 @@ void Node::stop(std::function<void(absl::Status)> done) {
     // Behind everything that was handed to these lanes before.
     lanes_.apply->post([this, done = std::move(done)]() mutable {
       backend_->flush([this, done = std::move(done)](absl::Status flushed) mutable {
-        log_lane_->close([flushed, done = std::move(done)](absl::Status closed) {
-          done(flushed.ok() ? closed : flushed);
-        });
+        close_log(std::move(flushed), std::move(done));
       });
+    });
+  });
+}
+
+// By way of the consensus lane, so that the mark which the flush brought is written before.
+void Node::close_log(absl::Status flushed, std::function<void(absl::Status)> done) {
+  lanes_.consensus->post([this, flushed = std::move(flushed), done = std::move(done)]() mutable {
+    log_lane_->close([this, flushed = std::move(flushed), done = std::move(done)](absl::Status s) {
+      close_durable();
+      done(flushed.ok() ? s : flushed);
     });
   });
 }
@@ -163,6 +174,7 @@ void Node::stop(std::function<void(absl::Status)> done) {
 // On the consensus lane.
 void Node::leadership_changed(bool is_leader) {
   lanes_.apply->post([this, is_leader] {
+    leading_ = is_leader;
     if (is_leader) {
       leases_.promote(options_.heartbeat * options_.election_ticks, clock_.now());
       publish_self();
@@ -183,27 +195,50 @@ void Node::publish_self() {
     for (const std::string& url : options_.client_urls) {
       request.mutable_member_attributes()->add_client_urls(url);
     }
+    ++publishing_;
     propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
-                     [](absl::Status) {});
+                     [this](absl::Status) { --publishing_; });
   }
   if (view->cluster_version != options_.cluster_version) {
     membershippb::ClusterVersionSetRequest request;
     request.set_ver(options_.cluster_version);
+    ++publishing_;
     propose_internal(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
-                     [](absl::Status) {});
+                     [this](absl::Status) { --publishing_; });
   }
 }
 
-// On the apply lane, every half second: the leader asks for what has expired to be revoked. A
-// proposal that fails is made again when the table names the lease again.
-void Node::revoke_expired_leases() {
+// On the apply lane.
+void Node::every_half_second() {
   if (stopping_) return;
-  lanes_.apply->post_after(kLeaseInterval, [this] { revoke_expired_leases(); });
+  lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
+  revoke_expired_leases();
+  // Again, if it failed: others find us by it.
+  if (leading_ && publishing_ == 0) publish_self();
+}
+
+// A write was done past the quota: from now on what adds is refused, on every member. On the apply
+// lane, as etcd does when the check ahead of the log was passed by several at once.
+void Node::raise_no_space() {
+  if (std::exchange(raising_alarm_, true)) return;
+  etcdserverpb::AlarmRequest alarm;
+  alarm.set_memberid(member_.value);
+  alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  alarm.set_alarm(etcdserverpb::NOSPACE);
+  propose_internal(wire::InternalKind::kAlarm, alarm.SerializeAsString(),
+                   [this](absl::Status) { raising_alarm_ = false; });
+}
+
+// The leader asks for what has expired to be revoked. A proposal that fails is made again when the
+// table names the lease again.
+void Node::revoke_expired_leases() {
   for (LeaseId id : leases_.take_expired(clock_.now())) {
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(id.value);
     propose_internal(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
-                     [](absl::Status) {});
+                     [this](absl::Status status) {
+                       if (status.ok()) ++status_.leases_expired;
+                     });
   }
 }
 
@@ -225,9 +260,15 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
 
 // On a thread of the backend. A mark costs a sync of the log, so not every advance gets one.
 void Node::backend_durable(Index index) {
-  uint64_t marked = marked_.load();
-  if (index.value < marked + options_.snapshot_count) return;
-  if (marked_.compare_exchange_strong(marked, index.value)) consensus_->backend_durable(index);
+  std::lock_guard lock(durable_mutex_);
+  if (durable_closed_ || index < marked_ + options_.snapshot_count) return;
+  marked_ = index;
+  consensus_->backend_durable(index);
+}
+
+void Node::close_durable() {
+  std::lock_guard lock(durable_mutex_);
+  durable_closed_ = true;
 }
 
 // Slice by slice on the background lane. A hash that cannot be had is simply not stored.

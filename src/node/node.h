@@ -5,9 +5,9 @@
 //
 // Threads: create(), start() and stop() on one thread that is none of the lanes. The accessors are
 //   for any thread; what they return says what it allows.
-// Lifetime: lanes and backend outlive the node; gateways are made before start() and live as long
-// as
-//   the node.
+// Lifetime: gateways are made before start() and live as long as the node. Once stop() is done and
+//   the lanes' threads have ended, the node no longer touches the lanes; what is left in their
+//   queues goes before the node does.
 // Failure: `fatal` is called once, from any lane, when the member must not go on (a log or store
 //   that cannot be trusted). It should end the process with the message; nothing more is
 //   acknowledged after it.
@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@
 #include "node/consensus.h"
 #include "node/gateway.h"
 #include "node/log_lane.h"
+#include "node/raft_log.h"
 #include "node/replay.h"
 #include "node/request_ids.h"
 #include "node/status.h"
@@ -93,6 +95,8 @@ class Node {
   backend::Backend& backend() { return *backend_; }
   membership::Cluster& members() { return members_; }
   const apply::Alarms& alarms() const { return applier_->alarms(); }
+  const apply::OpCounts& op_counts() const { return applier_->counts(); }
+  const lease::LeaseCounters& lease_counts() const { return leases_.counters(); }
   RequestIdSource& request_ids() { return request_ids_; }
   ApplyLane& apply_lane() { return *apply_lane_; }
   Consensus& consensus() { return *consensus_; }
@@ -106,10 +110,14 @@ class Node {
   absl::Status build(Replay replay, Transport* transport);
   void leadership_changed(bool is_leader);
   void publish_self();
+  void every_half_second();
+  void raise_no_space();
   void revoke_expired_leases();
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
   void backend_durable(Index index);
+  void close_durable();
+  void close_log(absl::Status flushed, std::function<void(absl::Status)> done);
   void run_hash(std::unique_ptr<mvcc::HashKvJob> job);
 
   const Options options_;
@@ -120,6 +128,7 @@ class Node {
   const MemberId member_;
   const ClusterId cluster_;
   const Fatal fatal_;
+  RaftLog raft_log_;
   Status status_;
   RequestIdSource request_ids_;
 
@@ -137,8 +146,15 @@ class Node {
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
   std::unique_ptr<Gateway> own_gateway_;
   RequestIds own_ids_;
-  bool stopping_ = false;            // apply lane
-  std::atomic<uint64_t> marked_{0};  // the last index marked in the log
+  // On the apply lane.
+  bool stopping_ = false;
+  bool leading_ = false;
+  int publishing_ = 0;  // proposals under way that publish this member
+  bool raising_alarm_ = false;
+
+  std::mutex durable_mutex_;  // orders the backend's threads with the end of the node
+  bool durable_closed_ = false;
+  Index marked_;  // the last index marked in the log
 };
 
 }  // namespace keelson::node

@@ -118,8 +118,10 @@ absl::StatusOr<Replay> replay(const ReplayOptions& options, const backend::Backe
                              {"last-index", last.value},
                              {"commit-index", state.commit.value},
                              {"applied-index", replay.applied.value}});
-  // A new group whose first entries never reached the disk starts over.
-  if (last == Index(0) && state.empty()) {
+  // A new group whose first entries never reached the disk starts over; so does one of which only
+  // entries did, and not the state behind them that says they are committed: nobody has seen them.
+  if (state.empty()) {
+    replay.storage = std::make_unique<LogStorage>();
     absl::StatusOr<membership::Bootstrap> group =
         membership::bootstrap(options.initial_cluster, options.initial_cluster_token);
     if (!group.ok()) return group.status();

@@ -26,6 +26,7 @@ struct Status {
   std::atomic<uint64_t> read_indexes_failed{0};
   // Written by the apply lane.
   std::atomic<uint64_t> applied{0};
+  std::atomic<uint64_t> leases_expired{0};  // and revoked for it, by this member as the leader
   // Written by the log lane: the log cannot grow, so writes are refused until it can.
   std::atomic<bool> disk_full{false};
   // Written by the backend's threads: its files cannot grow, so no more changes are let in than it
