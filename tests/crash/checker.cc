@@ -67,7 +67,8 @@ int64_t Checker::lease_of(int client) const {
   return 0;
 }
 
-absl::Status Checker::check(harness::Client& client, const Writes& writes) {
+absl::Status Checker::check(harness::Client& client, const Writes& writes,
+                            const std::vector<mvccpb::Event>& watched) {
   explained_.clear();
   for (const auto& list : writes) {
     for (const Write& write : list) {
@@ -76,6 +77,7 @@ absl::Status Checker::check(harness::Client& client, const Writes& writes) {
   }
   auto fresh = history(client, model_.revision() + 1);
   if (!fresh.ok()) return fresh.status();
+  if (absl::Status status = check_watched(*fresh, watched); !status.ok()) return status;
   for (const Events& events : *fresh) {
     absl::Status status = explain(model_.revision() + 1, events, writes);
     if (!status.ok()) return status;
@@ -125,6 +127,30 @@ absl::StatusOr<std::vector<Checker::Events>> Checker::history(harness::Client& c
     }
   }
   return out;
+}
+
+// The live watch began where the last check ended: it must be the beginning of the same history,
+// whole revisions only.
+absl::Status Checker::check_watched(const std::vector<Events>& fresh,
+                                    const std::vector<mvccpb::Event>& watched) {
+  size_t at = 0;
+  for (const Events& events : fresh) {
+    if (at == watched.size()) break;
+    for (const mvccpb::Event& event : events) {
+      if (at < watched.size() && watched[at].SerializeAsString() == event.SerializeAsString()) {
+        ++at;
+        continue;
+      }
+      return wrong(cat("a watcher saw ",
+                       at < watched.size() ? harness::to_text(watched[at]) : "half a revision",
+                       "\n  where the history has ", harness::to_text(event)));
+    }
+  }
+  if (at < watched.size()) {
+    return wrong(cat("a watcher saw an event that is gone: ", harness::to_text(watched[at])));
+  }
+  watched_ += static_cast<int>(watched.size());
+  return absl::OkStatus();
 }
 
 absl::Status Checker::explain(int64_t revision, const Events& events, const Writes& writes) {

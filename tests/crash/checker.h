@@ -26,13 +26,16 @@ namespace keelson::crash {
 
 class Checker {
  public:
-  // Takes what each client did since the last check, in its order, and checks the server.
-  absl::Status check(harness::Client& client, const std::vector<std::vector<Write>>& writes);
+  // Takes what each client did since the last check, in its order, and what a watcher was told of
+  // it, and checks the server.
+  absl::Status check(harness::Client& client, const std::vector<std::vector<Write>>& writes,
+                     const std::vector<mvccpb::Event>& watched = {});
 
   int64_t revision() const { return model_.revision(); }
   int acknowledged() const { return acknowledged_; }
   int in_doubt() const { return in_doubt_; }
   int survived() const { return survived_; }  // of the writes in doubt
+  int watched() const { return watched_; }    // events that a watcher saw before a crash
   // The lease that the client owns, 0 for none.
   int64_t lease_of(int client) const;
 
@@ -42,6 +45,8 @@ class Checker {
 
   absl::StatusOr<std::vector<Events>> history(harness::Client& client, int64_t from) const;
   absl::Status explain(int64_t revision, const Events& events, const Writes& writes);
+  absl::Status check_watched(const std::vector<Events>& fresh,
+                             const std::vector<mvccpb::Event>& watched);
   absl::Status nothing_lost(const Writes& writes) const;
   absl::Status check_history(harness::Client& client) const;
   absl::Status check_keys(harness::Client& client) const;
@@ -56,6 +61,7 @@ class Checker {
   int acknowledged_ = 0;
   int in_doubt_ = 0;
   int survived_ = 0;
+  int watched_ = 0;
 };
 
 }  // namespace keelson::crash
