@@ -130,9 +130,10 @@ class Compact final : public Unary {
   void answer_when_done(net::CallRef call) {
     context_.node().apply_lane().run([this, call](apply::Applier& applier) {
       applier.when_compacted([this, call] {
+        // The backend's thread may outlive the services; the loops do not.
         context_.node().backend().flush([this, call](absl::Status flushed) {
           if (!flushed.ok()) return net::ServerCall::fail_later(call, std::move(flushed));
-          net::ServerCall::respond_later(call, context_.respond(0, {}));
+          call->loop().post([this, call] { call->respond(context_.respond(0, {})); });
         });
       });
     });

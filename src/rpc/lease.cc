@@ -140,6 +140,10 @@ class KeepAliveCall final : public net::StreamReceiver {
         });
       } else if (!renewal.ok()) {
         reply(renewal.status());
+      } else if (renewal->state == lease::Renewal::State::kClearCheckpointFirst) {
+        call->loop().post([this, alive, id, header = std::move(header)]() mutable {
+          if (!alive.expired()) clear_checkpoint_then_renew(id, std::move(header));
+        });
       } else if (renewal->state == lease::Renewal::State::kExpired) {
         applier.leases().when_settled(
             id, [reply](absl::Status settled) mutable { reply(std::move(settled)); });

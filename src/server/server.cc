@@ -274,13 +274,16 @@ absl::Status Server::stop(Duration deadline) {
   for (auto& listener : r.listeners) listener->drain(deadline);
   r.listeners.clear();
   absl::Status status = r.stop_node();
-  r.auto_compaction.reset();
-  // Lanes end before what runs on them goes away; loops last, as answers still travel to them.
+  // Threads end before what runs on them goes away; loops last, as answers still travel to them.
   r.consensus->stop();
   r.log->stop();
   r.apply->stop();
   r.background->stop();
   if (r.loops) r.loops->stop();
+  // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
+  // store.
+  for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background}) lane->reset();
+  r.auto_compaction.reset();
   r.services.reset();
   r.context.reset();
   r.feed.reset();
