@@ -8,6 +8,7 @@
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/check.h"
+#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
@@ -97,7 +98,9 @@ Reply Applier::apply(Index index, std::string_view payload, bool wanted) {
   index_ = index;
   absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(payload);
   if (!request.ok()) return {request.status()};
+  if (applied_.empty()) applying_since_ = clock_.now();
   Reply reply = dispatch(*request, wanted);
+  note_applied(request->kind, reply.status);
   if (reply.status.code() == absl::StatusCode::kInternal) {
     log::error("cannot apply an entry", {{"index", index.value},
                                          {"request", wire::name_of(request->kind)},
@@ -129,6 +132,7 @@ Reply Applier::dispatch(const wire::InternalRequest& request, bool wanted) {
     case InternalKind::kClusterVersionSet:
       return cluster_version(request.body);
     case InternalKind::kNone:
+    case InternalKind::kV2:  // of the v2 store, which etcd 3.6 gave up
     case InternalKind::kRange:
     case InternalKind::kAuthStatus:
     case InternalKind::kDowngradeVersionTest:
@@ -163,6 +167,12 @@ Reply Applier::put(std::string_view body) {
   bool in_quota = within_quota(cost);
   mvcc::WriteTxn txn = store_.begin();
   absl::StatusOr<mvcc::PutResult> result = txn.put(request);
+  TxnOps ops{.ranges = request.prev_kv || request.ignore_value || request.ignore_lease};
+  if (result.ok()) {
+    ops.puts = 1;
+    ops.put_bytes = request.key.size() + result->value_size;
+  }
+  counts_.add(ops);
   if (!result.ok()) return {result.status()};
   attach_leases(txn);
   // As etcd: past the quota the put is done, and the client told that there is no space.
@@ -178,6 +188,7 @@ Reply Applier::delete_range(std::string_view body) {
   absl::StatusOr<mvcc::DeleteResult> result =
       txn.delete_range(request.key(), request.range_end(), request.prev_kv());
   if (!result.ok()) return {result.status()};
+  counts_.add({.ranges = request.prev_kv(), .deletes = 1});
   attach_leases(txn);
   return {absl::OkStatus(), result->revision, delete_body(*result)};
 }
@@ -188,7 +199,7 @@ Reply Applier::txn(std::string_view body, bool wanted) {
   if (absl::Status s = admit(InternalKind::kTxn, cost); !s.ok()) return {std::move(s)};
   bool in_quota = within_quota(cost);
   mvcc::WriteTxn txn = store_.begin();
-  Reply reply = run_txn(txn, leases_, txn_request_, wanted);
+  Reply reply = run_txn(txn, leases_, txn_request_, wanted, counts_);
   attach_leases(txn);
   if (reply.status.ok() && !in_quota) return {errors::NoSpace()};
   return reply;
@@ -210,6 +221,7 @@ Reply Applier::lease_grant(std::string_view body) {
   absl::StatusOr<int64_t> ttl =
       leases_.grant(LeaseId(request.id()), request.ttl(), clock_.now(), store_.batch());
   if (!ttl.ok()) return {ttl.status()};
+  if (options_.observer) options_.observer->lease_granted(*ttl);
   if (!in_quota) return {errors::NoSpace()};
   std::string out;
   pb::append_varint_field(out, 2, static_cast<uint64_t>(request.id()));
@@ -230,6 +242,7 @@ Reply Applier::lease_revoke(std::string_view body) {
     absl::StatusOr<mvcc::DeleteResult> deleted = txn.delete_range(key, {});
     if (!deleted.ok()) return {deleted.status()};
   }
+  counts_.add({.deletes = keys->size()});
   return {absl::OkStatus(), txn.revision(), {}};
 }
 
@@ -282,10 +295,45 @@ void Applier::attach_leases(const mvcc::WriteTxn& txn) {
   }
 }
 
+void Applier::note_applied(InternalKind kind, const absl::Status& status) {
+  bool ok = status.ok() || status == errors::Compacted();
+  for (Applied& row : applied_) {
+    if (row.kind == kind && row.ok == ok) {
+      ++row.count;
+      return;
+    }
+  }
+  applied_.push_back({kind, ok, 1});
+}
+
+void Applier::report_applied() {
+  if (applied_.empty()) return;
+  Duration took = clock_.now() - applying_since_;
+  if (options_.observer) options_.observer->applied(applied_, took);
+  if (options_.warning_duration > Duration(0) && took > options_.warning_duration) {
+    warn_slow(took);
+    if (options_.observer) options_.observer->slow_apply();
+  }
+  applied_.clear();
+}
+
+void Applier::warn_slow(Duration took) const {
+  std::string requests;
+  for (const Applied& row : applied_) {
+    requests += cat(requests.empty() ? "" : " ", wire::name_of(row.kind), ":", row.count);
+  }
+  log::warn("apply request took too long",
+            {{"took", milliseconds_text(took)},
+             {"expected-duration", milliseconds_text(options_.warning_duration)},
+             {"prefix", ""},
+             {"request", requests}});
+}
+
 absl::Status Applier::publish(Index index, Term term) {
   CHECK(index >= index_);
   index_ = index;
   term_ = term;
+  report_applied();
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index, term);
   if (!events.ok()) return events.status();
   if (*events) published_(*std::move(events));
@@ -293,11 +341,17 @@ absl::Status Applier::publish(Index index, Term term) {
 }
 
 absl::Status Applier::background_step() {
+  MonotonicTime start = clock_.now();
+  if (!std::exchange(compaction_started_, true)) compacting_since_ = start;
   store_.compact_step(options_.compaction_slice);
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index_, term_);
   if (!events.ok()) return events.status();
   CHECK(*events == nullptr);
+  MonotonicTime end = clock_.now();
+  if (options_.observer) options_.observer->compaction_step(end - start);
   if (store_.compacting()) return absl::OkStatus();
+  compaction_started_ = false;
+  if (options_.observer) options_.observer->compaction_finished(end - compacting_since_);
   log::info("finished scheduled compaction", {{"compact-revision", store_.compact_revision()}});
   run_compacted();
   return absl::OkStatus();

@@ -22,6 +22,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "apply/alarms.h"
+#include "apply/observer.h"
+#include "apply/op_counts.h"
 #include "apply/reply.h"
 #include "backend/backend.h"
 #include "base/clock.h"
@@ -41,6 +43,10 @@ class Applier {
   struct Options {
     uint64_t quota_bytes = UINT64_MAX;  // of backend size; UINT64_MAX: none
     size_t compaction_slice = 1000;     // superseded revisions removed at a time
+    Duration compaction_pause{0};       // between two slices
+    // A batch of entries that takes longer to apply is worth a warning; 0: none is.
+    Duration warning_duration{0};
+    Observer* observer = nullptr;  // outlives the applier
   };
   // Told of every published batch that changed keys, before anyone is told that it is applied.
   using Published = std::function<void(mvcc::EventBatchPtr)>;
@@ -66,6 +72,7 @@ class Applier {
 
   // A compaction under way goes on in slices, each of which publishes itself.
   bool has_background_work() const { return store_.compacting(); }
+  Duration background_pause() const { return options_.compaction_pause; }
   absl::Status background_step();
   // `done` runs on this lane once no compaction is under way and its removals are committed.
   void when_compacted(Task done);
@@ -77,6 +84,7 @@ class Applier {
   // Leases are renewed and asked about here; grants and revocations come by entries.
   lease::LeaseTable& leases() { return leases_; }
   const Alarms& alarms() const { return alarms_; }
+  const OpCounts& counts() const { return counts_; }  // any thread
   membership::Cluster& members() { return members_; }
   MonotonicTime now() const { return clock_.now(); }
 
@@ -99,6 +107,9 @@ class Applier {
   Reply member_attributes(std::string_view body);
   Reply cluster_version(std::string_view body);
 
+  void note_applied(wire::InternalKind kind, const absl::Status& status);
+  void report_applied();
+  void warn_slow(Duration took) const;
   void attach_leases(const mvcc::WriteTxn& txn);
   void run_compacted();
 
@@ -115,6 +126,11 @@ class Applier {
   Index index_;
   Term term_;
   std::vector<Task> when_compacted_;
+  OpCounts counts_;
+  std::vector<Applied> applied_;                 // since the last publish()
+  MonotonicTime applying_since_;                 // the first of them began
+  MonotonicTime compacting_since_;               // the first step of the compaction under way
+  bool compaction_started_ = false;              // and there was one
   std::unique_ptr<mvcc::ReaderSlot> hash_slot_;  // of whoever runs the compaction hashes
   etcdserverpb::TxnRequest txn_request_;         // reused, so that parsing allocates little
 };

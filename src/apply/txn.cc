@@ -78,9 +78,10 @@ absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
 class Path {
  public:
   template <typename View>
-  absl::Status decide(const View& view, const pb::TxnRequest& txn) {
+  absl::Status decide(const View& view, const pb::TxnRequest& txn, TxnOps& ops) {
     bool succeeded = true;
     for (const pb::Compare& compare : txn.compare()) {
+      ++ops.ranges;
       absl::StatusOr<bool> ok = holds(view, compare);
       if (!ok.ok()) return ok.status();
       succeeded = *ok;
@@ -89,7 +90,7 @@ class Path {
     branches_.push_back(succeeded);
     for (const pb::RequestOp& op : succeeded ? txn.success() : txn.failure()) {
       if (!op.has_request_txn()) continue;
-      if (absl::Status s = decide(view, op.request_txn()); !s.ok()) return s;
+      if (absl::Status s = decide(view, op.request_txn(), ops); !s.ok()) return s;
     }
     return absl::OkStatus();
   }
@@ -103,10 +104,16 @@ class Path {
   size_t at_ = 0;
 };
 
+// etcd looks at what was there before.
+bool reads_before(const pb::PutRequest& put) {
+  return put.ignore_value() || put.ignore_lease() || put.prev_kv();
+}
+
 template <typename View>
-absl::Status check_put(const View& view, const lease::LeaseTable& leases,
-                       const pb::PutRequest& put) {
+absl::Status check_put(const View& view, const lease::LeaseTable& leases, const pb::PutRequest& put,
+                       TxnOps& ops) {
   if (put.lease() != 0 && !leases.exists(LeaseId(put.lease()))) return errors::LeaseNotFound();
+  if (reads_before(put)) ++ops.ranges;
   if (!put.ignore_value() && !put.ignore_lease()) return absl::OkStatus();
   absl::StatusOr<mvcc::RangeResult> found = view.range(put.key(), {}, {.keys_only = true});
   if (!found.ok()) return found.status();
@@ -117,7 +124,7 @@ absl::Status check_put(const View& view, const lease::LeaseTable& leases,
 // of an old revision are tried with a range of one key at that revision.
 template <typename View>
 absl::Status check_ops(const View& view, const lease::LeaseTable* leases, const pb::TxnRequest& txn,
-                       Path& path) {
+                       Path& path, TxnOps& ops) {
   for (const pb::RequestOp& op : path.next() ? txn.success() : txn.failure()) {
     absl::Status status;
     if (op.has_request_range()) {
@@ -128,9 +135,9 @@ absl::Status check_ops(const View& view, const lease::LeaseTable* leases, const 
       }
     } else if (op.has_request_put()) {
       CHECK(leases != nullptr);
-      status = check_put(view, *leases, op.request_put());
+      status = check_put(view, *leases, op.request_put(), ops);
     } else if (op.has_request_txn()) {
-      status = check_ops(view, leases, op.request_txn(), path);
+      status = check_ops(view, leases, op.request_txn(), path, ops);
     }
     if (!status.ok()) return status;
   }
@@ -142,7 +149,8 @@ absl::Status check_ops(const View& view, const lease::LeaseTable* leases, const 
 template <typename View>
 class Runner {
  public:
-  Runner(View& view, Path& path, bool wanted) : view_(view), path_(path), wanted_(wanted) {}
+  Runner(View& view, Path& path, bool wanted, TxnOps& ops)
+      : view_(view), path_(path), wanted_(wanted), ops_(ops) {}
 
   absl::StatusOr<Parts> run(const pb::TxnRequest& txn) {
     bool succeeded = path_.next();
@@ -177,6 +185,7 @@ class Runner {
 
   absl::StatusOr<Parts> range(const pb::RangeRequest& request) {
     if (!wanted_) return response_op(kRangeOp, view_.revision(), {});
+    ++ops_.ranges;
     absl::StatusOr<mvcc::RangeResult> found =
         view_.range(request.key(), request.range_end(), range_options(request));
     if (!found.ok()) return found.status();
@@ -192,6 +201,9 @@ class Runner {
                                                        .ignore_lease = request.ignore_lease(),
                                                        .prev_kv = request.prev_kv()});
       if (!put.ok()) return put.status();
+      if (reads_before(request)) ++ops_.ranges;
+      ++ops_.puts;
+      ops_.put_bytes += request.key().size() + put->value_size;
       return response_op(kPutOp, put->revision, put_body(put->prev_kv));
     } else {
       return absl::InternalError("a put in a transaction that only reads");
@@ -203,6 +215,8 @@ class Runner {
       absl::StatusOr<mvcc::DeleteResult> deleted =
           view_.delete_range(request.key(), request.range_end(), request.prev_kv());
       if (!deleted.ok()) return deleted.status();
+      if (request.prev_kv()) ++ops_.ranges;
+      ++ops_.deletes;
       return response_op(kDeleteOp, deleted->revision, delete_body(*deleted));
     } else {
       return absl::InternalError("a delete in a transaction that only reads");
@@ -212,6 +226,7 @@ class Runner {
   View& view_;
   Path& path_;
   const bool wanted_;
+  TxnOps& ops_;
 };
 
 }  // namespace
@@ -238,23 +253,34 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view, const pb::RangeReque
   return Reply{absl::OkStatus(), found->revision, range_body(*found)};
 }
 
-absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::TxnRequest& request) {
+absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::TxnRequest& request,
+                                        OpCounts& counts) {
+  TxnOps ops;
   Path path;
-  if (absl::Status s = path.decide(view, request); !s.ok()) return s;
-  if (absl::Status s = check_ops(view, nullptr, request, path); !s.ok()) return s;
-  path.rewind();
-  absl::StatusOr<Parts> body = Runner<const mvcc::ReadView>(view, path, true).run(request);
+  absl::Status status = path.decide(view, request, ops);
+  if (status.ok()) status = check_ops(view, nullptr, request, path, ops);
+  absl::StatusOr<Parts> body = status;
+  if (status.ok()) {
+    path.rewind();
+    body = Runner<const mvcc::ReadView>(view, path, true, ops).run(request);
+  }
+  if (!absl::IsAborted(body.status())) counts.add(ops);
   if (!body.ok()) return body.status();
   return Reply{absl::OkStatus(), view.revision(), *std::move(body)};
 }
 
+// etcd looks first in a transaction that only reads, then writes in another: two to count.
 Reply run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases, const pb::TxnRequest& request,
-              bool wanted) {
+              bool wanted, OpCounts& counts) {
+  TxnOps before, ops;
   Path path;
-  if (absl::Status s = path.decide(txn, request); !s.ok()) return {std::move(s)};
-  if (absl::Status s = check_ops(txn, &leases, request, path); !s.ok()) return {std::move(s)};
+  absl::Status status = path.decide(txn, request, before);
+  if (status.ok()) status = check_ops(txn, &leases, request, path, before);
+  counts.add(before);
+  if (!status.ok()) return {std::move(status)};
   path.rewind();
-  absl::StatusOr<Parts> body = Runner<mvcc::WriteTxn>(txn, path, wanted).run(request);
+  absl::StatusOr<Parts> body = Runner<mvcc::WriteTxn>(txn, path, wanted, ops).run(request);
+  counts.add(ops);
   if (!body.ok()) return {body.status()};
   return {absl::OkStatus(), txn.revision(), *std::move(body)};
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "apply/op_counts.h"
 #include "apply/reply.h"
 #include "lease/lease_table.h"
 #include "mvcc/store.h"
@@ -27,11 +28,11 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view,
 
 // A transaction that only reads. kAborted: take a new view and start over.
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
-                                        const etcdserverpb::TxnRequest& request);
+                                        const etcdserverpb::TxnRequest& request, OpCounts& counts);
 
 // A transaction that may write. `wanted` false: nobody reads the answer, so ranges are not run.
 // The caller attaches leases by txn.lease_changes().
 Reply run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
-              const etcdserverpb::TxnRequest& request, bool wanted);
+              const etcdserverpb::TxnRequest& request, bool wanted, OpCounts& counts);
 
 }  // namespace keelson::apply

@@ -32,6 +32,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/tally.h"
 #include "lease/lease_heap.h"
 
 namespace keelson::lease {
@@ -79,11 +80,11 @@ struct TimeToLive {
   int64_t remaining_seconds = 0;  // whole seconds, rounded towards zero; may be negative
 };
 
-// Monotonic counts since construction, for metrics.
+// Counts since construction, for metrics; any thread may read them.
 struct LeaseCounters {
-  uint64_t granted = 0;
-  uint64_t revoked = 0;
-  uint64_t renewed = 0;
+  Tally granted;
+  Tally revoked;
+  Tally renewed;
 };
 
 class LeaseTable {

@@ -203,6 +203,8 @@ bool Store::compacting() const { return impl_->compacting(); }
 std::unique_ptr<HashKvJob> Store::take_compaction_hash(ReaderSlot& slot) {
   return impl_->take_compaction_hash(slot_of(slot));
 }
+int64_t Store::keys() const { return impl_->published_keys(); }
+uint64_t Store::compacted_keys() const { return impl_->published_compacted(); }
 StoreStats Store::stats() const { return impl_->stats(); }
 void Store::check_invariants() const { impl_->check_invariants(); }
 

@@ -126,8 +126,9 @@ struct PutRequest {
   bool prev_kv = false;
 };
 struct PutResult {
-  int64_t revision = 0;  // the transaction's
-  Bytes prev_kv;         // empty unless asked for and there was one
+  int64_t revision = 0;   // the transaction's
+  Bytes prev_kv;          // empty unless asked for and there was one
+  size_t value_size = 0;  // of the value stored, also when it was kept
 };
 struct DeleteResult {
   int64_t revision = 0;  // the transaction's, or the store's when nothing changed so far
@@ -238,6 +239,8 @@ class Store {
                                     const RangeOptions& options = {}) const;
   int64_t revision() const;          // published
   int64_t compact_revision() const;  // published; -1: never compacted
+  int64_t keys() const;              // live ones, published
+  uint64_t compacted_keys() const;   // revisions that compactions deleted, published
 
   // The events of [from, to], about `max_bytes` of them but at least one transaction.
   // errors::Compacted() when `from` < compact_revision(); `to` beyond revision() is cut to it.

@@ -92,6 +92,10 @@ class StoreImpl {
   int64_t published_compact_revision() const {
     return published_compact_revision_.load(std::memory_order_acquire);
   }
+  int64_t published_keys() const { return published_keys_.load(std::memory_order_relaxed); }
+  uint64_t published_compacted() const {
+    return published_compacted_.load(std::memory_order_relaxed);
+  }
   // A read at `at` (the revision of a view or a transaction). `slot` null: the writer's own, on the
   // working tree.
   absl::StatusOr<RangeResult> range(Epochs::Slot* slot, int64_t at, const KeyRange& keys,
@@ -185,6 +189,8 @@ class StoreImpl {
   // Of the root, for who has no slot.
   std::atomic<int64_t> published_revision_{1};
   std::atomic<int64_t> published_compact_revision_{-1};
+  std::atomic<int64_t> published_keys_{0};
+  std::atomic<uint64_t> published_compacted_{0};
 
   int64_t revision_ = 1;
   int64_t compact_revision_ = -1;

@@ -140,7 +140,7 @@ absl::StatusOr<PutResult> StoreImpl::put(const PutRequest& request) {
   }
   note_lease(record, kv.lease);
   add_put_event(change, std::move(encoded), kv.create_revision);
-  return PutResult{revision.main, request.prev_kv ? std::move(previous) : Bytes()};
+  return PutResult{revision.main, request.prev_kv ? std::move(previous) : Bytes(), kv.value.size()};
 }
 
 absl::StatusOr<DeleteResult> StoreImpl::delete_range(const KeyRange& keys, bool prev_kv) {

@@ -1,6 +1,8 @@
 #include "backend/rocks/rocks_backend.h"
 
+#include <chrono>
 #include <filesystem>
+#include <utility>
 
 #include "backend/rocks/durability.h"
 #include "backend/rocks/flusher.h"
@@ -76,12 +78,14 @@ class RocksSnapshot final : public Snapshot {
 class RocksBackend final : public Backend {
  public:
   RocksBackend(std::unique_ptr<rocksdb::DB> db, Families families,
-               std::shared_ptr<Durability> durability, bool flush_on_close)
+               std::shared_ptr<Durability> durability, bool flush_on_close,
+               std::function<void(Duration)> committed)
       : db_(std::move(db)),
         families_(std::move(families)),
         durability_(std::move(durability)),
         reader_(db_.get(), families_, nullptr),
         flush_on_close_(flush_on_close),
+        committed_(std::move(committed)),
         flusher_(db_.get(), families_, durability_.get()) {
     durability_->set_retry([this] { flusher_.retry_later(); });
   }
@@ -127,10 +131,12 @@ class RocksBackend final : public Backend {
     }
     rocksdb::WriteOptions options;
     options.disableWAL = true;
+    auto start = std::chrono::steady_clock::now();
     absl::Status status = to_status(db_->Write(options, &writes_), "writing");
     if (!status.ok()) return status;
     if (index != Index(0)) index_.store(index.value, std::memory_order_release);
     if (index != Index(0) && term != Term(0)) term_.store(term.value, std::memory_order_release);
+    if (committed_) committed_(std::chrono::steady_clock::now() - start);
     grow_approximate_size(writes_.GetDataSize());
     KEELSON_FAILPOINT("backend_after_commit");
     return absl::OkStatus();
@@ -227,6 +233,7 @@ class RocksBackend final : public Backend {
   std::shared_ptr<Durability> durability_;
   rocks::DbReader reader_;
   bool flush_on_close_;
+  const std::function<void(Duration)> committed_;
   Flusher flusher_;
   rocksdb::WriteBatch writes_;  // its memory is used again and again
   std::atomic<uint64_t> index_{0};
@@ -261,9 +268,9 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
                                          &opened)
           : rocksdb::DB::Open(db_options, path, rocks::families(options), &handles, &opened);
   if (!status.ok()) return to_status(status, cat("opening ", path));
-  auto backend = std::make_unique<RocksBackend>(std::unique_ptr<rocksdb::DB>(opened),
-                                                std::move(handles), std::move(durability),
-                                                options.flush_on_close && !options.read_only);
+  auto backend = std::make_unique<RocksBackend>(
+      std::unique_ptr<rocksdb::DB>(opened), std::move(handles), std::move(durability),
+      options.flush_on_close && !options.read_only, options.committed);
   if (absl::Status s = backend->load_position(); !s.ok()) return s;
   return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
 }

@@ -13,11 +13,13 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "backend/backend.h"
+#include "base/clock.h"
 
 namespace keelson::backend {
 
@@ -34,6 +36,8 @@ struct RocksOptions {
   bool create_if_missing = true;
   // Nothing is ever written (tools).
   bool read_only = false;
+  // Told how long each commit took, on the committing thread; for metrics.
+  std::function<void(Duration)> committed = {};
 };
 
 // Opens or creates the database in directory `path` (<data-dir>/member/keelson).
