@@ -259,10 +259,12 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
   Path path;
   absl::Status status = path.decide(view, request, ops);
   if (status.ok()) status = check_ops(view, nullptr, request, path, ops);
-  absl::StatusOr<Parts> body = status;
+  absl::StatusOr<Parts> body = absl::InternalError("not run");
   if (status.ok()) {
     path.rewind();
     body = Runner<const mvcc::ReadView>(view, path, true, ops).run(request);
+  } else {
+    body = std::move(status);
   }
   if (!absl::IsAborted(body.status())) counts.add(ops);
   if (!body.ok()) return body.status();
