@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/plant.h"
 #include "raft/propose.h"
 #include "raft/replicate.h"
 #include "raft/step.h"
@@ -83,7 +84,7 @@ void grant_vote(Core& core, const Message& message) {
 
 // One vote per term, and none against a leader we know; a pre-vote for a later term is no vote.
 bool may_vote(const Core& core, const Message& message) {
-  if (core.vote == message.from) return true;
+  if (core.vote == message.from || planted(Plant::kVoteTwice)) return true;
   if (core.vote == kNobody && core.lead() == kNobody) return true;
   return message.type == MessageType::kMsgPreVote && message.term > core.term;
 }
@@ -184,7 +185,9 @@ bool ignored_in_lease(const Core& core, const Message& message) {
 
 // Learners vote too: one that was promoted may not know yet, and its vote may be needed.
 void handle_vote_request(Core& core, const Message& message) {
-  if (may_vote(core, message) && core.log->is_up_to_date({message.log_term, message.index})) {
+  const bool complete = core.log->is_up_to_date({message.log_term, message.index}) ||
+                        planted(Plant::kVoteForShorterLog);
+  if (may_vote(core, message) && complete) {
     grant_vote(core, message);
   } else {
     reject_vote(core, message);

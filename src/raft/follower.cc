@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "raft/election.h"
 #include "raft/membership.h"
+#include "raft/plant.h"
 
 namespace keelson::raft {
 namespace {
@@ -151,7 +152,7 @@ void handle_append(Core& core, const Message& message) {
                      slice.prev.index, " are not consistent with leader term ", message.term);
     return;
   }
-  if (slice.prev.index < core.log->committed()) {
+  if (slice.prev.index < core.log->committed() && !planted(Plant::kTruncatePastCommit)) {
     // An old message. What is committed cannot differ, so say how far we are.
     acknowledge(core, message.from, core.log->committed());
   } else if (auto last = core.log->maybe_append(slice, message.commit)) {

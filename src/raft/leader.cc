@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "raft/election.h"
+#include "raft/plant.h"
 #include "raft/propose.h"
 #include "raft/reads.h"
 #include "raft/replicate.h"
@@ -25,7 +26,7 @@ bool quorum_active(const Core& core, const Leader& leader) {
 
 void check_quorum(Core& core) {
   Leader& leader = *core.leader();
-  if (!quorum_active(core, leader)) {
+  if (!quorum_active(core, leader) && !planted(Plant::kLapsedLease)) {
     core.lines.warning(core.options.id, " stepped down to follower since quorum is not active");
     become_follower(core, core.term, kNobody);
     return;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/plant.h"
 
 namespace keelson::raft {
 
@@ -136,7 +137,7 @@ void Log::push(Entry entry) {
 
 void Log::append(std::span<const Entry> entries) {
   if (entries.empty()) return;
-  if (entries.front().index <= committed_) {
+  if (entries.front().index <= committed_ && !planted(Plant::kTruncatePastCommit)) {
     lines_.panic("after(", entries.front().index - 1, ") is out of range [committed(", committed_,
                  ")]");
     return;
@@ -145,10 +146,12 @@ void Log::append(std::span<const Entry> entries) {
 }
 
 std::optional<Index> Log::maybe_append(const LogSlice& slice, Index committed) {
-  if (!matches(slice.prev)) return std::nullopt;
-  const Index conflict = find_conflict(slice.entries);
+  if (!matches(slice.prev) && !planted(Plant::kAppendUnmatched)) return std::nullopt;
+  Index conflict = find_conflict(slice.entries);
+  const bool cuts = planted(Plant::kTruncatePastCommit) && !slice.entries.empty();
+  if (cuts) conflict = slice.prev.index + 1;
   if (conflict != Index(0)) {
-    if (conflict <= committed_) {
+    if (conflict <= committed_ && !cuts) {
       lines_.panic("entry ", conflict, " conflict with committed entry [committed(", committed_,
                    ")]");
       return std::nullopt;

@@ -5,6 +5,7 @@
 
 #include "raft/describe.h"
 #include "raft/election.h"
+#include "raft/plant.h"
 #include "raft/replicate.h"
 
 namespace keelson::raft {
@@ -31,7 +32,8 @@ void replicate_to_new_config(Core& core, Leader& leader) {
 // Whether there is anything left to do for `snapshot` but to restore it.
 bool wants_snapshot(Core& core, const Snapshot& snapshot) {
   const SnapshotMetadata& meta = snapshot.metadata;
-  if (meta.index <= core.log->committed()) return false;
+  const bool regresses = planted(Plant::kSnapshotRegresses);
+  if (meta.index <= core.log->committed() && !regresses) return false;
   if (meta.index.value == kNoLimit) return false;  // nothing could follow it
   if (!lists(meta.conf_state, core.options.id)) {
     core.lines.warning(
@@ -39,7 +41,7 @@ bool wants_snapshot(Core& core, const Snapshot& snapshot) {
         [&meta] { return describe(meta.conf_state); }, "; should never happen");
     return false;
   }
-  if (core.log->matches({meta.term, meta.index})) {
+  if (core.log->matches({meta.term, meta.index}) && !regresses) {
     const EntryId last = core.log->last_id();
     core.lines.info(core.options.id, " [commit: ", core.log->committed(),
                     ", lastindex: ", last.index, ", lastterm: ", last.term,

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "raft/plant.h"
 #include "raft/replicate.h"
 
 namespace keelson::raft {
@@ -20,7 +21,8 @@ void answer(Core& core, ReadRequest request, Index index) {
 }
 
 void start(Core& core, ReadRequest request) {
-  if (core.options.read_only_option == ReadOnlyOption::kLeaseBased) {
+  const bool leased = core.options.read_only_option == ReadOnlyOption::kLeaseBased;
+  if (leased || planted(Plant::kReadWithoutQuorum)) {
     answer(core, std::move(request), core.log->committed());
     return;
   }
@@ -36,7 +38,7 @@ void handle_read_index(Core& core, ReadRequest request) {
   if (core.config.is_singleton()) {
     // Nobody else could lead.
     answer(core, std::move(request), core.log->committed());
-  } else if (!core.committed_in_term()) {
+  } else if (!core.committed_in_term() && !planted(Plant::kReadBeforeFirstCommit)) {
     core.reads_before_first_commit.push_back(std::move(request));
   } else {
     start(core, std::move(request));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "raft/plant.h"
 #include "raft/reads.h"
 #include "raft/transfer.h"
 
@@ -46,7 +47,9 @@ bool send_snapshot(Core& core, MemberId to, Progress& progress) {
 
 void send_heartbeat(Core& core, MemberId to, Progress& progress, const Bytes& context) {
   // The follower may not hold all that is committed; it must not be told to commit what may differ.
-  const Index commit = std::min(progress.match(), core.log->committed());
+  const Index commit = planted(Plant::kHeartbeatCommit)
+                           ? core.log->committed()
+                           : std::min(progress.match(), core.log->committed());
   Message message{.type = MessageType::kMsgHeartbeat, .to = to};
   message.commit = commit;
   message.context = context;
@@ -70,6 +73,13 @@ void handle_rejection(Core& core, Progress& progress, const Message& message) {
                    text_of(progress), "]");
   if (progress.is_replicate()) progress.become_probe();
   send_append(core, message.from, progress, true);
+}
+
+template <typename Acked>
+bool commit_with_learners(Core& core, const Acked& acked) {
+  quorum::Joint voters = core.config.voters;
+  for (MemberId id : core.config.learners) voters.incoming.insert(id);
+  return core.log->maybe_commit({core.term, quorum::committed_index(voters, acked)});
 }
 
 // The follower holds everything up to `index`; its state may change for the better.
@@ -174,7 +184,12 @@ bool maybe_commit(Core& core) {
     const Progress* progress = leader.progress.find(id);
     return progress ? std::optional(progress->match()) : std::nullopt;
   };
-  return core.log->maybe_commit({core.term, quorum::committed_index(core.config.voters, acked)});
+  if (planted(Plant::kLearnerCounted)) return commit_with_learners(core, acked);
+  const Index reached = quorum::committed_index(core.config.voters, acked);
+  if (planted(Plant::kCommitOldTerm)) {
+    return core.log->maybe_commit({core.log->term(reached).value_or(Term(0)), reached});
+  }
+  return core.log->maybe_commit({core.term, reached});
 }
 
 void handle_append_response(Core& core, Leader& leader, Progress& progress,

@@ -7,6 +7,7 @@
 #include "raft/election.h"
 #include "raft/follower.h"
 #include "raft/leader.h"
+#include "raft/plant.h"
 #include "raft/propose.h"
 
 namespace keelson::raft {
@@ -41,7 +42,9 @@ void snapshot_stored(Core& core, const Snapshot& snapshot) {
 // Entries may have been overwritten in the term that followed, so they cannot be taken as stable;
 // a snapshot is committed state and stays valid.
 void storage_append_done_in_old_term(Core& core, const Message& message) {
-  if (message.index != Index(0)) {
+  if (planted(Plant::kOldStorageAnswer) && message.index != Index(0)) {
+    core.log->stable_to({message.log_term, message.index});
+  } else if (message.index != Index(0)) {
     core.lines.info(core.options.id, " [term: ", core.term, "] ignored entry appends from a ",
                     message.type, " message with lower term [term: ", message.term, "]");
   }
@@ -103,7 +106,8 @@ void tick(Core& core) {
 absl::Status step(Core& core, Message message) {
   if (message.term > core.term) {
     if (!accept_higher_term(core, message)) return absl::OkStatus();
-  } else if (message.term != Term(0) && message.term < core.term) {
+  } else if (message.term != Term(0) && message.term < core.term &&
+             !(planted(Plant::kStaleAppend) && message.type == MessageType::kMsgApp)) {
     handle_lower_term(core, message);
     return absl::OkStatus();
   }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "raft/plant.h"
 
 namespace keelson::raft::quorum {
 
@@ -109,13 +110,15 @@ std::string to_string(const Joint& voters);
 
 template <typename Acked>
 Index committed_index(const Joint& voters, const Acked& acked) {
-  return std::min(committed_index(voters.incoming, acked), committed_index(voters.outgoing, acked));
+  const Index incoming = committed_index(voters.incoming, acked);
+  if (planted(Plant::kJointHalf)) return incoming;
+  return std::min(incoming, committed_index(voters.outgoing, acked));
 }
 
 template <typename Vote>
 VoteResult vote_result(const Joint& voters, const Vote& vote) {
   const VoteResult a = vote_result(voters.incoming, vote);
-  const VoteResult b = vote_result(voters.outgoing, vote);
+  const VoteResult b = planted(Plant::kJointHalf) ? a : vote_result(voters.outgoing, vote);
   if (a == b) return a;
   if (a == VoteResult::kLost || b == VoteResult::kLost) return VoteResult::kLost;
   return VoteResult::kPending;
