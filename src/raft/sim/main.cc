@@ -58,10 +58,11 @@ int simulate(Run run, const char* plant) {
   const Totals totals = run_seeds(run);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   std::printf(
-      "%llu seeds, %llu failed; %llu entries committed, %llu elections won, %llu reads checked; "
-      "%.1f s, %.0f seeds/s\n",
+      "%llu seeds, %llu failed; %llu entries committed, %llu elections won, %llu reads checked, "
+      "%llu trapped by a demotion; %.1f s, %.0f seeds/s\n",
       wide(totals.seeds), wide(totals.failures), wide(totals.entries), wide(totals.elections),
-      wide(totals.reads), took.count(), static_cast<double>(totals.seeds) / took.count());
+      wide(totals.reads), wide(totals.trapped), took.count(),
+      static_cast<double>(totals.seeds) / took.count());
   return totals.failures > 0 ? 1 : 0;
 }
 
@@ -73,10 +74,9 @@ bool bite(Run run, const PlantInfo& plant) {
     if (first.seed == 0 || failure.seed < first.seed) first = failure;
   };
   const Totals totals = run_seeds(run);
-  std::printf("| `%.*s` | %.*s | %llu of %llu | %llu | %s |\n",
-              static_cast<int>(plant.name.size()), plant.name.data(),
-              static_cast<int>(plant.what.size()), plant.what.data(), wide(totals.failures),
-              wide(totals.seeds), wide(first.seed), first.what.c_str());
+  std::printf("| `%.*s` | %.*s | %llu of %llu | %llu | %s |\n", static_cast<int>(plant.name.size()),
+              plant.name.data(), static_cast<int>(plant.what.size()), plant.what.data(),
+              wide(totals.failures), wide(totals.seeds), wide(first.seed), first.what.c_str());
   std::fflush(stdout);
   return totals.failures > 0;
 }

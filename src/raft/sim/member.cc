@@ -1,5 +1,6 @@
 #include "raft/sim/member.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -87,6 +88,7 @@ void Member::start() {
 void Member::crash() {
   node_.reset();
   to_apply_.clear();
+  vote_requests_.clear();
   append_answers_.clear();
   apply_answers_.clear();
   disk_.crash(shared_.random);
@@ -98,6 +100,7 @@ void Member::tick() {
 }
 
 void Member::step(Message message) {
+  if (message.type == MessageType::kMsgReadIndex && !takes_reads()) return;
   node_->step(std::move(message)).IgnoreError();
   after_input();
 }
@@ -121,6 +124,7 @@ absl::Status Member::propose(const ConfChangeV2& change, bool as_v1) {
 }
 
 void Member::read(uint64_t read) {
+  if (!takes_reads()) return;
   node_->read_index(number(read));
   after_input();
 }
@@ -159,6 +163,11 @@ bool Member::write() {
 bool Member::sync() {
   if (!disk_.can_sync()) return false;
   respond(disk_.sync(), &append_answers_);
+  while (!vote_requests_.empty() &&
+         vote_requests_.front().term <= disk_.durable_hard_state().term) {
+    send(std::move(vote_requests_.front()));
+    vote_requests_.pop_front();
+  }
   return true;
 }
 
@@ -173,6 +182,16 @@ bool Member::apply() {
   respond(std::move(work.responses), &apply_answers_);
   after_input();
   return true;
+}
+
+// Where there is one voter, any leader answers reads at once (as etcd-raft's does): also one that
+// has not committed in its term, whose commit index may be older than what it or a learner has
+// applied; and one that was removed in favour of that voter. So the driver must refuse those.
+bool Member::takes_reads() {
+  if (!leads() || conf_.voters.size() > 1 || !conf_.voters_outgoing.empty()) return true;
+  drain();
+  if (conf_.voters[0] != id_) return false;
+  return hard_.commit >= log_.base() && log_.term(hard_.commit) == hard_.term;
 }
 
 bool Member::answer(bool of_append) {
@@ -266,8 +285,8 @@ void Member::check() {
              now.hard_state.commit.value);
   }
   if (now.last_index != log_.last()) return;  // a Ready is outstanding
-  const bool elected = now.soft_state.state == StateType::kLeader &&
-                       (!leads() || now.hard_state.term != hard_.term);
+  const bool elected =
+      now.soft_state.state == StateType::kLeader && (!leads() || now.hard_state.term != hard_.term);
   if (elected) shared_.oracle.leads(id_, now.hard_state.term, log_);
   if (now.hard_state.commit > hard_.commit) {
     shared_.oracle.committed(id_, now.hard_state.term, log_, hard_.commit, now.hard_state.commit);
@@ -298,7 +317,9 @@ void Member::work_classic(Ready& ready) {
 }
 
 void Member::dispatch(Message message) {
-  if (message.to == kLocalAppendThread) {
+  if (message.type == MessageType::kMsgVote && message.term > disk_.durable_hard_state().term) {
+    vote_requests_.push_back(std::move(message));
+  } else if (message.to == kLocalAppendThread) {
     disk_.issue(std::move(message));
   } else if (message.to == kLocalApplyThread) {
     to_apply_.push_back(std::move(message));
@@ -311,8 +332,27 @@ void Member::send(Message message) {
   if (message.to.value == 0 || message.to.value >= kMaxMembers) {
     violated(id_.value, " sends to ", message.to.value);
   }
+  if (message.type == MessageType::kMsgSnap) renew(&message);
   note_promise(message);
   shared_.network.send(std::move(message), shared_.now);
+}
+
+// The driver sends the application's state of now, as etcd does, at least where the stored snapshot
+// is from before the receiver was a member: it would ignore that one, and be sent it again, for
+// good.
+void Member::renew(Message* message) {
+  const SnapshotMetadata& stored = message->snapshot->metadata;
+  const ConfState& conf = stored.conf_state;
+  bool listed = false;
+  for (const auto* ids : {&conf.voters, &conf.learners, &conf.voters_outgoing}) {
+    listed |= std::find(ids->begin(), ids->end(), message->to) != ids->end();
+  }
+  if (listed && shared_.random.below(2) == 0) return;
+  if (applied_ <= stored.index || applied_ < log_.base()) return;
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->data = number(shared_.oracle.state_at(applied_));
+  snapshot->metadata = {conf_, applied_, log_.term(applied_)};
+  message->snapshot = std::move(snapshot);
 }
 
 void Member::respond(std::vector<Message> responses, std::deque<Message>* own) {

@@ -84,6 +84,7 @@ class Member {
   Term term() const { return hard_.term; }
   Index applied() const { return applied_; }
   const ConfState& conf() const { return conf_; }
+  std::pair<Term, Index> log_end() const { return {log_.last_term(), log_.last()}; }
 
  private:
   void after_input();
@@ -94,6 +95,8 @@ class Member {
   void work_classic(Ready& ready);
   void dispatch(Message message);
   void send(Message message);
+  void renew(Message* snapshot_message);
+  bool takes_reads();
   void respond(std::vector<Message> responses, std::deque<Message>* own);
   void note_promise(const Message& message);
   void apply_entries(const Entries& entries);
@@ -110,6 +113,10 @@ class Member {
 
   // Gone in a crash.
   std::deque<Message> to_apply_;
+  // Requests for votes in a term that is not durable. raft sends them at once; but others can elect
+  // a candidate without its own vote, and if it then forgets that it led the term, it can win it a
+  // second time and write other entries under the same index and term.
+  std::deque<Message> vote_requests_;
   std::deque<Message> append_answers_;  // to ourselves, in order
   std::deque<Message> apply_answers_;
   LogView log_;

@@ -7,7 +7,7 @@
 namespace keelson::raft::sim {
 namespace {
 
-constexpr int kUsualSteps = 2500;
+constexpr int kUsualSteps = 4000;
 
 class Draw {
  public:

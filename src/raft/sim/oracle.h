@@ -82,11 +82,11 @@ class Oracle {
   Promise& promise(MemberId id);
   void commit(MemberId id, Term term, Index index, LogId entry);
 
-  std::vector<Truth> truth_;              // by index; [0] is unused
-  std::vector<std::vector<Seen>> seen_;   // by index
-  std::vector<MemberId> leaders_;         // by term
+  std::vector<Truth> truth_;                        // by index; [0] is unused
+  std::vector<std::vector<Seen>> seen_;             // by index
+  std::vector<MemberId> leaders_;                   // by term
   std::vector<std::pair<Index, ConfState>> confs_;  // by index, increasing
-  std::vector<Promise> promises_;         // by member
+  std::vector<Promise> promises_;                   // by member
   // The newest index applied by anyone, hence acknowledged to some client; and at each past tick.
   Index acknowledged_{1};
   std::vector<Index> acknowledged_at_;

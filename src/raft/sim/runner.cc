@@ -13,6 +13,7 @@ namespace keelson::raft::sim {
 Totals& Totals::operator+=(const Totals& other) {
   seeds += other.seeds;
   failures += other.failures;
+  trapped += other.trapped;
   entries += other.entries;
   elections += other.elections;
   reads += other.reads;
@@ -32,6 +33,7 @@ std::optional<Failure> run_seed(const Run& run, uint64_t seed, Totals* totals) {
   }
   *totals += {.seeds = 1,
               .failures = failure ? 1u : 0u,
+              .trapped = world.trapped(),
               .entries = world.oracle().last().value,
               .elections = world.oracle().elections(),
               .reads = world.oracle().reads_checked()};

@@ -22,6 +22,7 @@ struct Failure {
 struct Totals {
   uint64_t seeds = 0;
   uint64_t failures = 0;
+  uint64_t trapped = 0;    // World::trapped()
   uint64_t entries = 0;    // committed
   uint64_t elections = 0;  // won
   uint64_t reads = 0;      // answered and checked

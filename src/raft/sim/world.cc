@@ -25,6 +25,10 @@ bool in_conf(const ConfState& conf, MemberId id) {
   return lists(conf.voters, id) || lists(conf.learners, id) || lists(conf.voters_outgoing, id);
 }
 
+bool is_voter(const ConfState& conf, MemberId id) {
+  return lists(conf.voters, id) || lists(conf.voters_outgoing, id);
+}
+
 std::string payload(uint64_t number, uint64_t filler) {
   return cat("w", number, std::string(filler, '.'));
 }
@@ -131,24 +135,31 @@ void World::tick_all() {
 
 void World::tick() { tick_all(); }
 
+// One piece of it by a random member that has some.
+template <typename Piece>
+void World::work(const Piece& piece) {
+  const uint64_t first = random_.below(members_.size());
+  for (size_t i = 0; i < members_.size(); ++i) {
+    Member& member = *members_[(first + i) % members_.size()];
+    if (member.up() && piece(member)) return;
+  }
+}
+
 void World::write() {
-  Member* member = any_up();
-  if (member) member->write();
+  work([](Member& member) { return member.write(); });
 }
 
 void World::sync() {
-  Member* member = any_up();
-  if (member) member->sync();
+  work([](Member& member) { return member.sync(); });
 }
 
 void World::apply() {
-  Member* member = any_up();
-  if (member) member->apply();
+  work([](Member& member) { return member.apply(); });
 }
 
 void World::answer() {
-  Member* member = any_up();
-  if (member) member->answer(random_.below(3) > 0);
+  const bool of_append = random_.below(3) > 0;
+  work([of_append](Member& member) { return member.answer(of_append); });
 }
 
 absl::Status World::propose_to(Member& member) {
@@ -276,23 +287,44 @@ void World::compact() {
   if (member) member->compact();
 }
 
-// Whoever is not in the newest configuration is switched off, as an operator would.
+// Whoever is a member in nobody else's eyes is switched off, as an operator would. Not sooner: its
+// vote may be needed by those who do not know yet that it was removed.
 void World::retire_outsiders() {
-  Member* newest = nullptr;
   for (auto& member : members_) {
-    if (!newest || newest->applied() < member->applied()) newest = member.get();
-  }
-  Member* leading = leader();
-  for (auto& member : members_) {
-    const MemberId id = member->id();
-    if (member->retired() || in_conf(newest->conf(), id)) continue;
-    if (leading && leading != member.get() && in_conf(leading->conf(), id)) continue;
     // An empty one that waits to be added disturbs nobody.
-    if (member->applied() == Index(0)) continue;
+    if (member->retired() || member->applied() == Index(0)) continue;
+    const MemberId id = member->id();
+    const bool wanted = std::any_of(members_.begin(), members_.end(), [&](const auto& other) {
+      return other != member && !other->retired() && in_conf(other->conf(), id);
+    });
+    const bool alone = std::none_of(members_.begin(), members_.end(), [&](const auto& other) {
+      return other != member && !other->retired() && other->applied() > Index(0);
+    });
+    if (wanted || alone || (in_conf(member->conf(), id) && is_newest(*member))) continue;
     trace("retire ", id.value);
-    if (member->up()) member->crash();
+    member->crash();
     member->retire();
   }
+}
+
+bool World::is_newest(const Member& member) const {
+  return std::none_of(members_.begin(), members_.end(),
+                      [&](const auto& other) { return other->applied() > member.applied(); });
+}
+
+// etcd-raft's members follow the configuration they have applied, not the newest in their log. One
+// that learnt of its own removal or demotion does not campaign, nor vote for a shorter log; those
+// who have not learnt of it may need its vote. If it holds entries that they lack, nobody can win.
+// The paper's rule (6: a server uses the latest configuration in its log) has no such trap.
+bool World::trapped_by_a_demotion() const {
+  for (const auto& old : members_) {
+    if (old->retired() || is_voter(old->conf(), old->id())) continue;
+    for (const auto& other : members_) {
+      if (other->retired() || !is_voter(other->conf(), other->id())) continue;
+      if (is_voter(other->conf(), old->id()) && old->log_end() > other->log_end()) return true;
+    }
+  }
+  return false;
 }
 
 bool World::all_have(Index index) {
@@ -347,6 +379,10 @@ void World::settle() {
     if (!propose_to(*leading).ok()) continue;
     drain();
     if (oracle_.last() > before) goal = oracle_.last();
+  }
+  if (!leader() && trapped_by_a_demotion()) {
+    trapped_ = true;
+    return;
   }
   violated("progress: ", patience, " ticks after the last fault ",
            leader() ? (goal == Index(0) ? "nothing commits" : "not everybody has what is committed")

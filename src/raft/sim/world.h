@@ -27,6 +27,8 @@ class World {
 
   int step() const { return step_; }
   const Oracle& oracle() const { return oracle_; }
+  // The run ended in the one known way to lose progress for good; see trapped_by_a_demotion().
+  bool trapped() const { return trapped_; }
 
  private:
   struct Action {
@@ -50,6 +52,8 @@ class World {
   void propose();
   void read();
   void report();
+  template <typename Piece>
+  void work(const Piece& piece);
   void crash();
   void restart();
   void partition();
@@ -63,6 +67,8 @@ class World {
   void settle();
   void drain();
   void retire_outsiders();
+  bool is_newest(const Member& member) const;
+  bool trapped_by_a_demotion() const;
   bool all_have(Index index);
   void tick_all();
 
@@ -91,6 +97,7 @@ class World {
   uint64_t weights_ = 0;
   int step_ = 0;
   uint64_t payloads_ = 0;
+  bool trapped_ = false;
 };
 
 }  // namespace keelson::raft::sim
