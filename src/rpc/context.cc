@@ -1,7 +1,9 @@
 #include "rpc/context.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
@@ -121,7 +123,39 @@ void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view requ
 void Context::propose(net::CallRef call, wire::InternalKind kind, std::string_view request) {
   Lane& on = lane(*call);
   propose(on, kind, request,
-          [this, call = std::move(call)](apply::Reply reply) { answer(*call, std::move(reply)); });
+          [this, call = std::move(call), kind, start = on.loop.now()](apply::Reply reply) {
+            proposal_done(lane(*call), kind, start, reply.status.ok());
+            answer(*call, std::move(reply));
+          });
+}
+
+void Context::proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime start, bool ok) {
+  if (observer_) observer_->request_done(kind, false, ok, lane.loop.now() - start);
+}
+
+// The loop's clock stands still while the loop works, so a read that began in this turn of it began
+// no earlier than the last one ended: one look at the clock per read tells both.
+void Context::read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start,
+                        const absl::StatusOr<apply::Reply>& reply,
+                        const google::protobuf::Message& request) {
+  MonotonicTime end = node_.clock().now();
+  MonotonicTime began = std::max(lane.loop.now(), lane.last_read_end);
+  lane.last_read_end = end;
+  if (observer_) {
+    observer_->request_done(kind, true, reply.ok(), end - start);
+    if (kind == wire::InternalKind::kRange) observer_->range_read(reply.ok(), end - began);
+  }
+  if (limits_.warning_apply_duration <= Duration(0)) return;
+  if (end - start <= limits_.warning_apply_duration) return;
+  bool range = kind == wire::InternalKind::kRange;
+  log::warn("apply request took too long",
+            {{"took", milliseconds_text(end - start)},
+             {"expected-duration", milliseconds_text(limits_.warning_apply_duration)},
+             {"prefix", range ? "read-only range " : "read-only txn "},
+             {"request", range ? request.ShortDebugString() : std::string()},
+             {"response", reply.ok() ? cat("size:", reply->body.size()) : std::string()},
+             {"error", reply.ok() ? std::string_view() : message_of(reply.status())}});
+  if (observer_) observer_->slow_read();
 }
 
 void Context::answer(net::ServerCall& call, apply::Reply reply) {

@@ -28,6 +28,7 @@ struct Limits {
   size_t max_request_bytes = 1'572'864;
   int64_t max_txn_ops = 128;
   uint64_t quota_bytes = UINT64_MAX;
+  Duration warning_apply_duration{0};  // slower reads are worth a warning; 0: none is
 };
 
 // Counts of what the services see; read by the metrics.
@@ -35,6 +36,13 @@ class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
   virtual void client_request(bool stream, std::string_view api_version) = 0;
+  // A request was answered, well or not. `read_only` tells one sort of transaction from the other.
+  virtual void request_done(wire::InternalKind kind, bool read_only, bool ok, Duration took) = 0;
+  // A range was read, without the wait for the read index.
+  virtual void range_read(bool ok, Duration took) = 0;
+  virtual void slow_read() = 0;
+  // Hash (of all) or HashKV.
+  virtual void hashed(bool all, Duration took) = 0;
 };
 
 struct Lane {
@@ -47,6 +55,8 @@ struct Lane {
   std::unique_ptr<Random> random;
   std::unique_ptr<watch::WatchSource> watch_source;
   std::unique_ptr<watch::LaneWatches> watches;
+  apply::OpCounts counts;       // of what is read on this lane
+  MonotonicTime last_read_end;  // of the lane's last range
   // Reused, so that parsing allocates little.
   etcdserverpb::RangeRequest range_request;
 };
@@ -81,6 +91,15 @@ class Context {
   void propose(Lane& lane, wire::InternalKind kind, std::string_view request,
                absl::AnyInvocable<void(apply::Reply)> done);
   void answer(net::ServerCall& call, apply::Reply reply);
+
+  // Notes that a read began at `start` (by the loop's clock) and is ready to be answered now.
+  // `request` is only looked at when it was slow.
+  void read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start,
+                 const absl::StatusOr<apply::Reply>& reply,
+                 const google::protobuf::Message& request);
+  // The same for what went through the log; costs no look at a clock.
+  void proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime start, bool ok);
+  RequestObserver* observer() { return observer_; }
 
  private:
   Parts respond_with(int64_t revision, bool with_revision, Parts body);

@@ -25,20 +25,31 @@ class Range final : public Unary {
     pb::RangeRequest& request = lane.range_request;
     if (!parse(bytes, &request)) return call->fail(malformed_request());
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
-    if (request.serializable()) return answer(lane, *call, request);
+    MonotonicTime start = lane.loop.now();
+    if (request.serializable()) return answer(lane, *call, request, start);
     lane.gateway->read(
-        [this, call = std::move(call), bytes = std::move(bytes)](absl::Status status) {
-          if (!status.ok()) return call->fail(std::move(status));
+        [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
           Lane& lane = context_.lane(*call);
+          if (!status.ok()) return fail(lane, *call, std::move(status), start);
           if (!parse(bytes, &lane.range_request)) return call->fail(malformed_request());
-          answer(lane, *call, lane.range_request);
+          answer(lane, *call, lane.range_request, start);
         });
   }
 
-  void answer(Lane& lane, net::ServerCall& call, const pb::RangeRequest& request) {
-    if (context_.node().alarms().corrupt()) return call.fail(errors::Corrupt());
+  void fail(Lane& lane, net::ServerCall& call, absl::Status status, MonotonicTime start) {
+    if (RequestObserver* observer = context_.observer()) {
+      observer->request_done(InternalKind::kRange, true, false, lane.loop.now() - start);
+    }
+    call.fail(std::move(status));
+  }
+
+  void answer(Lane& lane, net::ServerCall& call, const pb::RangeRequest& request,
+              MonotonicTime start) {
+    if (context_.node().alarms().corrupt()) return fail(lane, call, errors::Corrupt(), start);
+    lane.counts.add({.ranges = 1});
     absl::StatusOr<apply::Reply> reply =
         apply::run_range(context_.node().store().read(*lane.slot), request);
+    context_.read_done(lane, InternalKind::kRange, start, reply, request);
     if (!reply.ok()) return call.fail(reply.status());
     context_.answer(call, *std::move(reply));
   }
@@ -87,21 +98,23 @@ class Txn final : public Unary {
     if (!status.ok()) return call->fail(std::move(status));
     if (!is_read_only(*request))
       return context_.propose(std::move(call), InternalKind::kTxn, bytes);
-    if (is_serializable(*request)) return answer(*call, *request);
+    MonotonicTime start = lane.loop.now();
+    if (is_serializable(*request)) return answer(*call, *request, start);
     lane.gateway->read(
-        [this, call = std::move(call), request = std::move(request)](absl::Status read) {
+        [this, call = std::move(call), request = std::move(request), start](absl::Status read) {
           if (!read.ok()) return call->fail(std::move(read));
-          answer(*call, *request);
+          answer(*call, *request, start);
         });
   }
 
   // A compaction may pass under a transaction of several reads; then all of it starts over.
-  void answer(net::ServerCall& call, const pb::TxnRequest& request) {
+  void answer(net::ServerCall& call, const pb::TxnRequest& request, MonotonicTime start) {
     Lane& lane = context_.lane(call);
     while (true) {
       absl::StatusOr<apply::Reply> reply =
-          apply::run_read_only_txn(context_.node().store().read(*lane.slot), request);
+          apply::run_read_only_txn(context_.node().store().read(*lane.slot), request, lane.counts);
       if (absl::IsAborted(reply.status())) continue;
+      context_.read_done(lane, InternalKind::kTxn, start, reply, request);
       if (!reply.ok()) return call.fail(reply.status());
       return context_.answer(call, *std::move(reply));
     }
@@ -120,7 +133,9 @@ class Compact final : public Unary {
       return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
     }
     context_.propose(context_.lane(*call), InternalKind::kCompaction, bytes,
-                     [this, call](apply::Reply reply) {
+                     [this, call, start = context_.lane(*call).loop.now()](apply::Reply reply) {
+                       context_.proposal_done(context_.lane(*call), InternalKind::kCompaction,
+                                              start, reply.status.ok());
                        if (!reply.status.ok()) return call->fail(std::move(reply.status));
                        answer_when_done(call);
                      });

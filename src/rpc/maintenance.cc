@@ -120,9 +120,13 @@ class Hash final : public Unary {
     pb::HashRequest request;
     if (!parse(bytes, &request)) return call->fail(malformed_request());
     context_.node().background().post([this, call] {
+      MonotonicTime start = context_.node().clock().now();
       int64_t revision = context_.node().store().revision();
       absl::StatusOr<uint32_t> hash = backend::hash_all(*context_.node().backend().snapshot());
       if (!hash.ok()) return net::ServerCall::fail_later(call, hash.status());
+      if (RequestObserver* observer = context_.observer()) {
+        observer->hashed(true, context_.node().clock().now() - start);
+      }
       pb::HashResponse response;
       response.set_hash(*hash);
       net::ServerCall::respond_later(
@@ -143,29 +147,35 @@ class HashKv final : public Unary {
     pb::HashKVRequest request;
     if (!parse(bytes, &request)) return call->fail(malformed_request());
     int64_t revision = request.revision();
-    context_.node().background().post([this, call, revision] { begin(call, revision); });
+    context_.node().background().post(
+        [this, call, revision] { begin(call, revision, context_.node().clock().now()); });
   }
 
-  void begin(net::CallRef call, int64_t revision) {
+  void begin(net::CallRef call, int64_t revision, MonotonicTime start) {
     absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job =
         context_.node().store().hash_kv(*slot_, revision);
     if (!job.ok()) return net::ServerCall::fail_later(call, job.status());
-    step(std::move(call), revision, *std::move(job));
+    step(std::move(call), revision, *std::move(job), start);
   }
 
   // Slice by slice, so that other work of the lane gets its turn.
-  void step(net::CallRef call, int64_t revision, std::unique_ptr<mvcc::HashKvJob> job) {
+  void step(net::CallRef call, int64_t revision, std::unique_ptr<mvcc::HashKvJob> job,
+            MonotonicTime start) {
     absl::StatusOr<bool> done = job->step(kSlice);
-    if (absl::IsAborted(done.status())) return begin(std::move(call), revision);
+    if (absl::IsAborted(done.status())) return begin(std::move(call), revision, start);
     if (!done.ok()) return net::ServerCall::fail_later(call, done.status());
-    if (*done) return answer(*job, call);
+    if (*done) return answer(*job, call, start);
     if (call->over()) return;
-    context_.node().background().post([this, call, revision, job = std::move(job)]() mutable {
-      step(std::move(call), revision, std::move(job));
-    });
+    context_.node().background().post(
+        [this, call, revision, start, job = std::move(job)]() mutable {
+          step(std::move(call), revision, std::move(job), start);
+        });
   }
 
-  void answer(const mvcc::HashKvJob& job, net::CallRef call) {
+  void answer(const mvcc::HashKvJob& job, net::CallRef call, MonotonicTime start) {
+    if (RequestObserver* observer = context_.observer()) {
+      observer->hashed(false, context_.node().clock().now() - start);
+    }
     mvcc::KvHash hash = job.result();
     pb::HashKVResponse response;
     response.set_hash(hash.hash);

@@ -58,6 +58,7 @@ class RangeStreamCall final : public net::StreamReceiver {
   mvcc::ReadView view() { return context_.node().store().read(*context_.lane(*call_).slot); }
 
   void send_count() {
+    context_.lane(*call_).counts.add({.ranges = 1});
     absl::StatusOr<mvcc::RangeResult> found =
         view().range(request_.key(), request_.range_end(), apply::range_options(request_));
     if (!found.ok()) return call_->fail(found.status());
@@ -82,6 +83,7 @@ class RangeStreamCall final : public net::StreamReceiver {
     options.revision = revision_;
     options.total_count = false;
     if (revision_ == 0) options.revision = request_.revision();
+    context_.lane(*call_).counts.add({.ranges = 1});
     absl::StatusOr<mvcc::RangeResult> found =
         view().range(request_.key(), request_.range_end(), options);
     if (!found.ok()) return found.status();
