@@ -199,6 +199,15 @@ absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(Epochs::Slot* slot
     Root now = published();
     if (revision > 0 && revision < now.compact_revision) return errors::Compacted();
     if (revision > now.revision) return errors::FutureRev();
+    // Nothing is that old, but etcd hashes it all the same.
+    if (revision < 0) {
+      return std::make_unique<StoredHash>(KvHash{
+          .hash = crc32c::extend(0, backend::bucket_name(Bucket::kKey)),
+          .compact_revision = now.compact_revision,
+          .hash_revision = revision,
+          .current_revision = now.revision,
+      });
+    }
     std::shared_ptr<const backend::Snapshot> snapshot = backend_->snapshot();
     // The snapshot may be newer than `now`, but not beyond another compaction.
     if (published().compact_revision != now.compact_revision) continue;
