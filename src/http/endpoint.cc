@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/duration_text.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace keelson::http {
@@ -117,8 +119,35 @@ void GrpcObserver::message_sent(int, const net::MethodInfo& method, size_t bytes
 
 void GrpcObserver::call_finished(int, const net::MethodInfo& method,
                                  const net::CallSummary& summary) {
-  if (auto m = known(method)) {
-    metrics_.grpc.handled(*m, static_cast<int>(summary.code), summary.elapsed);
+  auto m = known(method);
+  if (!m) return;
+  metrics_.grpc.handled(*m, static_cast<int>(summary.code), summary.elapsed);
+  if (method.kind == net::MethodKind::kUnary) {
+    log_request(method, summary);
+  } else if (summary.code != absl::StatusCode::kOk) {
+    count_broken(method, summary.code);
+  }
+}
+
+void GrpcObserver::log_request(const net::MethodInfo& method,
+                               const net::CallSummary& summary) const {
+  const bool slow = summary.elapsed > slow_;
+  if (!slow && !log::enabled(log::Level::kDebug)) return;
+  log::write(slow ? log::Level::kWarn : log::Level::kDebug, "request stats",
+             {{"time spent", milliseconds_text(summary.elapsed)},
+              {"remote", summary.remote},
+              {"response type", method.path},
+              {"code", static_cast<int>(summary.code)}});
+}
+
+// What grpc-go's Recv fails with when it is not the client who went away: a message that does not
+// parse, or is too long.
+void GrpcObserver::count_broken(const net::MethodInfo& method, absl::StatusCode code) {
+  if (code != absl::StatusCode::kInternal && code != absl::StatusCode::kResourceExhausted) return;
+  if (method.name == "Watch" && method.service == "etcdserverpb.Watch") {
+    metrics_.stream_failures.add({"receive", "watch"});
+  } else if (method.name == "LeaseKeepAlive") {
+    metrics_.stream_failures.add({"receive", "lease-keepalive"});
   }
 }
 

@@ -46,7 +46,10 @@ class Endpoint final : public net::HttpHandler {
 // Threads: bind() before the listener starts.
 class GrpcObserver final : public net::CallObserver {
  public:
-  explicit GrpcObserver(Metrics& metrics) : metrics_(metrics) {}
+  // A unary call that takes longer than `slow` gets etcd's warning "request stats", and every one
+  // its debug line.
+  explicit GrpcObserver(Metrics& metrics, Duration slow = std::chrono::milliseconds(300))
+      : metrics_(metrics), slow_(slow) {}
 
   // Learns which of the router's methods is which. A method that is none of etcd's is not counted.
   void bind(const net::Router& router);
@@ -59,8 +62,11 @@ class GrpcObserver final : public net::CallObserver {
 
  private:
   std::optional<GrpcMetrics::Method> known(const net::MethodInfo& method) const;
+  void log_request(const net::MethodInfo& method, const net::CallSummary& summary) const;
+  void count_broken(const net::MethodInfo& method, absl::StatusCode code);
 
   Metrics& metrics_;
+  const Duration slow_;
   std::vector<std::optional<GrpcMetrics::Method>> methods_;  // by MethodInfo::index
 };
 

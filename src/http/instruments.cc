@@ -57,10 +57,10 @@ Histogram::Histogram(std::vector<double> bounds, double raw_per_unit)
   }
 }
 
-void Histogram::observe(uint64_t raw) {
+void Histogram::observe(uint64_t raw, uint64_t times) {
   const auto bound = std::lower_bound(raw_bounds_.begin(), raw_bounds_.end(), raw);
-  cells_.add(static_cast<size_t>(bound - raw_bounds_.begin()), 1);
-  cells_.add(bounds_.size() + 1, raw);
+  cells_.add(static_cast<size_t>(bound - raw_bounds_.begin()), times);
+  cells_.add(bounds_.size() + 1, raw * times);
 }
 
 Histogram::Reading Histogram::read() const {

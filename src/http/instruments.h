@@ -79,9 +79,10 @@ class Histogram {
   // make one such unit (1e9 for seconds observed as nanoseconds).
   Histogram(std::vector<double> bounds, double raw_per_unit);
 
-  void observe(uint64_t raw);
-  void observe(Duration duration) {
-    observe(duration.count() > 0 ? static_cast<uint64_t>(duration.count()) : 0);
+  // `times` equal observations cost what one does.
+  void observe(uint64_t raw, uint64_t times = 1);
+  void observe(Duration duration, uint64_t times = 1) {
+    observe(duration.count() > 0 ? static_cast<uint64_t>(duration.count()) : 0, times);
   }
 
   // What a scrape shows. cumulative[i] counts the observations <= bounds[i].

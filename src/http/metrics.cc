@@ -18,9 +18,20 @@ Histogram milliseconds_from(double first, int count) {
   return Histogram(exponential_bounds(first, 2, count), kNanosecondsPerMillisecond);
 }
 
-constexpr std::string_view kRequestTypes[] = {
-    "Range",       "ReadonlyTxn",     "Put",   "DeleteRange",  "Txn",    "Compaction", "LeaseGrant",
-    "LeaseRevoke", "LeaseCheckpoint", "Alarm", "Authenticate", "unknown"};
+constexpr std::string_view kRequestTypes[] = {"Range",
+                                              "ReadonlyTxn",
+                                              "Put",
+                                              "DeleteRange",
+                                              "Txn",
+                                              "Compaction",
+                                              "LeaseGrant",
+                                              "LeaseRevoke",
+                                              "LeaseCheckpoint",
+                                              "Alarm",
+                                              "Authenticate",
+                                              "ClusterVersionSet",
+                                              "ClusterMemberAttrSet",
+                                              "unknown"};
 static_assert(std::size(kRequestTypes) == static_cast<size_t>(RequestType::kCount));
 
 // Every type, failed and succeeded, with `before` in front of the labels.

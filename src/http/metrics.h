@@ -47,7 +47,9 @@ class LabelledHistogram {
   LabelledHistogram(std::vector<std::vector<std::string>> combinations,
                     const std::vector<double>& bounds);
   // `which` is the position in `combinations`.
-  void observe(size_t which, Duration took) { histograms_[which]->observe(took); }
+  void observe(size_t which, Duration took, uint64_t times = 1) {
+    histograms_[which]->observe(took, times);
+  }
   size_t size() const { return combinations_.size(); }
   const std::vector<std::string>& labels(size_t which) const { return combinations_[which]; }
   const Histogram& histogram(size_t which) const { return *histograms_[which]; }
@@ -102,6 +104,8 @@ enum class RequestType : size_t {
   kLeaseCheckpoint,
   kAlarm,
   kAuthenticate,
+  kClusterVersionSet,
+  kClusterMemberAttrSet,
   kOther,
   kCount
 };
@@ -117,8 +121,8 @@ struct Metrics {
     request_duration.observe(static_cast<size_t>(type) * 2 + (success ? 1 : 0), took);
   }
   // `op` as etcd names applies: Put, DeleteRange, Txn, …: the same list as RequestType.
-  void observe_apply(RequestType op, bool success, Duration took) {
-    apply_duration.observe(static_cast<size_t>(op) * 2 + (success ? 1 : 0), took);
+  void observe_apply(RequestType op, bool success, Duration took, uint64_t times = 1) {
+    apply_duration.observe(static_cast<size_t>(op) * 2 + (success ? 1 : 0), took, times);
   }
 
   GrpcMetrics grpc;

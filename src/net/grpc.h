@@ -212,6 +212,7 @@ struct MethodOptions {
 struct CallSummary {
   absl::StatusCode code = absl::StatusCode::kOk;
   Duration elapsed{0};
+  std::string_view remote = {};  // the client's address, valid during the call only
 };
 
 // Sees every call to a registered method (grpc_server_* metrics, bytes in and out). Called on the

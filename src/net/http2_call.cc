@@ -453,7 +453,7 @@ void Http2Call::report_end() {
   if (std::exchange(reported_, true) || !entry_) return;
   if (CallObserver* o = session_->server_.observer) {
     o->call_finished(loop_->number(), entry_->info,
-                     {status_.code(), loop_->impl().now() - started_});
+                     {status_.code(), loop_->impl().now() - started_, peer().address});
   }
 }
 

@@ -44,6 +44,14 @@ unsigned Config::effective_io_threads() const {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+size_t Config::effective_compaction_batch_limit() const {
+  return compaction_batch_limit > 0 ? static_cast<size_t>(compaction_batch_limit) : 1000;
+}
+
+Duration Config::effective_compaction_sleep_interval() const {
+  return compaction_sleep_interval > Duration(0) ? compaction_sleep_interval : milliseconds(10);
+}
+
 Duration Config::effective_progress_notify_interval() const {
   constexpr Duration kShortest = milliseconds(100);  // etcd's, too
   if (watch_progress_notify_interval <= Duration(0)) return minutes(10);

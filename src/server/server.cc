@@ -20,6 +20,7 @@
 #include "rpc/context.h"
 #include "rpc/services.h"
 #include "server/auto_compaction.h"
+#include "server/observers.h"
 #include "server/state.h"
 
 namespace keelson::server {
@@ -28,6 +29,8 @@ namespace {
 // etcd's listeners leave the messages of --max-request-bytes this much room; fragments of watch
 // responses stay below the sum.
 constexpr size_t kGrpcOverhead = 512 * 1024;
+// Recent events that lagging watchers catch up from without a disk.
+constexpr size_t kWatchWindow = 16 << 20;
 
 class WalTimes final : public wal::Observer {
  public:
@@ -36,18 +39,6 @@ class WalTimes final : public wal::Observer {
   void wrote(uint64_t bytes, Duration took) override {
     metrics_.wal_write.observe(took);
     metrics_.wal_write_bytes.add(static_cast<double>(bytes));
-  }
-
- private:
-  http::Metrics& metrics_;
-};
-
-class CountRequests final : public rpc::RequestObserver {
- public:
-  explicit CountRequests(http::Metrics& metrics) : metrics_(metrics) {}
-  void client_request(bool stream, std::string_view version) override {
-    using Type = http::ClientRequests::Type;
-    metrics_.client_requests.add(stream ? Type::kStream : Type::kUnary, version);
   }
 
  private:
@@ -100,7 +91,8 @@ struct Server::Running {
   SeededRandom random{seed()};
   http::Metrics metrics{{.extensive = false}};
   WalTimes wal_times{metrics};
-  CountRequests count_requests{metrics};
+  RequestMetrics request_metrics{metrics};
+  ApplyMetrics apply_metrics{metrics};
 
   std::unique_ptr<ThreadLane> consensus, log, apply, background;
   std::unique_ptr<net::LoopPool> loops;
@@ -113,7 +105,7 @@ struct Server::Running {
   std::unique_ptr<http::Endpoint> endpoint;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
   std::unique_ptr<AutoCompaction> auto_compaction;
-  net::Router client_router, metrics_router;
+  net::Router client_router, http_router, metrics_router;
   std::vector<std::unique_ptr<net::Listener>> listeners;
   bool stopped = false;
 
@@ -129,7 +121,9 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   std::string member_dir = config.effective_data_dir() + "/member";
   if (absl::Status s = make_private_dir(member_dir); !s.ok()) return s;
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
-      member_dir + "/keelson", {.write_buffers = config.keelson_write_buffer_bytes});
+      member_dir + "/keelson",
+      {.write_buffers = config.keelson_write_buffer_bytes,
+       .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
   if (!backend.ok()) return backend.status();
 
   node::Options options;
@@ -150,7 +144,11 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   options.max_learners = config.max_learners;
   options.snapshot_count = config.snapshot_count;
   options.catchup_entries = config.snapshot_catchup_entries;
-  options.applier.quota_bytes = config.effective_quota();
+  options.applier = {.quota_bytes = config.effective_quota(),
+                     .compaction_slice = config.effective_compaction_batch_limit(),
+                     .compaction_pause = config.effective_compaction_sleep_interval(),
+                     .warning_duration = config.warning_apply_duration,
+                     .observer = &apply_metrics};
   options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
   options.gateway.request_timeout = seconds(5) + 2 * milliseconds(config.election_timeout_ms);
 
@@ -178,12 +176,14 @@ void Server::Running::build_services() {
   watch_options.cluster = node->cluster();
   watch_options.member = node->member();
   watch_options.progress_interval = config.effective_progress_notify_interval();
+  watch_options.window_bytes = kWatchWindow;
   watch_options.fragment_bytes = config.max_request_bytes + kGrpcOverhead;
   rpc::Limits limits{.max_request_bytes = config.max_request_bytes,
                      .max_txn_ops = static_cast<int64_t>(config.max_txn_ops),
-                     .quota_bytes = config.effective_quota()};
+                     .quota_bytes = config.effective_quota(),
+                     .warning_apply_duration = config.warning_apply_duration};
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
-                                           random.next(), &count_requests);
+                                           random.next(), &request_metrics);
   services = std::make_unique<rpc::Services>(
       *context, rpc::StatusFacts{.version = std::string(kEtcdVersion),
                                  .storage_version = std::string(kEtcdClusterVersion),
@@ -196,12 +196,15 @@ void Server::Running::build_services() {
   metrics.on_scrape = [this](http::Metrics& m) { state->collect(m); };
   handlers = std::make_unique<http::Handlers>(
       *state, metrics,
-      http::HandlersOptions{.etcd_version = std::string(kEtcdVersion), .command = {}});
+      http::HandlersOptions{.etcd_version = std::string(kEtcdVersion),
+                            .command = own_command_line()});
   endpoint = std::make_unique<http::Endpoint>(
       *handlers, http::EndpointOptions{.cors = config.cors, .hosts = config.host_whitelist});
-  endpoint->add_to(client_router, true);
+  // With URLs of its own, HTTP is served there and nowhere else.
+  endpoint->add_to(config.listen_client_http_urls.empty() ? client_router : http_router, true);
   endpoint->add_to(metrics_router, false);
-  grpc_observer = std::make_unique<http::GrpcObserver>(metrics);
+  grpc_observer =
+      std::make_unique<http::GrpcObserver>(metrics, config.warning_unary_request_duration);
   grpc_observer->bind(client_router);
 }
 
@@ -226,7 +229,7 @@ absl::Status Server::Running::listen() {
     if (absl::Status s = serve(url, &client_router, grpc_observer.get()); !s.ok()) return s;
   }
   for (const Url& url : config.listen_client_http_urls) {
-    if (absl::Status s = serve(url, &client_router, grpc_observer.get()); !s.ok()) return s;
+    if (absl::Status s = serve(url, &http_router, nullptr); !s.ok()) return s;
   }
   for (const Url& url : config.listen_metrics_urls) {
     if (absl::Status s = serve(url, &metrics_router, nullptr); !s.ok()) return s;

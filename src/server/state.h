@@ -36,12 +36,19 @@ class State final : public http::ServerState {
 
   // The metrics that never change.
   void describe(const Config& config, http::Metrics& metrics);
-  // Runs before each scrape.
+  // Runs before each scrape, on one thread at a time.
   void collect(http::Metrics& metrics);
 
  private:
+  void collect_counts(http::Metrics& metrics);
+  void collect_alarms(http::Metrics& metrics);
+  void collect_watches(http::Metrics& metrics);
+
   node::Node& node_;
   rpc::Context& context_;
 };
+
+// The program's own arguments, its name first.
+std::vector<std::string> own_command_line();
 
 }  // namespace keelson::server

@@ -1,0 +1,86 @@
+#include "server/observers.h"
+
+#include <ctime>
+
+namespace keelson::server {
+namespace {
+
+using http::RequestType;
+using wire::InternalKind;
+
+RequestType type_of(InternalKind kind) {
+  switch (kind) {
+    case InternalKind::kRange:
+      return RequestType::kRange;
+    case InternalKind::kPut:
+      return RequestType::kPut;
+    case InternalKind::kDeleteRange:
+      return RequestType::kDeleteRange;
+    case InternalKind::kTxn:
+      return RequestType::kTxn;
+    case InternalKind::kCompaction:
+      return RequestType::kCompaction;
+    case InternalKind::kLeaseGrant:
+      return RequestType::kLeaseGrant;
+    case InternalKind::kLeaseRevoke:
+      return RequestType::kLeaseRevoke;
+    case InternalKind::kLeaseCheckpoint:
+      return RequestType::kLeaseCheckpoint;
+    case InternalKind::kAlarm:
+      return RequestType::kAlarm;
+    case InternalKind::kAuthenticate:
+      return RequestType::kAuthenticate;
+    case InternalKind::kClusterVersionSet:
+      return RequestType::kClusterVersionSet;
+    case InternalKind::kClusterMemberAttrSet:
+      return RequestType::kClusterMemberAttrSet;
+    default:
+      return RequestType::kOther;
+  }
+}
+
+}  // namespace
+
+void RequestMetrics::client_request(bool stream, std::string_view version) {
+  using Type = http::ClientRequests::Type;
+  metrics_.client_requests.add(stream ? Type::kStream : Type::kUnary, version);
+}
+
+void RequestMetrics::request_done(InternalKind kind, bool read_only, bool ok, Duration took) {
+  bool txn = read_only && kind == InternalKind::kTxn;
+  metrics_.observe_request(txn ? RequestType::kReadonlyTxn : type_of(kind), ok, took);
+}
+
+void RequestMetrics::range_read(bool ok, Duration took) {
+  metrics_.range_duration.observe(ok ? 1 : 0, took);
+}
+
+void RequestMetrics::slow_read() { metrics_.slow_apply.add(); }
+
+void RequestMetrics::hashed(bool all, Duration took) {
+  (all ? metrics_.hash_duration : metrics_.hash_rev_duration).observe(took);
+}
+
+void ApplyMetrics::applied(std::span<const apply::Applied> entries, Duration took) {
+  uint32_t all = 0;
+  for (const apply::Applied& row : entries) all += row.count;
+  if (all == 0) return;
+  for (const apply::Applied& row : entries) {
+    metrics_.observe_apply(type_of(row.kind), row.ok, took / all, row.count);
+  }
+}
+
+void ApplyMetrics::slow_apply() { metrics_.slow_apply.add(); }
+
+void ApplyMetrics::lease_granted(int64_t ttl_seconds) {
+  metrics_.lease_ttl.observe(static_cast<uint64_t>(ttl_seconds));
+}
+
+void ApplyMetrics::compaction_step(Duration took) { metrics_.db_compaction_pause_ms.observe(took); }
+
+void ApplyMetrics::compaction_finished(Duration took) {
+  metrics_.db_compaction_total_ms.observe(took);
+  metrics_.db_compaction_last.set(std::time(nullptr));
+}
+
+}  // namespace keelson::server
