@@ -41,7 +41,7 @@ void level_hash_revision(Message* left, Message* right) {
   const auto* a = dynamic_cast<etcdserverpb::HashKVResponse*>(left);
   auto* b = dynamic_cast<etcdserverpb::HashKVResponse*>(right);
   if (a == nullptr || b == nullptr || a->hash_revision() != 0) return;
-  if (b->hash_revision() > 0 && b->hash_revision() <= b->header().revision()) {
+  if (b->hash_revision() != 0 && b->hash_revision() <= b->header().revision()) {
     b->clear_hash_revision();
   }
 }

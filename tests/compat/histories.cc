@@ -65,6 +65,11 @@ class Requests {
     if (one_in(3)) {
       request.set_sort_order(static_cast<RangeRequest::SortOrder>(below(3)));
       request.set_sort_target(static_cast<RangeRequest::SortTarget>(below(5)));
+      // Versions tie, and past twelve elements Go's sort puts ties in no order that could be told.
+      if (request.sort_target() == RangeRequest::VERSION && !request.range_end().empty()) {
+        request.set_key("a/");
+        request.set_range_end("a0");
+      }
     }
     request.set_serializable(one_in(2));
     request.set_count_only(one_in(8));
