@@ -188,8 +188,8 @@ bool Member::apply() {
 // has not committed in its term, whose commit index may be older than what it or a learner has
 // applied; and one that was removed in favour of that voter. So the driver must refuse those.
 bool Member::takes_reads() {
-  if (!leads() || conf_.voters.size() > 1 || !conf_.voters_outgoing.empty()) return true;
   drain();
+  if (!leads() || conf_.voters.size() > 1 || !conf_.voters_outgoing.empty()) return true;
   if (conf_.voters[0] != id_) return false;
   return hard_.commit >= log_.base() && log_.term(hard_.commit) == hard_.term;
 }
