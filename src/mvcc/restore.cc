@@ -1,15 +1,16 @@
-// Rebuilding the index from the backend: one walk over the key bucket in order of revision, records
-// found by a hash table, then sorted once and built into a tree bottom-up.
+// Rebuilding the index from the backend: one walk over the key bucket in order of revision (on a
+// thread of its own), records found by a hash table, then sorted once and built into a tree
+// bottom-up.
 // Source of the rules for the revisions: etcd v3.7.1, server/storage/mvcc/kvstore.go (restore).
 
 #include <algorithm>
 #include <thread>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/hash/hash.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "mvcc/record_table.h"
+#include "mvcc/restore_rows.h"
 #include "mvcc/revision_key.h"
 #include "mvcc/store_impl.h"
 
@@ -23,30 +24,6 @@ constexpr size_t kTidyEvery = 4096;
 // Sorting is shared by two threads from here on.
 constexpr size_t kSortByTwo = 20000;
 
-std::string_view key_of(const KeyRecord* record) { return record->key(); }
-std::string_view key_of(std::string_view key) { return key; }
-
-struct KeyHash {
-  using is_transparent = void;
-  template <typename T>
-  size_t operator()(const T& k) const {
-    return absl::HashOf(to_absl(key_of(k)));
-  }
-};
-struct KeyEqual {
-  using is_transparent = void;
-  template <typename A, typename B>
-  bool operator()(const A& a, const B& b) const {
-    return key_of(a) == key_of(b);
-  }
-};
-
-absl::Status damaged(std::string_view what) {
-  return absl::DataLossError(cat("mvcc: ", what,
-                                 "; the database is damaged: restore this member from a snapshot "
-                                 "or add it anew"));
-}
-
 absl::StatusOr<std::optional<int64_t>> meta_revision(const backend::Backend& backend,
                                                      std::string_view key) {
   absl::StatusOr<std::optional<Bytes>> found = backend.get(Bucket::kMeta, key);
@@ -54,7 +31,7 @@ absl::StatusOr<std::optional<int64_t>> meta_revision(const backend::Backend& bac
   if (!*found) return std::optional<int64_t>();
   ParsedRevision at;
   if (!parse_revision_key(**found, &at))
-    return damaged(cat("meta record ", key, " does not parse"));
+    return damaged_database(cat("meta record ", key, " does not parse"));
   return std::optional<int64_t>(at.revision.main);
 }
 
@@ -109,7 +86,7 @@ class Restorer {
   explicit Restorer(StoreImpl* store) : s_(*store) {}
   ~Restorer() {
     // Only after an error: what is not in the tree belongs to nobody else.
-    for (KeyRecord* record : loose_) s_.free_record(record);
+    for (KeyRecord* record : loose_.take()) s_.free_record(record);
   }
 
   absl::Status run() {
@@ -129,9 +106,7 @@ class Restorer {
     s_.ring_ = std::make_unique<LivenessRing>(s_.options_.liveness_ring, s_.compact_revision_);
     if (absl::Status s = load(); !s.ok()) return s;
 
-    std::vector<KeyRecord*> records(loose_.begin(), loose_.end());
-    loose_.clear();
-    loose_.rehash(0);
+    std::vector<KeyRecord*> records = loose_.take();
     sort_by_key(&records);
     s_.tree_.build(records);
     for (KeyRecord* record : records) {
@@ -145,41 +120,39 @@ class Restorer {
 
  private:
   absl::Status load() {
-    RevisionKey first({1, 0});
-    std::unique_ptr<backend::Iterator> it =
-        s_.backend_->iterate(Bucket::kKey, {.lower = first.view()});
-    size_t count = 0;
-    for (it->seek_to_first(); it->valid(); it->next()) {
-      ParsedRevision at;
-      KeyValueView kv;
-      if (!parse_revision_key(it->key(), &at)) return damaged("a revision does not parse");
-      if (!decode_key_value(it->value(), &kv) || kv.key.empty()) {
-        return damaged(cat("the KeyValue of revision ", at.revision.main, " does not parse"));
+    RowReader reader(*s_.backend_);
+    std::vector<Row> rows;
+    size_t untidy = 0;
+    while (true) {
+      if (absl::Status s = reader.next(&rows); !s.ok() || rows.empty()) {
+        tidy();
+        return s;
       }
-      if (!at.tombstone && kv.mod_revision != at.revision.main) {
-        return damaged(cat("the KeyValue of revision ", at.revision.main,
-                           " says it is of revision ", kv.mod_revision));
-      }
-      newest_ = at.revision.main;
-      add(at, kv, it->value());
-      if (++count % kTidyEvery == 0) tidy();
+      // Nearly every look-up misses the caches twice; a batch's misses overlap.
+      for (const Row& row : rows) loose_.prefetch_slot(row.hash);
+      for (const Row& row : rows) loose_.prefetch_record(row.hash);
+      for (Row& row : rows) add(row);
+      newest_ = rows.back().at.revision.main;
+      untidy += rows.size();
+      if (untidy < kTidyEvery) continue;
+      untidy = 0;
+      tidy();
     }
-    tidy();
-    return it->status();
   }
 
-  void add(const ParsedRevision& at, const KeyValueView& kv, std::string_view value) {
-    auto found = loose_.find(kv.key);
-    KeyRecord* record = found == loose_.end() ? nullptr : *found;
+  void add(Row& row) {
+    const ParsedRevision& at = row.at;
+    const KeyValueView& kv = row.kv;
+    KeyRecord* record = loose_.find(row.hash, kv.key);
     Version* old = record ? record->head.load(std::memory_order_relaxed) : nullptr;
     bool alive = old && !old->tombstone();
     // Two tombstones in a row are left by a compaction that was cut short; both will go.
     if (!record) {
       record = s_.new_record(kv.key);
-      loose_.insert(record);
+      loose_.insert(row.hash, record);
     }
-    Bytes kept = at.tombstone ? Bytes() : Bytes::copy(value);
-    Version* version = s_.new_version(old, at.revision, std::move(kept));
+    Version* version =
+        s_.new_version(old, at.revision, at.tombstone ? Bytes() : std::move(row.value));
     record->head.store(version, std::memory_order_relaxed);
     record->lease = kv.lease;
     if (!at.tombstone) {
@@ -198,7 +171,7 @@ class Restorer {
   }
 
   StoreImpl& s_;
-  absl::flat_hash_set<KeyRecord*, KeyHash, KeyEqual> loose_;
+  RecordTable loose_;
   int64_t newest_ = 1;
 };
 

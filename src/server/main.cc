@@ -1,5 +1,6 @@
 // keelson: the server. Flags, logging, then Server until a signal ends it.
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -77,9 +78,18 @@ int serve(const server::CommandLine& line) {
   return 0;
 }
 
+// Answers of megabytes come and go all the time, and blocks made on one lane are freed on another:
+// with glibc's defaults each big one is mapped and unmapped anew, and every thread keeps an arena.
+void tune_allocator() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 32 << 20);
+  mallopt(M_ARENA_MAX, 4);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  tune_allocator();
   std::vector<std::string> args(argv + 1, argv + argc);
   server::CommandLine line = server::parse_command_line(args, server::environment_of(environ));
   if (line.exit) {
