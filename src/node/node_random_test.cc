@@ -1,0 +1,311 @@
+// Random histories of one member under a seeded schedule, with the power failing, the disk erring
+// and the process stopping at any step. After each restart every acknowledged write is there at its
+// revision, nothing was invented or changed, and every read is linearizable.
+//
+// KEELSON_SEEDS=n runs more of them, KEELSON_SEED=n only that one.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <set>
+
+#include "node/test_member.h"
+
+namespace keelson::node {
+namespace {
+
+namespace pb = etcdserverpb;
+using wire::InternalKind;
+
+struct Change {
+  std::string key;
+  std::string value;  // "" for a deletion
+  bool deleted = false;
+  friend bool operator==(const Change&, const Change&) = default;
+};
+
+// What the member published, revision by revision. What is published is committed, so no crash may
+// ever change it.
+class Published {
+ public:
+  void add(const mvcc::EventBatch& batch) {
+    std::map<int64_t, std::vector<Change>> fresh;
+    for (const mvcc::Event& event : batch.events) {
+      mvcc::KeyValueView kv;
+      ASSERT_TRUE(mvcc::decode_key_value(event.kv.view(), &kv));
+      fresh[event.revision.main].push_back(
+          {std::string(event.key), std::string(kv.value), event.type == mvcc::EventType::kDelete});
+    }
+    for (auto& [revision, changes] : fresh) {
+      auto [at, added] = history_.try_emplace(revision, changes);
+      EXPECT_EQ(at->second, changes) << "revision " << revision << " changed";
+      EXPECT_TRUE(!added || revision == static_cast<int64_t>(history_.size()) + 1) << revision;
+    }
+  }
+
+  const std::vector<Change>* at(int64_t revision) const {
+    auto found = history_.find(revision);
+    return found == history_.end() ? nullptr : &found->second;
+  }
+
+  // Keys with values and the revisions that set them, as of `revision`.
+  std::map<std::string, std::pair<std::string, int64_t>> state(int64_t revision) const {
+    std::map<std::string, std::pair<std::string, int64_t>> out;
+    for (const auto& [at, changes] : history_) {
+      if (at > revision) break;
+      for (const Change& change : changes) {
+        if (change.deleted) {
+          out.erase(change.key);
+        } else {
+          out[change.key] = {change.value, at};
+        }
+      }
+    }
+    return out;
+  }
+
+  const std::map<int64_t, std::vector<Change>>& all() const { return history_; }
+
+ private:
+  std::map<int64_t, std::vector<Change>> history_;
+};
+
+class History {
+ public:
+  explicit History(uint64_t seed) : random_(seed), member_(random_) {
+    member_.published = [this](mvcc::EventBatchPtr events) { published_.add(*events); };
+  }
+
+  void run() {
+    for (int life = 0; life < 6 && !::testing::Test::HasFailure(); ++life) live(life == 5);
+  }
+
+  uint64_t acknowledged() const { return acknowledged_; }
+
+ private:
+  void live(bool last) {
+    absl::Status started = member_.start();
+    if (!started.ok()) {
+      ASSERT_TRUE(erring_) << started;
+      erring_ = false;
+      member_.lose_power();
+      started = member_.start();
+    }
+    erring_ = false;
+    ASSERT_TRUE(started.ok()) << started;
+    check_everything();
+    if (!last && random_.below(4) == 0) {
+      member_.files.fail_once_after(random_.below(60));
+      erring_ = true;
+    }
+    int steps = static_cast<int>(random_.below(1500));
+    for (int i = 0; i < steps && !member_.dead(); ++i) {
+      if (under_way_ < 12 && random_.below(4) == 0) act();
+      if (random_.below(100) == 0) member_.node().backend().flush([](absl::Status) {});
+      member_.schedule.step();
+    }
+    EXPECT_TRUE(!member_.dead() || erring_) << member_.fatal;
+    end();
+  }
+
+  void end() {
+    uint64_t how = random_.below(4);
+    if (how == 0 && !member_.dead()) {
+      absl::Status stopped = member_.stop();
+      EXPECT_TRUE(stopped.ok() || erring_) << stopped;
+    }
+    how == 1 ? member_.kill() : member_.lose_power();
+    member_.files.no_more_failures();
+    under_way_ = 0;
+  }
+
+  // All that is promised, seen by a first read.
+  void check_everything() {
+    bool seen = false;
+    read([&] { seen = true; });
+    ASSERT_TRUE(member_.run_until([&] { return seen; })) << member_.fatal;
+    ASSERT_GE(member_.node().store().compact_revision(), compacted_);
+    member_.node().store().check_invariants();
+    std::set<int64_t> leases;
+    bool listed = false;
+    member_.node().apply_lane().run([&](apply::Applier& applier) {
+      for (LeaseId id : applier.leases().list()) leases.insert(id.value);
+      listed = true;
+    });
+    ASSERT_TRUE(member_.run_until([&] { return listed; }));
+    for (int64_t id : granted_) EXPECT_TRUE(leases.contains(id)) << "lease " << id;
+    for (int64_t id : revoked_) EXPECT_FALSE(leases.contains(id)) << "lease " << id;
+  }
+
+  void act() {
+    switch (random_.below(10)) {
+      case 0:
+      case 1:
+        return read([] {});
+      case 2:
+        return remove();
+      case 3:
+        return transact();
+      case 4:
+        return random_.below(2) == 0 ? grant() : revoke();
+      case 5:
+        return compact();
+      default:
+        return put();
+    }
+  }
+
+  std::string some_key() { return cat("k", random_.below(6)); }
+  std::string fresh_value() {
+    std::string value = cat("v", ++last_value_, std::string(random_.below(200), '.'));
+    proposed_.insert(value);
+    return value;
+  }
+
+  // The answer must come at a revision after all that was known when it was asked for.
+  template <typename Check>
+  TestMember::Answer acknowledge(Check check) {
+    ++under_way_;
+    return [this, floor = known_, check](apply::Reply reply) {
+      --under_way_;
+      if (!reply.status.ok()) return check(reply);
+      ++acknowledged_;
+      EXPECT_TRUE(reply.revision == 0 || reply.revision >= floor) << reply.revision;
+      known_ = std::max(known_, reply.revision);
+      check(reply);
+    };
+  }
+
+  void put() {
+    Change change{some_key(), fresh_value()};
+    pb::PutRequest request;
+    request.set_key(change.key);
+    request.set_value(change.value);
+    if (!granted_.empty() && random_.below(3) == 0) {
+      request.set_lease(
+          *std::next(granted_.begin(), static_cast<int64_t>(random_.below(granted_.size()))));
+    }
+    member_.propose(InternalKind::kPut, request.SerializeAsString(),
+                    acknowledge([this, change](const apply::Reply& reply) {
+                      if (reply.status.ok()) expect_at(reply.revision, {change});
+                    }));
+  }
+
+  void remove() {
+    pb::DeleteRangeRequest request;
+    request.set_key(some_key());
+    member_.propose(InternalKind::kDeleteRange, request.SerializeAsString(),
+                    acknowledge([this, key = request.key()](const apply::Reply& reply) {
+                      if (!reply.status.ok()) return;
+                      EXPECT_FALSE(published_.state(reply.revision).contains(key));
+                    }));
+  }
+
+  // Two puts that are there together or not at all.
+  void transact() {
+    std::vector<Change> changes{{"a", fresh_value()}, {"b", fresh_value()}};
+    pb::TxnRequest request;
+    for (const Change& change : changes) {
+      pb::PutRequest* put = request.add_success()->mutable_request_put();
+      put->set_key(change.key);
+      put->set_value(change.value);
+    }
+    member_.propose(InternalKind::kTxn, request.SerializeAsString(),
+                    acknowledge([this, changes](const apply::Reply& reply) {
+                      if (reply.status.ok()) expect_at(reply.revision, changes);
+                    }));
+  }
+
+  void grant() {
+    pb::LeaseGrantRequest request;
+    request.set_id(++last_lease_);
+    request.set_ttl(1'000'000);
+    member_.propose(InternalKind::kLeaseGrant, request.SerializeAsString(),
+                    acknowledge([this, id = last_lease_](const apply::Reply& reply) {
+                      if (reply.status.ok()) granted_.insert(id);
+                    }));
+  }
+
+  void revoke() {
+    if (granted_.empty()) return;
+    pb::LeaseRevokeRequest request;
+    request.set_id(*granted_.begin());
+    granted_.erase(granted_.begin());  // from now on it may be gone
+    member_.propose(InternalKind::kLeaseRevoke, request.SerializeAsString(),
+                    acknowledge([this, id = request.id()](const apply::Reply& reply) {
+                      if (reply.status.ok()) revoked_.insert(id);
+                    }));
+  }
+
+  void compact() {
+    if (known_ < 10) return;
+    pb::CompactionRequest request;
+    request.set_revision(known_ - static_cast<int64_t>(random_.below(8)));
+    member_.propose(InternalKind::kCompaction, request.SerializeAsString(),
+                    acknowledge([this, revision = request.revision()](const apply::Reply& reply) {
+                      if (reply.status.ok()) compacted_ = std::max(compacted_, revision);
+                    }));
+  }
+
+  template <typename Then>
+  void read(Then then) {
+    ++under_way_;
+    member_.read_all([this, floor = known_, then](absl::StatusOr<mvcc::RangeResult> found) {
+      --under_way_;
+      if (!found.ok()) return;
+      EXPECT_GE(found->revision, floor) << "a stale read";
+      known_ = std::max(known_, found->revision);
+      std::map<std::string, std::pair<std::string, int64_t>> state;
+      for (const Bytes& encoded : found->kvs) {
+        mvcc::KeyValueView kv;
+        ASSERT_TRUE(mvcc::decode_key_value(encoded.view(), &kv));
+        state[std::string(kv.key)] = {std::string(kv.value), kv.mod_revision};
+        EXPECT_TRUE(proposed_.contains(std::string(kv.value))) << "invented";
+      }
+      EXPECT_EQ(state, published_.state(found->revision)) << "at revision " << found->revision;
+      then();
+    });
+  }
+
+  void expect_at(int64_t revision, const std::vector<Change>& changes) {
+    const std::vector<Change>* there = published_.at(revision);
+    ASSERT_NE(there, nullptr) << "revision " << revision;
+    EXPECT_EQ(*there, changes);
+  }
+
+  SeededRandom random_;
+  TestMember member_;
+  Published published_;
+  std::set<std::string> proposed_;
+  std::set<int64_t> granted_, revoked_;
+  int64_t last_value_ = 0, last_lease_ = 100;
+  int64_t known_ = 1;       // the newest revision that anybody was told of
+  int64_t compacted_ = -1;  // the newest compaction acknowledged
+  int under_way_ = 0;
+  bool erring_ = false;  // the disk may fail in this life
+  uint64_t acknowledged_ = 0;
+};
+
+uint64_t number_from(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+TEST(NodeRandom, NothingAcknowledgedIsEverLost) {
+  Quiet quiet;
+  uint64_t only = number_from("KEELSON_SEED", 0);
+  uint64_t seeds = number_from("KEELSON_SEEDS", 250);
+  uint64_t acknowledged = 0;
+  for (uint64_t seed = only ? only : 1; seed <= (only ? only : seeds); ++seed) {
+    History history(seed);
+    history.run();
+    acknowledged += history.acknowledged();
+    ASSERT_FALSE(HasFailure()) << "KEELSON_SEED=" << seed;
+  }
+  std::cout << "seeds 1 to " << seeds << ", " << acknowledged << " acknowledged\n";
+  EXPECT_GT(acknowledged, only ? 0 : seeds * 50);
+}
+
+}  // namespace
+}  // namespace keelson::node

@@ -1,0 +1,262 @@
+// node/test_member.h
+//
+// A whole member in one thread for tests: its lanes are queues that one seeded schedule serves, its
+// time moves when the schedule says so, its disks are in memory and lose what was not made durable.
+//
+// Threads: one. Lifetime: a TestMember survives the crashes of the Node inside it.
+
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend/memory_backend.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "node/node.h"
+#include "proto/rpc.pb.h"
+#include "wal/memory_file_system.h"
+
+namespace keelson::node {
+
+// Lanes whose tasks run one at a time, a random lane's first one next. Order within a lane is kept.
+class Schedule final : public Clock {
+ public:
+  class Lane final : public Executor {
+   public:
+    explicit Lane(Schedule& schedule) : schedule_(schedule) {}
+    void post(Task task) override { tasks_.push_back(std::move(task)); }
+    void post_after(Duration delay, Task task) override {
+      schedule_.timers_.emplace(schedule_.now() + delay, std::pair(this, std::move(task)));
+    }
+
+   private:
+    friend class Schedule;
+    Schedule& schedule_;
+    std::deque<Task> tasks_;
+  };
+
+  explicit Schedule(Random& random) : random_(random) {}
+
+  MonotonicTime now() const override { return now_; }
+  Duration unix_time() const override {
+    return std::chrono::hours(24 * 365 * 50) + now_.since_origin;
+  }
+
+  Lane consensus{*this}, log{*this}, apply{*this}, background{*this}, io{*this};
+
+  // One task; when there is none, on to the next timer. False: nothing will ever happen again.
+  bool step() {
+    std::vector<Lane*> ready;
+    for (Lane* lane : lanes_) {
+      if (!lane->tasks_.empty() && !is_held(*lane)) ready.push_back(lane);
+    }
+    // Now and then time passes though there is work, so that timers come at odd moments.
+    if (ready.empty() || (!timers_.empty() && random_.below(200) == 0)) {
+      if (timers_.empty()) return false;
+      advance_to(timers_.begin()->first);
+      return true;
+    }
+    Lane& lane = *ready[random_.below(ready.size())];
+    Task task = std::move(lane.tasks_.front());
+    lane.tasks_.pop_front();
+    task();
+    return true;
+  }
+
+  void advance_to(MonotonicTime when) {
+    now_ = std::max(now_, when);
+    while (!timers_.empty() && timers_.begin()->first <= now_) {
+      auto [lane, task] = std::move(timers_.begin()->second);
+      timers_.erase(timers_.begin());
+      lane->post(std::move(task));
+    }
+  }
+
+  // While held, nothing of `lane` runs: a disk that takes its time.
+  void hold(Lane& lane) { held_ = &lane; }
+  void release() { held_ = nullptr; }
+
+  // The process dies: what was to be done is forgotten.
+  void forget() {
+    for (Lane* lane : lanes_) lane->tasks_.clear();
+    timers_.clear();
+  }
+
+ private:
+  bool is_held(const Lane& lane) const { return held_ == &lane; }
+
+  Random& random_;
+  MonotonicTime now_{std::chrono::seconds(1)};
+  const std::vector<Lane*> lanes_{&consensus, &log, &apply, &background, &io};
+  std::multimap<MonotonicTime, std::pair<Lane*, Task>> timers_;
+  Lane* held_ = nullptr;
+};
+
+// The node owns its backend; the disk under it lives on.
+class BorrowedBackend final : public backend::Backend {
+ public:
+  explicit BorrowedBackend(backend::MemoryBackend& disk) : disk_(disk) {}
+
+  absl::StatusOr<std::optional<Bytes>> get(backend::Bucket bucket,
+                                           std::string_view key) const override {
+    return disk_.get(bucket, key);
+  }
+  absl::StatusOr<std::vector<std::optional<Bytes>>> multi_get(
+      backend::Bucket bucket, std::span<const std::string_view> keys) const override {
+    return disk_.multi_get(bucket, keys);
+  }
+  std::unique_ptr<backend::Iterator> iterate(backend::Bucket bucket,
+                                             backend::IterateOptions options) const override {
+    return disk_.iterate(bucket, options);
+  }
+  absl::Status commit(const backend::WriteBatch& batch, Index index, Term term) override {
+    return disk_.commit(batch, index, term);
+  }
+  Index consistent_index() const override { return disk_.consistent_index(); }
+  Term consistent_term() const override { return disk_.consistent_term(); }
+  std::shared_ptr<const backend::Snapshot> snapshot() const override { return disk_.snapshot(); }
+  void flush(absl::AnyInvocable<void(absl::Status)> done) override { disk_.flush(std::move(done)); }
+  Index durable_index() const override { return disk_.durable_index(); }
+  void set_durable_listener(std::function<void(Index)> listener) override {
+    disk_.set_durable_listener(std::move(listener));
+  }
+  uint64_t size_on_disk() const override { return disk_.size_on_disk(); }
+  uint64_t size_in_use() const override { return disk_.size_in_use(); }
+  absl::Status checkpoint(const std::string& dir) override { return disk_.checkpoint(dir); }
+  absl::Status health() const override { return disk_.health(); }
+
+ private:
+  backend::MemoryBackend& disk_;
+};
+
+class TestMember {
+ public:
+  explicit TestMember(Random& random, Options options = small_options())
+      : random_(random), options_(std::move(options)) {
+    options_.replay.wal.fs = &files;
+    options_.replay.wal.clock = &schedule;
+  }
+  ~TestMember() { kill(); }
+
+  // Segments and windows so small that short histories cross many of their borders.
+  static Options small_options() {
+    Options options;
+    options.replay = {.wal_dir = "/m/wal",
+                      .wal = {.segment_bytes = 8 << 10, .max_segments = 1},
+                      .initial_cluster = "m=http://localhost:2380",
+                      .initial_cluster_token = "t",
+                      .name = "m"};
+    options.client_urls = {"http://localhost:2379"};
+    options.snapshot_count = 20;
+    options.catchup_entries = 8;
+    options.applier.compaction_slice = 3;
+    return options;
+  }
+
+  absl::Status start() {
+    fatal = absl::OkStatus();
+    absl::StatusOr<std::unique_ptr<Node>> made = Node::create(
+        options_, std::make_unique<BorrowedBackend>(disk),
+        {&schedule.consensus, &schedule.log, &schedule.apply, &schedule.background}, &schedule,
+        &random_, nullptr, [this](absl::Status status) { fatal.Update(status); });
+    if (!made.ok()) return made.status();
+    node_ = *std::move(made);
+    gateway_ = node_->add_gateway(schedule.io);
+    reader_ = node_->store().register_reader();
+    if (published) node_->set_published(published);
+    node_->start();
+    return absl::OkStatus();
+  }
+
+  // The process ends at once; files and backend keep what they have.
+  void kill() {
+    schedule.release();
+    schedule.forget();
+    reader_.reset();
+    node_.reset();
+  }
+
+  // The power goes: only what was made durable is there when it comes back.
+  void lose_power() {
+    kill();
+    files.no_more_failures();
+    files.crash(random_);
+    disk.crash();
+  }
+
+  bool dead() const { return !fatal.ok(); }
+
+  // Runs until `done` says so; false if nothing more happens before.
+  bool run_until(const std::function<bool()>& done, int most_steps = 100'000) {
+    for (int i = 0; i < most_steps; ++i) {
+      if (done()) return true;
+      if (dead() || !schedule.step()) return false;
+    }
+    return false;
+  }
+
+  // A stop as on SIGTERM: its status, once all is durable.
+  absl::Status stop() {
+    std::optional<absl::Status> stopped;
+    node_->stop([&](absl::Status status) { stopped = std::move(status); });
+    if (!run_until([&] { return stopped.has_value(); }))
+      return absl::InternalError(cat("did not stop; ", message_of(fatal)));
+    return *stopped;
+  }
+
+  using Answer = std::function<void(apply::Reply)>;
+  void propose(wire::InternalKind kind, std::string_view request, Answer answer) {
+    uint64_t id = node_->request_ids().id(node_->request_ids().next_block());
+    gateway_->propose(id, wire::wrap_internal(id, {}, 0, kind, request), std::move(answer));
+    gateway_->flush();
+  }
+  void put(std::string_view key, std::string_view value, Answer answer) {
+    etcdserverpb::PutRequest request;
+    request.set_key(std::string(key));
+    request.set_value(std::string(value));
+    propose(wire::InternalKind::kPut, request.SerializeAsString(), std::move(answer));
+  }
+  // Everything, linearizable.
+  void read_all(std::function<void(absl::StatusOr<mvcc::RangeResult>)> answer) {
+    gateway_->read([this, answer = std::move(answer)](absl::Status status) {
+      if (!status.ok()) return answer(status);
+      answer(node_->store().range(*reader_, std::string_view("\0", 1), std::string_view("\0", 1)));
+    });
+    gateway_->flush();
+  }
+
+  Node& node() { return *node_; }
+
+ private:
+  Random& random_;
+
+ public:
+  Schedule schedule{random_};
+  wal::MemoryFileSystem files;
+  backend::MemoryBackend disk;
+  absl::Status fatal;
+  apply::Applier::Published published;
+
+ private:
+  Options options_;
+  std::unique_ptr<Node> node_;
+  Gateway* gateway_ = nullptr;
+  std::unique_ptr<mvcc::ReaderSlot> reader_;
+};
+
+// Silences the log for the length of a test that crashes a lot.
+class Quiet final : public log::Sink {
+ public:
+  Quiet() { log::set_sink(this); }
+  ~Quiet() { log::set_sink(nullptr); }
+  bool enabled(log::Level) const override { return false; }
+  void write(log::Level, std::source_location, std::string_view, log::Fields) override {}
+};
+
+}  // namespace keelson::node
