@@ -114,6 +114,16 @@ void Durability::clear_full_disk() {
   if (absl::IsResourceExhausted(health())) set_health(absl::OkStatus());
 }
 
+void Durability::disk(bool full) {
+  if (full) {
+    log::error("backend: no space left for the store: refusing writes until there is");
+    set_health(absl::ResourceExhaustedError("backend: the disk is full; free space"));
+  } else {
+    log::info("backend: the store has space again");
+    clear_full_disk();
+  }
+}
+
 void Durability::set_health(absl::Status health) {
   std::function<void(const absl::Status&)> listener;
   {

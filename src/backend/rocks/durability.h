@@ -39,6 +39,8 @@ class Durability final : public rocksdb::EventListener {
   absl::Status health() const;
   // A flush that was tried again succeeded: the disk is well.
   void clear_full_disk();
+  // Writes wait for space, or go on.
+  void disk(bool full);
   // Called when a flush failed for lack of space and should be tried again.
   void set_retry(std::function<void()> retry) { retry_ = std::move(retry); }
 

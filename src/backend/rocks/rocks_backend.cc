@@ -7,6 +7,7 @@
 #include "backend/rocks/durability.h"
 #include "backend/rocks/flusher.h"
 #include "backend/rocks/options.h"
+#include "backend/rocks/patient_files.h"
 #include "backend/rocks/reader.h"
 #include "backend/rocks/status.h"
 #include "base/check.h"
@@ -22,6 +23,7 @@ namespace {
 using rocks::Durability;
 using rocks::Families;
 using rocks::Flusher;
+using rocks::PatientFiles;
 using rocks::slice;
 using rocks::to_status;
 
@@ -75,12 +77,22 @@ class RocksSnapshot final : public Snapshot {
   Term term_;
 };
 
+// The files as RocksDB sees them.
+struct Disk {
+  explicit Disk(const std::shared_ptr<Durability>& durability)
+      : files(std::make_shared<PatientFiles>([durability](bool full) { durability->disk(full); })),
+        env(rocksdb::NewCompositeEnv(files)) {}
+  std::shared_ptr<PatientFiles> files;
+  std::unique_ptr<rocksdb::Env> env;
+};
+
 class RocksBackend final : public Backend {
  public:
-  RocksBackend(std::unique_ptr<rocksdb::DB> db, Families families,
+  RocksBackend(Disk disk, std::unique_ptr<rocksdb::DB> db, Families families,
                std::shared_ptr<Durability> durability, bool flush_on_close,
                std::function<void(Duration)> committed)
-      : db_(std::move(db)),
+      : disk_(std::move(disk)),
+        db_(std::move(db)),
         families_(std::move(families)),
         durability_(std::move(durability)),
         reader_(db_.get(), families_, nullptr),
@@ -88,9 +100,11 @@ class RocksBackend final : public Backend {
         committed_(std::move(committed)),
         flusher_(db_.get(), families_, durability_.get()) {
     durability_->set_retry([this] { flusher_.retry_later(); });
+    disk_.files->be_patient();
   }
 
   ~RocksBackend() override {
+    disk_.files->stop();
     flusher_.stop(flush_on_close_);
     for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
     db_->Close().PermitUncheckedError();
@@ -228,6 +242,7 @@ class RocksBackend final : public Backend {
     return total;
   }
 
+  Disk disk_;  // outlives the database
   std::unique_ptr<rocksdb::DB> db_;
   Families families_;
   std::shared_ptr<Durability> durability_;
@@ -260,6 +275,8 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
   if (absl::Status s = make_directory(path, options); !s.ok()) return s;
   auto durability = std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), path);
   rocksdb::DBOptions db_options = rocks::database_options(options, durability);
+  Disk disk(durability);
+  db_options.env = disk.env.get();
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status =
@@ -269,8 +286,8 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
           : rocksdb::DB::Open(db_options, path, rocks::families(options), &handles, &opened);
   if (!status.ok()) return to_status(status, cat("opening ", path));
   auto backend = std::make_unique<RocksBackend>(
-      std::unique_ptr<rocksdb::DB>(opened), std::move(handles), std::move(durability),
-      options.flush_on_close && !options.read_only, options.committed);
+      std::move(disk), std::unique_ptr<rocksdb::DB>(opened), std::move(handles),
+      std::move(durability), options.flush_on_close && !options.read_only, options.committed);
   if (absl::Status s = backend->load_position(); !s.ok()) return s;
   return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
 }
