@@ -1,6 +1,5 @@
 #include "server/state.h"
 
-#include <algorithm>
 #include <fstream>
 #include <future>
 #include <memory>
@@ -104,7 +103,7 @@ void State::collect(http::Metrics& metrics) {
   metrics.db_total_size_in_use.set(static_cast<double>(node_.backend().size_in_use()));
   mvcc::Store& store = node_.store();
   metrics.current_revision.set(static_cast<double>(store.revision()));
-  metrics.compact_revision.set(static_cast<double>(std::max<int64_t>(store.compact_revision(), 0)));
+  metrics.compact_revision.set(store.compact_revision());  // -1 before the first, as in etcd
   metrics.keys_total.set(static_cast<double>(store.keys()));
   follow(metrics.db_compaction_keys, store.compacted_keys());
   collect_counts(metrics);
