@@ -13,6 +13,8 @@ namespace {
 
 // Keys visited in one epoch section: some 100 µs.
 constexpr uint32_t kSectionKeys = 2048;
+// Room made ahead for the items of a range; a longer one grows as it goes.
+constexpr uint64_t kMostReserved = 1 << 16;
 // Values read from the backend in one go.
 constexpr size_t kReadBackBatch = 128;
 
@@ -135,6 +137,8 @@ void RangeRead::start(const Root& root) {
   if (revision_ == root.revision) {
     count_ = left_ = now;
     count_known_ = true;
+    if (!options_.count_only)
+      items_.reserve(std::min({now, enough_ > 0 ? enough_ : now, kMostReserved}));
     // The last page in descending order: only the end of the range has to be visited.
     bool descending = options_.sort_target == SortTarget::kKey &&
                       options_.sort_order == SortOrder::kDescend && !has_filters();
