@@ -47,6 +47,7 @@ void Member::begin_with(const ConfState& conf) {
 }
 
 void Member::start() {
+  retired_ = false;
   const Options& o = shared_.options;
   Config config{.id = id_, .election_tick = o.election_tick, .heartbeat_tick = o.heartbeat_tick};
   config.storage = disk_.storage();

@@ -291,12 +291,14 @@ void World::compact() {
 // vote may be needed by those who do not know yet that it was removed.
 void World::retire_outsiders() {
   for (auto& member : members_) {
-    // An empty one that waits to be added disturbs nobody.
-    if (member->retired() || member->applied() == Index(0)) continue;
     const MemberId id = member->id();
     const bool wanted = std::any_of(members_.begin(), members_.end(), [&](const auto& other) {
       return other != member && !other->retired() && in_conf(other->conf(), id);
     });
+    // Those who came back from an old snapshot may have found out that it is one of them.
+    if (member->retired() && wanted) member->start();
+    // An empty one that waits to be added disturbs nobody.
+    if (member->retired() || member->applied() == Index(0)) continue;
     const bool alone = std::none_of(members_.begin(), members_.end(), [&](const auto& other) {
       return other != member && !other->retired() && other->applied() > Index(0);
     });
