@@ -183,6 +183,19 @@ class CrashTest {
     int refused = 0;
     int errors = 0;
     int harmless = 0;
+    if (times > 0) {
+      // The control: whatever a damaged copy shows must not be there without the damage.
+      const std::string clean = server_.data_dir() + "-clean";
+      fs::remove_all(clean);
+      fs::copy(server_.data_dir(), clean, fs::copy_options::recursive);
+      Server control({arguments_.server, arguments_.flags, {}, clean});
+      absl::Status status = control.start();
+      Checker checker = checker_;
+      if (status.ok()) {
+        status = checker.check(control.client(), std::vector<std::vector<Write>>(loaders_.size()));
+      }
+      if (!status.ok()) return absl::Status(status.code(), cat("undamaged: ", status.message()));
+    }
     for (int i = 0; i < times; ++i) {
       const std::string copy = server_.data_dir() + "-corrupted";
       fs::remove_all(copy);
@@ -201,7 +214,10 @@ class CrashTest {
                     : status.ok() ? "serves what is right"
                                   : std::string(status.message()).substr(0, 300))
                 << std::endl;
-      if (absl::IsDataLoss(status)) return status;
+      if (absl::IsDataLoss(status)) {
+        std::cout << victim.log_tail() << std::endl;
+        return status;
+      }
       ++(!started.ok() ? refused : status.ok() ? harmless : errors);
     }
     if (times > 0) {
