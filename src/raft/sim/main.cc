@@ -59,7 +59,7 @@ int simulate(Run run, const char* plant) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   std::printf(
       "%llu seeds, %llu failed; %llu entries committed, %llu elections won, %llu reads checked, "
-      "%llu trapped by a demotion; %.1f s, %.0f seeds/s\n",
+      "%llu trapped; %.1f s, %.0f seeds/s\n",
       wide(totals.seeds), wide(totals.failures), wide(totals.entries), wide(totals.elections),
       wide(totals.reads), wide(totals.trapped), took.count(),
       static_cast<double>(totals.seeds) / took.count());

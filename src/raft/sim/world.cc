@@ -287,31 +287,41 @@ void World::compact() {
   if (member) member->compact();
 }
 
-// Whoever is a member in nobody else's eyes is switched off, as an operator would. Not sooner: its
-// vote may be needed by those who do not know yet that it was removed.
-void World::retire_outsiders() {
+// The newest configuration's members, and whom those still take for members: their votes may be
+// needed by those who do not know yet that they were removed.
+std::vector<bool> World::needed() const {
+  std::vector<bool> needed(members_.size() + 1);
+  const Member* newest = members_[0].get();
   for (auto& member : members_) {
-    const MemberId id = member->id();
-    const bool wanted = std::any_of(members_.begin(), members_.end(), [&](const auto& other) {
-      return other != member && !other->retired() && in_conf(other->conf(), id);
-    });
-    // Those who came back from an old snapshot may have found out that it is one of them.
+    if (member->applied() > newest->applied()) newest = member.get();
+  }
+  std::vector<const Member*> todo{newest};
+  while (!todo.empty()) {
+    const ConfState& conf = todo.back()->conf();
+    todo.pop_back();
+    for (auto& member : members_) {
+      const size_t at = member->id().value;
+      if (needed[at] || !in_conf(conf, member->id())) continue;
+      needed[at] = true;
+      todo.push_back(member.get());
+    }
+  }
+  return needed;
+}
+
+// Who is needed by nobody is switched off, as an operator would; and on again, if members that came
+// back from an old snapshot have found out that it is.
+void World::retire_outsiders() {
+  const std::vector<bool> needed = this->needed();
+  for (auto& member : members_) {
+    const bool wanted = needed[member->id().value];
     if (member->retired() && wanted) member->start();
     // An empty one that waits to be added disturbs nobody.
-    if (member->retired() || member->applied() == Index(0)) continue;
-    const bool alone = std::none_of(members_.begin(), members_.end(), [&](const auto& other) {
-      return other != member && !other->retired() && other->applied() > Index(0);
-    });
-    if (wanted || alone || (in_conf(member->conf(), id) && is_newest(*member))) continue;
-    trace("retire ", id.value);
+    if (member->retired() || wanted || member->applied() == Index(0)) continue;
+    trace("retire ", member->id().value);
     member->crash();
     member->retire();
   }
-}
-
-bool World::is_newest(const Member& member) const {
-  return std::none_of(members_.begin(), members_.end(),
-                      [&](const auto& other) { return other->applied() > member.applied(); });
 }
 
 // etcd-raft's members follow the configuration they have applied, not the newest in their log. One
@@ -327,6 +337,18 @@ bool World::trapped_by_a_demotion() const {
     }
   }
   return false;
+}
+
+// Without pre-vote and check-quorum a leader's messages of a lower term are ignored in silence. A
+// member that reached a higher term and may not campaign (any more) stays deaf until someone else
+// starts an election. etcd-raft has the options for that reason.
+bool World::trapped_in_a_higher_term() {
+  const Member* leading = leader();
+  if (!leading || options_.pre_vote || options_.check_quorum) return false;
+  return std::any_of(members_.begin(), members_.end(), [&](const auto& member) {
+    return !member->retired() && member->term() > leading->term() &&
+           !is_voter(member->conf(), member->id());
+  });
 }
 
 bool World::all_have(Index index) {
@@ -382,10 +404,8 @@ void World::settle() {
     drain();
     if (oracle_.last() > before) goal = oracle_.last();
   }
-  if (!leader() && trapped_by_a_demotion()) {
-    trapped_ = true;
-    return;
-  }
+  trapped_ = leader() ? trapped_in_a_higher_term() : trapped_by_a_demotion();
+  if (trapped_) return;
   violated("progress: ", patience, " ticks after the last fault ",
            leader() ? (goal == Index(0) ? "nothing commits" : "not everybody has what is committed")
                     : "there is no leader");

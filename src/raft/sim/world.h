@@ -27,7 +27,7 @@ class World {
 
   int step() const { return step_; }
   const Oracle& oracle() const { return oracle_; }
-  // The run ended in the one known way to lose progress for good; see trapped_by_a_demotion().
+  // The run ended in one of the two known ways to lose progress for good, which etcd-raft has too.
   bool trapped() const { return trapped_; }
 
  private:
@@ -67,8 +67,9 @@ class World {
   void settle();
   void drain();
   void retire_outsiders();
-  bool is_newest(const Member& member) const;
+  std::vector<bool> needed() const;
   bool trapped_by_a_demotion() const;
+  bool trapped_in_a_higher_term();
   bool all_have(Index index);
   void tick_all();
 
