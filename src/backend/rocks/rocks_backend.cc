@@ -285,9 +285,19 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
                                          &opened)
           : rocksdb::DB::Open(db_options, path, rocks::families(options), &handles, &opened);
   if (!status.ok()) return to_status(status, cat("opening ", path));
+  std::unique_ptr<rocksdb::DB> db(opened);
+  // Every block of every file, before anything is served: a member must not find out in the middle
+  // of an answer, and a merge of files must not be the first to meet the damage.
+  if (absl::Status s = to_status(db->VerifyChecksum(), cat("checking the files of ", path));
+      !s.ok()) {
+    for (rocksdb::ColumnFamilyHandle* handle : handles) {
+      db->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+    }
+    return s;
+  }
   auto backend = std::make_unique<RocksBackend>(
-      std::move(disk), std::unique_ptr<rocksdb::DB>(opened), std::move(handles),
-      std::move(durability), options.flush_on_close && !options.read_only, options.committed);
+      std::move(disk), std::move(db), std::move(handles), std::move(durability),
+      options.flush_on_close && !options.read_only, options.committed);
   if (absl::Status s = backend->load_position(); !s.ok()) return s;
   return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
 }

@@ -8,8 +8,8 @@
 // Memory: write buffers + block cache as given below, and a little per open file.
 // Full disk: commits go on into the write buffers while there is room in them (then they wait);
 //   flushing is tried again every second, health() says so meanwhile.
-// Damage: every block carries a checksum that is verified on every read; open() reads the footers
-//   and indexes of all files.
+// Damage: every block carries a checksum that is verified on every read; open() verifies all blocks
+//   of all files before anything is served.
 
 #pragma once
 
