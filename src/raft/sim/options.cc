@@ -76,9 +76,9 @@ void keep_the_lease_honest(Options* o) {
   o->tick_missed = 0;
   o->transfer = 0;
   o->campaign = 0;
-  o->max_delay = 6;
-  o->election_tick = std::min(o->election_tick, 5);
-  o->tick = std::max(o->tick, 8);
+  o->max_delay = 4;
+  o->election_tick = std::min(o->election_tick, 4);
+  o->tick = std::max(o->tick, 24);
   o->heal = 1;
 }
 

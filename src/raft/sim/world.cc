@@ -177,6 +177,10 @@ void World::propose() {
 
 void World::read() {
   Member* member = likely_leader();
+  // On a lease, a leader that was left behind is the one to ask.
+  if (options_.lease) {
+    work([&member](Member& one) { return one.leads() && (member = &one); });
+  }
   if (!member) return;
   // A leader looks at its quorum once per election timeout, counts a newcomer as heard from, and
   // hears answers that have been under way for some time.
@@ -239,6 +243,8 @@ void World::partition() {
 }
 
 void World::heal() {
+  // A lease lapses only when a leader is cut off for long.
+  if (options_.lease && !chance(150)) return;
   trace("heal");
   network_.heal();
 }
