@@ -96,7 +96,6 @@ const std::map<std::string, double>& expected_growth() {
       {"etcd_mvcc_range_total", 18},
       {"etcd_mvcc_put_total", 9},
       {"etcd_mvcc_delete_total", 5},
-      {"etcd_mvcc_txn_total", 8},
       {"etcd_debugging_mvcc_total_put_size_in_bytes", 38},
       {"etcd_debugging_mvcc_keys_total", 3},
       {"etcd_debugging_mvcc_current_revision", 10},
