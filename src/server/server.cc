@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <future>
 #include <random>
@@ -61,7 +63,10 @@ absl::Status make_private_dir(const std::string& path) {
   std::filesystem::create_directories(path, error);
   if (error) return absl::UnavailableError(cat("cannot create ", path, ": ", error.message()));
   if (::chmod(path.c_str(), 0700) != 0) {
-    return absl::UnavailableError(cat("cannot set the mode of ", path, " to 0700"));
+    return absl::UnavailableError(cat("cannot set the mode of ", path,
+                                      " to 0700: ", std::string(std::strerror(errno)),
+                                      "; the data directory has to belong to this user and be "
+                                      "writable"));
   }
   return absl::OkStatus();
 }
