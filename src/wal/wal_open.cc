@@ -54,9 +54,10 @@ absl::Status copy_file(File& from, File& to) {
 absl::Status read_only(const std::string& dir, FileSystem& fs, std::optional<SnapshotMark> from,
                        Replay& replay) {
   absl::StatusOr<std::vector<SegmentName>> names = list_segments(fs, dir);
-  if (names.ok()) {
-    names = select_segments(*std::move(names), from ? from->index : names->front().first_index);
-  }
+  if (!names.ok()) return names.status();
+  // Before the names are moved from: the order of arguments is the compiler's.
+  const Index first = from ? from->index : names->front().first_index;
+  names = select_segments(*std::move(names), first);
   if (!names.ok()) return names.status();
   absl::StatusOr<std::vector<Segment>> segments = open_for_reading(fs, dir, *names);
   if (!segments.ok()) return segments.status();
