@@ -12,7 +12,8 @@
 //   while has_ready(): rd = ready(); persist rd.hard_state, rd.entries, rd.snapshot (fsync if
 //   rd.must_sync); send rd.messages; apply rd.committed_entries; advance().
 // With async_storage_writes: rd.messages holds MsgStorageAppend (to kLocalAppendThread) and
-// MsgStorageApply (to kLocalApplyThread). Send everything else at once; do each local message's
+// MsgStorageApply (to kLocalApplyThread). Send everything else at once, but a MsgVote only when its
+// term is durable (docs/raft.md: else a crash can win one term twice); do each local message's
 // work in order per target, then deliver its `responses` (step() those addressed to this member,
 // send the others). Never call advance().
 
