@@ -93,16 +93,17 @@ absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
   return applier;
 }
 
-Reply Applier::apply(Index index, std::string_view payload, bool wanted) {
-  CHECK(index > index_);
-  index_ = index;
-  absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(payload);
-  if (!request.ok()) return {request.status()};
+absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
+  CHECK(entry.index > index_);
+  index_ = entry.index;
+  if (entry.data.empty()) return Reply{};
+  absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+  if (!request.ok()) return request.status();
   if (applied_.empty()) applying_since_ = clock_.now();
   Reply reply = dispatch(*request, wanted);
   note_applied(request->kind, reply.status);
   if (reply.status.code() == absl::StatusCode::kInternal) {
-    log::error("cannot apply an entry", {{"index", index.value},
+    log::error("cannot apply an entry", {{"index", entry.index.value},
                                          {"request", wire::name_of(request->kind)},
                                          {"error", message_of(reply.status)}});
   }

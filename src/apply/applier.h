@@ -9,8 +9,9 @@
 //   expire by entries that the leader proposes.
 // Order of effects: etcd v3.7.1, server/etcdserver/apply (a CORRUPT alarm refuses everything, a
 //   NOSPACE alarm what adds, then the quota, then the store).
-// Errors: a Reply's status is the client's; publish(), apply_conf_change() and background_step()
-//   fail only when the member cannot go on.
+// Errors: two kinds, told apart by type. A Reply's status is an answer for the client, the same on
+//   every member. Every other status that comes out of here means that this member cannot go on: it
+//   must end; what was applied since the last publish() must be neither published nor answered.
 
 #pragma once
 
@@ -33,6 +34,7 @@
 #include "membership/cluster.h"
 #include "mvcc/store.h"
 #include "raft/conf_change.h"
+#include "raft/entries.h"
 #include "wire/internal_request.h"
 #include "wire/raft_types.h"
 
@@ -60,8 +62,10 @@ class Applier {
   // must not be applied again.
   Index applied_index() const { return started_at_; }
 
-  // One normal entry. `wanted`: somebody waits for the answer.
-  Reply apply(Index index, std::string_view payload, bool wanted);
+  // One normal entry; an empty one (raft's own) changes nothing. `wanted`: somebody waits for the
+  // answer. An error is not the client's: see above.
+  // REQUIRES: entries come in order of index, each once; none after an error.
+  absl::StatusOr<Reply> apply(const raft::Entry& entry, bool wanted);
 
   // A membership change. What comes back is for the consensus core: the change itself, or one that
   // does nothing when the cluster's state refuses it.

@@ -213,10 +213,12 @@ class World {
   Reply apply(InternalKind kind, const google::protobuf::MessageLite& request) {
     index_ = Index(backend_.consistent_index().value + 1);
     Bytes entry = wire::wrap_internal(1, {}, 0, kind, request.SerializeAsString());
-    Reply reply = applier_->apply(index_, entry.view(), true);
+    absl::StatusOr<Reply> reply =
+        applier_->apply({.term = Term(1), .index = index_, .data = entry}, true);
+    EXPECT_TRUE(reply.ok()) << reply.status();
     EXPECT_TRUE(applier_->publish(index_, Term(1)).ok());
     while (applier_->has_background_work()) EXPECT_TRUE(applier_->background_step().ok());
-    return reply;
+    return *std::move(reply);
   }
 
   std::string status(const Reply& reply) {

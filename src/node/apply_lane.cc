@@ -62,6 +62,7 @@ void ApplyLane::flush() {
   done.reserve(waiting_.size());
   for (Work& work : waiting_) {
     apply_work(work);
+    if (failed_) return;
     work.message.entries = {};
     done.push_back(std::move(work.message));
   }
@@ -88,10 +89,14 @@ void ApplyLane::apply_work(Work& work) {
       apply_conf_change(entry);
     } else if (!entry.data.empty()) {
       ProposalPtr& proposal = work.proposals[i];
-      apply::Reply reply = applier_.apply(entry.index, entry.data, proposal != nullptr);
-      if (reply.status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
+      absl::StatusOr<apply::Reply> reply = applier_.apply(entry, proposal != nullptr);
+      if (!reply.ok()) {
+        failed_ = true;
+        return fatal_(reply.status());
+      }
+      if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
       if (!proposal) continue;
-      proposal->reply = std::move(reply);
+      proposal->reply = *std::move(reply);
       answered_.push_back(std::move(proposal));
     }
   }
