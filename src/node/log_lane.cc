@@ -103,8 +103,8 @@ void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
     KEELSON_FAILPOINT("log_mark_synced");
     // Old segments only cost space; the next mark will do.
     if (absl::IsResourceExhausted(status)) return;
-    if (status.ok()) status = wal_->release_to(mark.index);
-    if (!status.ok()) fail(std::move(status));
+    if (!status.ok()) return fail(std::move(status));
+    wal_->release_to(mark.index);
   });
 }
 

@@ -41,18 +41,6 @@ absl::StatusOr<Replay> start_new(const ReplayOptions& options, const backend::Ba
   return replay;
 }
 
-// The newest mark that the backend's state covers; the log is read from there.
-absl::StatusOr<wal::SnapshotMark> starting_mark(const ReplayOptions& options, Index applied) {
-  absl::StatusOr<std::vector<wire::WalSnapshot>> marks =
-      wal::valid_snapshot_marks(options.wal_dir, options.wal.fs);
-  if (!marks.ok()) return marks.status();
-  wal::SnapshotMark best;
-  for (const wire::WalSnapshot& mark : *marks) {
-    if (mark.index <= applied && mark.index > best.index) best = {mark.index, mark.term};
-  }
-  return best;
-}
-
 absl::Status fill(LogStorage& storage, wal::SnapshotMark mark, const raft::ConfState& conf) {
   storage.set_conf_state(conf);
   if (mark.index == Index(0)) return absl::OkStatus();
@@ -80,21 +68,25 @@ raft::ConfState conf_state_of(const std::vector<membership::Member>& members) {
 }
 
 absl::StatusOr<Replay> replay(const ReplayOptions& options, const backend::Backend& backend) {
-  if (!wal::exists(options.wal_dir, options.wal.fs)) return start_new(options, backend);
+  absl::StatusOr<bool> there = wal::exists(options.wal_dir, options.wal.fs);
+  if (!there.ok()) return there.status();
+  if (!*there) return start_new(options, backend);
   Replay replay;
   replay.applied = backend.consistent_index();
-  absl::StatusOr<wal::SnapshotMark> mark = starting_mark(options, replay.applied);
-  if (!mark.ok()) return mark.status();
+  absl::StatusOr<wire::WalSnapshot> found =
+      wal::newest_mark(options.wal_dir, replay.applied, options.wal.fs);
+  if (!found.ok()) return found.status();
+  const wal::SnapshotMark mark{found->index, found->term};
 
   membership::Cluster members(ClusterId(0));
   if (absl::Status s = members.restore(backend); !s.ok()) return s;
   replay.storage = std::make_unique<LogStorage>();
   LogStorage& storage = *replay.storage;
-  absl::Status filled = fill(storage, *mark, conf_state_of(members.view()->members));
+  absl::Status filled = fill(storage, mark, conf_state_of(members.view()->members));
   if (!filled.ok()) return filled;
 
   absl::StatusOr<wal::Opened> opened =
-      wal::Wal::open(options.wal_dir, *mark, options.wal, [&](raft::Entry entry) {
+      wal::Wal::open(options.wal_dir, mark, options.wal, [&](raft::Entry entry) {
         storage.append(raft::Entries{std::move(entry)});
         return absl::OkStatus();
       });

@@ -56,7 +56,7 @@ absl::StatusOr<LogReader::Outcome> LogReader::next(Record* record) {
     const bool whole = head->size() == kLengthFieldSize;
     const uint64_t field = whole ? load_length_field(head->data()) : 0;
 
-    if (!whole && in_last() && !is_zero(*head)) return Outcome::kTorn;  // the file ends in it
+    if (!whole && in_tail() && !is_zero(*head)) return Outcome::kTorn;  // the file ends in it
     if (field == 0) {
       absl::StatusOr<Outcome> end = finish_segment();
       if (!end.ok() || in_last()) return end;
@@ -84,7 +84,7 @@ absl::StatusOr<LogReader::Outcome> LogReader::finish_segment() {
   if (records_ < 2) return damage("the segment's head is missing");
   // A length is zero because its sector was last written before the record was: then nothing
   // follows in the sector. In a segment that was left for the next one, nothing follows at all.
-  const uint64_t zero_to = in_last() ? std::min(size_, next_sector(offset_)) : size_;
+  const uint64_t zero_to = in_tail() ? std::min(size_, next_sector(offset_)) : size_;
   absl::StatusOr<bool> zero = all_zero(offset_, zero_to);
   if (!zero.ok()) return zero.status();
   if (!*zero) return damage("a length of zero with data behind it");
@@ -138,7 +138,7 @@ absl::Status LogReader::check_order(wire::RecordType type) {
 
 // The record at offset_ does not check out: torn, or damaged?
 absl::StatusOr<LogReader::Outcome> LogReader::judge(uint64_t record_size) {
-  if (!in_last()) return damage("the record does not check out");
+  if (!in_tail()) return damage("the record does not check out");
   if (records_ < 2) return damage("the segment's head does not check out");
 
   // The record says its size twice. Its head is there, unless a sector of it is lacking; then both

@@ -53,8 +53,13 @@ class LogReader {
     Bytes block;            // valid as long as anybody holds it
   };
 
+  // What the last of the segments ends with: the log, where a crash may have torn it, or itself
+  // only, complete.
+  enum class Ending { kOfLog, kOfSegment };
+
   // `segments` are consecutive, oldest first, and outlive the reader.
-  explicit LogReader(std::span<const Segment> segments) : segments_(segments) {}
+  explicit LogReader(std::span<const Segment> segments, Ending ending = Ending::kOfLog)
+      : segments_(segments), ending_(ending) {}
 
   // The next record but for sums, which are checked here. DataLoss for damage.
   absl::StatusOr<Outcome> next(Record* record);
@@ -72,6 +77,7 @@ class LogReader {
 
  private:
   bool in_last() const { return current_ + 1 == segments_.size(); }
+  bool in_tail() const { return in_last() && ending_ == Ending::kOfLog; }
   absl::Status damage(std::string_view what) const;
   absl::Status open_segment();
   absl::StatusOr<Outcome> finish_segment();
@@ -84,7 +90,8 @@ class LogReader {
   // The bytes [from, from + size), fewer at the end of the file; a view into block_.
   absl::StatusOr<std::string_view> view(uint64_t from, uint64_t size);
 
-  std::span<const Segment> segments_;
+  const std::span<const Segment> segments_;
+  const Ending ending_;
   size_t current_ = 0;
   bool opened_ = false;
   bool chain_known_ = false;  // after the first segment's first record

@@ -1,6 +1,7 @@
 #include "wal/wal.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/failpoint.h"
@@ -63,7 +64,7 @@ absl::Status Wal::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) 
   return impl_->save_snapshot(mark, conf);
 }
 absl::Status Wal::sync() { return impl_->sync(); }
-absl::Status Wal::release_to(Index index) { return impl_->release_to(index); }
+void Wal::release_to(Index index) { impl_->release_to(index); }
 absl::Status Wal::close() { return impl_->close(); }
 Index Wal::last_index() const { return impl_->last_index(); }
 uint64_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
@@ -113,8 +114,9 @@ absl::Status Wal::Impl::append(const raft::HardState& state, std::span<const raf
     last_index_ = entry.index;
   }
   if (!state.empty()) {
-    buffer_.add_state(state);
-    state_ = state;
+    // A mark may have brought a commit that raft's own states, on their way here, do not have yet.
+    state_ = {state.term, state.vote, std::max(state.commit, state_.commit)};
+    buffer_.add_state(state_);
   }
   KEELSON_FAILPOINT("wal_after_append");
 
@@ -125,15 +127,25 @@ absl::Status Wal::Impl::append(const raft::HardState& state, std::span<const raf
   return absl::IsResourceExhausted(status) ? absl::OkStatus() : status;
 }
 
+// A mark is of use only with a commit that covers it, so the two go out together, that first: what
+// a crash leaves is a prefix.
 absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) {
   if (absl::Status status = usable(); !status.ok()) return status;
   wire::WalSnapshot record{mark.index, mark.term, std::nullopt};
   if (mark.index != Index(0)) record.conf_state = conf;
   Bytes data = wire::encode(record);
   KEELSON_FAILPOINT("wal_before_mark");
-  if (absl::Status status = reserve(framed_bound(data.size())); !status.ok()) return status;
+  const uint64_t bound = framed_bound(wire::kMaxHardStateSize) + framed_bound(data.size());
+  if (absl::Status status = reserve(bound); !status.ok()) return status;
+  if (state_.commit < mark.index) {
+    if (state_.term < mark.term) state_ = {mark.term, raft::kNobody, state_.commit};
+    state_.commit = mark.index;
+    buffer_.add_state(state_);
+  }
   buffer_.add_data(wire::RecordType::kSnapshot, data);
   last_index_ = std::max(last_index_, mark.index);
+  newest_mark_ = std::max(newest_mark_, mark.index);
+  CHECK(newest_mark_ <= state_.commit);
   KEELSON_FAILPOINT("wal_after_mark");
   return absl::OkStatus();
 }
@@ -146,9 +158,16 @@ absl::Status Wal::Impl::sync() {
   }
   if (absl::Status status = write_out(); !status.ok()) return status;
   if (absl::Status status = timed_sync(*tail().file); !status.ok()) return poison(status);
-  unsynced_ = 0;
+  settled();
   KEELSON_FAILPOINT("wal_after_sync");
   return absl::OkStatus();
+}
+
+// Everything appended is durable now.
+void Wal::Impl::settled() {
+  CHECK(buffer_.empty());
+  unsynced_ = 0;
+  durable_mark_ = newest_mark_;
 }
 
 absl::Status Wal::Impl::reserve(uint64_t bytes) {
@@ -198,28 +217,44 @@ absl::Status Wal::Impl::timed_sync(File& file) {
 
 // Keeps the segment in which `index` lies, and the one before when `index` is its first: a reader
 // starting at `index` looks for the mark there.
-absl::Status Wal::Impl::release_to(Index index) {
-  if (absl::Status status = usable(); !status.ok()) return status;
+void Wal::Impl::release_to(Index index) {
+  if (!usable().ok()) return;
+  index = std::min(index, durable_mark_);
   size_t files = older_.size() + segments_.size();
   const size_t keep = options_.max_segments == 0 ? files : options_.max_segments;
 
+  // The oldest first, and none past one that stays: the segments left have no gap.
   while (!older_.empty() && files > keep) {
-    absl::Status status = fs_.unlink(path_of(to_string(older_.front())));
-    if (!status.ok() && !absl::IsNotFound(status)) return status;
+    if (!delete_segment(path_of(to_string(older_.front())))) return;
     older_.erase(older_.begin());
     --files;
   }
-  while (older_.empty() && files > keep && segments_.size() > 1 &&
-         segments_[1].name.first_index < index) {
+  while (files > keep && segments_.size() > 1 && segments_[1].name.first_index < index) {
     KEELSON_FAILPOINT("wal_before_release");
-    absl::Status status = fs_.unlink(segments_.front().path);
-    if (!status.ok()) return status;
+    if (!delete_segment(segments_.front().path)) return;
     KEELSON_FAILPOINT("wal_after_release");
-    log::info("released a write-ahead log segment", {{"path", segments_.front().path}});
     segments_.erase(segments_.begin());
     --files;
   }
-  return absl::OkStatus();
+}
+
+// Deletes a segment and the copy that a repair may have left of it. False: it stays for now.
+bool Wal::Impl::delete_segment(const std::string& path) {
+  absl::Status status = fs_.unlink(path);
+  if (status.ok() || absl::IsNotFound(status)) {
+    warned_release_ = false;
+    log::info("released a write-ahead log segment", {{"path", path}});
+    absl::Status copy = fs_.unlink(broken_copy_of(path));
+    if (!copy.ok() && !absl::IsNotFound(copy)) {
+      log::warn("cannot delete the copy of a broken segment", {{"error", message_of(copy)}});
+    }
+    return true;
+  }
+  if (!std::exchange(warned_release_, true)) {
+    log::warn("cannot delete a write-ahead log segment; it takes space until it can be deleted",
+              {{"path", path}, {"error", message_of(status)}});
+  }
+  return false;
 }
 
 absl::Status Wal::Impl::close() {

@@ -5,8 +5,19 @@
 //
 // Place: owned by the node, driven from the log lane.
 // Threads: one caller at a time, any thread. Nothing here locks; nothing runs in the background.
-// Durability: append() and save_snapshot() promise nothing about the disk. After sync() returned
-//   ok, everything appended before it survives power loss, in order.
+// Durability, the one statement of it, for a crash of the process or of the power at any moment:
+//   1. create() and open() hand out nothing that could still be lost. Before they return, what they
+//      found is synced, whoever wrote it: the segments, their names, and the directories above.
+//   2. append() and save_snapshot() promise nothing. After sync() returned ok, everything appended
+//      before it is durable. A crash leaves a prefix of the records appended, never a shorter one
+//      than at the last sync.
+//   3. A mark at index i promises that a commit index of at least i stands before it in the log; so
+//      a mark that survives is valid. The caller's part: what the mark speaks of (the store up to
+//      i, or a snapshot) is durable before save_snapshot() is called.
+//   4. A segment is deleted when it holds nothing past the newest durable mark; never before.
+//   In the order in which the disk sees it: the store up to i; a commit index and the mark at i;
+//   their sync; then deletions. And from segment to segment: the old one whole and synced; the
+//   head of the next, synced; its name; the directory's sync; then records.
 // Full disk: when the space for a record cannot be had, append() says ResourceExhausted and has
 //   changed nothing: the log is whole, everything synced stays, the same append may be tried again
 //   once there is space. Space is taken a segment (64 MB) ahead, so the disk being full is met here
@@ -103,16 +114,20 @@ class Wal {
   // REQUIRES: `entries` are consecutive, and the first is at most last_index() + 1.
   absl::Status append(const raft::HardState& state, std::span<const raft::Entry> entries);
 
-  // Buffers the mark "a snapshot at `mark` exists", which open() looks for. Sync before the
-  // snapshot is relied on. `conf` is the membership at that index.
+  // Buffers the mark "a snapshot at `mark` exists", which open() looks for; in front of it a hard
+  // state whose commit covers it, unless there is one. Sync before the mark is relied on. `conf` is
+  // the membership at that index.
+  // REQUIRES: what is at or below `mark` is committed, and durable elsewhere.
   absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
 
   // One write, one fdatasync, for everything buffered. Does nothing when all is synced.
   absl::Status sync();
 
   // The caller will never open this log below `index` again: segments that hold only older
-  // entries are unlocked and deleted, but for the newest `max_segments` ones.
-  absl::Status release_to(Index index);
+  // entries are unlocked and deleted, but for the newest `max_segments` ones and those that the
+  // newest durable mark needs. What cannot be deleted only costs space: it is logged once and
+  // tried again next time.
+  void release_to(Index index);
 
   // Syncs, unlocks, closes. The Wal is of no use afterwards. Ok the second time.
   absl::Status close();
@@ -139,13 +154,15 @@ struct Opened {
   bool repaired = false;  // a torn tail was cut off
 };
 
-// Whether `dir` holds a log.
-bool exists(const std::string& dir, FileSystem* fs = nullptr);
+// Whether `dir` holds a log. A directory that cannot be looked into is an error, not "no log".
+absl::StatusOr<bool> exists(const std::string& dir, FileSystem* fs = nullptr);
 
-// The snapshot marks that may be trusted, in log order: those at or below the last commit in the
-// log. Reads only, needs no lock, accepts a torn tail. A node restarts from the newest one.
-absl::StatusOr<std::vector<wire::WalSnapshot>> valid_snapshot_marks(const std::string& dir,
-                                                                    FileSystem* fs = nullptr);
+// The newest valid mark at or below `at_most`: valid is what the last commit in the log covers. A
+// node restarts from it. Reads only, needs no lock, accepts a torn tail. NotFound when there is
+// none. Cost: reads the newest segment (there the last commit is) and, one at a time, older ones
+// back to the one that holds the mark, each once and whole; memory: one reader's block.
+absl::StatusOr<wire::WalSnapshot> newest_mark(const std::string& dir, Index at_most,
+                                              FileSystem* fs = nullptr);
 
 // Reads the log from `from` to its end without changing or locking anything; the errors of open().
 // A torn tail is fine. Answers the last hard state.

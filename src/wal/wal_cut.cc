@@ -35,7 +35,7 @@ absl::Status Wal::Impl::finish_tail() {
   if (absl::Status status = tail().file->truncate(written_); !status.ok()) return poison(status);
   reserved_ = written_;
   if (absl::Status status = timed_sync(*tail().file); !status.ok()) return poison(status);
-  unsynced_ = 0;
+  settled();
   return absl::OkStatus();
 }
 

@@ -10,11 +10,17 @@
 #include <string>
 #include <vector>
 
+#include "base/text.h"
 #include "wal/log_reader.h"
 #include "wal/record_buffer.h"
 #include "wal/wal.h"
 
 namespace keelson::wal {
+
+// Where a repair leaves a copy of a segment as it was.
+inline std::string broken_copy_of(std::string_view segment_path) {
+  return cat(segment_path, ".broken");
+}
 
 class Wal::Impl {
  public:
@@ -29,7 +35,7 @@ class Wal::Impl {
   absl::Status append(const raft::HardState& state, std::span<const raft::Entry> entries);
   absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
   absl::Status sync();
-  absl::Status release_to(Index index);
+  void release_to(Index index);
   absl::Status close();
 
   Index last_index() const { return last_index_; }
@@ -44,6 +50,9 @@ class Wal::Impl {
   // Remembers the first failure; everything after answers it.
   absl::Status poison(absl::Status status);
   absl::Status usable() const;
+
+  void settled();
+  bool delete_segment(const std::string& path);
 
   // Takes space for `bytes` more in the tail. ResourceExhausted changes nothing.
   absl::Status reserve(uint64_t bytes);
@@ -76,6 +85,9 @@ class Wal::Impl {
   std::string metadata_;   // stands at the head of every segment
   raft::HardState state_;  // the last one appended; repeated at the head of every segment
   Index last_index_;
+  // durable_mark_ <= newest_mark_ <= state_.commit: of the marks appended, and of those synced.
+  Index newest_mark_;
+  Index durable_mark_;
 
   // Locked, oldest first; the last is the tail. Older files that open() did not need are in
   // `older_`, unlocked, waiting for release_to().
@@ -93,6 +105,7 @@ class Wal::Impl {
   Segment next_;
   uint64_t next_number_ = 0;      // temporary names alternate, as etcd's
   bool warned_no_space_ = false;  // once per shortage
+  bool warned_release_ = false;   // once per obstacle
 
   absl::Status health_;
   bool closed_ = false;

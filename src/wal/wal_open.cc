@@ -26,18 +26,6 @@ absl::Status explain_lock(const absl::Status& status, const std::string& path) {
                   "; stop it first: a data directory belongs to one running member only")));
 }
 
-absl::StatusOr<std::vector<Segment>> open_for_reading(FileSystem& fs, const std::string& dir,
-                                                      const std::vector<SegmentName>& names) {
-  std::vector<Segment> segments;
-  for (const SegmentName& name : names) {
-    std::string path = cat(dir, "/", to_string(name));
-    absl::StatusOr<std::unique_ptr<File>> file = fs.open(path, OpenMode::kRead);
-    if (!file.ok()) return file.status();
-    segments.push_back({name, std::move(path), *std::move(file)});
-  }
-  return segments;
-}
-
 absl::Status copy_file(File& from, File& to) {
   std::string chunk(1 << 20, '\0');
   for (uint64_t offset = 0;;) {
@@ -50,53 +38,14 @@ absl::Status copy_file(File& from, File& to) {
   }
 }
 
-// Reads the log from `from`, or, without it, from its oldest segment.
-absl::Status read_only(const std::string& dir, FileSystem& fs, std::optional<SnapshotMark> from,
-                       Replay& replay) {
-  absl::StatusOr<std::vector<SegmentName>> names = list_segments(fs, dir);
-  if (!names.ok()) return names.status();
-  // Before the names are moved from: the order of arguments is the compiler's.
-  const Index first = from ? from->index : names->front().first_index;
-  names = select_segments(*std::move(names), first);
-  if (!names.ok()) return names.status();
-  absl::StatusOr<std::vector<Segment>> segments = open_for_reading(fs, dir, *names);
-  if (!segments.ok()) return segments.status();
-  LogReader reader(*segments);
-  absl::Status status = replay.run(reader).status();
-  return status.ok() ? replay.found() : status;
-}
-
-FileSystem& or_default(FileSystem* fs) { return fs ? *fs : *posix_file_system(); }
-
 }  // namespace
-
-bool exists(const std::string& dir, FileSystem* fs) {
-  return list_segments(or_default(fs), dir).ok();
-}
-
-absl::StatusOr<std::vector<wire::WalSnapshot>> valid_snapshot_marks(const std::string& dir,
-                                                                    FileSystem* fs) {
-  const EntryVisitor nobody;
-  Replay replay(std::nullopt, nobody);
-  absl::Status status = read_only(dir, or_default(fs), std::nullopt, replay);
-  if (!status.ok()) return status;
-  std::vector<wire::WalSnapshot> marks = replay.marks();
-  std::erase_if(marks, [&](const auto& mark) { return mark.index > replay.state().commit; });
-  return marks;
-}
-
-absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from, FileSystem* fs) {
-  const EntryVisitor nobody;
-  Replay replay(from, nobody);
-  absl::Status status = read_only(dir, or_default(fs), from, replay);
-  if (!status.ok()) return status;
-  return replay.state();
-}
 
 // --- create ----------------------------------------------------------------------------------
 
 absl::Status Wal::Impl::create(std::string_view metadata) {
-  if (exists(dir_, &fs_)) {
+  absl::StatusOr<bool> there = exists(dir_, &fs_);
+  if (!there.ok()) return there.status();
+  if (*there) {
     return absl::AlreadyExistsError(to_absl(cat("wal: there is a log in ", dir_)));
   }
   metadata_ = std::string(metadata);
@@ -159,6 +108,8 @@ absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& vi
   metadata_ = replay.metadata().str();
   state_ = replay.state();
   last_index_ = std::max(replay.last_index(), from.index);
+  newest_mark_ = std::min(from.index, state_.commit);
+  durable_mark_ = newest_mark_;
   buffer_ = RecordBuffer(reader.chain());
   written_ = reader.offset();
 
@@ -187,7 +138,7 @@ absl::Status Wal::Impl::lock_segments(const std::vector<SegmentName>& names) {
 // Cuts the torn record off, and what may follow of the same batch, with a copy left behind for
 // whoever wants to look.
 absl::Status Wal::Impl::repair_tail(uint64_t end) {
-  const std::string copy_path = cat(tail().path, ".broken");
+  const std::string copy_path = broken_copy_of(tail().path);
   log::warn("the write-ahead log ends in a record that a crash cut off; repairing",
             {{"path", tail().path}, {"offset", end}, {"copy", copy_path}});
   absl::StatusOr<std::unique_ptr<File>> copy = fs_.open(copy_path, OpenMode::kCreateEmpty);

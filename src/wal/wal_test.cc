@@ -138,10 +138,11 @@ TEST_F(WalTest, ReplaysFromAMark) {
   EXPECT_EQ(message_of(open({Index(16), Term(2)}).status()), "wal: snapshot not found");
   EXPECT_EQ(message_of(open({Index(15), Term(3)}).status()), "wal: snapshot mismatch");
   EXPECT_EQ(verify("wal", {Index(15), Term(2)}, &fs_).value(), state(2, 59));
-  auto marks = valid_snapshot_marks("wal", &fs_);
-  ASSERT_EQ(marks->size(), 2u);
-  EXPECT_EQ((*marks)[1].index, Index(15));
-  EXPECT_EQ((*marks)[1].conf_state->voters, std::vector<MemberId>{kMe});
+  auto mark = newest_mark("wal", Index(59), &fs_);
+  ASSERT_TRUE(mark.ok()) << mark.status();
+  EXPECT_EQ(mark->index, Index(15));
+  EXPECT_EQ(mark->conf_state->voters, std::vector<MemberId>{kMe});
+  EXPECT_EQ(newest_mark("wal", Index(14), &fs_)->index, Index(0));
 }
 
 TEST_F(WalTest, OverwrittenEntriesAreGone) {
@@ -164,12 +165,20 @@ TEST_F(WalTest, ReleasesWhollyOlderSegments) {
   fill(*wal);
   const std::vector<std::string> before = segments();
   ASSERT_GE(before.size(), 3u);
+  // Nothing goes that the newest durable mark needs, whatever is asked.
+  wal->release_to(Index(60));
+  EXPECT_EQ(segments(), before);
+  ASSERT_TRUE(wal->save_snapshot({Index(60), Term(2)}, {}).ok());
+  wal->release_to(Index(60));
+  EXPECT_EQ(segments(), before);
+  ASSERT_TRUE(wal->sync().ok());
+
   const Index third = parse_segment_name(before[2].substr(4))->first_index;
-  ASSERT_TRUE(wal->release_to(third).ok());
+  wal->release_to(third);
   EXPECT_EQ(segments(), std::vector<std::string>(before.begin() + 1, before.end()));
-  ASSERT_TRUE(wal->release_to(third + 1).ok());
+  wal->release_to(third + 1);
   EXPECT_EQ(segments(), std::vector<std::string>(before.begin() + 2, before.end()));
-  ASSERT_TRUE(wal->release_to(Index(1000)).ok());
+  wal->release_to(Index(1000));
   EXPECT_EQ(segments().size(), 1u);
   EXPECT_EQ(segments().back(), before.back());
 }
@@ -178,8 +187,46 @@ TEST_F(WalTest, KeepsAsManySegmentsAsAsked) {
   auto wal = make();  // five
   fill(*wal, 1, 200);
   ASSERT_GT(segments().size(), 5u);
-  ASSERT_TRUE(wal->release_to(Index(200)).ok());
+  ASSERT_TRUE(wal->save_snapshot({Index(200), Term(2)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal->release_to(Index(200));
   EXPECT_EQ(segments().size(), 5u);
+}
+
+// What cannot be deleted stays, and so does what follows it; the next release tries again.
+TEST_F(WalTest, ReleaseThatFailsIsTriedAgain) {
+  Options o = options();
+  o.max_segments = 1;
+  auto wal = make(o);
+  fill(*wal);
+  ASSERT_TRUE(wal->save_snapshot({Index(60), Term(2)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  const std::vector<std::string> before = segments();
+  fs_.fail_once_after(0);
+  wal->release_to(Index(60));
+  EXPECT_EQ(segments(), before);
+  EXPECT_TRUE(wal->health().ok());
+  ASSERT_TRUE(wal->append(state(2, 60), {{entry(61, 2, "on")}}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal->release_to(Index(60));
+  EXPECT_EQ(segments().size(), 1u);
+}
+
+// A mark never reaches the disk before a commit index that covers it.
+TEST_F(WalTest, AMarkBringsItsCommit) {
+  auto wal = make();
+  ASSERT_TRUE(wal->append(state(3, 1), {{entry(1, 3, "a"), entry(2, 3, "b")}}).ok());
+  ASSERT_TRUE(wal->save_snapshot({Index(2), Term(3)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal.reset();
+  EXPECT_EQ(newest_mark("wal", Index(2), &fs_)->index, Index(2));
+  auto opened = open({Index(2), Term(3)});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(opened->state, state(3, 2));
+  // Raft's own idea of the commit may still be behind; the log's never goes back.
+  ASSERT_TRUE(opened->wal->append(state(3, 1), {}).ok());
+  ASSERT_TRUE(opened->wal->close().ok());
+  EXPECT_EQ(open({Index(2), Term(3)})->state, state(3, 2));
 }
 
 // A full disk refuses the append and nothing else; later everything goes on.
@@ -262,7 +309,7 @@ TEST_F(WalTest, OneProcessOnly) {
 }
 
 TEST_F(WalTest, NothingThere) {
-  EXPECT_FALSE(exists("wal", &fs_));
+  EXPECT_FALSE(*exists("wal", &fs_));
   EXPECT_EQ(open().status().code(), absl::StatusCode::kNotFound);
 }
 
