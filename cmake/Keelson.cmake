@@ -62,6 +62,14 @@ function(keelson_test name)
   endif()
 endfunction()
 
+# keelson_random_test(name …): a keelson_test with tests whose body runs from seeds (for_each_seed of
+# base/test_seeds.h). The label is how scripts/soak finds it; which of its tests are such, it sees by
+# what they print.
+function(keelson_random_test name)
+  keelson_test(${name} ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS random)
+endfunction()
+
 # keelson_benchmark(name SOURCES … DEPS …): a Google Benchmark program; built, never run by ctest.
 function(keelson_benchmark name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/endian.h"
 #include "base/errors.h"
 #include "base/ids.h"
 #include "base/random.h"
@@ -12,6 +13,17 @@
 
 namespace keelson {
 namespace {
+
+TEST(Endian, BytesLieAsNamed) {
+  EXPECT_EQ(big64(0x0102030405060708), "\1\2\3\4\5\6\7\10");
+  EXPECT_EQ(big32(0xff000001), std::string("\xff\0\0\1", 4));
+  char out[8];
+  store_little64(out, 0x0102030405060708);
+  EXPECT_EQ(std::string(out, 8), "\10\7\6\5\4\3\2\1");
+  EXPECT_EQ(load_little64(out), 0x0102030405060708u);
+  EXPECT_EQ(load_big64(out), 0x0807060504030201u);
+  EXPECT_EQ(load_big32(out + 1), 0x07060504u);
+}
 
 TEST(Bytes, SlicesShareTheBlockAndOutliveTheWhole) {
   Bytes part;
