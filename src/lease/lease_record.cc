@@ -1,5 +1,6 @@
 #include "lease/lease_record.h"
 
+#include "base/endian.h"
 #include "base/protobuf.h"
 
 namespace keelson::lease {
@@ -10,12 +11,7 @@ enum : uint32_t { kId = 1, kTtl = 2, kRemainingTtl = 3 };
 
 }  // namespace
 
-std::string encode_key(LeaseId id) {
-  std::string key(8, '\0');
-  auto bits = static_cast<uint64_t>(id.value);
-  for (int i = 7; i >= 0; --i, bits >>= 8) key[i] = static_cast<char>(bits);
-  return key;
-}
+std::string encode_key(LeaseId id) { return big64(static_cast<uint64_t>(id.value)); }
 
 std::string encode_value(const LeaseRecord& record) {
   std::string value;

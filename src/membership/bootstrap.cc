@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/endian.h"
 #include "base/text.h"
 #include "membership/cluster.h"
 
@@ -14,9 +15,7 @@ namespace {
 uint64_t first_eight_of_sha1(std::string_view text) {
   unsigned char digest[SHA_DIGEST_LENGTH];
   SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value = value << 8 | digest[i];
-  return value;
+  return load_big64(reinterpret_cast<const char*>(digest));
 }
 
 MemberId member_id(const std::vector<std::string>& sorted_peer_urls, std::string_view token) {
@@ -27,11 +26,7 @@ MemberId member_id(const std::vector<std::string>& sorted_peer_urls, std::string
 
 ClusterId cluster_id(const std::vector<Member>& by_id) {
   std::string text;
-  for (const Member& member : by_id) {
-    for (int shift = 56; shift >= 0; shift -= 8) {
-      text += static_cast<char>(member.id.value >> shift);
-    }
-  }
+  for (const Member& member : by_id) text += big64(member.id.value);
   return ClusterId(first_eight_of_sha1(text));
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "absl/strings/escaping.h"
+#include "base/endian.h"
 #include "base/errors.h"
 #include "base/text.h"
 
@@ -222,14 +223,14 @@ MessageReader::Step MessageReader::feed(std::string_view* in) {
 }
 
 MessageReader::Step MessageReader::begin_body(std::string_view* in) {
-  auto byte = [&](int i) { return static_cast<size_t>(static_cast<unsigned char>(prefix_[i])); };
-  length_ = byte(1) << 24 | byte(2) << 16 | byte(3) << 8 | byte(4);
+  const auto flag = static_cast<unsigned char>(prefix_[0]);
+  length_ = load_big32(prefix_ + 1);
   received_ = 0;
   if (length_ > max_) return bad(errors::MessageTooLarge(length_, max_));
-  if (byte(0) > 1) {
-    return bad(absl::InternalError(cat("grpc: received unexpected payload format ", byte(0))));
+  if (flag > 1) {
+    return bad(absl::InternalError(cat("grpc: received unexpected payload format ", int{flag})));
   }
-  if (byte(0) == 1 && !gzip_) {
+  if (flag == 1 && !gzip_) {
     return bad(absl::InternalError("grpc: compressed flag set with identity or empty encoding"));
   }
   if (in->size() >= length_) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include "base/endian.h"
 #include "base/random.h"
 #include "base/text.h"
 
@@ -102,10 +103,7 @@ TEST(MessageReaderTest, CutsDoNotMatter) {
       bool compressed = random.below(4) == 0;
       std::string body = compressed ? gzip(text) : text;
       wire.push_back(compressed ? '\1' : '\0');
-      for (int shift = 24; shift >= 0; shift -= 8) {
-        wire.push_back(static_cast<char>(body.size() >> shift));
-      }
-      wire += body;
+      wire += big32(static_cast<uint32_t>(body.size())) + body;
       messages.push_back(std::move(text));
     }
     MessageReader reader;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/text.h"
 #include "net/http2_session.h"
 
@@ -421,7 +422,7 @@ void Http2Call::enqueue(MessageParts message) {
   auto size = static_cast<uint32_t>(message.size());
   OutMessage& out = out_.emplace_back();
   out.prefix[0] = 0;
-  for (int i = 0; i < 4; ++i) out.prefix[1 + i] = static_cast<char>(size >> (24 - 8 * i));
+  store_big32(out.prefix + 1, size);
   out.parts = std::move(message);
 }
 

@@ -7,6 +7,7 @@
 
 #include <deque>
 
+#include "base/endian.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "net/memory_connection.h"
@@ -23,10 +24,7 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 
 std::string framed(std::string_view message) {
   std::string out(1, '\0');
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    out.push_back(static_cast<char>(message.size() >> shift));
-  }
-  return out.append(message);
+  return out.append(big32(static_cast<uint32_t>(message.size()))).append(message);
 }
 
 Headers request(const std::string& path, Headers extra = {}) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/endian.h"
+
 namespace keelson::raft {
 
 void ReadOnly::add(ReadRequest request, Index committed) {
@@ -43,18 +45,12 @@ std::vector<ReadOnly::Pending> ReadOnly::confirm(const quorum::Joint& voters) {
 }
 
 Bytes encode_read_number(uint64_t number) {
-  return Bytes::build(sizeof(number), [number](char* out) {
-    for (size_t i = 0; i < sizeof(number); ++i) out[i] = static_cast<char>(number >> (8 * i));
-  });
+  return Bytes::build(sizeof(number), [number](char* out) { store_little64(out, number); });
 }
 
 std::optional<uint64_t> decode_read_number(const Bytes& context) {
   if (context.size() < sizeof(uint64_t)) return std::nullopt;
-  uint64_t number = 0;
-  for (size_t i = 0; i < sizeof(number); ++i) {
-    number |= static_cast<uint64_t>(static_cast<unsigned char>(context.data()[i])) << (8 * i);
-  }
-  return number;
+  return load_little64(context.data());
 }
 
 }  // namespace keelson::raft

@@ -3,22 +3,17 @@
 #include <algorithm>
 
 #include "base/crc32c.h"
+#include "base/endian.h"
 
 namespace keelson::crash {
 namespace {
 
 using namespace etcdserverpb;
 
-void append_big_endian(std::string* out, int64_t value) {
-  for (int shift = 56; shift >= 0; shift -= 8) *out += static_cast<char>(value >> shift);
-}
-
 // The key of a version in etcd's "key" bucket.
 std::string bucket_key(const Version& version) {
-  std::string out;
-  append_big_endian(&out, version.main);
-  out += '_';
-  append_big_endian(&out, version.sub);
+  std::string out =
+      big64(static_cast<uint64_t>(version.main)) + '_' + big64(static_cast<uint64_t>(version.sub));
   if (version.tombstone) out += 't';
   return out;
 }

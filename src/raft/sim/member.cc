@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/check.h"
+#include "base/endian.h"
 #include "raft/confchange/changer.h"
 #include "raft/describe.h"
 #include "raft/sim/violation.h"
@@ -12,15 +14,12 @@ namespace keelson::raft::sim {
 namespace {
 
 Bytes number(uint64_t value) {
-  return Bytes::build(8, [value](char* out) {
-    for (int i = 0; i < 8; ++i) out[i] = static_cast<char>(value >> (56 - 8 * i));
-  });
+  return Bytes::build(8, [value](char* out) { store_big64(out, value); });
 }
 
 uint64_t number_of(const Bytes& bytes) {
-  uint64_t value = 0;
-  for (char c : bytes.view()) value = value << 8 | static_cast<unsigned char>(c);
-  return value;
+  CHECK(bytes.size() == 8);
+  return load_big64(bytes.data());
 }
 
 }  // namespace

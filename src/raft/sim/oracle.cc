@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+#include "base/endian.h"
 #include "raft/describe.h"
 #include "raft/sim/violation.h"
 
@@ -9,9 +11,8 @@ namespace keelson::raft::sim {
 namespace {
 
 uint64_t state_data(const Bytes& data) {
-  uint64_t state = 0;
-  for (char c : data.view()) state = state << 8 | static_cast<unsigned char>(c);
-  return state;
+  CHECK(data.size() == 8);
+  return load_big64(data.data());
 }
 
 }  // namespace
