@@ -16,7 +16,14 @@
 
 namespace keelson::pb {
 
-enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+enum WireType : uint32_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kBytes = 2,
+  kGroup = 3,  // of old; read over as an unknown field, its end is kGroupEnd
+  kGroupEnd = 4,
+  kFixed32 = 5,
+};
 
 constexpr uint32_t tag(uint32_t field, WireType type) { return field << 3 | type; }
 
@@ -81,6 +88,10 @@ struct Field {
   WireType type = kVarint;
   uint64_t value = 0;      // kVarint, kFixed64, kFixed32
   std::string_view bytes;  // kBytes; points into the reader's input
+
+  // A field of another type than the schema's is an unknown one to every protobuf library: ask this
+  // before the content is used.
+  bool is(uint32_t n, WireType t) const { return number == n && type == t; }
 };
 
 // Walks the fields of one message: `while (r.next(&f)) …; if (!r.ok()) malformed`.
@@ -91,30 +102,61 @@ class Reader {
   // False at the end, and at the first malformed field (then ok() is false).
   bool next(Field* field) {
     if (at_ == end_) return false;
-    uint64_t key = 0;
-    if (!varint(&key) || key > UINT32_MAX || key >> 3 == 0) return fail();
-    field->number = static_cast<uint32_t>(key >> 3);
-    field->type = static_cast<WireType>(key & 7);
-    switch (field->type) {
-      case kVarint:
-        return varint(&field->value) || fail();
-      case kFixed64:
-        return fixed(8, &field->value) || fail();
-      case kFixed32:
-        return fixed(4, &field->value) || fail();
-      case kBytes: {
-        uint64_t length = 0;
-        if (!varint(&length) || length > static_cast<uint64_t>(end_ - at_)) return fail();
-        field->bytes = {at_, static_cast<size_t>(length)};
-        at_ += length;
-        return true;
-      }
-    }
-    return fail();
+    if (!key(field)) return fail();
+    if (field->type == kGroup) return skip_group(field->number) || fail();
+    return content(field) || fail();
   }
   bool ok() const { return ok_; }
 
  private:
+  // Of groups within groups.
+  static constexpr size_t kMostGroups = 32;
+
+  bool key(Field* field) {
+    uint64_t key = 0;
+    if (!varint(&key) || key > UINT32_MAX || key >> 3 == 0) return false;
+    field->number = static_cast<uint32_t>(key >> 3);
+    field->type = static_cast<WireType>(key & 7);
+    return true;
+  }
+  bool content(Field* field) {
+    switch (field->type) {
+      case kVarint:
+        return varint(&field->value);
+      case kFixed64:
+        return fixed(8, &field->value);
+      case kFixed32:
+        return fixed(4, &field->value);
+      case kBytes: {
+        uint64_t length = 0;
+        if (!varint(&length) || length > static_cast<uint64_t>(end_ - at_)) return false;
+        field->bytes = {at_, static_cast<size_t>(length)};
+        at_ += length;
+        return true;
+      }
+      case kGroup:
+      case kGroupEnd:
+        break;
+    }
+    return false;
+  }
+  bool skip_group(uint32_t number) {
+    uint32_t open[kMostGroups] = {number};
+    size_t depth = 1;
+    while (depth > 0) {
+      Field inner;
+      if (at_ == end_ || !key(&inner)) return false;
+      if (inner.type == kGroup) {
+        if (depth == kMostGroups) return false;
+        open[depth++] = inner.number;
+      } else if (inner.type == kGroupEnd) {
+        if (open[--depth] != inner.number) return false;
+      } else if (!content(&inner)) {
+        return false;
+      }
+    }
+    return true;
+  }
   bool fail() {
     ok_ = false;
     at_ = end_;
@@ -125,7 +167,7 @@ class Reader {
     for (int shift = 0; shift < 64 && at_ != end_; shift += 7) {
       uint64_t byte = static_cast<uint8_t>(*at_++);
       *v |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return true;
+      if (byte < 0x80) return shift < 63 || byte <= 1;  // as Go: no bit beyond the 64th
     }
     return false;
   }

@@ -26,6 +26,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "backend/backend.h"
+#include "base/key_range.h"
 #include "mvcc/epoch.h"
 #include "mvcc/garbage_queue.h"
 #include "mvcc/key_tree.h"
@@ -47,18 +48,6 @@ struct Root {
 
 inline constexpr std::string_view kScheduledCompactKey = "scheduledCompactRev";
 inline constexpr std::string_view kFinishedCompactKey = "finishedCompactRev";
-
-// The key range of a request; see RangeOptions.
-struct KeyRange {
-  std::string_view begin, end;
-
-  bool single() const { return end.empty(); }
-  bool open_ended() const { return end.size() == 1 && end[0] == '\0'; }
-  bool past_end(std::string_view key) const { return !open_ended() && key >= end; }
-  bool contains(std::string_view key) const {
-    return single() ? key == begin : key >= begin && !past_end(key);
-  }
-};
 
 // Hashes that compactions left behind; etcd keeps ten.
 class HashStorage {
