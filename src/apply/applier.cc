@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "apply/body.h"
+#include "apply/decode.h"
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/check.h"
@@ -13,7 +14,6 @@
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
-#include "proto/membership.pb.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::apply {
@@ -21,45 +21,8 @@ namespace {
 
 using wire::InternalKind;
 
-// An entry that every member agreed on but this one cannot read: applying on would diverge.
-Reply malformed(std::string_view what) {
-  return {absl::InternalError(cat("malformed ", what, " in the log"))};
-}
-
-template <typename Message>
-bool parse(std::string_view body, Message* message) {
-  return message->ParseFromArray(body.data(), static_cast<int>(body.size()));
-}
-
-// A put as the client encoded it; views into those bytes.
-bool parse_put(std::string_view body, mvcc::PutRequest* put) {
-  pb::Reader reader(body);
-  for (pb::Field field; reader.next(&field);) {
-    switch (field.number) {
-      case 1:
-        put->key = field.bytes;
-        break;
-      case 2:
-        put->value = field.bytes;
-        break;
-      case 3:
-        put->lease = LeaseId(static_cast<int64_t>(field.value));
-        break;
-      case 4:
-        put->prev_kv = field.value != 0;
-        break;
-      case 5:
-        put->ignore_value = field.value != 0;
-        break;
-      case 6:
-        put->ignore_lease = field.value != 0;
-        break;
-      default:
-        break;
-    }
-  }
-  return reader.ok() && !put->key.empty();
-}
+constexpr std::string_view kAdvice =
+    "start the member with a version that can, or remove it from the cluster and add it anew";
 
 }  // namespace
 
@@ -74,6 +37,7 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       options_(options),
       published_(std::move(published)),
       started_at_(backend->consistent_index()),
+      published_index_(started_at_),
       index_(started_at_),
       term_(backend->consistent_term()),
       hash_slot_(store->register_reader()) {}
@@ -94,28 +58,44 @@ absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
 }
 
 absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
-  CHECK(entry.index > index_);
-  index_ = entry.index;
-  if (entry.data.empty()) return Reply{};
-  absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
-  if (!request.ok()) return request.status();
+  if (!failure_.ok()) return failure_;
+  CHECK(entry.type == raft::EntryType::kNormal);
+  CHECK(entry.index == index_ + 1);
+  if (entry.term < term_) return cannot_go_on(entry, "entry", absl::DataLossError("old term"));
   if (applied_.empty()) applying_since_ = clock_.now();
-  Reply reply = dispatch(*request, wanted);
-  note_applied(request->kind, reply.status);
-  if (reply.status.code() == absl::StatusCode::kInternal) {
-    log::error("cannot apply an entry", {{"index", entry.index.value},
-                                         {"request", wire::name_of(request->kind)},
-                                         {"error", message_of(reply.status)}});
+  absl::StatusOr<Reply> reply = Reply();
+  if (!entry.data.empty()) {
+    absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+    if (!request.ok()) return cannot_go_on(entry, "request", request.status());
+    reply = apply_request(*request, wanted);
+    if (!reply.ok()) return cannot_go_on(entry, wire::name_of(request->kind), reply.status());
+    note_applied(request->kind, reply->status);
   }
+  index_ = entry.index;
+  term_ = entry.term;
   return reply;
 }
 
-Reply Applier::dispatch(const wire::InternalRequest& request, bool wanted) {
+absl::Status Applier::cannot_go_on(const raft::Entry& entry, std::string_view what,
+                                   const absl::Status& why) {
+  failure_ = absl::Status(why.code(),
+                          cat("cannot apply the ", what, " at index ", entry.index.value, ", term ",
+                              entry.term.value, " of the log: ", message_of(why), "; ", kAdvice));
+  return failure_;
+}
+
+// Kinds that every member passes without an effect stay so: those that only asked, and what cannot
+// do anything while nobody logs in. What would change a state that is not kept here ends the
+// member: going on would be another state than the others have.
+absl::StatusOr<Reply> Applier::apply_request(const wire::InternalRequest& request, bool wanted) {
+  if (!request.username.empty()) {
+    return absl::UnimplementedError("it is of a user who logged in: authentication is not there");
+  }
   switch (request.kind) {
     case InternalKind::kPut:
-      return put(request.body);
+      return put(request.body, wanted);
     case InternalKind::kDeleteRange:
-      return delete_range(request.body);
+      return delete_range(request.body, wanted);
     case InternalKind::kTxn:
       return txn(request.body, wanted);
     case InternalKind::kCompaction:
@@ -132,133 +112,151 @@ Reply Applier::dispatch(const wire::InternalRequest& request, bool wanted) {
       return member_attributes(request.body);
     case InternalKind::kClusterVersionSet:
       return cluster_version(request.body);
-    case InternalKind::kNone:
-    case InternalKind::kV2:  // of the v2 store, which etcd 3.6 gave up
+    case InternalKind::kDowngradeInfoSet:
+      return downgrade_info(request.body);
+    case InternalKind::kV2:
+      return version_2(request.body);
     case InternalKind::kRange:
+    case InternalKind::kAuthDisable:
     case InternalKind::kAuthStatus:
+    case InternalKind::kAuthUserGet:
+    case InternalKind::kAuthUserList:
+    case InternalKind::kAuthRoleGet:
+    case InternalKind::kAuthRoleList:
     case InternalKind::kDowngradeVersionTest:
-      return {};
+      return Reply();
     default:
-      return {errors::NotImplemented("this request in the log")};
+      return absl::UnimplementedError(
+          cat("a request of kind ", static_cast<uint32_t>(request.kind), " is not known here"));
   }
 }
 
-// What the alarms let pass. `cost` is what the request may add.
-absl::Status Applier::admit(InternalKind kind, int64_t cost) const {
+absl::Status Applier::admit(int64_t cost) const {
+  CHECK(cost >= 0);
   if (alarms_.corrupt()) return errors::Corrupt();
   if (alarms_.no_space() && cost > 0) return errors::NoSpace();
   return absl::OkStatus();
 }
 
 bool Applier::within_quota(int64_t cost) const {
+  CHECK(cost >= 0);
   if (cost == 0) return true;
   uint64_t added = static_cast<uint64_t>(cost);
   return backend_.approximate_size() + added < options_.quota_bytes ||
          backend_.size_on_disk() + added < options_.quota_bytes;
 }
 
-Reply Applier::put(std::string_view body) {
+absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {
   mvcc::PutRequest request;
-  if (!parse_put(body, &request)) return malformed("put");
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
   int64_t cost = put_cost(request.key.size(), request.value.size());
-  if (absl::Status s = admit(InternalKind::kPut, cost); !s.ok()) return {std::move(s)};
+  if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};
   if (request.lease != lease::kNoLease && !leases_.exists(request.lease)) {
-    return {errors::LeaseNotFound()};
+    return Reply{errors::LeaseNotFound()};
   }
   bool in_quota = within_quota(cost);
-  mvcc::WriteTxn txn = store_.begin();
-  absl::StatusOr<mvcc::PutResult> result = txn.put(request);
   TxnOps ops{.ranges = request.prev_kv || request.ignore_value || request.ignore_lease};
-  if (result.ok()) {
-    ops.puts = 1;
-    ops.put_bytes = request.key.size() + result->value_size;
+  mvcc::WriteTxn txn = store_.begin();
+  if ((request.ignore_value || request.ignore_lease) && !txn.exists(request.key)) {
+    counts_.add(ops);
+    return Reply{errors::KeyNotFound()};
   }
+  request.prev_kv &= wanted;
+  absl::StatusOr<mvcc::PutResult> result = txn.put(request);
+  if (!result.ok()) return result.status();
+  ops.puts = 1;
+  ops.put_bytes = request.key.size() + result->value_size;
   counts_.add(ops);
-  if (!result.ok()) return {result.status()};
-  attach_leases(txn);
+  conclude(txn);
   // As etcd: past the quota the put is done, and the client told that there is no space.
-  if (!in_quota) return {errors::NoSpace()};
-  return {absl::OkStatus(), result->revision, put_body(result->prev_kv)};
+  if (!in_quota) return Reply{errors::NoSpace()};
+  return Reply{absl::OkStatus(), result->revision, put_body(result->prev_kv)};
 }
 
-Reply Applier::delete_range(std::string_view body) {
+absl::StatusOr<Reply> Applier::delete_range(std::string_view body, bool wanted) {
   etcdserverpb::DeleteRangeRequest request;
-  if (!parse(body, &request)) return malformed("delete_range");
-  if (absl::Status s = admit(InternalKind::kDeleteRange, 0); !s.ok()) return {std::move(s)};
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
   mvcc::WriteTxn txn = store_.begin();
   absl::StatusOr<mvcc::DeleteResult> result =
-      txn.delete_range(request.key(), request.range_end(), request.prev_kv());
-  if (!result.ok()) return {result.status()};
+      txn.delete_range(request.key(), request.range_end(), wanted && request.prev_kv());
+  if (!result.ok()) return result.status();
   counts_.add({.ranges = request.prev_kv(), .deletes = 1});
-  attach_leases(txn);
-  return {absl::OkStatus(), result->revision, delete_body(*result)};
+  conclude(txn);
+  return Reply{absl::OkStatus(), result->revision, delete_body(*result)};
 }
 
-Reply Applier::txn(std::string_view body, bool wanted) {
-  if (!parse(body, &txn_request_)) return malformed("txn");
+absl::StatusOr<Reply> Applier::txn(std::string_view body, bool wanted) {
+  if (absl::Status s = decode(body, &txn_request_); !s.ok()) return s;
   int64_t cost = txn_cost(txn_request_);
-  if (absl::Status s = admit(InternalKind::kTxn, cost); !s.ok()) return {std::move(s)};
+  if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(cost);
   mvcc::WriteTxn txn = store_.begin();
-  Reply reply = run_txn(txn, leases_, txn_request_, wanted, counts_);
-  attach_leases(txn);
-  if (reply.status.ok() && !in_quota) return {errors::NoSpace()};
+  absl::StatusOr<Reply> reply = run_txn(txn, leases_, txn_request_, wanted, counts_);
+  if (!reply.ok()) return reply;
+  if (!reply->status.ok()) CHECK(txn.changes() == 0);
+  conclude(txn);
+  if (reply->status.ok() && !in_quota) return Reply{errors::NoSpace()};
   return reply;
 }
 
-Reply Applier::compact(std::string_view body) {
+absl::StatusOr<Reply> Applier::compact(std::string_view body) {
   etcdserverpb::CompactionRequest request;
-  if (!parse(body, &request)) return malformed("compaction");
-  if (absl::Status s = admit(InternalKind::kCompaction, 0); !s.ok()) return {std::move(s)};
-  if (absl::Status s = store_.compact(request.revision()); !s.ok()) return {std::move(s)};
-  return {absl::OkStatus(), 0, {}};
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
+  return Reply{store_.compact(request.revision())};
 }
 
-Reply Applier::lease_grant(std::string_view body) {
+absl::StatusOr<Reply> Applier::lease_grant(std::string_view body) {
   etcdserverpb::LeaseGrantRequest request;
-  if (!parse(body, &request)) return malformed("lease_grant");
-  if (absl::Status s = admit(InternalKind::kLeaseGrant, kLeaseCost); !s.ok()) return {std::move(s)};
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = admit(kLeaseCost); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(kLeaseCost);
+  size_t before = leases_.size();
   absl::StatusOr<int64_t> ttl =
       leases_.grant(LeaseId(request.id()), request.ttl(), clock_.now(), store_.batch());
-  if (!ttl.ok()) return {ttl.status()};
+  CHECK(leases_.size() == before + (ttl.ok() ? 1 : 0));
+  if (!ttl.ok()) return Reply{ttl.status()};
   if (options_.observer) options_.observer->lease_granted(*ttl);
-  if (!in_quota) return {errors::NoSpace()};
+  if (!in_quota) return Reply{errors::NoSpace()};
   std::string out;
   pb::append_varint_field(out, 2, static_cast<uint64_t>(request.id()));
   pb::append_varint_field(out, 3, static_cast<uint64_t>(*ttl));
-  return {absl::OkStatus(), 0, Parts::copy(out)};
+  return Reply{absl::OkStatus(), 0, Parts::copy(out)};
 }
 
 // The keys die with the lease, in one transaction.
-Reply Applier::lease_revoke(std::string_view body) {
+absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
   etcdserverpb::LeaseRevokeRequest request;
-  if (!parse(body, &request)) return malformed("lease_revoke");
-  if (absl::Status s = admit(InternalKind::kLeaseRevoke, 0); !s.ok()) return {std::move(s)};
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
   absl::StatusOr<std::vector<std::string>> keys =
       leases_.revoke(LeaseId(request.id()), store_.batch());
-  if (!keys.ok()) return {keys.status()};
+  if (!keys.ok()) return Reply{keys.status()};
   mvcc::WriteTxn txn = store_.begin();
   for (const std::string& key : *keys) {
     absl::StatusOr<mvcc::DeleteResult> deleted = txn.delete_range(key, {});
-    if (!deleted.ok()) return {deleted.status()};
+    if (!deleted.ok()) return deleted.status();
+    // A key that is attached is alive.
+    CHECK(deleted->deleted == 1);
   }
   counts_.add({.deletes = keys->size()});
-  return {absl::OkStatus(), txn.revision(), {}};
+  CHECK(txn.changes() == keys->size());
+  return Reply{absl::OkStatus(), txn.revision(), {}};
 }
 
-Reply Applier::lease_checkpoint(std::string_view body) {
+absl::StatusOr<Reply> Applier::lease_checkpoint(std::string_view body) {
   etcdserverpb::LeaseCheckpointRequest request;
-  if (!parse(body, &request)) return malformed("lease_checkpoint");
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
   for (const etcdserverpb::LeaseCheckpoint& c : request.checkpoints()) {
     leases_.checkpoint({LeaseId(c.id()), c.remaining_ttl()}, clock_.now(), store_.batch());
   }
-  return {};
+  return Reply();
 }
 
-Reply Applier::alarm(std::string_view body) {
+absl::StatusOr<Reply> Applier::alarm(std::string_view body) {
   etcdserverpb::AlarmRequest request;
-  if (!parse(body, &request)) return malformed("alarm");
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
   Alarm named{request.alarm(), MemberId(request.memberid())};
   std::vector<Alarm> found;
   switch (request.action()) {
@@ -282,10 +280,11 @@ Reply Applier::alarm(std::string_view body) {
     member->set_memberid(alarm.member.value);
     member->set_alarm(alarm.type);
   }
-  return {absl::OkStatus(), 0, Parts::copy(response.SerializeAsString())};
+  return Reply{absl::OkStatus(), 0, Parts::copy(response.SerializeAsString())};
 }
 
-void Applier::attach_leases(const mvcc::WriteTxn& txn) {
+void Applier::conclude(const mvcc::WriteTxn& txn) {
+  CHECK(txn.revision() == txn.first_revision() + (txn.changes() > 0 ? 1 : 0));
   for (const mvcc::LeaseChange& change : txn.lease_changes()) {
     if (change.after == lease::kNoLease) {
       leases_.detach(change.key);
@@ -331,22 +330,32 @@ void Applier::warn_slow(Duration took) const {
 }
 
 absl::Status Applier::publish(Index index, Term term) {
-  CHECK(index >= index_);
-  index_ = index;
-  term_ = term;
+  if (!failure_.ok()) return failure_;
+  CHECK(index == index_);
+  CHECK(term == term_);
+  CHECK(index >= published_index_);
+  int64_t revision = store_.revision();
   report_applied();
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index, term);
-  if (!events.ok()) return events.status();
+  if (!events.ok()) return failure_ = events.status();
+  // At most one revision an entry.
+  CHECK(store_.revision() >= revision);
+  CHECK(static_cast<uint64_t>(store_.revision() - revision) <= index - published_index_);
+  published_index_ = index;
+  CHECK((*events != nullptr) == (store_.revision() > revision));
   if (*events) published_(*std::move(events));
   return absl::OkStatus();
 }
 
 absl::Status Applier::background_step() {
+  if (!failure_.ok()) return failure_;
+  // Between two batches: what a compaction removes is the effect of what is published.
+  CHECK(index_ == published_index_);
   MonotonicTime start = clock_.now();
   if (!std::exchange(compaction_started_, true)) compacting_since_ = start;
   store_.compact_step(options_.compaction_slice);
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index_, term_);
-  if (!events.ok()) return events.status();
+  if (!events.ok()) return failure_ = events.status();
   CHECK(*events == nullptr);
   MonotonicTime end = clock_.now();
   if (options_.observer) options_.observer->compaction_step(end - start);
@@ -370,43 +379,6 @@ void Applier::when_compacted(Task done) {
 
 void Applier::run_compacted() {
   for (Task& done : std::exchange(when_compacted_, {})) done();
-}
-
-// The records of one member, from the log of another version or of ours.
-Reply Applier::member_attributes(std::string_view body) {
-  membershippb::ClusterMemberAttrSetRequest request;
-  if (!parse(body, &request)) return malformed("cluster_member_attr_set");
-  const membershippb::Attributes& attributes = request.member_attributes();
-  members_.set_attributes(MemberId(request.member_id()), attributes.name(),
-                          {attributes.client_urls().begin(), attributes.client_urls().end()},
-                          store_.batch());
-  return {};
-}
-
-Reply Applier::cluster_version(std::string_view body) {
-  membershippb::ClusterVersionSetRequest request;
-  if (!parse(body, &request)) return malformed("cluster_version_set");
-  members_.set_version(request.ver(), store_.batch());
-  return {};
-}
-
-// A change that the table refuses still is an entry that every member passes: the core is told of
-// one that changes nobody.
-absl::StatusOr<raft::ConfChangeV2> Applier::apply_conf_change(const raft::Entry& entry) {
-  index_ = entry.index;
-  if (entry.type != raft::EntryType::kConfChange) return raft::conf_change_of(entry);
-  absl::StatusOr<raft::ConfChange> change = raft::decode_conf_change(entry.data);
-  if (!change.ok()) return change.status();
-  membership::Change named{static_cast<membership::ChangeKind>(change->type), change->node_id,
-                           change->context};
-  absl::Status status = members_.validate(named);
-  if (status.ok()) status = members_.apply(named, store_.batch());
-  if (!status.ok()) {
-    log::warn("refused a membership change",
-              {{"member", change->node_id.value}, {"error", message_of(status)}});
-    change->node_id = raft::kNobody;
-  }
-  return raft::as_v2(*change);
 }
 
 }  // namespace keelson::apply

@@ -72,6 +72,7 @@ class Applier {
   absl::StatusOr<raft::ConfChangeV2> apply_conf_change(const raft::Entry& entry);
 
   // Makes everything since the last call visible as the effect of the log up to `index`.
+  // REQUIRES: `index` is that of the last entry applied.
   absl::Status publish(Index index, Term term);
 
   // A compaction under way goes on in slices, each of which publishes itself.
@@ -96,25 +97,38 @@ class Applier {
   Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTable* leases,
           membership::Cluster* members, const Clock* clock, Options options, Published published);
 
-  Reply dispatch(const wire::InternalRequest& request, bool wanted);
-  absl::Status admit(wire::InternalKind kind, int64_t cost) const;
+  // applier.cc
+  absl::StatusOr<Reply> apply_request(const wire::InternalRequest& request, bool wanted);
+  absl::Status cannot_go_on(const raft::Entry& entry, std::string_view what,
+                            const absl::Status& why);
+  // What the alarms refuse. `cost` is what the request may add.
+  absl::Status admit(int64_t cost) const;
   bool within_quota(int64_t cost) const;
 
-  Reply put(std::string_view body);
-  Reply delete_range(std::string_view body);
-  Reply txn(std::string_view body, bool wanted);
-  Reply compact(std::string_view body);
-  Reply lease_grant(std::string_view body);
-  Reply lease_revoke(std::string_view body);
-  Reply lease_checkpoint(std::string_view body);
-  Reply alarm(std::string_view body);
-  Reply member_attributes(std::string_view body);
-  Reply cluster_version(std::string_view body);
+  // One kind of request each. An error is not the client's: see above.
+  absl::StatusOr<Reply> put(std::string_view body, bool wanted);
+  absl::StatusOr<Reply> delete_range(std::string_view body, bool wanted);
+  absl::StatusOr<Reply> txn(std::string_view body, bool wanted);
+  absl::StatusOr<Reply> compact(std::string_view body);
+  absl::StatusOr<Reply> lease_grant(std::string_view body);
+  absl::StatusOr<Reply> lease_revoke(std::string_view body);
+  absl::StatusOr<Reply> lease_checkpoint(std::string_view body);
+  absl::StatusOr<Reply> alarm(std::string_view body);
+
+  // applier_cluster.cc
+  absl::StatusOr<Reply> member_attributes(std::string_view body);
+  absl::StatusOr<Reply> cluster_version(std::string_view body);
+  absl::StatusOr<Reply> downgrade_info(std::string_view body);
+  absl::StatusOr<Reply> version_2(std::string_view body);
+  absl::StatusOr<Reply> set_attributes(MemberId id, std::string_view name,
+                                       std::vector<std::string> client_urls);
+  absl::StatusOr<Reply> set_version(std::string_view version);
 
   void note_applied(wire::InternalKind kind, const absl::Status& status);
   void report_applied();
   void warn_slow(Duration took) const;
-  void attach_leases(const mvcc::WriteTxn& txn);
+  // The transaction is done: its keys go to their leases.
+  void conclude(const mvcc::WriteTxn& txn);
   void run_compacted();
 
   backend::Backend& backend_;
@@ -126,9 +140,13 @@ class Applier {
   const Published published_;
 
   Alarms alarms_;
+  // started_at_ <= published_index_ <= index_, each entry is the one after index_, and terms never
+  // go down. With failure_ set nothing moves any more.
   Index started_at_;
-  Index index_;
-  Term term_;
+  Index published_index_;
+  Index index_;  // applied so far
+  Term term_;    // of it
+  absl::Status failure_;
   std::vector<Task> when_compacted_;
   OpCounts counts_;
   std::vector<Applied> applied_;                 // since the last publish()

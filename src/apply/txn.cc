@@ -1,11 +1,14 @@
 #include "apply/txn.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "apply/body.h"
+#include "apply/decode.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/key_range.h"
 
 namespace keelson::apply {
 namespace {
@@ -96,12 +99,16 @@ class Path {
   }
 
   // Walks the decisions again in the same order.
-  bool next() { return branches_[at_++]; }
+  bool next() {
+    CHECK(at_ < branches_.size());
+    return branches_[at_++];
+  }
   void rewind() { at_ = 0; }
+  bool finished() const { return at_ == branches_.size(); }
 
  private:
   std::vector<bool> branches_;
-  size_t at_ = 0;
+  size_t at_ = 0;  // <= branches_.size()
 };
 
 // etcd looks at what was there before.
@@ -109,40 +116,70 @@ bool reads_before(const pb::PutRequest& put) {
   return put.ignore_value() || put.ignore_lease() || put.prev_kv();
 }
 
-template <typename View>
-absl::Status check_put(const View& view, const lease::LeaseTable& leases, const pb::PutRequest& put,
-                       TxnOps& ops) {
-  if (put.lease() != 0 && !leases.exists(LeaseId(put.lease()))) return errors::LeaseNotFound();
-  if (reads_before(put)) ++ops.ranges;
-  if (!put.ignore_value() && !put.ignore_lease()) return absl::OkStatus();
-  absl::StatusOr<mvcc::RangeResult> found = view.range(put.key(), {}, {.keys_only = true});
-  if (!found.ok()) return found.status();
-  return found->kvs.empty() ? errors::KeyNotFound() : absl::OkStatus();
-}
+bool keeps_something(const pb::PutRequest& put) { return put.ignore_value() || put.ignore_lease(); }
 
-// Everything that could fail is looked at before the first change. The revision bounds for a read
-// of an old revision are tried with a range of one key at that revision.
+// Everything that may be refused is looked at before the first change; the index alone tells, so
+// this reads nothing that could fail. Its errors are the client's, the same on every member.
 template <typename View>
-absl::Status check_ops(const View& view, const lease::LeaseTable* leases, const pb::TxnRequest& txn,
-                       Path& path, TxnOps& ops) {
-  for (const pb::RequestOp& op : path.next() ? txn.success() : txn.failure()) {
-    absl::Status status;
-    if (op.has_request_range()) {
-      const pb::RangeRequest& range = op.request_range();
-      if (range.revision() != 0) {
-        status = view.range(range.key(), {}, {.revision = range.revision(), .count_only = true})
-                     .status();
+class Checker {
+ public:
+  // `leases` null for a transaction that only reads.
+  Checker(const View& view, const lease::LeaseTable* leases, Path& path, TxnOps& ops)
+      : view_(view), leases_(leases), path_(path), ops_(ops) {}
+
+  absl::Status check(const pb::TxnRequest& txn) {
+    for (const pb::RequestOp& op : path_.next() ? txn.success() : txn.failure()) {
+      absl::Status status;
+      if (op.has_request_range()) {
+        status = check_range(op.request_range());
+      } else if (op.has_request_put()) {
+        status = check_put(op.request_put());
+      } else if (op.has_request_delete_range()) {
+        deleted_.push_back(&op.request_delete_range());
+      } else if (op.has_request_txn()) {
+        status = check(op.request_txn());
       }
-    } else if (op.has_request_put()) {
-      CHECK(leases != nullptr);
-      status = check_put(view, *leases, op.request_put(), ops);
-    } else if (op.has_request_txn()) {
-      status = check_ops(view, leases, op.request_txn(), path, ops);
+      if (!status.ok()) return status;
     }
-    if (!status.ok()) return status;
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+ private:
+  // Not what a range outside a transaction is asked: there a negative revision is the newest, here
+  // it is compacted as soon as there was a compaction.
+  absl::Status check_range(const pb::RangeRequest& range) const {
+    if (range.revision() == 0) return absl::OkStatus();
+    if (range.revision() > view_.revision()) return errors::FutureRev();
+    if (range.revision() < view_.compact_revision()) return errors::Compacted();
+    return absl::OkStatus();
+  }
+
+  absl::Status check_put(const pb::PutRequest& put) const {
+    if constexpr (std::is_same_v<View, mvcc::WriteTxn>) {
+      if (put.lease() != 0 && !leases_->exists(LeaseId(put.lease()))) {
+        return errors::LeaseNotFound();
+      }
+      if (reads_before(put)) ++ops_.ranges;
+      if (!keeps_something(put)) return absl::OkStatus();
+      // What an operation before it deletes is not there to be kept. (etcd does not look, and ends
+      // itself when it comes to the put: an open-ended delete passes its check for duplicates.)
+      if (!view_.exists(put.key()) || deleted(put.key())) return errors::KeyNotFound();
+    }
+    return absl::OkStatus();
+  }
+
+  bool deleted(std::string_view key) const {
+    return std::any_of(deleted_.begin(), deleted_.end(), [&](const pb::DeleteRangeRequest* range) {
+      return KeyRange{range->key(), range->range_end()}.contains(key);
+    });
+  }
+
+  const View& view_;
+  const lease::LeaseTable* leases_;
+  Path& path_;
+  TxnOps& ops_;
+  std::vector<const pb::DeleteRangeRequest*> deleted_;  // so far, on the path taken
+};
 
 // Runs the operations of one level. Reading transactions instantiate it with a view, where the
 // writing branches are unreachable: rpc/ sends only transactions of ranges there.
@@ -194,12 +231,9 @@ class Runner {
 
   absl::StatusOr<Parts> put(const pb::PutRequest& request) {
     if constexpr (std::is_same_v<View, mvcc::WriteTxn>) {
-      absl::StatusOr<mvcc::PutResult> put = view_.put({.key = request.key(),
-                                                       .value = request.value(),
-                                                       .lease = LeaseId(request.lease()),
-                                                       .ignore_value = request.ignore_value(),
-                                                       .ignore_lease = request.ignore_lease(),
-                                                       .prev_kv = request.prev_kv()});
+      mvcc::PutRequest made = put_of(request);
+      made.prev_kv &= wanted_;
+      absl::StatusOr<mvcc::PutResult> put = view_.put(made);
       if (!put.ok()) return put.status();
       if (reads_before(request)) ++ops_.ranges;
       ++ops_.puts;
@@ -213,7 +247,7 @@ class Runner {
   absl::StatusOr<Parts> delete_range(const pb::DeleteRangeRequest& request) {
     if constexpr (std::is_same_v<View, mvcc::WriteTxn>) {
       absl::StatusOr<mvcc::DeleteResult> deleted =
-          view_.delete_range(request.key(), request.range_end(), request.prev_kv());
+          view_.delete_range(request.key(), request.range_end(), wanted_ && request.prev_kv());
       if (!deleted.ok()) return deleted.status();
       if (request.prev_kv()) ++ops_.ranges;
       ++ops_.deletes;
@@ -258,7 +292,7 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
   TxnOps ops;
   Path path;
   absl::Status status = path.decide(view, request, ops);
-  if (status.ok()) status = check_ops(view, nullptr, request, path, ops);
+  if (status.ok()) status = Checker(view, nullptr, path, ops).check(request);
   absl::StatusOr<Parts> body = absl::InternalError("not run");
   if (status.ok()) {
     path.rewind();
@@ -272,19 +306,21 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
 }
 
 // etcd looks first in a transaction that only reads, then writes in another: two to count.
-Reply run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases, const pb::TxnRequest& request,
-              bool wanted, OpCounts& counts) {
+absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
+                              const pb::TxnRequest& request, bool wanted, OpCounts& counts) {
   TxnOps before, ops;
   Path path;
-  absl::Status status = path.decide(txn, request, before);
-  if (status.ok()) status = check_ops(txn, &leases, request, path, before);
+  if (absl::Status s = path.decide(txn, request, before); !s.ok()) return s;
+  CHECK(txn.changes() == 0);
+  absl::Status refused = Checker(txn, &leases, path, before).check(request);
   counts.add(before);
-  if (!status.ok()) return {std::move(status)};
+  if (!refused.ok()) return Reply{std::move(refused)};
   path.rewind();
   absl::StatusOr<Parts> body = Runner<mvcc::WriteTxn>(txn, path, wanted, ops).run(request);
   counts.add(ops);
-  if (!body.ok()) return {body.status()};
-  return {absl::OkStatus(), txn.revision(), *std::move(body)};
+  if (!body.ok()) return body.status();
+  CHECK(path.finished());
+  return Reply{absl::OkStatus(), txn.revision(), *std::move(body)};
 }
 
 }  // namespace keelson::apply

@@ -1,13 +1,13 @@
 // apply/txn.h
 //
 // Transactions: compares decide the branch of every level first, then all operations are checked
-// against the state before, then they run. After the check a transaction with writes cannot fail,
-// so it is never half done.
+// against the state before, then they run. After the check nothing is refused any more, so a
+// transaction with writes is done whole, or this member cannot go on.
 // Source of the order: etcd v3.7.1, server/etcdserver/txn/txn.go.
 //
 // Threads: the reading forms run on any lane with a view of their own, the writing form on the
-// apply
-//   lane.
+//   apply lane.
+// Errors: those of the reading forms are for the client, also where this member's store fails.
 
 #pragma once
 
@@ -30,9 +30,13 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view,
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
                                         const etcdserverpb::TxnRequest& request, OpCounts& counts);
 
-// A transaction that may write. `wanted` false: nobody reads the answer, so ranges are not run.
+// A transaction that may write. `wanted` false: nobody reads the answer, so what only fills it is
+// not read; whether the transaction is refused, and what it changes, is the same.
+// The Reply's status is the client's. Another one is a failure of this member's store, perhaps half
+// way: the member cannot go on.
 // The caller attaches leases by txn.lease_changes().
-Reply run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
-              const etcdserverpb::TxnRequest& request, bool wanted, OpCounts& counts);
+absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
+                              const etcdserverpb::TxnRequest& request, bool wanted,
+                              OpCounts& counts);
 
 }  // namespace keelson::apply

@@ -17,6 +17,7 @@ namespace {
 using backend::Bucket;
 
 constexpr std::string_view kClusterVersionKey = "clusterVersion";
+constexpr std::string_view kDowngradeKey = "downgrade";
 constexpr std::string_view kConfStateKey = "confState";
 constexpr std::string_view kRemovedMark = "removed";
 
@@ -189,6 +190,11 @@ void Cluster::set_version(std::string_view version, backend::WriteBatch& batch) 
   next.cluster_version = version;
   batch.put(Bucket::kCluster, kClusterVersionKey, version);
   publish(std::move(next));
+}
+
+void Cluster::set_downgrade(bool enabled, std::string_view target,
+                            backend::WriteBatch& batch) const {
+  batch.put(Bucket::kCluster, kDowngradeKey, downgrade_json(enabled, enabled ? target : ""));
 }
 
 // etcd changes one member at a time, so the configuration is never joint here.

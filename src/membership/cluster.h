@@ -91,6 +91,9 @@ class Cluster {
   void set_attributes(MemberId id, std::string_view name, std::vector<std::string> client_urls,
                       backend::WriteBatch& batch);
   void set_version(std::string_view version, backend::WriteBatch& batch);
+  // A downgrade was allowed, to the version `target`, or called off. Kept for the members of etcd
+  // that may open the store; nothing here goes by it.
+  void set_downgrade(bool enabled, std::string_view target, backend::WriteBatch& batch) const;
 
  private:
   void publish(View next);

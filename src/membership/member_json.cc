@@ -75,6 +75,13 @@ absl::StatusOr<Member> parse_member(std::string_view text) {
   return member;
 }
 
+std::string downgrade_json(bool enabled, std::string_view target) {
+  Json json;
+  json["target-version"] = std::string(target);
+  json["enabled"] = enabled;
+  return dump(json);
+}
+
 std::string conf_state_json(const std::vector<MemberId>& voters,
                             const std::vector<MemberId>& learners) {
   Json json = Json::object();

@@ -1,6 +1,7 @@
 // membership/member_json.h
 //
-// A member's record, and the raft configuration's, in etcd's JSON (fields in etcd's order).
+// A member's record, and those of a downgrade and of the raft configuration, in etcd's JSON (fields
+// in etcd's order).
 
 #pragma once
 
@@ -17,6 +18,7 @@ std::string member_json(const Member& member);
 // DataLoss when it is not one.
 absl::StatusOr<Member> parse_member(std::string_view text);
 
+std::string downgrade_json(bool enabled, std::string_view target);
 std::string conf_state_json(const std::vector<MemberId>& voters,
                             const std::vector<MemberId>& learners);
 

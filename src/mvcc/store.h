@@ -118,7 +118,7 @@ class ReadView {
 };
 
 struct PutRequest {
-  std::string_view key;  // REQUIRES: not empty
+  std::string_view key;
   std::string_view value;
   LeaseId lease;
   bool ignore_value = false;  // keep the key's value
@@ -157,7 +157,14 @@ class WriteTxn {
                                     const RangeOptions& options = {}) const;
   absl::StatusOr<std::optional<Bytes>> get(std::string_view key) const;
 
-  // errors::KeyNotFound() when a value or lease is to be kept and there is none.
+  // Is there such a key now, and from where on may revisions be read (-1: never compacted)? Told by
+  // the index, so that what can be refused is refused before the first change.
+  bool exists(std::string_view key) const;
+  int64_t compact_revision() const;
+
+  // REQUIRES: a key, and exists(key) when a value or lease is to be kept.
+  // An error of these, and of a range() at a revision that can be read, is one of this member's
+  // own backend: the transaction is broken and must not be published.
   absl::StatusOr<PutResult> put(const PutRequest& request);
   absl::StatusOr<DeleteResult> delete_range(std::string_view key, std::string_view end,
                                             bool prev_kv = false);

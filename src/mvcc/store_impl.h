@@ -112,6 +112,8 @@ class StoreImpl {
   int64_t txn_revision() const { return revision_ + (changes_ > 0 ? 1 : 0); }
   int64_t writer_revision() const { return revision_; }
   size_t changes() const { return changes_; }
+  int64_t writer_compact_revision() const { return compact_revision_; }
+  bool exists(std::string_view key);
   const std::vector<LeaseChange>& lease_changes() const { return lease_changes_; }
   absl::StatusOr<PutResult> put(const PutRequest& request);
   absl::StatusOr<DeleteResult> delete_range(const KeyRange& keys, bool prev_kv);

@@ -9,6 +9,7 @@
 
 #include "backend/memory_backend.h"
 #include "backend/rocks/rocks_backend.h"
+#include "base/errors.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "mvcc/slow_store.h"
@@ -163,11 +164,9 @@ class RandomHistory {
                        .ignore_value = random_.below(8) == 0,
                        .ignore_lease = random_.below(8) == 0,
                        .prev_kv = random_.below(3) == 0};
+    ASSERT_EQ(txn.exists(k), before != nullptr);
+    if (!before && (request.ignore_value || request.ignore_lease)) return;
     auto result = txn.put(request);
-    if (!before && (request.ignore_value || request.ignore_lease)) {
-      ASSERT_EQ(result.status(), errors::KeyNotFound());
-      return;
-    }
     ASSERT_TRUE(result.ok()) << result.status();
     ASSERT_EQ(result->revision, main);
     ASSERT_EQ(result->prev_kv.str(), request.prev_kv && before ? before->encoded() : "");

@@ -21,6 +21,7 @@
 #include <sstream>
 
 #include "backend/memory_backend.h"
+#include "base/errors.h"
 #include "base/text.h"
 #include "mvcc/revision_key.h"
 #include "mvcc/store.h"
@@ -105,6 +106,8 @@ class World {
   }
 
   std::string put(WriteTxn& txn, Arguments& a) {
+    bool keeps = a.contains("ignore_value") || a.contains("ignore_lease");
+    if (keeps && !txn.exists(a["k"])) return show_status(errors::KeyNotFound());
     auto result = txn.put({.key = a["k"],
                            .value = a["v"],
                            .lease = LeaseId(number(a, "lease")),

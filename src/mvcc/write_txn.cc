@@ -4,7 +4,6 @@
 #include <new>
 
 #include "base/check.h"
-#include "base/errors.h"
 #include "mvcc/key_tree_view.h"
 #include "mvcc/revision_key.h"
 #include "mvcc/store_impl.h"
@@ -91,8 +90,13 @@ void StoreImpl::note_lease(KeyRecord* record, int64_t lease) {
   record->lease = lease;
 }
 
+bool StoreImpl::exists(std::string_view key) {
+  KeyRecord* record = tree_.find(key);
+  return record && !record->head.load(std::memory_order_relaxed)->tombstone();
+}
+
 absl::StatusOr<PutResult> StoreImpl::put(const PutRequest& request) {
-  CHECK(!request.key.empty());
+  if (request.key.empty()) return absl::InternalError("mvcc: a put without a key");
   KeyRecord* record = tree_.find(request.key);
   Version* old = record ? record->head.load(std::memory_order_relaxed) : nullptr;
   bool alive = old && !old->tombstone();
@@ -100,7 +104,9 @@ absl::StatusOr<PutResult> StoreImpl::put(const PutRequest& request) {
   KeyValueView kv{.key = request.key, .value = request.value, .lease = request.lease.value};
   Bytes previous;
   if (request.ignore_value || request.ignore_lease || request.prev_kv) {
-    if (!alive && (request.ignore_value || request.ignore_lease)) return errors::KeyNotFound();
+    if (!alive && (request.ignore_value || request.ignore_lease)) {
+      return absl::InternalError("mvcc: a put was to keep what a missing key has");
+    }
     if (alive) {
       absl::StatusOr<Bytes> read = value_of(old);
       if (!read.ok()) return read.status();
@@ -238,6 +244,8 @@ absl::StatusOr<DeleteResult> WriteTxn::delete_range(std::string_view key, std::s
                                                     bool prev_kv) {
   return store_->delete_range({key, end}, prev_kv);
 }
+bool WriteTxn::exists(std::string_view key) const { return store_->exists(key); }
+int64_t WriteTxn::compact_revision() const { return store_->writer_compact_revision(); }
 int64_t WriteTxn::revision() const { return store_->txn_revision(); }
 int64_t WriteTxn::first_revision() const { return store_->writer_revision(); }
 size_t WriteTxn::changes() const { return store_->changes(); }

@@ -87,7 +87,7 @@ void ApplyLane::apply_work(Work& work) {
     if (entry.index <= applier_.applied_index()) continue;
     if (entry.type != raft::EntryType::kNormal) {
       apply_conf_change(entry);
-    } else if (!entry.data.empty()) {
+    } else {
       ProposalPtr& proposal = work.proposals[i];
       absl::StatusOr<apply::Reply> reply = applier_.apply(entry, proposal != nullptr);
       if (!reply.ok()) {

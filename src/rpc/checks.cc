@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "apply/decode.h"
 #include "base/errors.h"
 
 namespace keelson::rpc {
@@ -109,7 +110,7 @@ absl::Status check_op(const pb::RequestOp& op, int64_t max_ops) {
     case pb::RequestOp::kRequestRange:
       return check(op.request_range());
     case pb::RequestOp::kRequestPut:
-      return check(op.request_put());
+      return check(apply::put_of(op.request_put()));
     case pb::RequestOp::kRequestDeleteRange:
       return check(op.request_delete_range());
     case pb::RequestOp::kRequestTxn:
@@ -170,10 +171,10 @@ absl::Status check_range_stream(const pb::RangeRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status check(const pb::PutRequest& request) {
-  if (request.key().empty()) return errors::EmptyKey();
-  if (request.ignore_value() && !request.value().empty()) return errors::ValueProvided();
-  if (request.ignore_lease() && request.lease() != 0) return errors::LeaseProvided();
+absl::Status check(const mvcc::PutRequest& request) {
+  if (request.key.empty()) return errors::EmptyKey();
+  if (request.ignore_value && !request.value.empty()) return errors::ValueProvided();
+  if (request.ignore_lease && request.lease.value != 0) return errors::LeaseProvided();
   return absl::OkStatus();
 }
 

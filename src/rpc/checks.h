@@ -8,6 +8,7 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "mvcc/store.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::rpc {
@@ -15,7 +16,7 @@ namespace keelson::rpc {
 absl::Status check(const etcdserverpb::RangeRequest& request);
 // RangeStream refuses what it would have to hold back a whole answer for.
 absl::Status check_range_stream(const etcdserverpb::RangeRequest& request);
-absl::Status check(const etcdserverpb::PutRequest& request);
+absl::Status check(const mvcc::PutRequest& request);
 absl::Status check(const etcdserverpb::DeleteRangeRequest& request);
 // Shape, number of operations (`max_ops` a level, less what the levels above used) and keys that
 // would be changed twice.

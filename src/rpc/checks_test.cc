@@ -5,6 +5,7 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include "apply/decode.h"
 #include "base/text.h"
 
 namespace keelson::rpc {
@@ -85,7 +86,8 @@ TEST(Checks, Put) {
       {"key: 'a' lease: 7 ignore_lease: true", "etcdserver: lease is provided"},
   };
   for (const Case& c : cases) {
-    EXPECT_EQ(message_of(check(parse<etcdserverpb::PutRequest>(c.request))), c.error) << c.request;
+    auto request = parse<etcdserverpb::PutRequest>(c.request);
+    EXPECT_EQ(message_of(check(apply::put_of(request))), c.error) << c.request;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "apply/decode.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -16,7 +17,7 @@ class MemberList final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::MemberListRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (!request.linearizable()) return answer(*call);
     context_.lane(*call).gateway->read([this, call](absl::Status status) {
       if (!status.ok()) return call->fail(std::move(status));

@@ -163,9 +163,4 @@ void Context::answer(net::ServerCall& call, apply::Reply reply) {
   call.respond(respond(reply.revision, std::move(reply.body)));
 }
 
-absl::Status malformed_request() {
-  return absl::InternalError(
-      "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
-}
-
 }  // namespace keelson::rpc

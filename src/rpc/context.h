@@ -110,14 +110,6 @@ class Context {
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-// The answer to bytes that are not the request they should be; grpc-go's text.
-absl::Status malformed_request();
-
-template <typename Message>
-bool parse(const Bytes& bytes, Message* message) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
 // A unary method whose body runs once the common checks have passed.
 class Unary : public net::UnaryHandler {
  public:

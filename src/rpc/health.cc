@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "apply/decode.h"
 #include "proto/health.pb.h"
 #include "rpc/context.h"
 
@@ -42,7 +43,7 @@ class Check final : public net::UnaryHandler {
   explicit Check(std::shared_ptr<State> state) : state_(std::move(state)) {}
   void handle(net::CallRef call, Bytes bytes) override {
     HealthCheckRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (!request.service().empty()) return call->fail(absl::NotFoundError("unknown service"));
     call->respond(state_->now());
   }
@@ -62,7 +63,7 @@ class WatchReceiver final : public net::StreamReceiver {
   }
   void on_message(Bytes bytes) override {
     HealthCheckRequest request;
-    if (!parse(bytes, &request)) return call_->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call_->fail(std::move(s));
     if (!request.service().empty()) {
       return call_->send(status_message(HealthCheckResponse::SERVICE_UNKNOWN));
     }

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "apply/decode.h"
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/errors.h"
@@ -23,7 +24,7 @@ class Range final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     Lane& lane = context_.lane(*call);
     pb::RangeRequest& request = lane.range_request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     MonotonicTime start = lane.loop.now();
     if (request.serializable()) return answer(lane, *call, request, start);
@@ -31,7 +32,8 @@ class Range final : public Unary {
         [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
           Lane& lane = context_.lane(*call);
           if (!status.ok()) return fail(lane, *call, std::move(status), start);
-          if (!parse(bytes, &lane.range_request)) return call->fail(malformed_request());
+          if (absl::Status s = apply::decode(bytes, &lane.range_request); !s.ok())
+            return call->fail(std::move(s));
           answer(lane, *call, lane.range_request, start);
         });
   }
@@ -45,7 +47,6 @@ class Range final : public Unary {
 
   void answer(Lane& lane, net::ServerCall& call, const pb::RangeRequest& request,
               MonotonicTime start) {
-    if (context_.node().alarms().corrupt()) return fail(lane, call, errors::Corrupt(), start);
     lane.counts.add({.ranges = 1});
     absl::StatusOr<apply::Reply> reply =
         apply::run_range(context_.node().store().read(*lane.slot), request);
@@ -61,10 +62,10 @@ class Put final : public Unary {
 
  private:
   void run(net::CallRef call, Bytes bytes) override {
-    pb::PutRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    mvcc::PutRequest request;
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     Lane& lane = context_.lane(*call);
-    int64_t cost = apply::put_cost(request.key().size(), request.value().size());
+    int64_t cost = apply::put_cost(request.key.size(), request.value.size());
     if (absl::Status s = context_.check_quota(lane, cost); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kPut, bytes);
@@ -78,7 +79,7 @@ class DeleteRange final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::DeleteRangeRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kDeleteRange, bytes);
   }
@@ -91,7 +92,8 @@ class Txn final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     auto request = std::make_unique<pb::TxnRequest>();
-    if (!parse(bytes, request.get())) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, request.get()); !s.ok())
+      return call->fail(std::move(s));
     Lane& lane = context_.lane(*call);
     absl::Status status = context_.check_quota(lane, apply::txn_cost(*request));
     if (status.ok()) status = check(*request, context_.limits().max_txn_ops);
@@ -128,7 +130,7 @@ class Compact final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::CompactionRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (!request.physical()) {
       return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
     }

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "apply/decode.h"
 #include "apply/quota.h"
 #include "base/errors.h"
 #include "base/protobuf.h"
@@ -23,7 +24,7 @@ class LeaseGrant final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseGrantRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     Lane& lane = context_.lane(*call);
     if (absl::Status s = context_.check_quota(lane, apply::kLeaseCost); !s.ok()) {
       return call->fail(std::move(s));
@@ -43,7 +44,7 @@ class LeaseRevoke final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseRevokeRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kLeaseRevoke, bytes);
   }
 };
@@ -55,7 +56,7 @@ class LeaseTimeToLive final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseTimeToLiveRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     LeaseId id(request.id());
     bool keys = request.keys();
     // Behind everything committed, so that a lease just granted is known.
@@ -93,7 +94,7 @@ class LeaseLeases final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseLeasesRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     context_.node().apply_lane().run([this, call](apply::Applier& applier) {
       pb::LeaseLeasesResponse response;
       for (LeaseId id : applier.leases().list()) response.add_leases()->set_id(id.value);
@@ -110,7 +111,7 @@ class KeepAliveCall final : public net::StreamReceiver {
   KeepAliveCall(Context& context, net::CallRef call) : context_(context), call_(std::move(call)) {}
 
   void on_message(Bytes bytes) override {
-    if (!parse(bytes, &request_)) return call_->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request_); !s.ok()) return call_->fail(std::move(s));
     if (++under_way_ == kMostUnderWay) call_->set_reading(false);
     // The header is of the time before the renewal: a client must not see a keep-alive succeed at a
     // revision at which the lease was already revoked.

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "apply/decode.h"
 #include "base/errors.h"
 #include "base/text.h"
 #include "rpc/services.h"
@@ -33,7 +34,7 @@ class Alarm final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::AlarmRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     // With no space for the log, the list cannot go through it; and this alarm is in no log.
     if (request.action() == pb::AlarmRequest::GET && context_.node().status().no_space()) {
       return list_here(std::move(call), request.alarm());
@@ -63,7 +64,7 @@ class Status final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::StatusRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     // The alarms are the apply lane's.
     context_.node().apply_lane().run([this, call](apply::Applier& applier) {
       net::ServerCall::respond_later(
@@ -105,7 +106,7 @@ class Defragment final : public Unary {
   // The store reclaims space as it goes, so there is nothing to stop the world for.
   void run(net::CallRef call, Bytes bytes) override {
     pb::DefragmentRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     call->respond({});
   }
 };
@@ -118,7 +119,7 @@ class Hash final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::HashRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     context_.node().background().post([this, call] {
       MonotonicTime start = context_.node().clock().now();
       int64_t revision = context_.node().store().revision();
@@ -145,7 +146,7 @@ class HashKv final : public Unary {
 
   void run(net::CallRef call, Bytes bytes) override {
     pb::HashKVRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     int64_t revision = request.revision();
     context_.node().background().post(
         [this, call, revision] { begin(call, revision, context_.node().clock().now()); });
@@ -195,7 +196,7 @@ class MoveLeader final : public Unary {
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::MoveLeaderRequest request;
-    if (!parse(bytes, &request)) return call->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     node::Node& node = context_.node();
     if (!node.is_leader()) return call->fail(errors::NotLeader());
     std::shared_ptr<const membership::View> view = node.members().view();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "apply/body.h"
+#include "apply/decode.h"
 #include "apply/txn.h"
 #include "base/check.h"
 #include "base/protobuf.h"
@@ -31,7 +32,7 @@ class RangeStreamCall final : public net::StreamReceiver {
       : context_(context), call_(std::move(call)) {}
 
   void on_message(Bytes bytes) override {
-    if (!parse(bytes, &request_)) return call_->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request_); !s.ok()) return call_->fail(std::move(s));
     if (absl::Status s = check_range_stream(request_); !s.ok()) return call_->fail(std::move(s));
     if (request_.serializable()) return begin();
     context_.lane(*call_).gateway->read(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "apply/decode.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -18,7 +19,7 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
   }
 
   void on_message(Bytes bytes) override {
-    if (!parse(bytes, &request_)) return call_->fail(malformed_request());
+    if (absl::Status s = apply::decode(bytes, &request_); !s.ok()) return call_->fail(std::move(s));
     switch (request_.request_union_case()) {
       case pb::WatchRequest::kCreateRequest:
         create(request_.create_request());

@@ -1,0 +1,146 @@
+// What entries say about the cluster itself: who its members are, which version it speaks.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "apply/applier.h"
+#include "apply/decode.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/protobuf.h"
+#include "base/text.h"
+#include "membership/member_json.h"
+#include "proto/membership.pb.h"
+
+namespace keelson::apply {
+namespace {
+
+constexpr std::string_view kV2Members = "/0/members/";
+constexpr std::string_view kV2Attributes = "/attributes";
+constexpr std::string_view kV2Version = "/0/version";
+
+// "3.7.0", perhaps with a label behind it: what etcd takes for a version.
+bool is_version(std::string_view text) {
+  text = text.substr(0, text.find_first_of("-+"));
+  int parts = 0;
+  while (true) {
+    size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    if (digits == 0 || ++parts > 3) return false;
+    text.remove_prefix(digits);
+    if (text.empty()) return parts == 3;
+    if (text[0] != '.') return false;
+    text.remove_prefix(1);
+  }
+}
+
+// The member that "/0/members/<id>/attributes" names.
+bool v2_member(std::string_view path, MemberId* id) {
+  if (!path.starts_with(kV2Members) || !path.ends_with(kV2Attributes)) return false;
+  if (path.size() <= kV2Members.size() + kV2Attributes.size()) return false;
+  path.remove_prefix(kV2Members.size());
+  path.remove_suffix(kV2Attributes.size());
+  if (path.size() > 16) return false;
+  return absl::SimpleHexAtoi(to_absl(path), &id->value);
+}
+
+}  // namespace
+
+absl::StatusOr<Reply> Applier::member_attributes(std::string_view body) {
+  membershippb::ClusterMemberAttrSetRequest request;
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  const membershippb::Attributes& attributes = request.member_attributes();
+  return set_attributes(MemberId(request.member_id()), attributes.name(),
+                        {attributes.client_urls().begin(), attributes.client_urls().end()});
+}
+
+// Of a member that was removed meanwhile it means nothing; one that never was cannot have said it.
+absl::StatusOr<Reply> Applier::set_attributes(MemberId id, std::string_view name,
+                                              std::vector<std::string> client_urls) {
+  std::shared_ptr<const membership::View> view = members_.view();
+  if (!view->find(id) && !std::binary_search(view->removed.begin(), view->removed.end(), id)) {
+    return absl::DataLossError(
+        cat("it is about member ", absl::Hex(id.value), ", which this cluster never had"));
+  }
+  members_.set_attributes(id, name, std::move(client_urls), store_.batch());
+  return Reply();
+}
+
+absl::StatusOr<Reply> Applier::cluster_version(std::string_view body) {
+  membershippb::ClusterVersionSetRequest request;
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  return set_version(request.ver());
+}
+
+absl::StatusOr<Reply> Applier::set_version(std::string_view version) {
+  if (!is_version(version)) return absl::DataLossError(cat("not a version: ", version));
+  members_.set_version(version, store_.batch());
+  return Reply();
+}
+
+absl::StatusOr<Reply> Applier::downgrade_info(std::string_view body) {
+  membershippb::DowngradeInfoSetRequest request;
+  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  members_.set_downgrade(request.enabled(), request.ver(), store_.batch());
+  return Reply();
+}
+
+// A request in etcd's first form. Members up to 3.5 publish their attributes and the cluster's
+// version in it; what else it can do has been gone since 3.6.
+absl::StatusOr<Reply> Applier::version_2(std::string_view body) {
+  enum { kMethod = 2, kPath = 3, kValue = 4 };
+  std::string_view method, path, value;
+  pb::Reader reader(body);
+  for (pb::Field field; reader.next(&field);) {
+    if (field.is(kMethod, pb::kBytes)) method = field.bytes;
+    if (field.is(kPath, pb::kBytes)) path = field.bytes;
+    if (field.is(kValue, pb::kBytes)) value = field.bytes;
+  }
+  if (!reader.ok()) return malformed();
+  MemberId id;
+  if (method == "PUT" && path == kV2Version) return set_version(value);
+  if (method != "PUT" || !v2_member(path, &id)) {
+    return absl::UnimplementedError(cat("it is of the API of version 2: ", method, " ", path));
+  }
+  absl::StatusOr<membership::Member> attributes = membership::parse_member(value);
+  if (!attributes.ok()) return attributes.status();
+  return set_attributes(id, attributes->name, std::move(attributes->client_urls));
+}
+
+// A change that the table refuses still is an entry that every member passes: the core is told of
+// one that changes nobody.
+absl::StatusOr<raft::ConfChangeV2> Applier::apply_conf_change(const raft::Entry& entry) {
+  if (!failure_.ok()) return failure_;
+  CHECK(raft::is_conf_change(entry.type));
+  CHECK(entry.index == index_ + 1);
+  constexpr std::string_view kWhat = "membership change";
+  // etcd changes one member at a time and knows no other form.
+  if (entry.type != raft::EntryType::kConfChange) {
+    return cannot_go_on(entry, kWhat, absl::UnimplementedError("it changes several members"));
+  }
+  absl::StatusOr<raft::ConfChange> change = raft::decode_conf_change(entry.data);
+  if (!change.ok()) return cannot_go_on(entry, kWhat, change.status());
+  if (change->type > raft::ConfChangeType::kAddLearnerNode) {
+    return cannot_go_on(entry, kWhat, absl::UnimplementedError("its kind is not known here"));
+  }
+  if (change->type != raft::ConfChangeType::kRemoveNode) {
+    absl::StatusOr<membership::ChangeContext> context = membership::decode_context(change->context);
+    if (!context.ok()) return cannot_go_on(entry, kWhat, context.status());
+  }
+  membership::Change named{static_cast<membership::ChangeKind>(change->type), change->node_id,
+                           change->context};
+  absl::Status refused = members_.validate(named);
+  if (refused.ok()) {
+    absl::Status status = members_.apply(named, store_.batch());
+    if (!status.ok()) return cannot_go_on(entry, kWhat, status);
+  } else {
+    log::warn("refused a membership change",
+              {{"member", change->node_id.value}, {"error", message_of(refused)}});
+    change->node_id = raft::kNobody;
+  }
+  index_ = entry.index;
+  term_ = entry.term;
+  return raft::as_v2(*change);
+}
+
+}  // namespace keelson::apply
