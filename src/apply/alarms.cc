@@ -1,5 +1,7 @@
 #include "apply/alarms.h"
 
+#include "base/check.h"
+
 namespace keelson::apply {
 namespace {
 
@@ -28,9 +30,12 @@ absl::Status Alarms::restore(const backend::Reader& backend) {
 }
 
 bool Alarms::activate(Alarm alarm, backend::WriteBatch& batch) {
+  CHECK(alarm.type != etcdserverpb::NONE);
   if (!alarms_.insert(alarm).second) return false;
   batch.put(backend::Bucket::kAlarm, encode(alarm), {});
   refresh();
+  CHECK(alarm.type != etcdserverpb::NOSPACE || no_space());
+  CHECK(alarm.type != etcdserverpb::CORRUPT || corrupt());
   return true;
 }
 

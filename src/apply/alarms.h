@@ -45,7 +45,7 @@ class Alarms {
  private:
   void refresh();
 
-  std::set<Alarm> alarms_;
+  std::set<Alarm> alarms_;  // as many as the bucket has records; none of type NONE
   std::atomic<bool> no_space_{false};
   std::atomic<bool> corrupt_{false};
 };

@@ -22,7 +22,7 @@ namespace {
 using wire::InternalKind;
 
 constexpr std::string_view kAdvice =
-    "start the member with a version that can, or remove it from the cluster and add it anew";
+    "start the member with a version that knows it, or remove it from the cluster and add it anew";
 
 }  // namespace
 
@@ -61,12 +61,15 @@ absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
   if (!failure_.ok()) return failure_;
   CHECK(entry.type == raft::EntryType::kNormal);
   CHECK(entry.index == index_ + 1);
-  if (entry.term < term_) return cannot_go_on(entry, "entry", absl::DataLossError("old term"));
+  if (entry.term < term_) {
+    return cannot_go_on(
+        entry, "", absl::DataLossError(cat("entries of term ", term_.value, " stand before it")));
+  }
   if (applied_.empty()) applying_since_ = clock_.now();
   absl::StatusOr<Reply> reply = Reply();
   if (!entry.data.empty()) {
     absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
-    if (!request.ok()) return cannot_go_on(entry, "request", request.status());
+    if (!request.ok()) return cannot_go_on(entry, "", unreadable());
     reply = apply_request(*request, wanted);
     if (!reply.ok()) return cannot_go_on(entry, wire::name_of(request->kind), reply.status());
     note_applied(request->kind, reply->status);
@@ -78,9 +81,11 @@ absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
 
 absl::Status Applier::cannot_go_on(const raft::Entry& entry, std::string_view what,
                                    const absl::Status& why) {
-  failure_ = absl::Status(why.code(),
-                          cat("cannot apply the ", what, " at index ", entry.index.value, ", term ",
-                              entry.term.value, " of the log: ", message_of(why), "; ", kAdvice));
+  std::string text =
+      cat("cannot apply entry ", entry.index.value, " of term ", entry.term.value,
+          what.empty() ? "" : " (", what, what.empty() ? "" : ")", ": ", message_of(why));
+  if (absl::IsUnimplemented(why)) text = cat(text, "; ", kAdvice);
+  failure_ = absl::Status(why.code(), text);
   return failure_;
 }
 
@@ -89,7 +94,7 @@ absl::Status Applier::cannot_go_on(const raft::Entry& entry, std::string_view wh
 // member: going on would be another state than the others have.
 absl::StatusOr<Reply> Applier::apply_request(const wire::InternalRequest& request, bool wanted) {
   if (!request.username.empty()) {
-    return absl::UnimplementedError("it is of a user who logged in: authentication is not there");
+    return absl::UnimplementedError("it is of a user who logged in, and there are none here");
   }
   switch (request.kind) {
     case InternalKind::kPut:
@@ -127,7 +132,7 @@ absl::StatusOr<Reply> Applier::apply_request(const wire::InternalRequest& reques
       return Reply();
     default:
       return absl::UnimplementedError(
-          cat("a request of kind ", static_cast<uint32_t>(request.kind), " is not known here"));
+          cat("requests of number ", static_cast<uint32_t>(request.kind), " are not known here"));
   }
 }
 
@@ -148,7 +153,7 @@ bool Applier::within_quota(int64_t cost) const {
 
 absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {
   mvcc::PutRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   int64_t cost = put_cost(request.key.size(), request.value.size());
   if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};
   if (request.lease != lease::kNoLease && !leases_.exists(request.lease)) {
@@ -175,7 +180,7 @@ absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {
 
 absl::StatusOr<Reply> Applier::delete_range(std::string_view body, bool wanted) {
   etcdserverpb::DeleteRangeRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
   mvcc::WriteTxn txn = store_.begin();
   absl::StatusOr<mvcc::DeleteResult> result =
@@ -187,7 +192,7 @@ absl::StatusOr<Reply> Applier::delete_range(std::string_view body, bool wanted) 
 }
 
 absl::StatusOr<Reply> Applier::txn(std::string_view body, bool wanted) {
-  if (absl::Status s = decode(body, &txn_request_); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &txn_request_); !s.ok()) return s;
   int64_t cost = txn_cost(txn_request_);
   if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(cost);
@@ -202,14 +207,14 @@ absl::StatusOr<Reply> Applier::txn(std::string_view body, bool wanted) {
 
 absl::StatusOr<Reply> Applier::compact(std::string_view body) {
   etcdserverpb::CompactionRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
   return Reply{store_.compact(request.revision())};
 }
 
 absl::StatusOr<Reply> Applier::lease_grant(std::string_view body) {
   etcdserverpb::LeaseGrantRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(kLeaseCost); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(kLeaseCost);
   size_t before = leases_.size();
@@ -228,7 +233,7 @@ absl::StatusOr<Reply> Applier::lease_grant(std::string_view body) {
 // The keys die with the lease, in one transaction.
 absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
   etcdserverpb::LeaseRevokeRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
   absl::StatusOr<std::vector<std::string>> keys =
       leases_.revoke(LeaseId(request.id()), store_.batch());
@@ -247,7 +252,7 @@ absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
 
 absl::StatusOr<Reply> Applier::lease_checkpoint(std::string_view body) {
   etcdserverpb::LeaseCheckpointRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   for (const etcdserverpb::LeaseCheckpoint& c : request.checkpoints()) {
     leases_.checkpoint({LeaseId(c.id()), c.remaining_ttl()}, clock_.now(), store_.batch());
   }
@@ -256,7 +261,7 @@ absl::StatusOr<Reply> Applier::lease_checkpoint(std::string_view body) {
 
 absl::StatusOr<Reply> Applier::alarm(std::string_view body) {
   etcdserverpb::AlarmRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   Alarm named{request.alarm(), MemberId(request.memberid())};
   std::vector<Alarm> found;
   switch (request.action()) {

@@ -48,7 +48,7 @@ bool v2_member(std::string_view path, MemberId* id) {
 
 absl::StatusOr<Reply> Applier::member_attributes(std::string_view body) {
   membershippb::ClusterMemberAttrSetRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   const membershippb::Attributes& attributes = request.member_attributes();
   return set_attributes(MemberId(request.member_id()), attributes.name(),
                         {attributes.client_urls().begin(), attributes.client_urls().end()});
@@ -68,7 +68,7 @@ absl::StatusOr<Reply> Applier::set_attributes(MemberId id, std::string_view name
 
 absl::StatusOr<Reply> Applier::cluster_version(std::string_view body) {
   membershippb::ClusterVersionSetRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   return set_version(request.ver());
 }
 
@@ -80,7 +80,7 @@ absl::StatusOr<Reply> Applier::set_version(std::string_view version) {
 
 absl::StatusOr<Reply> Applier::downgrade_info(std::string_view body) {
   membershippb::DowngradeInfoSetRequest request;
-  if (absl::Status s = decode(body, &request); !s.ok()) return s;
+  if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   members_.set_downgrade(request.enabled(), request.ver(), store_.batch());
   return Reply();
 }
@@ -96,7 +96,7 @@ absl::StatusOr<Reply> Applier::version_2(std::string_view body) {
     if (field.is(kPath, pb::kBytes)) path = field.bytes;
     if (field.is(kValue, pb::kBytes)) value = field.bytes;
   }
-  if (!reader.ok()) return malformed();
+  if (!reader.ok()) return unreadable();
   MemberId id;
   if (method == "PUT" && path == kV2Version) return set_version(value);
   if (method != "PUT" || !v2_member(path, &id)) {
@@ -113,19 +113,19 @@ absl::StatusOr<raft::ConfChangeV2> Applier::apply_conf_change(const raft::Entry&
   if (!failure_.ok()) return failure_;
   CHECK(raft::is_conf_change(entry.type));
   CHECK(entry.index == index_ + 1);
-  constexpr std::string_view kWhat = "membership change";
+  constexpr std::string_view kWhat = "conf_change";
   // etcd changes one member at a time and knows no other form.
   if (entry.type != raft::EntryType::kConfChange) {
     return cannot_go_on(entry, kWhat, absl::UnimplementedError("it changes several members"));
   }
   absl::StatusOr<raft::ConfChange> change = raft::decode_conf_change(entry.data);
-  if (!change.ok()) return cannot_go_on(entry, kWhat, change.status());
+  if (!change.ok()) return cannot_go_on(entry, kWhat, unreadable());
   if (change->type > raft::ConfChangeType::kAddLearnerNode) {
     return cannot_go_on(entry, kWhat, absl::UnimplementedError("its kind is not known here"));
   }
   if (change->type != raft::ConfChangeType::kRemoveNode) {
     absl::StatusOr<membership::ChangeContext> context = membership::decode_context(change->context);
-    if (!context.ok()) return cannot_go_on(entry, kWhat, context.status());
+    if (!context.ok()) return cannot_go_on(entry, kWhat, unreadable());
   }
   membership::Change named{static_cast<membership::ChangeKind>(change->type), change->node_id,
                            change->context};

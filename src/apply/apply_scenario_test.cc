@@ -3,8 +3,10 @@
 //
 //   put k=… v=… [lease=…] [prev] [ignore_value] [ignore_lease]      del k=… [end=…] [prev]
 //   get k=… [end=…] [rev=…] [limit=…]      compact rev=…      restart      quota bytes=…
-//   grant id=… ttl=…      revoke id=…      leases      alarm on|off|list
-//   txn      if k=… [end=…] [is=equal|not|greater|less] value|mod|create|version|lease=…
+//   grant id=… ttl=…      revoke id=…      leases      alarm on|off|list [type=corrupt]
+//   unreadable after=…    from that many reads on the store's values cannot be read
+//   raw [number=…] bytes=…      an entry: a request under its field number, or nothing but bytes
+//   txn [unwaited]      if k=… [end=…] [is=equal|not|greater|less] value|mod|create|version|lease=…
 //            then|else put|del|get|txn …      end
 // A transaction, and each one nested in it, goes to its `end`.
 
@@ -91,10 +93,13 @@ std::string error(const absl::Status& status) {
   return cat("error ", absl::StatusCodeToString(status.code()), ": ", message_of(status), "\n");
 }
 
+std::string ended(const absl::Status& status) { return cat("the member ends: ", error(status)); }
+
 template <typename Response>
-std::string show(const Reply& reply) {
-  if (!reply.status.ok()) return error(reply.status);
-  return show(parsed<Response>(reply.body), reply.revision, "");
+std::string show(const absl::StatusOr<Reply>& reply) {
+  if (!reply.ok()) return ended(reply.status());
+  if (!reply->status.ok()) return error(reply->status);
+  return show(parsed<Response>(reply->body), reply->revision, "");
 }
 
 pb::PutRequest put_of(const Command& c) {
@@ -122,6 +127,9 @@ pb::RangeRequest range_of(const Command& c) {
   request.set_range_end(c.text("end"));
   request.set_revision(c.number("rev"));
   request.set_limit(c.number("limit"));
+  request.set_count_only(c.has("count_only"));
+  request.set_keys_only(c.has("keys_only"));
+  request.set_min_mod_revision(c.number("min_mod"));
   return request;
 }
 
@@ -167,6 +175,7 @@ class World {
     if (c.name == "txn") {
       txns_.push_back(&txn_);
       txn_.Clear();
+      wanted_ = !c.has("unwaited");
       return "";
     }
     if (c.name == "compact") {
@@ -186,7 +195,13 @@ class World {
       return status(apply(InternalKind::kLeaseRevoke, request));
     }
     if (c.name == "leases") return leases();
-    if (c.name == "alarm") return alarm(c.word(0));
+    if (c.name == "alarm") return alarm(c);
+    if (c.name == "raw") return raw(c);
+    if (c.name == "unreadable") {
+      backend_.fail_reads(absl::DataLossError("a damaged block"),
+                          static_cast<int>(c.number("after")));
+      return "";
+    }
     if (c.name == "quota") return quota_ = static_cast<uint64_t>(c.number("bytes")), reopen();
     if (c.name == "restart") return reopen();
     return "unknown command\n";
@@ -198,7 +213,7 @@ class World {
     slot_.reset();
     leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{});
     members_ = std::make_unique<membership::Cluster>(ClusterId(1));
-    store_ = *mvcc::Store::open(&backend_);
+    store_ = *mvcc::Store::open(&backend_, {.value_memory = 0});
     slot_ = store_->register_reader();
     applier_ = *Applier::create(&backend_, store_.get(), leases_.get(), members_.get(), &clock_,
                                 {.quota_bytes = quota_}, [](mvcc::EventBatchPtr) {});
@@ -210,24 +225,39 @@ class World {
     return cat("rev=", store_->revision(), "\n");
   }
 
-  Reply apply(InternalKind kind, const google::protobuf::MessageLite& request) {
-    index_ = Index(backend_.consistent_index().value + 1);
-    Bytes entry = wire::wrap_internal(1, {}, 0, kind, request.SerializeAsString());
-    absl::StatusOr<Reply> reply =
-        applier_->apply({.term = Term(1), .index = index_, .data = entry}, true);
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    EXPECT_TRUE(applier_->publish(index_, Term(1)).ok());
-    while (applier_->has_background_work()) EXPECT_TRUE(applier_->background_step().ok());
-    return *std::move(reply);
+  absl::StatusOr<Reply> apply(InternalKind kind, const google::protobuf::MessageLite& request) {
+    return apply(wire::wrap_internal(1, {}, 0, kind, request.SerializeAsString()));
   }
 
-  std::string status(const Reply& reply) {
-    return reply.status.ok() ? cat("ok rev=", store_->revision(), "\n") : error(reply.status);
+  // A member that cannot go on shows nothing of the entry; it is started again without it.
+  absl::StatusOr<Reply> apply(Bytes entry) {
+    Index index = Index(backend_.consistent_index().value + 1);
+    absl::StatusOr<Reply> reply = applier_->apply(
+        {.term = Term(1), .index = index, .data = std::move(entry)}, std::exchange(wanted_, true));
+    EXPECT_EQ(applier_->publish(index, Term(1)).ok(), reply.ok());
+    if (reply.ok()) {
+      while (applier_->has_background_work()) EXPECT_TRUE(applier_->background_step().ok());
+    } else {
+      backend_.fail_reads(absl::OkStatus());
+      open();
+    }
+    return reply;
+  }
+
+  std::string raw(const Command& c) {
+    Bytes bytes = Bytes::copy(c.text("bytes"));
+    auto kind = static_cast<InternalKind>(c.number("number"));
+    return status(apply(c.has("number") ? wire::wrap_internal(1, {}, 0, kind, bytes) : bytes));
+  }
+
+  std::string status(const absl::StatusOr<Reply>& reply) {
+    if (!reply.ok()) return ended(reply.status());
+    return reply->status.ok() ? cat("ok rev=", store_->revision(), "\n") : error(reply->status);
   }
 
   std::string get(const Command& c) {
     absl::StatusOr<Reply> reply = run_range(store_->read(*slot_), range_of(c));
-    return reply.ok() ? show<pb::RangeResponse>(*reply) : error(reply.status());
+    return reply.ok() ? show<pb::RangeResponse>(reply) : error(reply.status());
   }
 
   std::string leases() {
@@ -240,16 +270,17 @@ class World {
     return out.empty() ? "none\n" : out;
   }
 
-  std::string alarm(const std::string& action) {
+  std::string alarm(const Command& c) {
+    std::string action = c.word(0);
     pb::AlarmRequest request;
     request.set_memberid(5);
-    request.set_alarm(pb::NOSPACE);
+    request.set_alarm(c.text("type") == "corrupt" ? pb::CORRUPT : pb::NOSPACE);
     request.set_action(action == "on"    ? pb::AlarmRequest::ACTIVATE
                        : action == "off" ? pb::AlarmRequest::DEACTIVATE
                                          : pb::AlarmRequest::GET);
-    Reply reply = apply(InternalKind::kAlarm, request);
+    absl::StatusOr<Reply> reply = apply(InternalKind::kAlarm, request);
     std::string out;
-    pb::AlarmResponse response = parsed<pb::AlarmResponse>(reply.body);
+    pb::AlarmResponse response = parsed<pb::AlarmResponse>(reply->body);
     for (const pb::AlarmMember& member : response.alarms()) {
       out += cat(pb::AlarmType_Name(member.alarm()), " member=", member.memberid(), "\n");
     }
@@ -281,7 +312,7 @@ class World {
   StillClock clock_;
   backend::MemoryBackend backend_;
   uint64_t quota_ = UINT64_MAX;
-  Index index_;
+  bool wanted_ = true;  // of the transaction under way
   std::unique_ptr<mvcc::Store> store_;
   std::unique_ptr<mvcc::ReaderSlot> slot_;
   std::unique_ptr<lease::LeaseTable> leases_;

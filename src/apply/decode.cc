@@ -180,6 +180,11 @@ absl::Status too_deep() {
       "grpc: error unmarshalling request: proto: exceeded maximum recursion depth");
 }
 
+absl::Status unreadable() {
+  return absl::DataLossError(
+      "its bytes are not what they should be; remove the member from the cluster and add it anew");
+}
+
 absl::Status decode(std::string_view bytes, mvcc::PutRequest* request) {
   return decode_flat(bytes, request);
 }

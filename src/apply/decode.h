@@ -6,7 +6,8 @@
 // unknown, a number has 64 bits, and messages nest no deeper than kMostNested.
 //
 // Threads: pure functions.
-// Errors: malformed() and too_deep() are the door's answers, grpc-go's texts.
+// Errors: malformed() and too_deep() are the door's answers, grpc-go's texts; unreadable() ends the
+//   member.
 // Stack: decoding a transaction takes kStackPerMessage at most for each message within another, as
 //   do checking, applying and destroying one (apply_depth_test measures them); the threads that do
 //   it have stacks of kRequestStack.
@@ -29,6 +30,8 @@ inline constexpr int kMostNested = 9'999;
 
 absl::Status malformed();
 absl::Status too_deep();
+// The same of an entry of the log.
+absl::Status unreadable();
 
 // Views into `bytes`, and into the put of a transaction.
 absl::Status decode(std::string_view bytes, mvcc::PutRequest* request);
@@ -46,6 +49,11 @@ absl::Status decode(std::string_view bytes, Message* message) {
   if (!reader.ok()) return malformed();
   return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ? absl::OkStatus()
                                                                                : malformed();
+}
+
+template <typename Request>
+absl::Status decode_logged(std::string_view bytes, Request* request) {
+  return decode(bytes, request).ok() ? absl::OkStatus() : unreadable();
 }
 
 }  // namespace keelson::apply

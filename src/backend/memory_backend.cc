@@ -117,14 +117,28 @@ State& MemoryBackend::writable_locked() {
   return *state_;
 }
 
+absl::Status MemoryBackend::read_locked() const {
+  if (read_failure_.ok() || good_reads_-- > 0) return absl::OkStatus();
+  good_reads_ = 0;
+  return read_failure_;
+}
+
+void MemoryBackend::fail_reads(absl::Status status, int good) {
+  std::lock_guard lock(mutex_);
+  read_failure_ = std::move(status);
+  good_reads_ = good;
+}
+
 absl::StatusOr<std::optional<Bytes>> MemoryBackend::get(Bucket bucket, std::string_view key) const {
   std::lock_guard lock(mutex_);
+  if (absl::Status s = read_locked(); !s.ok()) return s;
   return find(*state_, bucket, key);
 }
 
 absl::StatusOr<std::vector<std::optional<Bytes>>> MemoryBackend::multi_get(
     Bucket bucket, std::span<const std::string_view> keys) const {
   std::lock_guard lock(mutex_);
+  if (absl::Status s = read_locked(); !s.ok()) return s;
   std::vector<std::optional<Bytes>> out;
   for (std::string_view key : keys) out.push_back(find(*state_, bucket, key));
   return out;

@@ -53,6 +53,8 @@ class MemoryBackend final : public Backend {
   void release_flushes();
   // From now on commit() and flush() fail with `status`; Ok mends it.
   void fail_writes(absl::Status status);
+  // get() and multi_get() fail with `status` after `good` more of them; Ok mends it.
+  void fail_reads(absl::Status status, int good = 0);
   std::unique_ptr<MemoryBackend> open_checkpoint(const std::string& dir) const;
 
   // One moment's contents; immutable once shared.
@@ -68,12 +70,15 @@ class MemoryBackend final : public Backend {
   StatePtr current() const;
   State& writable_locked();
   void complete_flush(StatePtr flushed);
+  absl::Status read_locked() const;
 
   mutable std::mutex mutex_;
   std::shared_ptr<State> state_;
   StatePtr durable_;
   std::function<void(Index)> listener_;
   absl::Status failure_;
+  absl::Status read_failure_;
+  mutable int good_reads_ = 0;  // before read_failure_ shows
   bool hold_ = false;
   std::vector<std::pair<StatePtr, absl::AnyInvocable<void(absl::Status)>>> held_;
   std::map<std::string, StatePtr> checkpoints_;
