@@ -300,7 +300,7 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
   } else {
     body = std::move(status);
   }
-  if (!absl::IsAborted(body.status())) counts.add(ops);
+  counts.add(ops);
   if (!body.ok()) return body.status();
   return Reply{absl::OkStatus(), view.revision(), *std::move(body)};
 }

@@ -22,11 +22,11 @@ namespace keelson::apply {
 
 mvcc::RangeOptions range_options(const etcdserverpb::RangeRequest& request);
 
-// A range outside a transaction. kAborted as ReadView says.
+// A range outside a transaction.
 absl::StatusOr<Reply> run_range(const mvcc::ReadView& view,
                                 const etcdserverpb::RangeRequest& request);
 
-// A transaction that only reads. kAborted: take a new view and start over.
+// A transaction that only reads.
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
                                         const etcdserverpb::TxnRequest& request, OpCounts& counts);
 

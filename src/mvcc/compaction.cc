@@ -28,6 +28,7 @@ absl::Status StoreImpl::compact(int64_t revision) {
   if (!compacting_) hash_plan_ = HashPlan{compact_revision_, revision};
   compact_revision_ = revision;
   compacting_ = true;
+  readers_left_ = false;
   trimmed_.clear();
   batch_.put(Bucket::kMeta, kScheduledCompactKey, RevisionKey({revision, 0}).view());
   KEELSON_FAILPOINT("mvcc_compact_scheduled");
@@ -46,12 +47,20 @@ std::optional<StoreImpl::Deferred> StoreImpl::next_garbage() {
   return Deferred{main, garbage_.pop()};
 }
 
+// Nothing goes before the compact revision is published, for then no read below it can begin; and
+// not before the last of those that had begun is done: what a read found in range when it started,
+// it finds to its end.
+bool StoreImpl::readers_have_left() {
+  if (readers_left_) return true;
+  if (published_compact_revision_.load(std::memory_order_relaxed) < compact_revision_) return false;
+  readers_left_ = epochs_.lowest_pin() >= compact_revision_;
+  return readers_left_;
+}
+
 bool StoreImpl::compact_step(size_t max_work) {
   CHECK(!in_txn_);
   if (!compacting_) return false;
-  // Readers must know first: a reader that misses a version looks at the compact revision to learn
-  // why. So nothing goes before that revision is published.
-  if (root()->compact_revision < compact_revision_) return true;
+  if (!readers_have_left()) return true;
   KEELSON_FAILPOINT("mvcc_compact_step");
   hash_plan_.reset();
   ring_->forget_up_to(compact_revision_);

@@ -57,6 +57,14 @@ uint64_t Epochs::oldest_reader() const {
   return oldest;
 }
 
+int64_t Epochs::lowest_pin() const {
+  int64_t lowest = kNoPin;
+  for (Slot* slot = slots_.load(std::memory_order_seq_cst); slot; slot = slot->next) {
+    lowest = std::min(lowest, slot->pinned.load(std::memory_order_seq_cst));
+  }
+  return lowest;
+}
+
 void Epochs::free(const Retired& retired) {
   if (retired.size == 0) {
     Bytes::adopt(retired.memory, 0);  // drops the reference

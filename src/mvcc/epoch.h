@@ -11,9 +11,16 @@
 // A
 //   reader whose slot shows an epoch >= E entered after that and can only find the new root; one
 //   that shows less, or is seen entering, holds back everything stamped later than it.
-// Threads: retire(), advance() and the destructor: the writer. register_slot(): any. A slot: one at
-// a
-//   time.
+// Pins: a slot also names the oldest revision that is being read through it. Before the writer cuts
+//   versions that readers of a revision below C may want, it shows C and then looks at the pins:
+//
+//     reader: pin(R);    c = the compact revision shown; c > R: too late, else R can be read whole
+//     writer: show C;    lowest_pin() < C: look again later, else nobody reads below C any more
+//
+//   All four are seq_cst, so of two that meet at least one sees the other. A pin holds no memory
+//   but the versions that a compaction would cut; it may stay for as long as a request takes.
+// Threads: retire(), advance() and the destructor: the writer. register_slot(): any. A slot: one
+//   thread at a time.
 
 #pragma once
 
@@ -23,8 +30,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "mvcc/slab.h"
 #include "mvcc/store.h"
 
@@ -32,8 +41,12 @@ namespace keelson::mvcc {
 
 class Epochs {
  public:
+  static constexpr int64_t kNoPin = INT64_MAX;
+
   struct alignas(64) Slot {
-    std::atomic<uint64_t> entered{0};  // 0: outside
+    std::atomic<uint64_t> entered{0};     // 0: outside
+    std::atomic<int64_t> pinned{kNoPin};  // the lowest revision pinned
+    uint32_t pins = 0;                    // how many pins there are; the reader's own
     std::atomic<bool> taken{true};
     Slot* next = nullptr;  // in the list of all slots, which only grows
   };
@@ -49,6 +62,19 @@ class Epochs {
     slot->entered.exchange(now_.load(std::memory_order_seq_cst), std::memory_order_seq_cst);
   }
   static void leave(Slot* slot) { slot->entered.store(0, std::memory_order_release); }
+
+  // Pins nest: the lowest revision counts until the last one is gone.
+  static void pin(Slot* slot, int64_t revision) {
+    if (slot->pins++ == 0 || revision < slot->pinned.load(std::memory_order_relaxed)) {
+      slot->pinned.store(revision, std::memory_order_seq_cst);
+    }
+  }
+  static void unpin(Slot* slot) {
+    CHECK(slot->pins > 0);
+    if (--slot->pins == 0) slot->pinned.store(kNoPin, std::memory_order_release);
+  }
+  // kNoPin: nothing is pinned.
+  int64_t lowest_pin() const;
 
   // A piece of the slab; a Bytes block (one reference of it).
   void retire_piece(void* piece, size_t size) { retired_.push_back({piece, size}); }
@@ -105,6 +131,27 @@ class EpochSection {
 
  private:
   Epochs::Slot* slot_;
+};
+
+// A revision held readable; see Pins above. Movable, goes with its scope.
+class RevisionPin {
+ public:
+  RevisionPin() = default;
+  RevisionPin(Epochs::Slot* slot, int64_t revision) : slot_(slot) { Epochs::pin(slot, revision); }
+  RevisionPin(RevisionPin&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
+  RevisionPin& operator=(RevisionPin&& other) noexcept {
+    if (this != &other) release();
+    slot_ = std::exchange(other.slot_, nullptr);
+    return *this;
+  }
+  ~RevisionPin() { release(); }
+
+  void release() {
+    if (Epochs::Slot* slot = std::exchange(slot_, nullptr)) Epochs::unpin(slot);
+  }
+
+ private:
+  Epochs::Slot* slot_ = nullptr;
 };
 
 }  // namespace keelson::mvcc

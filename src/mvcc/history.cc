@@ -74,12 +74,9 @@ absl::StatusOr<Bytes> StoreImpl::previous_kv(Epochs::Slot* slot, const Event& ev
   if (!event.prev_kv.empty()) return event.prev_kv;
   if (event.is_create()) return Bytes();
   int64_t at = event.revision.main - 1;
-  {
-    EpochSection section(epochs_, slot);
-    if (at < root()->compact_revision) return Bytes();
-  }
+  RevisionPin held;
+  if (!pin(slot, at, &held)) return Bytes();
   absl::StatusOr<std::optional<Bytes>> found = get(slot, at, event.key);
-  if (absl::IsAborted(found.status())) return Bytes();
   if (!found.ok()) return found.status();
   return *found ? **std::move(found) : Bytes();
 }

@@ -3,10 +3,9 @@
 
 #include "base/check.h"
 #include "base/errors.h"
-#include "base/text.h"
+#include "base/failpoint.h"
 #include "mvcc/key_tree_view.h"
 #include "mvcc/range_read.h"
-#include "mvcc/revision_key.h"
 
 namespace keelson::mvcc {
 namespace {
@@ -17,12 +16,6 @@ constexpr uint32_t kSectionKeys = 2048;
 constexpr uint64_t kMostReserved = 1 << 16;
 // Values read from the backend in one go.
 constexpr size_t kReadBackBatch = 128;
-
-absl::Status malformed(Revision revision) {
-  return absl::DataLossError(
-      cat("mvcc: the stored KeyValue of revision ", revision.main, "_", revision.sub,
-          " does not parse; restore this member from a snapshot or add it anew"));
-}
 
 }  // namespace
 
@@ -61,20 +54,15 @@ uint64_t RangeRead::enough() const {
   return static_cast<uint64_t>(options_.limit) + 1;
 }
 
-absl::Status RangeRead::lost() const {
-  if (options_.revision > 0) return errors::Compacted();
-  return absl::AbortedError("mvcc: a compaction passed the view; read again");
-}
-
-absl::Status RangeRead::check_revision(const Root& root) const {
-  return revision_ < root.compact_revision ? lost() : absl::OkStatus();
-}
-
 absl::StatusOr<RangeResult> RangeRead::run() {
   if (revision_ > at_) return errors::FutureRev();
+  // The view holds its own revision; an older one is held here. From then on nothing that this read
+  // is to see can go away.
+  RevisionPin held;
+  if (revision_ < at_ && !store_.pin(slot_, revision_, &held)) return errors::Compacted();
   RangeResult result;
   result.revision = at_;
-  if (absl::Status s = walk(); !s.ok()) return s;
+  walk();
   uint64_t count = count_;
   if (!options_.count_only && !options_.total_count && fetch_limit() > 0) {
     count = std::min(count, static_cast<uint64_t>(fetch_limit()));
@@ -82,28 +70,25 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   result.count = static_cast<int64_t>(count);
   if (options_.count_only) return result;
   if (absl::Status s = read_back(); !s.ok()) return s;
-  if (absl::Status s = finish(&result); !s.ok()) return s;
+  finish(&result);
   return result;
 }
 
-absl::Status RangeRead::walk() {
+void RangeRead::walk() {
   bool done = false;
   while (!done) {
     EpochSection section(store_.epochs(), slot_);
-    if (absl::Status s = walk_section(&done); !s.ok()) return s;
-    // What a compaction cut off while we walked may have hidden keys from us.
-    if (slot_ && store_.root()->compact_revision > revision_) return lost();
+    walk_section(&done);
   }
-  return absl::OkStatus();
 }
 
-absl::Status RangeRead::walk_section(bool* done) {
+void RangeRead::walk_section(bool* done) {
   Root root = store_.current(slot_);
-  if (absl::Status s = check_revision(root); !s.ok()) return s;
+  KEELSON_FAILPOINT("mvcc_range_section");
   if (keys_.single()) {
     read_single(root);
     *done = true;
-    return absl::OkStatus();
+    return;
   }
   if (!started_) start(root);
   if (count_known_ && (options_.count_only || have_enough())) {
@@ -113,7 +98,6 @@ absl::Status RangeRead::walk_section(bool* done) {
   } else {
     walk_older(root, done);
   }
-  return absl::OkStatus();
 }
 
 void RangeRead::read_single(const Root& root) {
@@ -194,7 +178,8 @@ void RangeRead::walk_newest(const Root& root, bool* done) {
     for (uint32_t i = 0; i < n; ++i) {
       --left_;
       Version* version = records[i]->visible(revision_);
-      if (version && !take(records[i], version)) {
+      CHECK(version != nullptr);  // live in this root, and pinned
+      if (!take(records[i], version)) {
         left_ = 0;
         break;
       }
@@ -269,24 +254,17 @@ absl::Status RangeRead::read_back() {
   }
   for (size_t from = 0; from < missing.size(); from += kReadBackBatch) {
     size_t n = std::min(kReadBackBatch, missing.size() - from);
-    std::vector<RevisionKey> keys;
-    for (size_t i = 0; i < n; ++i) keys.emplace_back(items_[missing[from + i]].revision);
-    std::vector<std::string_view> views;
-    for (const RevisionKey& key : keys) views.push_back(key.view());
-    absl::StatusOr<std::vector<std::optional<Bytes>>> found =
-        store_.backend().multi_get(backend::Bucket::kKey, views);
+    std::vector<Revision> revisions;
+    for (size_t i = 0; i < n; ++i) revisions.push_back(items_[missing[from + i]].revision);
+    KEELSON_FAILPOINT("mvcc_read_back");
+    absl::StatusOr<std::vector<Bytes>> found = store_.read_back(revisions);
     if (!found.ok()) return found.status();
     for (size_t i = 0; i < n; ++i) {
       Item& item = items_[missing[from + i]];
-      std::optional<Bytes>& value = (*found)[i];
-      if (!value) {
-        absl::Status why = store_.gone(slot_, item.revision, revision_);
-        return absl::IsAborted(why) ? lost() : why;
-      }
-      item.kv = *std::move(value);
+      item.kv = std::move((*found)[i]);
       if (!index_only_) continue;
       KeyValueView kv;
-      if (!decode_key_value(item.kv, &kv)) return malformed(item.revision);
+      CHECK(decode_key_value(item.kv, &kv));
       kv.value = {};
       kv.lease = 0;
       item.kv = encode_key_value(kv);
@@ -295,7 +273,7 @@ absl::Status RangeRead::read_back() {
   return absl::OkStatus();
 }
 
-absl::Status RangeRead::finish(RangeResult* result) {
+void RangeRead::finish(RangeResult* result) {
   bool by_create = options_.min_create_revision != 0 || options_.max_create_revision != 0;
   SortOrder order = options_.sort_order;
   if (order == SortOrder::kNone && options_.sort_target != SortTarget::kKey) {
@@ -307,7 +285,7 @@ absl::Status RangeRead::finish(RangeResult* result) {
   if (by_create || sorted || strip_value) {
     std::vector<KeyValueView> views(items_.size());
     for (size_t i = 0; i < items_.size(); ++i) {
-      if (!decode_key_value(items_[i].kv, &views[i])) return malformed(items_[i].revision);
+      CHECK(decode_key_value(items_[i].kv, &views[i]));  // encoded here, or read back and looked at
     }
     if (by_create) filter_by_create(&views);
     if (sorted) sort(&views);
@@ -324,7 +302,6 @@ absl::Status RangeRead::finish(RangeResult* result) {
   }
   result->kvs.reserve(items_.size());
   for (Item& item : items_) result->kvs.push_back(std::move(item.kv));
-  return absl::OkStatus();
 }
 
 void RangeRead::filter_by_create(std::vector<KeyValueView>* views) {

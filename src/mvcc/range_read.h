@@ -10,9 +10,9 @@
 // Where several keys are equal under the sort target they stay in the order of keys (etcd's order
 // of equals is whatever Go's unstable sort makes of it, beyond 12 results).
 //
-// How it reads: in sections of a few thousand keys, each inside an epoch; the revision, not a
-// pinned
-//   root, ties them together. What is not in memory is read from the backend between sections.
+// How it reads: in sections of a few thousand keys, each inside an epoch; the revision, which is
+//   pinned against compaction, ties them together. What is not in memory is read from the backend
+//   after them.
 // Threads: one object per read, on the reader's thread.
 
 #pragma once
@@ -45,10 +45,8 @@ class RangeRead {
   // How many items are enough; 0: all are needed.
   uint64_t enough() const;
 
-  absl::Status check_revision(const Root& root) const;
-  absl::Status lost() const;
-  absl::Status walk();
-  absl::Status walk_section(bool* done);
+  void walk();
+  void walk_section(bool* done);
   void read_single(const Root& root);
   void walk_newest(const Root& root, bool* done);
   void walk_older(const Root& root, bool* done);
@@ -61,7 +59,7 @@ class RangeRead {
   bool have_enough() const { return enough_ > 0 && items_.size() >= enough_; }
 
   absl::Status read_back();
-  absl::Status finish(RangeResult* result);
+  void finish(RangeResult* result);
   void sort(std::vector<KeyValueView>* views);
   void filter_by_create(std::vector<KeyValueView>* views);
 

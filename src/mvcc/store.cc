@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "mvcc/key_tree_view.h"
 #include "mvcc/revision_key.h"
@@ -9,9 +10,6 @@
 
 namespace keelson::mvcc {
 namespace {
-
-// How often a read that compactions keep overtaking starts over.
-constexpr int kMostTries = 100;
 
 Epochs::Slot* slot_of(const ReaderSlot& slot) {
   return static_cast<const SlotHandle&>(slot).slot();
@@ -50,30 +48,10 @@ Root StoreImpl::current(Epochs::Slot* slot) const {
   return Root{tree_.root(), txn_revision(), compact_revision_, ring_->end()};
 }
 
-void StoreImpl::fill_view(ReadView* view) const {
-  EpochSection section(epochs_, slot_of(*view->slot_));
-  const Root* now = root();
-  view->revision_ = now->revision;
-  view->compact_revision_ = now->compact_revision;
-}
-
-absl::Status StoreImpl::gone(Epochs::Slot* slot, Revision revision, int64_t at) const {
-  if (slot) {
-    EpochSection section(epochs_, slot);
-    if (root()->compact_revision > at) return absl::AbortedError("mvcc: compacted meanwhile");
-  }
-  return absl::DataLossError(cat("mvcc: revision ", revision.main, "_", revision.sub,
-                                 " is missing in the backend; restore this member from a snapshot "
-                                 "or add it anew"));
-}
-
-absl::StatusOr<Bytes> StoreImpl::read_back(Epochs::Slot* slot, Revision revision,
-                                           int64_t at) const {
-  RevisionKey key(revision);
-  absl::StatusOr<std::optional<Bytes>> found = backend_->get(backend::Bucket::kKey, key.view());
-  if (!found.ok()) return found.status();
-  if (!*found) return gone(slot, revision, at);
-  return **std::move(found);
+bool StoreImpl::pin(Epochs::Slot* slot, int64_t revision, RevisionPin* pin) const {
+  if (!slot) return revision >= compact_revision_;
+  *pin = RevisionPin(slot, revision);
+  return published_compact_revision() <= revision;
 }
 
 absl::StatusOr<std::optional<Bytes>> StoreImpl::get(Epochs::Slot* slot, int64_t at,
@@ -86,13 +64,12 @@ absl::StatusOr<std::optional<Bytes>> StoreImpl::get(Epochs::Slot* slot, int64_t 
     Version* version = record ? record->visible(at) : nullptr;
     Bytes value = version ? version->bytes() : Bytes();
     if (version && cache_.pressed()) version->touch();
-    if (slot && root()->compact_revision > at)
-      return absl::AbortedError("mvcc: compacted meanwhile");
     if (!version) return std::optional<Bytes>();
     if (!value.empty()) return std::optional<Bytes>(std::move(value));
     evicted = version->revision();
   }
-  absl::StatusOr<Bytes> value = read_back(slot, evicted, at);
+  KEELSON_FAILPOINT("mvcc_read_back");
+  absl::StatusOr<Bytes> value = read_back(evicted);
   if (!value.ok()) return value.status();
   return std::optional<Bytes>(*std::move(value));
 }
@@ -134,6 +111,29 @@ void StoreImpl::check_invariants() const {
   CHECK(held == cache_.bytes());
 }
 
+// The newest revision may be compacted between the first load and the pin; there is a newer one
+// then.
+ReadView::ReadView(const StoreImpl* store, ReaderSlot* slot) : store_(store), slot_(slot) {
+  Epochs::Slot* place = slot_of(*slot);
+  while (true) {
+    revision_ = store->published_revision();
+    Epochs::pin(place, revision_);
+    compact_revision_ = store->published_compact_revision();
+    if (compact_revision_ <= revision_) return;
+    Epochs::unpin(place);
+  }
+}
+
+ReadView::ReadView(ReadView&& other) noexcept
+    : store_(other.store_),
+      slot_(std::exchange(other.slot_, nullptr)),
+      revision_(other.revision_),
+      compact_revision_(other.compact_revision_) {}
+
+ReadView::~ReadView() {
+  if (slot_) Epochs::unpin(slot_of(*slot_));
+}
+
 absl::StatusOr<RangeResult> ReadView::range(std::string_view key, std::string_view end,
                                             const RangeOptions& options) const {
   return store_->range(slot_of(*slot_), revision_, {key, end}, options);
@@ -161,18 +161,11 @@ std::unique_ptr<ReaderSlot> Store::register_reader() {
   return std::make_unique<SlotHandle>(impl_->epochs().register_slot());
 }
 
-ReadView Store::read(ReaderSlot& slot) const {
-  ReadView view(impl_.get(), &slot);
-  impl_->fill_view(&view);
-  return view;
-}
+ReadView Store::read(ReaderSlot& slot) const { return ReadView(impl_.get(), &slot); }
 
 absl::StatusOr<RangeResult> Store::range(ReaderSlot& slot, std::string_view key,
                                          std::string_view end, const RangeOptions& options) const {
-  for (int tries = 1;; ++tries) {
-    absl::StatusOr<RangeResult> result = read(slot).range(key, end, options);
-    if (!absl::IsAborted(result.status()) || tries == kMostTries) return result;
-  }
+  return read(slot).range(key, end, options);
 }
 
 // The root may be replaced and its memory used again between the two loads of a caller without a

@@ -90,18 +90,22 @@ class ReaderSlot {
   virtual ~ReaderSlot() = default;
 };
 
-// The store at one revision. Cheap to make (two loads), holds nothing: no memory, no snapshot. When
-// a compaction passes the view's revision, later calls return kAborted: make a new view and start
-// over (a read-only transaction of several steps does that; for a single read use Store::range()).
-// [any]
+// The store at one revision. Cheap to make (a load, an exchange, a load). It holds neither memory
+// nor a snapshot, but a compaction that passes its revision waits with removing until the view is
+// gone: what a view's revision shows, it shows to the end. So a view lives for one request, not
+// longer. Threads: the slot's; not beyond the Store.
 class ReadView {
  public:
+  ReadView(ReadView&& other) noexcept;
+  ReadView& operator=(ReadView&&) = delete;
+  ~ReadView();
+
   int64_t revision() const { return revision_; }
   // -1: never compacted.
   int64_t compact_revision() const { return compact_revision_; }
 
-  // Errors: errors::Compacted(), errors::FutureRev() as etcd has them; kAborted (see above);
-  // kDataLoss and other errors of the backend.
+  // Errors: errors::Compacted(), errors::FutureRev() as etcd has them; kDataLoss and other errors
+  // of the backend. A read of the view's own revision is never errors::Compacted().
   absl::StatusOr<RangeResult> range(std::string_view key, std::string_view end,
                                     const RangeOptions& options = {}) const;
   // The KeyValue of one key at this view's revision; nullopt: no such key.
@@ -110,9 +114,9 @@ class ReadView {
  private:
   friend class Store;
   friend class StoreImpl;
-  ReadView(const StoreImpl* store, ReaderSlot* slot) : store_(store), slot_(slot) {}
+  ReadView(const StoreImpl* store, ReaderSlot* slot);
   const StoreImpl* store_;
-  ReaderSlot* slot_;
+  ReaderSlot* slot_;  // null: moved from
   int64_t revision_ = 0;
   int64_t compact_revision_ = 0;
 };
@@ -152,7 +156,7 @@ class WriteTxn {
   WriteTxn& operator=(WriteTxn&&) = delete;
   ~WriteTxn();  // ends the transaction: the store's revision is now revision()
 
-  // Reads see this transaction's own changes; errors as ReadView's, but never kAborted.
+  // Reads see this transaction's own changes; errors as ReadView's.
   absl::StatusOr<RangeResult> range(std::string_view key, std::string_view end,
                                     const RangeOptions& options = {}) const;
   absl::StatusOr<std::optional<Bytes>> get(std::string_view key) const;
@@ -241,7 +245,7 @@ class Store {
   // ---- reading [any] ----
   std::unique_ptr<ReaderSlot> register_reader();
   ReadView read(ReaderSlot& slot) const;
-  // One read on a view of its own, never kAborted. result.revision is the view's.
+  // One read on a view of its own. result.revision is the view's.
   absl::StatusOr<RangeResult> range(ReaderSlot& slot, std::string_view key, std::string_view end,
                                     const RangeOptions& options = {}) const;
   int64_t revision() const;          // published

@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -76,17 +77,20 @@ class StoreImpl {
   Epochs& epochs() { return epochs_; }
   const Epochs& epochs() const { return epochs_; }
   const Root* root() const { return root_.load(std::memory_order_seq_cst); }
-  void fill_view(ReadView* view) const;
   int64_t published_revision() const { return published_revision_.load(std::memory_order_acquire); }
   int64_t published_compact_revision() const {
-    return published_compact_revision_.load(std::memory_order_acquire);
+    return published_compact_revision_.load(std::memory_order_seq_cst);
   }
   int64_t published_keys() const { return published_keys_.load(std::memory_order_relaxed); }
   uint64_t published_compacted() const {
     return published_compacted_.load(std::memory_order_relaxed);
   }
-  // A read at `at` (the revision of a view or a transaction). `slot` null: the writer's own, on the
-  // working tree.
+  // Keeps what is visible at `revision` from being compacted away until the pin goes. False: a
+  // compaction has passed the revision. `slot` null: the writer itself, who needs no pin.
+  bool pin(Epochs::Slot* slot, int64_t revision, RevisionPin* pin) const;
+
+  // A read at `at` (the revision of a view or a transaction), which the caller has pinned. `slot`
+  // null: the writer's own, on the working tree.
   absl::StatusOr<RangeResult> range(Epochs::Slot* slot, int64_t at, const KeyRange& keys,
                                     const RangeOptions& options) const;
   absl::StatusOr<std::optional<Bytes>> get(Epochs::Slot* slot, int64_t at,
@@ -98,9 +102,10 @@ class StoreImpl {
 
   // What a read in this section works on.
   Root current(Epochs::Slot* slot) const;
-  // Reads one KeyValue back; kAborted when it is gone because a compaction passed `at`.
-  absl::StatusOr<Bytes> read_back(Epochs::Slot* slot, Revision revision, int64_t at) const;
-  absl::Status gone(Epochs::Slot* slot, Revision revision, int64_t at) const;
+  // Reads KeyValues back by revision. REQUIRES: whoever asks has pinned a revision at which they
+  // are visible. kDataLoss: one is missing, does not parse or is another's.
+  absl::StatusOr<Bytes> read_back(Revision revision) const;
+  absl::StatusOr<std::vector<Bytes>> read_back(std::span<const Revision> revisions) const;
 
   backend::Backend& backend() const { return *backend_; }
   const LivenessRing& ring() const { return *ring_; }
@@ -166,6 +171,9 @@ class StoreImpl {
   // restore.cc
   friend class Restorer;
 
+  // No read below compact_revision_ is under way, and none can begin.
+  bool readers_have_left();
+
   void publish_root();
   EventBatchPtr take_events();
 
@@ -196,6 +204,7 @@ class StoreImpl {
 
   GarbageQueue garbage_;
   bool compacting_ = false;
+  bool readers_left_ = false;      // see readers_have_left(); only while compacting_
   std::deque<Deferred> deferred_;  // tombstones at a compact revision stay until the next one
   // Keys with long chains that this compaction has cut already.
   absl::flat_hash_map<KeyRecord*, Trimmed> trimmed_;

@@ -70,7 +70,7 @@ Revision StoreImpl::next_revision() {
 absl::StatusOr<Bytes> StoreImpl::value_of(const Version* version) const {
   Bytes held = version->bytes();
   if (!held.empty()) return held;
-  return read_back(nullptr, version->revision(), revision_);
+  return read_back(version->revision());
 }
 
 // The old head is history now: compaction will want to know, and its value leaves memory with the

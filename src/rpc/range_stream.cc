@@ -56,6 +56,8 @@ class RangeStreamCall final : public net::StreamReceiver {
     pump();
   }
 
+  // Held for a chunk: the next one may be told that its revision has been compacted meanwhile, as
+  // etcd's clients are.
   mvcc::ReadView view() { return context_.node().store().read(*context_.lane(*call_).slot); }
 
   void send_count() {
@@ -85,8 +87,9 @@ class RangeStreamCall final : public net::StreamReceiver {
     options.total_count = false;
     if (revision_ == 0) options.revision = request_.revision();
     context_.lane(*call_).counts.add({.ranges = 1});
+    mvcc::ReadView now = view();
     absl::StatusOr<mvcc::RangeResult> found =
-        view().range(request_.key(), request_.range_end(), options);
+        now.range(request_.key(), request_.range_end(), options);
     if (!found.ok()) return found.status();
     if (header_revision_ == 0) {
       header_revision_ = found->revision;
@@ -97,7 +100,7 @@ class RangeStreamCall final : public net::StreamReceiver {
       send_part(*std::move(found));
       return absl::OkStatus();
     }
-    return send_last(*std::move(found), options);
+    return send_last(now, *std::move(found), options);
   }
 
   void send_part(mvcc::RangeResult chunk) {
@@ -109,7 +112,8 @@ class RangeStreamCall final : public net::StreamReceiver {
     send(std::move(body));
   }
 
-  absl::Status send_last(mvcc::RangeResult chunk, mvcc::RangeOptions options) {
+  absl::Status send_last(const mvcc::ReadView& now, mvcc::RangeResult chunk,
+                         mvcc::RangeOptions options) {
     chunk.count = sent_;
     if (chunk.more) {
       advance_past(chunk.kvs.back());
@@ -117,7 +121,7 @@ class RangeStreamCall final : public net::StreamReceiver {
       options.count_only = true;
       options.total_count = true;
       absl::StatusOr<mvcc::RangeResult> rest =
-          view().range(request_.key(), request_.range_end(), options);
+          now.range(request_.key(), request_.range_end(), options);
       if (!rest.ok()) return rest.status();
       chunk.count += rest->count;
     }

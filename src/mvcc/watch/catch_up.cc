@@ -73,7 +73,7 @@ void LaneEngine::catch_up_from_disk() {
   auto history = source_.history(from, limit - 1, options_.slice_bytes);
   if (!history.ok()) {
     // A compaction that passed meanwhile is met by cancel_compacted() in the next round.
-    if (absl::IsAborted(history.status()) || from < source_.compact_revision()) return;
+    if (from < source_.compact_revision()) return;
     log::error("cannot read the history for a watcher",
                {{"revision", from}, {"error", message_of(history.status())}});
     retire(*first);
