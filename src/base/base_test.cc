@@ -55,6 +55,9 @@ TEST(Crc32c, PartsMakeTheWhole) {
   for (size_t cut = 0; cut <= text.size(); cut += 37) {
     uint32_t crc = crc32c::extend(crc32c::extend(0, text.substr(0, cut)), text.substr(cut));
     EXPECT_EQ(crc, crc32c::extend(0, text));
+    uint32_t tail = crc32c::extend(0, text.substr(cut));
+    EXPECT_EQ(crc32c::combine(crc32c::extend(0, text.substr(0, cut)), tail, text.size() - cut),
+              crc32c::extend(0, text));
   }
 }
 

@@ -13,4 +13,7 @@ namespace keelson::crc32c {
 
 uint32_t extend(uint32_t crc, std::string_view bytes);
 
+// The sum of `a` followed by `b` from the sums of each: extend(0, a + b). O(log b_size).
+uint32_t combine(uint32_t a_crc, uint32_t b_crc, uint64_t b_size);
+
 }  // namespace keelson::crc32c

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/failpoint.h"
+#include "mvcc/compaction_hash.h"
 #include "mvcc/revision_key.h"
 #include "mvcc/store_impl.h"
 
@@ -24,6 +25,7 @@ absl::Status StoreImpl::compact(int64_t revision) {
   if (revision <= compact_revision_) return errors::Compacted();
   if (revision > revision_) return errors::FutureRev();
   // etcd stores a hash only if the compaction before was complete.
+  drop_compaction_hash();
   hash_plan_.reset();
   if (!compacting_) hash_plan_ = HashPlan{compact_revision_, revision};
   compact_revision_ = revision;
@@ -57,12 +59,22 @@ bool StoreImpl::readers_have_left() {
   return readers_left_;
 }
 
+bool StoreImpl::compaction_held() {
+  if (!compacting_) return false;
+  return !readers_have_left() || (hash_hold_ && hash_hold_->held());
+}
+
+uint64_t StoreImpl::compaction_debt() const {
+  return compacting_ ? garbage_.due(compact_revision_) : 0;
+}
+
 bool StoreImpl::compact_step(size_t max_work) {
   CHECK(!in_txn_);
   if (!compacting_) return false;
-  if (!readers_have_left()) return true;
+  if (compaction_held()) return true;
   KEELSON_FAILPOINT("mvcc_compact_step");
   hash_plan_.reset();
+  hash_hold_.reset();
   ring_->forget_up_to(compact_revision_);
   size_t work = 0;
   while (work < max_work) {

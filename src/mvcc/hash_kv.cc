@@ -22,6 +22,8 @@ using backend::Bucket;
 
 constexpr size_t kStoredHashes = 10;
 constexpr size_t kSectionKeys = 2048;
+// A slice ends early when it has seen this much.
+constexpr size_t kSliceBytes = 1 << 20;
 
 struct Plan {
   int64_t compact_revision;
@@ -29,8 +31,6 @@ struct Plan {
   int64_t current_revision;
   // The snapshot has nothing left that the compaction at compact_revision removes.
   bool complete;
-  // A compaction's own hash: its tombstones at `revision` count as kept, and the result is stored.
-  bool of_compaction;
 };
 
 struct RevisionHash {
@@ -39,22 +39,27 @@ struct RevisionHash {
 
 class Job final : public HashKvJob {
  public:
-  Job(const StoreImpl& store, Epochs::Slot* slot, std::shared_ptr<const backend::Snapshot> snapshot,
-      Plan plan)
-      : store_(store), slot_(slot), snapshot_(std::move(snapshot)), plan_(plan) {
+  // `held`: the compact revision, until the index is walked.
+  Job(const StoreImpl& store, Epochs::Slot* slot, RevisionPin held,
+      std::shared_ptr<const backend::Snapshot> snapshot, Plan plan)
+      : store_(store),
+        slot_(slot),
+        held_(std::move(held)),
+        snapshot_(std::move(snapshot)),
+        plan_(plan) {
     crc_ = crc32c::extend(0, backend::bucket_name(Bucket::kKey));
     // Without a compaction there is nothing to leave out.
     walked_ = plan_.compact_revision < 0;
+    if (walked_) held_.release();
   }
 
   absl::StatusOr<bool> step(size_t max_records) override {
     if (done_) return true;
     if (!walked_) {
-      if (absl::Status s = walk_index(max_records); !s.ok()) return s;
+      walk_index(max_records);
       return false;
     }
     if (absl::Status s = hash_records(max_records); !s.ok()) return s;
-    if (done_ && plan_.of_compaction) store_.hashes.store(result());
     return done_;
   }
 
@@ -64,19 +69,14 @@ class Job final : public HashKvJob {
 
  private:
   // Notes which revisions at or below the compact revision stay.
-  absl::Status walk_index(size_t max_keys) {
+  void walk_index(size_t max_keys) {
     while (!walked_ && max_keys > 0) {
       size_t n = std::min(max_keys, kSectionKeys);
       max_keys -= n;
       EpochSection section(store_.epochs(), slot_);
-      Root root = store_.current(slot_);
-      walk_section(root, n);
-      int64_t reached = plan_.complete ? plan_.revision : plan_.compact_revision;
-      if (store_.root()->compact_revision > reached) {
-        return absl::AbortedError("mvcc: a compaction passed the hash revision; ask again");
-      }
+      walk_section(store_.current(slot_), n);
     }
-    return absl::OkStatus();
+    if (walked_) held_.release();
   }
 
   void walk_section(const Root& root, size_t n) {
@@ -91,10 +91,7 @@ class Job final : public HashKvJob {
 
   void note(const KeyRecord* record) {
     const Version* seen = record->newest_at(plan_.revision);
-    if (seen && seen->tombstone()) {
-      if (plan_.of_compaction && seen->main == plan_.revision) anything_kept_ = true;
-      seen = nullptr;
-    }
+    if (seen && seen->tombstone()) seen = nullptr;
     if (seen) anything_kept_ = true;
     if (seen && seen->main <= plan_.compact_revision) stays_[seen->revision()] = true;
     if (plan_.complete) return;
@@ -108,7 +105,9 @@ class Job final : public HashKvJob {
           snapshot_->iterate(Bucket::kKey, {.upper = RevisionKey({plan_.revision + 1, 0}).view()});
       it_->seek_to_first();
     }
-    for (; it_->valid() && max_records > 0; it_->next(), --max_records) {
+    size_t bytes = 0;
+    for (; it_->valid() && max_records > 0 && bytes < kSliceBytes; it_->next(), --max_records) {
+      bytes += it_->value().size();
       ParsedRevision at;
       if (!parse_revision_key(it_->key(), &at)) {
         return absl::DataLossError("mvcc: a revision in the key bucket does not parse");
@@ -136,6 +135,7 @@ class Job final : public HashKvJob {
 
   const StoreImpl& store_;
   Epochs::Slot* slot_;
+  RevisionPin held_;
   std::shared_ptr<const backend::Snapshot> snapshot_;
   std::unique_ptr<backend::Iterator> it_;
   const Plan plan_;
@@ -208,29 +208,18 @@ absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(Epochs::Slot* slot
           .current_revision = now.revision,
       });
     }
+    // The snapshot may be newer than `now`, but nothing that a later compaction removes is missing.
+    RevisionPin held;
+    if (!pin(slot, now.compact_revision, &held)) continue;
     std::shared_ptr<const backend::Snapshot> snapshot = backend_->snapshot();
-    // The snapshot may be newer than `now`, but not beyond another compaction.
-    if (published().compact_revision != now.compact_revision) continue;
     absl::StatusOr<bool> complete = finished(*snapshot, now.compact_revision);
     if (!complete.ok()) return complete.status();
     Plan plan{.compact_revision = now.compact_revision,
               .revision = revision > 0 ? revision : now.revision,
               .current_revision = now.revision,
-              .complete = *complete,
-              .of_compaction = false};
-    return std::make_unique<Job>(*this, slot, std::move(snapshot), plan);
+              .complete = *complete};
+    return std::make_unique<Job>(*this, slot, std::move(held), std::move(snapshot), plan);
   }
-}
-
-std::unique_ptr<HashKvJob> StoreImpl::take_compaction_hash(Epochs::Slot* slot) {
-  if (!hash_plan_ || root()->compact_revision < hash_plan_->revision) return nullptr;
-  Plan plan{.compact_revision = hash_plan_->previous_compact_revision,
-            .revision = hash_plan_->revision,
-            .current_revision = revision_,
-            .complete = true,
-            .of_compaction = true};
-  hash_plan_.reset();
-  return std::make_unique<Job>(*this, slot, backend_->snapshot(), plan);
 }
 
 }  // namespace keelson::mvcc

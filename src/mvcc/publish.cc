@@ -32,6 +32,9 @@ void StoreImpl::publish_root() {
   if (published_compact_revision_.load(std::memory_order_relaxed) != compact_revision_) {
     published_compact_revision_.store(compact_revision_, std::memory_order_seq_cst);
   }
+  if (!compacting_) {
+    published_finished_revision_.store(compact_revision_, std::memory_order_release);
+  }
   published_keys_.store(static_cast<int64_t>(tree_.live()), std::memory_order_relaxed);
   published_compacted_.store(compacted_, std::memory_order_relaxed);
   if (old) epochs_.retire_piece(old, sizeof(Root));

@@ -194,15 +194,22 @@ struct KvHash {
   int64_t current_revision = 0;  // for the header
 };
 
-// A HashKV being computed from a pinned snapshot, in slices. Physical compaction may go on
-// meanwhile; the answer is that of a store whose compaction at compact_revision is complete.
-// Any thread, one at a time; must be gone before the Store is.
+// A hash being computed in slices; the answer is that of a store whose compaction at
+// compact_revision is complete. The thread of its slot; must be gone before the Store is.
 class HashKvJob {
  public:
+  // What the next step() is to somebody else.
+  enum class Urgency {
+    kNone,
+    kHoldsRemoval,  // the compaction waits for this job with removing revisions
+    kNotYet,        // it would do nothing: the compaction is not done yet
+  };
+
   virtual ~HashKvJob() = default;
-  // Works on about `max_records` records; true when done. kAborted: a compaction passed the
-  // revision meanwhile: ask again.
+  // Works on about `max_records` records, or a megabyte of them; true when done. kAborted: only of
+  // a compaction's hash, when the next compaction has made it worthless.
   virtual absl::StatusOr<bool> step(size_t max_records) = 0;
+  virtual Urgency urgency() const { return Urgency::kNone; }
   // REQUIRES: step() returned true.
   virtual KvHash result() const = 0;
 };
@@ -262,7 +269,9 @@ class Store {
   absl::StatusOr<Bytes> previous_kv(ReaderSlot& slot, const Event& event) const;
 
   // revision 0: the newest. errors::Compacted(), errors::FutureRev() as etcd. A revision whose hash
-  // a compaction stored is answered from there, as etcd does: its job is done at once.
+  // a compaction stored is answered from there, as etcd does: its job is done at once. Any other
+  // reads a snapshot of the backend, which it pins until it is done; compactions wait for its first
+  // part, a walk over the index.
   absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(ReaderSlot& slot, int64_t revision) const;
 
   // ---- writing [apply] ----
@@ -286,12 +295,21 @@ class Store {
   bool compact_step(size_t max_work);
   // A compaction was scheduled and its last compact_step() is not done.
   bool compacting() const;
+  // The next compact_step() would do nothing: reads of older revisions that had begun are not done
+  // yet, or the compaction's hash has still to read what is to be removed.
+  bool compaction_held();
+  // How many superseded revisions the compaction under way has still to remove, to within a
+  // thousand.
+  uint64_t compaction_debt() const;
 
   // The hash that etcd computes while it compacts (over everything since the compaction before), to
   // be run in the background. To be called right after the publish() that follows compact(), before
   // the first compact_step(); null when etcd would store none. Once done, its result answers
-  // hash_kv(that revision). Dropping it instead is allowed; it pins a backend snapshot.
+  // hash_kv(that revision). The compaction waits with removing for the first part of it, which is
+  // as long as what was written since the compaction before; dropping the job ends that, and so
+  // does drop_compaction_hash(). The next compact() makes the job worthless. Pins no snapshot.
   std::unique_ptr<HashKvJob> take_compaction_hash(ReaderSlot& slot);
+  void drop_compaction_hash();
 
   // For metrics: copy the result out of the apply lane. [apply]
   StoreStats stats() const;

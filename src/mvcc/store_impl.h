@@ -1,7 +1,7 @@
 // mvcc/store_impl.h
 //
 // The insides of Store, shared by the files that each hold one subject: write_txn.cc, range.cc,
-// publish.cc, compaction.cc, restore.cc, history.cc, hash_kv.cc.
+// publish.cc, compaction.cc, compaction_hash.cc, read_back.cc, restore.cc, history.cc, hash_kv.cc.
 //
 // Two views of the index exist. The working one (tree_, revision_, compact_revision_) is the
 // writer's. The published one (Root) is what readers load; publish() makes the one from the other.
@@ -61,6 +61,7 @@ class HashStorage {
   std::vector<KvHash> hashes_;
 };
 
+class CompactionHold;
 class Restorer;
 
 class StoreImpl {
@@ -80,6 +81,10 @@ class StoreImpl {
   int64_t published_revision() const { return published_revision_.load(std::memory_order_acquire); }
   int64_t published_compact_revision() const {
     return published_compact_revision_.load(std::memory_order_seq_cst);
+  }
+  // The compaction up to here is done and committed; -1: none was since the start.
+  int64_t published_finished_revision() const {
+    return published_finished_revision_.load(std::memory_order_acquire);
   }
   int64_t published_keys() const { return published_keys_.load(std::memory_order_relaxed); }
   uint64_t published_compacted() const {
@@ -127,7 +132,10 @@ class StoreImpl {
   absl::Status compact(int64_t revision);
   bool compact_step(size_t max_work);
   bool compacting() const { return compacting_; }
+  bool compaction_held();
+  uint64_t compaction_debt() const;
   std::unique_ptr<HashKvJob> take_compaction_hash(Epochs::Slot* slot);
+  void drop_compaction_hash();
   StoreStats stats() const;
   void check_invariants() const;
 
@@ -188,6 +196,7 @@ class StoreImpl {
   // Of the root, for who has no slot.
   std::atomic<int64_t> published_revision_{1};
   std::atomic<int64_t> published_compact_revision_{-1};
+  std::atomic<int64_t> published_finished_revision_{-1};
   std::atomic<int64_t> published_keys_{0};
   std::atomic<uint64_t> published_compacted_{0};
 
@@ -216,6 +225,8 @@ class StoreImpl {
     int64_t revision;
   };
   std::optional<HashPlan> hash_plan_;
+  // While the job that was taken reads what this compaction is to remove.
+  std::shared_ptr<CompactionHold> hash_hold_;
 
   std::vector<std::pair<std::string, LeaseId>> restored_leases_;
 };
