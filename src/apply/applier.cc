@@ -23,6 +23,8 @@ using wire::InternalKind;
 
 constexpr std::string_view kAdvice =
     "start the member with a version that knows it, or remove it from the cluster and add it anew";
+// A compaction waits no longer than this for its own hash, which is then not stored.
+constexpr Duration kMostHeld = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -40,6 +42,7 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       published_index_(started_at_),
       index_(started_at_),
       term_(backend->consistent_term()),
+      pace_(options.compaction_slice, options.compaction_pause),
       hash_slot_(store->register_reader()) {}
 
 absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
@@ -358,11 +361,19 @@ absl::Status Applier::background_step() {
   CHECK(index_ == published_index_);
   MonotonicTime start = clock_.now();
   if (!std::exchange(compaction_started_, true)) compacting_since_ = start;
-  store_.compact_step(options_.compaction_slice);
+  if (store_.compaction_held() && start - compacting_since_ > kMostHeld) {
+    store_.drop_compaction_hash();
+  }
+  if (store_.compaction_held()) {
+    background_pause_ = pace_.held_pause();
+    return absl::OkStatus();
+  }
+  store_.compact_step(pace_.step());
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index_, term_);
   if (!events.ok()) return failure_ = events.status();
   CHECK(*events == nullptr);
   MonotonicTime end = clock_.now();
+  background_pause_ = pace_.pause(store_.compaction_debt(), end - start);
   if (options_.observer) options_.observer->compaction_step(end - start);
   if (store_.compacting()) return absl::OkStatus();
   compaction_started_ = false;

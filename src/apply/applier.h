@@ -32,6 +32,7 @@
 #include "base/ids.h"
 #include "lease/lease_table.h"
 #include "membership/cluster.h"
+#include "mvcc/compaction_pace.h"
 #include "mvcc/store.h"
 #include "raft/conf_change.h"
 #include "raft/entries.h"
@@ -44,8 +45,9 @@ class Applier {
  public:
   struct Options {
     uint64_t quota_bytes = UINT64_MAX;  // of backend size; UINT64_MAX: none
-    size_t compaction_slice = 1000;     // superseded revisions removed at a time
-    Duration compaction_pause{0};       // between two slices
+    // The gentle pace of compactions: revisions removed, and the pause after them.
+    size_t compaction_slice = 1000;
+    Duration compaction_pause{0};
     // A batch of entries that takes longer to apply is worth a warning; 0: none is.
     Duration warning_duration{0};
     Observer* observer = nullptr;  // outlives the applier
@@ -77,7 +79,7 @@ class Applier {
 
   // A compaction under way goes on in slices, each of which publishes itself.
   bool has_background_work() const { return store_.compacting(); }
-  Duration background_pause() const { return options_.compaction_pause; }
+  Duration background_pause() const { return background_pause_; }
   absl::Status background_step();
   // `done` runs on this lane once no compaction is under way and its removals are committed.
   void when_compacted(Task done);
@@ -149,10 +151,12 @@ class Applier {
   absl::Status failure_;
   std::vector<Task> when_compacted_;
   OpCounts counts_;
-  std::vector<Applied> applied_;                 // since the last publish()
-  MonotonicTime applying_since_;                 // the first of them began
-  MonotonicTime compacting_since_;               // the first step of the compaction under way
-  bool compaction_started_ = false;              // and there was one
+  std::vector<Applied> applied_;     // since the last publish()
+  MonotonicTime applying_since_;     // the first of them began
+  MonotonicTime compacting_since_;   // the first step of the compaction under way
+  bool compaction_started_ = false;  // and there was one
+  const mvcc::CompactionPace pace_;
+  Duration background_pause_{0};                 // after the last step
   std::unique_ptr<mvcc::ReaderSlot> hash_slot_;  // of whoever runs the compaction hashes
   etcdserverpb::TxnRequest txn_request_;         // reused, so that parsing allocates little
 };

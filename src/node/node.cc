@@ -16,7 +16,6 @@ constexpr uint64_t kMaxSizePerMessage = 1 << 20;
 constexpr int kMaxInflightMessages = 512;
 // Bytes handed to the apply lane and not yet applied: bounds what a batch can grow to.
 constexpr uint64_t kMaxApplyingBytes = 32 << 20;
-constexpr size_t kHashSlice = 4096;  // records
 constexpr Duration kLeaseInterval = std::chrono::milliseconds(500);
 
 lease::LeaseOptions lease_options(const Options& options) {
@@ -48,6 +47,7 @@ Node::Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lan
       request_ids_(member_, clock->unix_time()),
       members_(cluster_, options_.max_learners),
       leases_(lease_options(options_)),
+      hashes_(*lanes_.background, clock_),
       own_ids_(request_ids_) {}
 
 Node::~Node() { close_durable(); }
@@ -122,7 +122,7 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       fatal_);
   apply_lane_ = std::make_unique<ApplyLane>(
       *lanes_.apply, *applier_, status_,
-      [this](std::unique_ptr<mvcc::HashKvJob> job) { run_hash(std::move(job)); },
+      [this](std::unique_ptr<mvcc::HashKvJob> job) { hashes_.run(std::move(job)); },
       [this] { raise_no_space(); }, fatal_);
   apply_lane_->connect(consensus_.get());
   consensus_->connect(
@@ -269,14 +269,6 @@ void Node::backend_durable(Index index) {
 void Node::close_durable() {
   std::lock_guard lock(durable_mutex_);
   durable_closed_ = true;
-}
-
-// Slice by slice on the background lane. A hash that cannot be had is simply not stored.
-void Node::run_hash(std::unique_ptr<mvcc::HashKvJob> job) {
-  lanes_.background->post([this, job = std::move(job)]() mutable {
-    absl::StatusOr<bool> done = job->step(kHashSlice);
-    if (done.ok() && !*done) run_hash(std::move(job));
-  });
 }
 
 }  // namespace keelson::node

@@ -33,6 +33,7 @@
 #include "node/apply_lane.h"
 #include "node/consensus.h"
 #include "node/gateway.h"
+#include "node/hash_runner.h"
 #include "node/log_lane.h"
 #include "node/raft_log.h"
 #include "node/replay.h"
@@ -118,7 +119,6 @@ class Node {
   void backend_durable(Index index);
   void close_durable();
   void close_log(absl::Status flushed, std::function<void(absl::Status)> done);
-  void run_hash(std::unique_ptr<mvcc::HashKvJob> job);
 
   const Options options_;
   const std::unique_ptr<backend::Backend> backend_;
@@ -141,6 +141,7 @@ class Node {
   std::unique_ptr<Consensus> consensus_;
   std::unique_ptr<LogLane> log_lane_;
   std::unique_ptr<ApplyLane> apply_lane_;
+  HashRunner hashes_;
   std::vector<std::unique_ptr<Gateway>> gateways_;
 
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.

@@ -156,21 +156,18 @@ class HashKv final : public Unary {
     absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job =
         context_.node().store().hash_kv(*slot_, revision);
     if (!job.ok()) return net::ServerCall::fail_later(call, job.status());
-    step(std::move(call), revision, *std::move(job), start);
+    step(std::move(call), *std::move(job), start);
   }
 
   // Slice by slice, so that other work of the lane gets its turn.
-  void step(net::CallRef call, int64_t revision, std::unique_ptr<mvcc::HashKvJob> job,
-            MonotonicTime start) {
+  void step(net::CallRef call, std::unique_ptr<mvcc::HashKvJob> job, MonotonicTime start) {
     absl::StatusOr<bool> done = job->step(kSlice);
-    if (absl::IsAborted(done.status())) return begin(std::move(call), revision, start);
     if (!done.ok()) return net::ServerCall::fail_later(call, done.status());
     if (*done) return answer(*job, call, start);
     if (call->over()) return;
-    context_.node().background().post(
-        [this, call, revision, start, job = std::move(job)]() mutable {
-          step(std::move(call), revision, std::move(job), start);
-        });
+    context_.node().background().post([this, call, start, job = std::move(job)]() mutable {
+      step(std::move(call), std::move(job), start);
+    });
   }
 
   void answer(const mvcc::HashKvJob& job, net::CallRef call, MonotonicTime start) {

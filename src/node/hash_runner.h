@@ -1,0 +1,38 @@
+// node/hash_runner.h
+//
+// HashRunner computes the hashes of compactions on the background lane: one at a time, the newest
+// one (a hash that is not done when the next compaction comes is worth nothing to anybody), slice
+// by slice, with a rest after each that is measured by what the slice took. So it has a quarter of
+// a CPU and of the disk, or half while the compaction itself waits for it.
+//
+// Threads: run() on any; the rest on the lane.
+// Lifetime: what is left in the lane's queue goes before this does, and this before the store.
+// Failure: a hash that cannot be had is not stored; damage is logged.
+
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "mvcc/store.h"
+
+namespace keelson::node {
+
+class HashRunner {
+ public:
+  HashRunner(Executor& lane, const Clock& clock) : lane_(lane), clock_(clock) {}
+
+  void run(std::unique_ptr<mvcc::HashKvJob> job);
+
+ private:
+  void step();
+  Duration rest(Duration took) const;
+
+  Executor& lane_;
+  const Clock& clock_;
+  // On the lane. A step is scheduled while, and only while, there is a job.
+  std::unique_ptr<mvcc::HashKvJob> job_;
+};
+
+}  // namespace keelson::node
