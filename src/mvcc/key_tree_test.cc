@@ -8,15 +8,17 @@
 #include <map>
 
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 #include "mvcc/key_tree_view.h"
 
 namespace keelson::mvcc {
 namespace {
 
-class KeyTreeTest : public ::testing::Test {
- protected:
-  ~KeyTreeTest() override {
+// A tree and what it should be.
+class Twins {
+ public:
+  ~Twins() {
     for (auto& [key, record] : all_) slab_.free(record, KeyRecord::bytes_for(key.size()));
   }
 
@@ -76,21 +78,12 @@ class KeyTreeTest : public ::testing::Test {
                std::string(8 - std::min<size_t>(8, tail.size()), '0'), tail);
   }
 
-  Slab slab_;
-  Epochs epochs_{&slab_};
-  KeyTree tree_{&slab_, &epochs_};
-  Version alive_{{nullptr}, 1, 0, 1, {0}}, dead_{{nullptr}, 1, 0, 0, {0}};
-  std::map<std::string, bool> model_;
-  std::map<std::string, KeyRecord*> all_;
-};
-
-TEST_F(KeyTreeTest, RandomChangesEqualAMap) {
-  SeededRandom random(7);
-  for (uint64_t keys : {50u, 1000u, 8000u}) {
-    for (int i = 0; i < 30000; ++i) {
+  // `changes` of them; grows, then shrinks to nothing much, and again.
+  void random_history(SeededRandom& random, uint64_t keys, int changes) {
+    int check_every = std::max(1, changes / 30);
+    for (int i = 0; i < changes; ++i) {
       std::string key = key_number(random.below(keys));
-      // Grows, then shrinks to nothing much, and again.
-      bool growing = (i / 7500) % 2 == 0;
+      bool growing = (i / (changes / 4 + 1)) % 2 == 0;
       if (random.below(10) < (growing ? 7u : 2u)) {
         set(key, random.below(4) != 0);
       } else {
@@ -100,17 +93,42 @@ TEST_F(KeyTreeTest, RandomChangesEqualAMap) {
         tree_.publish();
         epochs_.advance();
       }
-      if (i % 1000 == 0) {
+      if (i % check_every == 0) {
         tree_.check_invariants();
         check_ranks(random, keys);
         EXPECT_EQ(contents(tree_.root()), expected());
       }
     }
+    while (!model_.empty()) remove(model_.begin()->first);
+    tree_.check_invariants();
+    EXPECT_EQ(tree_.records(), 0u);
+    EXPECT_EQ(tree_.live(), 0u);
   }
-  while (!model_.empty()) remove(model_.begin()->first);
-  tree_.check_invariants();
-  EXPECT_EQ(tree_.records(), 0u);
-  EXPECT_EQ(tree_.live(), 0u);
+
+  Slab slab_;
+  Epochs epochs_{&slab_};
+  KeyTree tree_{&slab_, &epochs_};
+  Version alive_{{nullptr}, 1, 0, 1, {0}}, dead_{{nullptr}, 1, 0, 0, {0}};
+  std::map<std::string, bool> model_;
+  std::map<std::string, KeyRecord*> all_;
+};
+
+class KeyTreeTest : public ::testing::Test, public Twins {};
+
+TEST(KeyTreeRandom, ChangesEqualAMap) {
+  for_each_seed(7, 3, [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (uint64_t keys : {50u, 1000u, 8000u}) Twins().random_history(random, keys, 30000);
+  });
+}
+
+// Many of them, each over quickly.
+TEST(KeyTreeRandom, ShortHistories) {
+  for_each_seed(1001, 100, [](uint64_t seed) {
+    SeededRandom random(seed);
+    uint64_t keys = 1 + random.below(uint64_t{1} << random.below(13));
+    Twins().random_history(random, keys, 100 + static_cast<int>(random.below(3000)));
+  });
 }
 
 TEST_F(KeyTreeTest, SortedInsertsFillTheLeaves) {
