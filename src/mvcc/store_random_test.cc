@@ -86,6 +86,7 @@ class RandomHistory {
       if (random_.below(6) == 0) check_hash();
       if (!kv_hash_ && random_.below(20) == 0) begin_kv_hash();
       if (kv_hash_ && random_.below(2) == 0) step_kv_hash();
+      if (overtaken_hash_ && random_.below(2) == 0) step_overtaken_hash();
       if (random_.below(10) == 0) flush();
       if (random_.below(40) == 0) restart(random_.below(2) == 0);
       store_->check_invariants();
@@ -134,6 +135,7 @@ class RandomHistory {
   }
   void close() {
     pending_hash_.reset();
+    overtaken_hash_.reset();
     kv_hash_.reset();
     slot_.reset();
     store_.reset();
@@ -276,12 +278,16 @@ class RandomHistory {
     ASSERT_EQ(store_->compact(at), expected);
     if (!expected.ok()) return;
     model_.compact(at);
-    if (pending_hash_) expect_worthless();
+    if (pending_hash_) {
+      overtaken_hash_ = std::move(pending_hash_);
+      overtaken_revision_ = before.compacted;
+    }
     before_compaction_.reset();
     if (idle) before_compaction_ = before;
   }
 
   void take_hash() {
+    while (overtaken_hash_) step_overtaken_hash();  // pending_expected_ is its
     pending_hash_ = store_->take_compaction_hash(*slot_);
     ASSERT_NE(pending_hash_, nullptr);
     pending_expected_ = compaction_hash(*before_compaction_, model_.compacted);
@@ -324,15 +330,22 @@ class RandomHistory {
     pending_hash_.reset();
   }
 
-  // The next compaction has begun: either the hash was through with what that may remove, or it is
-  // given up; it is never wrong.
-  void expect_worthless() {
-    for (int n = 0; n < 3 && pending_hash_; ++n) {
-      // A waiting job learns of it when the compact revision is published.
-      if (pending_hash_->urgency() != HashKvJob::Urgency::kHoldsRemoval) break;
-      EXPECT_TRUE(absl::IsAborted(pending_hash_->step(5).status()));
+  // The next compaction has begun. Until that is published a job that has read what goes away may
+  // still end, and is right; from then on it is given up.
+  void step_overtaken_hash() {
+    bool holds = overtaken_hash_->urgency() == HashKvJob::Urgency::kHoldsRemoval;
+    bool passed = holds || store_->compact_revision() != overtaken_revision_;
+    auto done = overtaken_hash_->step(random_.below(20) + 1);
+    if (passed) {
+      ASSERT_TRUE(absl::IsAborted(done.status())) << done.status();
+      overtaken_hash_.reset();
+      return;
     }
-    pending_hash_.reset();
+    ASSERT_TRUE(done.ok()) << done.status();
+    if (!*done) return;
+    EXPECT_EQ(overtaken_hash_->result().hash, pending_expected_);
+    stored_.insert(overtaken_revision_);
+    overtaken_hash_.reset();
   }
 
   // A client's hash that takes its time: the answer is the one of when it was asked for.
@@ -354,6 +367,7 @@ class RandomHistory {
   // Compaction, its hash and whoever holds it up come to their ends.
   void finish() {
     while (kv_hash_) step_kv_hash();
+    while (overtaken_hash_) step_overtaken_hash();
     for (int n = 0; store_->compacting() || pending_hash_; ++n) {
       ASSERT_LT(n, 100000);
       store_->compact_step(7);
@@ -500,6 +514,8 @@ class RandomHistory {
   std::optional<SlowStore> before_compaction_;
   std::unique_ptr<HashKvJob> pending_hash_;
   uint32_t pending_expected_ = 0;
+  std::unique_ptr<HashKvJob> overtaken_hash_;
+  int64_t overtaken_revision_ = 0;
   std::unique_ptr<HashKvJob> kv_hash_;
   uint32_t kv_hash_expected_ = 0;
   std::set<int64_t> stored_;
