@@ -29,6 +29,8 @@ absl::Status StoreImpl::compact(int64_t revision) {
   hash_plan_.reset();
   if (!compacting_) hash_plan_ = HashPlan{compact_revision_, revision};
   compact_revision_ = revision;
+  CHECK(root()->compact_revision < compact_revision_);
+  CHECK(compact_revision_ <= revision_);
   compacting_ = true;
   readers_left_ = false;
   trimmed_.clear();
@@ -75,6 +77,7 @@ bool StoreImpl::compact_step(size_t max_work) {
   KEELSON_FAILPOINT("mvcc_compact_step");
   hash_plan_.reset();
   hash_hold_.reset();
+  CHECK(root()->compact_revision == compact_revision_);
   ring_->forget_up_to(compact_revision_);
   size_t work = 0;
   while (work < max_work) {
@@ -82,6 +85,9 @@ bool StoreImpl::compact_step(size_t max_work) {
     std::optional<Deferred> entry = next_garbage();
     if (!entry) {
       batch_.put(Bucket::kMeta, kFinishedCompactKey, RevisionKey({compact_revision_, 0}).view());
+      CHECK(detached_ == nullptr);
+      CHECK(garbage_.empty() || garbage_.front_main() > compact_revision_);
+      CHECK(deferred_.empty() || deferred_.front().main >= compact_revision_);
       trimmed_.clear();
       compacting_ = false;
       KEELSON_FAILPOINT("mvcc_compact_finished");
@@ -121,6 +127,7 @@ size_t StoreImpl::trim(const Deferred& entry) {
   }
   trimmed_.erase(record);
   if (kept->main == compact_revision_) {
+    CHECK(deferred_.empty() || deferred_.back().main <= entry.main);
     deferred_.push_back(entry);
     return 1;
   }

@@ -27,6 +27,10 @@ void StoreImpl::publish_root() {
       Root{tree_.root(), revision_, compact_revision_, ring_->end()};
   tree_.publish();
   Root* old = root_.load(std::memory_order_relaxed);
+  CHECK(compact_revision_ <= revision_);
+  CHECK(!old || old->revision <= revision_);
+  CHECK(!old || old->compact_revision <= compact_revision_);
+  CHECK(!old || old->flips_end <= ring_->end());
   root_.store(fresh, std::memory_order_seq_cst);
   published_revision_.store(revision_, std::memory_order_release);
   if (published_compact_revision_.load(std::memory_order_relaxed) != compact_revision_) {

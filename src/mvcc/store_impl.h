@@ -200,8 +200,8 @@ class StoreImpl {
   std::atomic<int64_t> published_keys_{0};
   std::atomic<uint64_t> published_compacted_{0};
 
-  int64_t revision_ = 1;
-  int64_t compact_revision_ = -1;
+  int64_t revision_ = 1;           // >= that of the root
+  int64_t compact_revision_ = -1;  // <= revision_; >= that of the root
   bool in_txn_ = false;
   size_t changes_ = 0;
   std::vector<LeaseChange> lease_changes_;
@@ -211,10 +211,12 @@ class StoreImpl {
   std::vector<Event> events_;
   std::vector<Version*> superseded_;
 
-  GarbageQueue garbage_;
+  GarbageQueue garbage_;  // not compacting_: all beyond compact_revision_
   bool compacting_ = false;
-  bool readers_left_ = false;      // see readers_have_left(); only while compacting_
-  std::deque<Deferred> deferred_;  // tombstones at a compact revision stay until the next one
+  bool readers_left_ = false;  // see readers_have_left(); only while compacting_
+  // Tombstones at a compact revision stay until the next one. Ascending; not compacting_: all at
+  // compact_revision_.
+  std::deque<Deferred> deferred_;
   // Keys with long chains that this compaction has cut already.
   absl::flat_hash_map<KeyRecord*, Trimmed> trimmed_;
   Version* detached_ = nullptr;  // cut off, waiting to be freed
