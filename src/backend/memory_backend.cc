@@ -113,6 +113,9 @@ MemoryBackend::StatePtr MemoryBackend::current() const {
 }
 
 State& MemoryBackend::writable_locked() {
+  // use_count() orders nothing; dropping a reference does, so that whoever read this state last has
+  // done so before it is changed.
+  StatePtr(state_).reset();
   if (state_.use_count() > 1) state_ = std::make_shared<State>(*state_);
   return *state_;
 }

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "mvcc/key_tree_view.h"
 
 namespace keelson::mvcc {
 namespace {
@@ -170,14 +171,7 @@ KeyTree::Fences KeyTree::child_fences(const InnerNode* node, uint32_t index, con
   return child;
 }
 
-KeyRecord* KeyTree::find(std::string_view key) const {
-  const TreeNode* node = root_;
-  while (!node->leaf) node = as_inner(node)->children[child_index(as_inner(node), key)];
-  const LeafNode* leaf = as_leaf(node);
-  uint32_t at = lower_bound(leaf, key);
-  if (at == leaf->count || leaf->records[at]->key() != key) return nullptr;
-  return leaf->records[at];
-}
+KeyRecord* KeyTree::find(std::string_view key) const { return find_record(root_, key); }
 
 void KeyTree::open_path(std::string_view key, Path* path) {
   root_ = writable(root_);

@@ -258,6 +258,13 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
   own_gateway_->flush();
 }
 
+void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
+  apply_lane_->run([this, done = std::move(done)](apply::Applier& applier) mutable {
+    applier.when_compacted(
+        [this, done = std::move(done)]() mutable { backend_->flush(std::move(done)); });
+  });
+}
+
 // On a thread of the backend. A mark costs a sync of the log, so not every advance gets one.
 void Node::backend_durable(Index index) {
   std::lock_guard lock(durable_mutex_);

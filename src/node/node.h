@@ -88,6 +88,10 @@ class Node {
   // their answers. `done` runs on the log lane.
   void stop(std::function<void(absl::Status)> done);
 
+  // Calls `done`, on any thread, once no compaction is under way and a crash cannot bring back what
+  // was removed.
+  void when_compacted(absl::AnyInvocable<void(absl::Status)> done);
+
   MemberId member() const { return member_; }
   ClusterId cluster() const { return cluster_; }
   Status& status() { return status_; }

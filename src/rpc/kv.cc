@@ -142,14 +142,10 @@ class Compact final : public Unary {
 
   // Physical: the answer waits until the revisions are gone and a crash cannot bring them back.
   void answer_when_done(net::CallRef call) {
-    context_.node().apply_lane().run([this, call](apply::Applier& applier) {
-      applier.when_compacted([this, call] {
-        // The backend's thread may outlive the services; the loops do not.
-        context_.node().backend().flush([this, call](absl::Status flushed) {
-          if (!flushed.ok()) return net::ServerCall::fail_later(call, std::move(flushed));
-          call->loop().post([this, call] { call->respond(context_.respond(0, {})); });
-        });
-      });
+    // The backend's thread may outlive the services; the loops do not.
+    context_.node().when_compacted([this, call](absl::Status done) {
+      if (!done.ok()) return net::ServerCall::fail_later(call, std::move(done));
+      call->loop().post([this, call] { call->respond(context_.respond(0, {})); });
     });
   }
 };
