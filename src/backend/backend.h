@@ -192,11 +192,21 @@ class Backend : public Reader {
   // lane, do not work there. Set once, before the first commit.
   virtual void set_durable_listener(std::function<void(Index)> listener) = 0;
 
-  // Bytes of files now, and an estimate of the live data in them (etcd's dbSize, dbSizeInUse).
+  // Space. size_on_disk() is what the quota is held against and what etcd calls dbSize: the files
+  // of the newest state and the write buffers that will become files; not the raft log, and not
+  // files that only an iterator or snapshot still holds. size_in_use() (dbSizeInUse) is the share
+  // of it that is alive; the difference is given back within seconds, in the background, as soon as
+  // it is a quarter of the whole (less near the quota), and at once by reclaim().
   virtual uint64_t size_on_disk() const = 0;
   // The same to within a few megabytes, for a price that every request can pay.
   virtual uint64_t approximate_size() const { return size_on_disk(); }
   virtual uint64_t size_in_use() const = 0;
+  // Told by whoever owns the records of the key bucket: the bytes of keys and values that are alive
+  // as of the last commit. Until the first call everything counts as alive.
+  virtual void set_live_bytes(uint64_t bytes) {}
+  // Gives back now what dead records take; commits and reads go on meanwhile. Returns at once;
+  // `done` is called once, from a background thread, when it is done (or could not be, and why).
+  virtual void reclaim(absl::AnyInvocable<void(absl::Status)> done) { done(absl::OkStatus()); }
 
   // A complete, openable copy of the newest state in the new directory `dir`; hard links where the
   // file system has them. REQUIRES: dir does not exist, its parent does. Any thread; takes long.

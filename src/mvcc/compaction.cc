@@ -164,6 +164,8 @@ void StoreImpl::delete_version(const Version* version) {
   auto* gone = const_cast<Version*>(version);
   batch_.del(Bucket::kKey, RevisionKey(gone->revision(), gone->tombstone()).view());
   cache_.drop(gone);
+  CHECK(live_bytes_ >= stored_bytes(*gone));
+  live_bytes_ -= stored_bytes(*gone);
   epochs_.retire_piece(gone, sizeof(Version));
   ++compacted_;
 }

@@ -11,6 +11,7 @@ absl::StatusOr<EventBatchPtr> StoreImpl::publish(keelson::Index index, Term term
   KEELSON_FAILPOINT("mvcc_before_commit");
   if (absl::Status s = backend_->commit(batch_, index, term); !s.ok()) return s;
   KEELSON_FAILPOINT("mvcc_after_commit");
+  backend_->set_live_bytes(live_bytes_);
   batch_.clear();
   lease_changes_.clear();
   // From here on every value can be read back, so none has to stay in memory.

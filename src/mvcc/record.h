@@ -50,6 +50,13 @@ struct Version {
 };
 static_assert(sizeof(Version) == 32);
 
+// What a version takes in the backend, before compression: its key there, with what the backend
+// adds to each, and its KeyValue. (A tombstone's holds the user's key, which is left out here.)
+inline uint64_t stored_bytes(const Version& version) {
+  constexpr uint64_t kRevisionKey = 17 + 8;
+  return kRevisionKey + version.size;
+}
+
 // One key. Its bytes follow the struct.
 struct KeyRecord {
   static constexpr uint32_t kNoClock = UINT32_MAX;

@@ -177,6 +177,7 @@ class Restorer {
 
 absl::Status StoreImpl::restore() {
   if (absl::Status s = Restorer(this).run(); !s.ok()) return s;
+  backend_->set_live_bytes(live_bytes_);
   publish_root();
   return absl::OkStatus();
 }

@@ -221,6 +221,7 @@ class StoreImpl {
   absl::flat_hash_map<KeyRecord*, Trimmed> trimmed_;
   Version* detached_ = nullptr;  // cut off, waiting to be freed
   uint64_t compacted_ = 0;
+  uint64_t live_bytes_ = 0;  // the sum of stored_bytes() over all versions in the index
   // Set by compact() for take_compaction_hash().
   struct HashPlan {
     int64_t previous_compact_revision;

@@ -59,6 +59,7 @@ Version* StoreImpl::new_version(Version* prev, Revision revision, Bytes kv) {
   version->sub = static_cast<uint32_t>(revision.sub);
   version->size = static_cast<uint32_t>(kv.size());
   version->value.store(reinterpret_cast<uintptr_t>(kv.give()), std::memory_order_relaxed);
+  live_bytes_ += stored_bytes(*version);
   return version;
 }
 

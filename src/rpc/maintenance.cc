@@ -103,11 +103,14 @@ class Defragment final : public Unary {
   using Unary::Unary;
 
  private:
-  // The store reclaims space as it goes, so there is nothing to stop the world for.
+  // Beside everything else: nobody waits but who asked.
   void run(net::CallRef call, Bytes bytes) override {
     pb::DefragmentRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    call->respond({});
+    context_.node().backend().reclaim([call](absl::Status status) {
+      if (!status.ok()) return net::ServerCall::fail_later(call, status);
+      net::ServerCall::respond_later(call, {});
+    });
   }
 };
 

@@ -128,6 +128,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
       member_dir + "/keelson",
       {.write_buffers = config.keelson_write_buffer_bytes,
+       .quota_bytes = config.effective_quota(),
        .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
   if (!backend.ok()) return backend.status();
 

@@ -9,6 +9,8 @@
 #include "backend/rocks/options.h"
 #include "backend/rocks/patient_files.h"
 #include "backend/rocks/reader.h"
+#include "backend/rocks/reclaimer.h"
+#include "backend/rocks/space_use.h"
 #include "backend/rocks/status.h"
 #include "base/check.h"
 #include "base/failpoint.h"
@@ -24,7 +26,9 @@ using rocks::Durability;
 using rocks::Families;
 using rocks::Flusher;
 using rocks::PatientFiles;
+using rocks::Reclaimer;
 using rocks::slice;
+using rocks::SpaceUse;
 using rocks::to_status;
 
 void write_big_endian(char* out, uint64_t v) {
@@ -89,22 +93,24 @@ struct Disk {
 class RocksBackend final : public Backend {
  public:
   RocksBackend(Disk disk, std::unique_ptr<rocksdb::DB> db, Families families,
-               std::shared_ptr<Durability> durability, bool flush_on_close,
-               std::function<void(Duration)> committed)
+               std::shared_ptr<Durability> durability, const RocksOptions& options)
       : disk_(std::move(disk)),
         db_(std::move(db)),
         families_(std::move(families)),
         durability_(std::move(durability)),
         reader_(db_.get(), families_, nullptr),
-        flush_on_close_(flush_on_close),
-        committed_(std::move(committed)),
-        flusher_(db_.get(), families_, durability_.get()) {
+        space_(db_.get(), families_),
+        flush_on_close_(options.flush_on_close && !options.read_only),
+        committed_(options.committed),
+        flusher_(db_.get(), families_, durability_.get()),
+        reclaimer_(db_.get(), families_, &flusher_, &space_, options.quota_bytes) {
     durability_->set_retry([this] { flusher_.retry_later(); });
     disk_.files->be_patient();
   }
 
   ~RocksBackend() override {
     disk_.files->stop();
+    reclaimer_.stop();
     flusher_.stop(flush_on_close_);
     for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
     db_->Close().PermitUncheckedError();
@@ -136,7 +142,7 @@ class RocksBackend final : public Backend {
     KEELSON_FAILPOINT("backend_before_commit");
     if (absl::Status s = KEELSON_FAILPOINT_STATUS("backend_commit"); !s.ok()) return s;
     CHECK(index == Index(0) || index >= consistent_index());
-    fill(batch, index, term);
+    const bool deletes_keys = fill(batch, index, term);
     if (writes_.Count() == 0) return absl::OkStatus();
 
     // Noted before the write, or a flush that is quick would find nothing to report.
@@ -152,6 +158,7 @@ class RocksBackend final : public Backend {
     if (index != Index(0) && term != Term(0)) term_.store(term.value, std::memory_order_release);
     if (committed_) committed_(std::chrono::steady_clock::now() - start);
     grow_approximate_size(writes_.GetDataSize());
+    if (deletes_keys) reclaimer_.look_soon();
     KEELSON_FAILPOINT("backend_after_commit");
     return absl::OkStatus();
   }
@@ -172,16 +179,17 @@ class RocksBackend final : public Backend {
   }
 
   uint64_t size_on_disk() const override {
-    uint64_t size = sum("rocksdb.total-sst-files-size") + sum("rocksdb.cur-size-all-mem-tables");
+    uint64_t size = space_.size();
     approximate_size_.store(size, std::memory_order_relaxed);
     return size;
   }
   uint64_t approximate_size() const override {
     return approximate_size_.load(std::memory_order_relaxed);
   }
-  uint64_t size_in_use() const override {
-    return std::min(size_on_disk(), sum("rocksdb.estimate-live-data-size") +
-                                        sum("rocksdb.cur-size-all-mem-tables"));
+  uint64_t size_in_use() const override { return space_.size_in_use(); }
+  void set_live_bytes(uint64_t bytes) override { space_.set_live_bytes(bytes); }
+  void reclaim(absl::AnyInvocable<void(absl::Status)> done) override {
+    reclaimer_.reclaim(std::move(done));
   }
 
   absl::Status checkpoint(const std::string& dir) override {
@@ -198,16 +206,19 @@ class RocksBackend final : public Backend {
   absl::Status health() const override { return durability_->health(); }
 
  private:
-  void fill(const WriteBatch& batch, Index index, Term term) {
+  // Whether it deletes records of the key bucket.
+  bool fill(const WriteBatch& batch, Index index, Term term) {
+    bool deletes_keys = false;
     writes_.Clear();
     batch.for_each(
         [this](Bucket b, std::string_view k, std::string_view v) {
           writes_.Put(family(b), slice(k), slice(v)).PermitUncheckedError();
         },
-        [this](Bucket b, std::string_view k) {
+        [&](Bucket b, std::string_view k) {
           writes_.Delete(family(b), slice(k)).PermitUncheckedError();
+          deletes_keys |= b == Bucket::kKey;
         });
-    if (index == Index(0)) return;
+    if (index == Index(0)) return deletes_keys;
     char number[8];
     if (term != Term(0)) {
       write_big_endian(number, term.value);
@@ -218,6 +229,7 @@ class RocksBackend final : public Backend {
     write_big_endian(number, index.value);
     writes_.Put(family(Bucket::kMeta), slice(kConsistentIndexKey), rocksdb::Slice(number, 8))
         .PermitUncheckedError();
+    return deletes_keys;
   }
 
   rocksdb::ColumnFamilyHandle* family(Bucket bucket) const {
@@ -231,15 +243,7 @@ class RocksBackend final : public Backend {
     if (unmeasured_ < (1 << 20)) return;
     unmeasured_ = 0;
     size_on_disk();
-  }
-
-  uint64_t sum(const char* property) const {
-    uint64_t total = 0;
-    for (rocksdb::ColumnFamilyHandle* family : families_) {
-      uint64_t value = 0;
-      if (db_->GetIntProperty(family, property, &value)) total += value;
-    }
-    return total;
+    reclaimer_.look_soon();
   }
 
   Disk disk_;  // outlives the database
@@ -247,9 +251,11 @@ class RocksBackend final : public Backend {
   Families families_;
   std::shared_ptr<Durability> durability_;
   rocks::DbReader reader_;
-  bool flush_on_close_;
+  SpaceUse space_;
+  const bool flush_on_close_;
   const std::function<void(Duration)> committed_;
   Flusher flusher_;
+  Reclaimer reclaimer_;
   rocksdb::WriteBatch writes_;  // its memory is used again and again
   std::atomic<uint64_t> index_{0};
   std::atomic<uint64_t> term_{0};
@@ -295,9 +301,8 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
     }
     return s;
   }
-  auto backend = std::make_unique<RocksBackend>(
-      std::move(disk), std::move(db), std::move(handles), std::move(durability),
-      options.flush_on_close && !options.read_only, options.committed);
+  auto backend = std::make_unique<RocksBackend>(std::move(disk), std::move(db), std::move(handles),
+                                                std::move(durability), options);
   if (absl::Status s = backend->load_position(); !s.ok()) return s;
   return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
 }

@@ -28,6 +28,8 @@ struct RocksOptions {
   uint64_t write_buffers = uint64_t{64} << 20;
   // Data, index blocks of the files; also what reads of evicted values are served from.
   uint64_t block_cache = uint64_t{32} << 20;
+  // Near it, dead data is given back sooner. UINT64_MAX: there is none.
+  uint64_t quota_bytes = UINT64_MAX;
   // Threads that flush and merge files.
   int background_threads = 2;
   // False: closing loses what was not flushed, as a crash does. For tests.

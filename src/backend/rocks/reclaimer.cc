@@ -1,0 +1,150 @@
+#include "backend/rocks/reclaimer.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include "backend/rocks/status.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "rocksdb/db.h"
+
+namespace keelson::backend::rocks {
+namespace {
+
+// A compaction deletes in many small commits: one look for those of a second.
+constexpr auto kGather = std::chrono::seconds(1);
+// Less than this is not worth a file.
+constexpr uint64_t kLeast = 4 << 20;
+constexpr uint64_t kLeastNearQuota = 256 << 10;
+// Dead of raw: 1 / kShare, and 1 / kShareNearQuota past half of the quota.
+constexpr uint64_t kShare = 4;
+constexpr uint64_t kShareNearQuota = 20;
+// Up to here a run rewrites the last level whole: its own deletions go, too.
+constexpr uint64_t kSmall = 256 << 20;
+
+}  // namespace
+
+bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck, uint64_t quota) {
+  const uint64_t dead = space.dead(live);
+  if (dead <= known_stuck) return false;
+  const uint64_t gain = dead - known_stuck;
+  const bool near_quota = space.physical() > quota / 2;
+  const uint64_t least = near_quota ? kLeastNearQuota : kLeast;
+  const uint64_t share = near_quota ? kShareNearQuota : kShare;
+  return gain >= least && gain >= space.raw / share;
+}
+
+Reclaimer::Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
+                     uint64_t quota)
+    : db_(*db),
+      families_(families),
+      flusher_(*flusher),
+      space_(*space),
+      quota_(quota),
+      thread_([this] { run(); }) {}
+
+void Reclaimer::look_soon() {
+  if (due_.exchange(true, std::memory_order_relaxed)) return;
+  std::lock_guard lock(mutex_);
+  wake_.notify_one();
+}
+
+void Reclaimer::reclaim(Done done) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopping_) {
+      asked_.push_back(std::move(done));
+      wake_.notify_one();
+      return;
+    }
+  }
+  done(absl::CancelledError("backend: closing"));
+}
+
+void Reclaimer::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+  for (Done& done : std::exchange(asked_, {})) done(absl::CancelledError("backend: closing"));
+}
+
+void Reclaimer::run() {
+  pthread_setname_np(pthread_self(), "backend-reclaim");
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return stopping_ || !asked_.empty() || due_; });
+    if (asked_.empty())
+      wake_.wait_for(lock, kGather, [this] { return stopping_ || !asked_.empty(); });
+    if (stopping_) return;
+    std::vector<Done> now = std::exchange(asked_, {});
+    due_.store(false, std::memory_order_relaxed);
+    lock.unlock();
+    if (now.empty()) {
+      look();
+    } else {
+      absl::Status status = merge(true);
+      for (Done& done : now) done(status);
+    }
+    lock.lock();
+  }
+}
+
+void Reclaimer::look() {
+  const KeySpace before = space_.key_space();
+  const uint64_t dead = before.dead(space_.live_bytes());
+  known_stuck_ = std::min(known_stuck_, dead);
+  if (!worth_reclaiming(before, space_.live_bytes(), known_stuck_, quota_)) return;
+  const auto start = std::chrono::steady_clock::now();
+  absl::Status status = merge(before.physical() <= kSmall);
+  if (!status.ok()) {
+    // Nothing is lost by it; deletes to come, and full disks that are no longer full, try again.
+    if (absl::IsCancelled(status)) return;
+    due_.store(true, std::memory_order_relaxed);
+    if (std::exchange(warned_, true)) return;
+    return log::warn("backend: space was not given back", {{"error", message_of(status)}});
+  }
+  warned_ = false;
+  const KeySpace after = space_.key_space();
+  known_stuck_ = after.dead(space_.live_bytes());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  log::info("backend: gave space back", {{"size-before", before.physical()},
+                                         {"size-after", after.physical()},
+                                         {"dead-before", dead},
+                                         {"took", cat(took.count(), "s")}});
+}
+
+absl::Status Reclaimer::flush() {
+  auto result = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> done = result->get_future();
+  flusher_.flush([result](absl::Status status) { result->set_value(std::move(status)); });
+  return done.get();
+}
+
+// `all`: the last level, too, whether or not something lies above it.
+absl::Status Reclaimer::merge(bool all) {
+  KEELSON_FAILPOINT("backend_before_reclaim");
+  if (absl::Status status = flush(); !status.ok()) return status;
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  options.bottommost_level_compaction =
+      all ? rocksdb::BottommostLevelCompaction::kForceOptimized
+          : rocksdb::BottommostLevelCompaction::kIfHaveCompactionFilter;
+  options.canceled = &stopping_;
+  rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(Bucket::kKey)];
+  rocksdb::Status merged = db_.CompactRange(options, family, nullptr, nullptr);
+  KEELSON_FAILPOINT("backend_after_reclaim");
+  if (merged.IsIncomplete() || merged.IsShutdownInProgress()) {
+    return absl::CancelledError("backend: closing");
+  }
+  return to_status(merged, "giving back space");
+}
+
+}  // namespace keelson::backend::rocks

@@ -1,0 +1,71 @@
+// backend/rocks/reclaimer.h
+//
+// Reclaimer gives the space of dead records back: by itself once enough of the store is dead, idle
+// or not, and at once when it is asked to. RocksDB merges files for the sake of reads, when new
+// ones come; nothing in it looks at space while nobody writes.
+//
+// How: the write buffers are flushed (a record and its deletion in the same buffer never reach a
+//   file), then the key family is merged down to its last level, where deletions and what they
+//   cover end. Merges run at RocksDB's low priority; commits, reads and flushes go on beside them.
+// When (worth_reclaiming): a quarter of the raw bytes is dead, so rewriting costs at most three
+//   bytes for one given back; sooner when the store is near its quota.
+// Threads: a thread of its own does the work. look_soon() and reclaim() from any thread; they
+//   never block.
+// Lifetime: the database, the flusher and the space outlive this; stop() before they end.
+
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "backend/rocks/flusher.h"
+#include "backend/rocks/space_use.h"
+
+namespace keelson::backend::rocks {
+
+// `known_stuck`: dead bytes that the last run could not give back (a snapshot holds them, or they
+// are overhead); they are no reason for another.
+bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck, uint64_t quota);
+
+class Reclaimer {
+ public:
+  Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
+            uint64_t quota);
+  ~Reclaimer() { stop(); }
+
+  // A commit deleted records, or the store grew: looks within a second whether there is work.
+  void look_soon();
+  // Gives back all that is dead now. `done` is called once, on the reclaimer's thread or at stop().
+  void reclaim(absl::AnyInvocable<void(absl::Status)> done);
+  // Ends a run under way, and the thread.
+  void stop();
+
+ private:
+  using Done = absl::AnyInvocable<void(absl::Status)>;
+  void run();
+  void look();
+  absl::Status flush();
+  absl::Status merge(bool all);
+
+  rocksdb::DB& db_;
+  const Families& families_;
+  Flusher& flusher_;
+  SpaceUse& space_;
+  const uint64_t quota_;
+  // The thread's.
+  uint64_t known_stuck_ = 0;  // <= what is dead
+  bool warned_ = false;       // once per run of failures
+  std::atomic<bool> due_{false};
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Done> asked_;
+  std::thread thread_;
+};
+
+}  // namespace keelson::backend::rocks
