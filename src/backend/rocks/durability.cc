@@ -111,7 +111,8 @@ void Durability::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
 void Durability::OnErrorRecoveryCompleted(rocksdb::Status) { set_health(absl::OkStatus()); }
 
 void Durability::clear_full_disk() {
-  if (absl::IsResourceExhausted(health())) set_health(absl::OkStatus());
+  std::lock_guard one(telling_);
+  if (absl::IsResourceExhausted(health())) tell_health(absl::OkStatus());
 }
 
 void Durability::disk(bool full) {
@@ -125,6 +126,11 @@ void Durability::disk(bool full) {
 }
 
 void Durability::set_health(absl::Status health) {
+  std::lock_guard one(telling_);
+  tell_health(std::move(health));
+}
+
+void Durability::tell_health(absl::Status health) {
   std::function<void(const absl::Status&)> listener;
   {
     std::lock_guard lock(mutex_);

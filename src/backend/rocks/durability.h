@@ -58,6 +58,9 @@ class Durability final : public rocksdb::EventListener {
   };
   void thin_out_locked();
   void set_health(absl::Status health);
+  // REQUIRES: telling_ is held, so that the listener hears of changes in their order and ends with
+  // what health() says.
+  void tell_health(absl::Status health);
   // Forgets the commits up to `sequence`; the index of the last of them.
   Index take_flushed(uint64_t sequence);
 
@@ -66,6 +69,7 @@ class Durability final : public rocksdb::EventListener {
   std::atomic<uint64_t> durable_{0};
   std::function<void()> retry_;
   std::mutex advancing_;
+  std::mutex telling_;  // before mutex_
   mutable std::mutex mutex_;
   std::deque<Commit> pending_;
   std::function<void(Index)> listener_;
