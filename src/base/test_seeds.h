@@ -5,7 +5,7 @@
 //
 //   KEELSON_SEED=n        only this one
 //   KEELSON_SEEDS=n       so many, instead of the test's own number
-//   KEELSON_FIRST_SEED=n  beginning there, instead of at 1
+//   KEELSON_FIRST_SEED=n  beginning there, instead of at the test's own first
 //
 // Without any of them a test runs the same seeds every time: its first `count`, and the ones that
 // once found a fault (`also`). Fresh ones are for scripts/soak, which finds random tests by what is
@@ -37,6 +37,7 @@ namespace keelson {
 struct Seeds {
   uint64_t count = 1;
   std::vector<uint64_t> also = {};  // run too, unless the environment chooses
+  uint64_t first = 1;
 };
 
 namespace test_seeds {
@@ -88,7 +89,7 @@ inline bool from_environment(const char* name, uint64_t* value) {
 }
 
 inline std::vector<uint64_t> chosen(const Seeds& wanted) {
-  uint64_t only = 0, first = 1, count = wanted.count;
+  uint64_t only = 0, first = wanted.first, count = wanted.count;
   if (from_environment("KEELSON_SEED", &only)) return {only};
   const bool given = from_environment("KEELSON_SEEDS", &count);
   const bool placed = from_environment("KEELSON_FIRST_SEED", &first);

@@ -116,7 +116,7 @@ class Twins {
 class KeyTreeTest : public ::testing::Test, public Twins {};
 
 TEST(KeyTreeRandom, ChangesEqualAMap) {
-  for_each_seed(7, 3, [](uint64_t seed) {
+  for_each_seed(Seeds{.count = 3, .first = 7}, [](uint64_t seed) {
     SeededRandom random(seed);
     for (uint64_t keys : {50u, 1000u, 8000u}) Twins().random_history(random, keys, 30000);
   });
@@ -124,7 +124,7 @@ TEST(KeyTreeRandom, ChangesEqualAMap) {
 
 // Many of them, each over quickly.
 TEST(KeyTreeRandom, ShortHistories) {
-  for_each_seed(1001, 100, [](uint64_t seed) {
+  for_each_seed(Seeds{.count = 100, .first = 1001}, [](uint64_t seed) {
     SeededRandom random(seed);
     uint64_t keys = 1 + random.below(uint64_t{1} << random.below(13));
     Twins().random_history(random, keys, 100 + static_cast<int>(random.below(3000)));

@@ -377,7 +377,7 @@ void run_history(uint64_t seed) {
   (*store)->check_invariants();
 }
 
-TEST(StoreConcurrent, ReadersNeverSeeHalfATransaction) { for_each_seed(1, 60, run_history); }
+TEST(StoreConcurrent, ReadersNeverSeeHalfATransaction) { for_each_seed(60, run_history); }
 
 }  // namespace
 }  // namespace keelson::mvcc

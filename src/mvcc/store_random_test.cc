@@ -523,7 +523,7 @@ class RandomHistory {
 
 // A setup for a seed; the seeds of the environment go to every kind.
 void run(uint64_t first, uint64_t count, Setup setup) {
-  for_each_seed(first, count, [&](uint64_t seed) {
+  for_each_seed(Seeds{.count = count, .first = first}, [&](uint64_t seed) {
     setup.seed = seed;
     RandomHistory(setup).run();
   });
@@ -555,7 +555,7 @@ TEST(StoreRandom, ManyKeysDeepTree) {
 
 // Many of them, each over quickly.
 TEST(StoreRandom, ShortHistories) {
-  for_each_seed(1001, 200, [](uint64_t seed) {
+  for_each_seed(Seeds{.count = 200, .first = 1001}, [](uint64_t seed) {
     SeededRandom random(seed);
     RandomHistory({.seed = seed,
                    .value_memory = random.below(3) * 500,

@@ -377,7 +377,7 @@ void run(uint64_t seed, int steps, int settle_every, Seen* seen) {
 TEST(WatchRandom, EveryWatcherSeesItsEvents) {
   Seen seen;
   uint64_t histories = 0;
-  for_each_seed(1, 120, [&](uint64_t seed) {
+  for_each_seed(120, [&](uint64_t seed) {
     run(seed, 1500, 500, &seen);
     ++histories;
   });
@@ -392,7 +392,7 @@ TEST(WatchRandom, EveryWatcherSeesItsEvents) {
 // Many of them, each over quickly.
 TEST(WatchRandom, ShortHistories) {
   Seen seen;
-  for_each_seed(1001, 300, [&](uint64_t seed) { run(seed, 300, 100, &seen); });
+  for_each_seed(Seeds{.count = 300, .first = 1001}, [&](uint64_t seed) { run(seed, 300, 100, &seen); });
 }
 
 }  // namespace
