@@ -5,7 +5,7 @@
 //
 // Threads: a FileSystem may be used from any thread; a File by one caller at a time.
 // Errors: the errno's status code and text, with the path. Those that callers tell apart:
-//   ResourceExhausted  ENOSPC, EDQUOT: the disk is full
+//   ResourceExhausted  ENOSPC, EDQUOT: the disk is full; nothing else (EMFILE, ENOMEM) is
 //   NotFound           ENOENT
 //   AlreadyExists      EEXIST
 //   Unavailable        try_lock(): somebody else holds the lock
@@ -61,7 +61,7 @@ class FileSystem {
   virtual absl::Status unlink(const std::string& path) = 0;
   // The names in a directory, sorted; NotFound when there is no such directory.
   virtual absl::StatusOr<std::vector<std::string>> list(const std::string& dir) = 0;
-  // Makes `dir` and what is missing above it; fine when it is there.
+  // Makes `dir` and what is missing above it; fine when it is there. The names are not synced.
   virtual absl::Status create_dirs(const std::string& dir) = 0;
   // Removes a directory that holds only files, and them; fine when it is not there.
   virtual absl::Status remove_dir(const std::string& dir) = 0;
@@ -71,5 +71,8 @@ class FileSystem {
 
 // The machine's. Lives for ever.
 FileSystem* posix_file_system();
+
+// `error` as a status, by the table above. `what` names the call and the path.
+absl::Status status_of_errno(int error, std::string_view what);
 
 }  // namespace keelson::wal

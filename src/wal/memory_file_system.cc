@@ -12,8 +12,12 @@ namespace keelson::wal {
 
 namespace {
 
-absl::Status failed(int error, const std::string& path) {
-  return absl::ErrnoToStatus(error, to_absl(path));
+absl::Status failed(int error, const std::string& path) { return status_of_errno(error, path); }
+
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 }  // namespace
@@ -145,7 +149,7 @@ class MemoryFileSystem::OpenFile final : public File {
   const uint64_t boot_;
 };
 
-MemoryFileSystem::MemoryFileSystem() : history_{Names{}} {}
+MemoryFileSystem::MemoryFileSystem() : history_(1) {}
 MemoryFileSystem::~MemoryFileSystem() = default;
 
 absl::Status MemoryFileSystem::begin_operation(const std::string& path) {
@@ -173,16 +177,23 @@ absl::Status MemoryFileSystem::take_space(const Inode& inode, uint64_t new_writt
   const uint64_t has = can_reserve_ ? inode.taken() : inode.backed;
   const uint64_t wants = can_reserve_ ? std::max(new_taken, has) : new_written;
   if (wants <= has || used() - has + wants <= capacity_) return absl::OkStatus();
-  return absl::ErrnoToStatus(ENOSPC, "disk in memory");
+  return failed(ENOSPC, "disk in memory");
 }
 
-void MemoryFileSystem::change_names(Names after) {
+absl::Status MemoryFileSystem::access(const std::string& path) const {
+  auto denied = denied_.find(path);
+  if (denied == denied_.end() || denied->second == 0) return absl::OkStatus();
+  return failed(denied->second, path);
+}
+
+void MemoryFileSystem::change_names(Names after, std::vector<std::string> dirs) {
   names_ = std::move(after);
-  history_.push_back(names_);
+  history_.push_back({names_, std::move(dirs)});
 }
 
 absl::StatusOr<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& path,
                                                              OpenMode mode) {
+  if (absl::Status status = access(path); !status.ok()) return status;
   auto found = names_.find(path);
   std::shared_ptr<Inode> inode;
   if (found == names_.end()) {
@@ -191,7 +202,7 @@ absl::StatusOr<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& 
     inode = std::make_shared<Inode>();
     Names after = names_;
     after[path] = inode;
-    change_names(std::move(after));
+    change_names(std::move(after), {parent_of(path)});
   } else {
     if (!found->second) return failed(EISDIR, path);
     inode = found->second;
@@ -216,7 +227,13 @@ absl::Status MemoryFileSystem::rename(const std::string& from, const std::string
     if (moves) after[to + path.substr(from.size())] = inode;
     if (!moves && path != to) after.try_emplace(path, inode);
   }
-  change_names(std::move(after));
+  // What was not synced inside a directory that moves is synced under its new name.
+  for (Change& change : history_) {
+    for (std::string& dir : change.dirs) {
+      if (dir == from) dir = to;
+    }
+  }
+  change_names(std::move(after), {parent_of(from), parent_of(to)});
   return absl::OkStatus();
 }
 
@@ -225,11 +242,12 @@ absl::Status MemoryFileSystem::unlink(const std::string& path) {
   if (absl::Status status = begin_operation(path); !status.ok()) return status;
   Names after = names_;
   after.erase(path);
-  change_names(std::move(after));
+  change_names(std::move(after), {parent_of(path)});
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> MemoryFileSystem::list(const std::string& dir) {
+  if (absl::Status status = access(dir); !status.ok()) return status;
   if (!names_.contains(dir)) return failed(ENOENT, dir);
   std::vector<std::string> names;
   for (const auto& [path, inode] : names_) {
@@ -241,11 +259,12 @@ absl::StatusOr<std::vector<std::string>> MemoryFileSystem::list(const std::strin
 }
 
 absl::Status MemoryFileSystem::create_dirs(const std::string& dir) {
-  if (names_.contains(dir)) return absl::OkStatus();
+  if (dir == "." || dir == "/" || names_.contains(dir)) return absl::OkStatus();
+  if (absl::Status status = create_dirs(parent_of(dir)); !status.ok()) return status;
   if (absl::Status status = begin_operation(dir); !status.ok()) return status;
   Names after = names_;
   after[dir] = nullptr;
-  change_names(std::move(after));
+  change_names(std::move(after), {parent_of(dir)});
   return absl::OkStatus();
 }
 
@@ -256,36 +275,43 @@ absl::Status MemoryFileSystem::remove_dir(const std::string& dir) {
   std::erase_if(after, [&](const auto& entry) {
     return entry.first == dir || entry.first.starts_with(dir + "/");
   });
-  change_names(std::move(after));
+  change_names(std::move(after), {parent_of(dir)});
   return absl::OkStatus();
 }
 
-// All directories at once: they lie in one journal.
+// One journal for all directories: what came before the last change in `dir` is durable with it.
 absl::Status MemoryFileSystem::sync_dir(const std::string& dir) {
   if (absl::Status status = begin_operation(dir); !status.ok()) return status;
-  history_ = {names_};
+  auto covered = std::find_if(history_.rbegin(), history_.rend(), [&](const Change& change) {
+    return std::find(change.dirs.begin(), change.dirs.end(), dir) != change.dirs.end();
+  });
+  if (covered == history_.rend()) return absl::OkStatus();
+  history_.erase(history_.begin(), std::prev(covered.base()));
+  history_.front().dirs.clear();
   return absl::OkStatus();
+}
+
+void MemoryFileSystem::kill() {
+  ++boots_;
+  no_more_failures();
+  for (const auto& [path, inode] : names_) {
+    if (inode) inode->lock = nullptr;
+  }
 }
 
 void MemoryFileSystem::crash(Random& random) {
-  ++boots_;
-  no_more_failures();
-  std::set<Inode*> inodes;
-  for (const Names& names : history_) {
-    for (const auto& [path, inode] : names) {
-      if (inode) inodes.insert(inode.get());
-    }
-  }
+  kill();
+  names_ = history_[random.below(history_.size())].names;
+  history_ = {Change{names_, {}}};
   // In the order of names, not of addresses: the same seed must do the same again.
-  names_ = history_[random.below(history_.size())];
-  history_ = {names_};
+  std::set<Inode*> done;
   for (const auto& [path, inode] : names_) {
-    if (inode && inodes.erase(inode.get()) == 1) inode->crash(random);
+    if (inode && done.insert(inode.get()).second) inode->crash(random);
   }
 }
 
 void MemoryFileSystem::sync_all() {
-  history_ = {names_};
+  history_ = {Change{names_, {}}};
   for (const auto& [path, inode] : names_) {
     if (inode) inode->sync();
   }
@@ -302,8 +328,8 @@ void MemoryFileSystem::set_contents(const std::string& path, std::string content
   auto inode = std::make_shared<Inode>();
   inode->content = std::move(contents);
   after[path] = std::move(inode);
-  change_names(std::move(after));
-  history_ = {names_};
+  names_ = std::move(after);
+  history_ = {Change{names_, {}}};
 }
 
 std::vector<std::string> MemoryFileSystem::paths() const {

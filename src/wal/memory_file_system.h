@@ -5,8 +5,9 @@
 //
 // The model: a sector (512 bytes) is written whole or not at all. Each sector of a file holds,
 // after a crash, any of the versions it had since the file was last synced; so does the file's
-// length. Names (create, rename, remove) survive in order, up to some point not before the
-// directory was last synced. Locks are dropped by a crash, open files are dead.
+// length. Names (create, rename, remove) survive in order, up to some point not before the last
+// change that a sync of its directory covered; syncing a file does nothing for its name. Locks are
+// dropped by a crash, open files are dead.
 //
 // Threads: one caller at a time.
 
@@ -36,6 +37,9 @@ class MemoryFileSystem final : public FileSystem {
   absl::Status remove_dir(const std::string& dir) override;
   absl::Status sync_dir(const std::string& dir) override;
 
+  // The process dies: locks are dropped, open files are dead; what was written stays, synced or
+  // not.
+  void kill();
   // The power fails now and comes back: what survives is drawn from `random`.
   void crash(Random& random);
   // As if everything written so far had been synced.
@@ -50,6 +54,8 @@ class MemoryFileSystem final : public FileSystem {
   // Only the operation after the next `n` fails.
   void fail_once_after(uint64_t n) { fail_only_ = operations_ + n; }
   void no_more_failures();
+  // Opening or listing what is at `path` fails with this errno; 0: no more.
+  void fail_access(const std::string& path, int error) { denied_[path] = error; }
   // Bytes that files may take in all; what is over gets ENOSPC.
   void set_capacity(uint64_t bytes) { capacity_ = bytes; }
   // As file systems without fallocate: space is only taken by writing.
@@ -66,15 +72,22 @@ class MemoryFileSystem final : public FileSystem {
   struct Inode;
   class OpenFile;
   using Names = std::map<std::string, std::shared_ptr<Inode>>;  // null: a directory
+  // The names after a change, and whose syncs make it durable.
+  struct Change {
+    Names names;
+    std::vector<std::string> dirs;
+  };
 
   absl::Status begin_operation(const std::string& path);
   absl::Status take_space(const Inode& inode, uint64_t new_written, uint64_t new_taken);
-  void change_names(Names after);
+  absl::Status access(const std::string& path) const;
+  void change_names(Names after, std::vector<std::string> dirs);
 
-  // Names now, and each state they had since directories were last synced, oldest first.
-  // names_ == history_.back().
+  // Names now, and each state they had from the last durable one on, oldest first.
+  // names_ == history_.back().names.
   Names names_;
-  std::vector<Names> history_;
+  std::vector<Change> history_;
+  std::map<std::string, int> denied_;
 
   uint64_t operations_ = 0;
   uint64_t fail_from_ = UINT64_MAX;

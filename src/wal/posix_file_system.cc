@@ -19,7 +19,7 @@ constexpr mode_t kFileMode = 0600;  // as etcd: the data may hold secrets
 constexpr mode_t kDirMode = 0700;
 
 absl::Status failed(std::string_view what, const std::string& path) {
-  return absl::ErrnoToStatus(errno, to_absl(cat(what, " ", path)));
+  return status_of_errno(errno, cat(what, " ", path));
 }
 
 // Runs `call` again as long as a signal interrupts it.
@@ -54,6 +54,7 @@ class PosixFile final : public File {
       ssize_t n = uninterrupted(
           [&] { return ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
       if (n < 0) return failed("write", path_);
+      if (n == 0) return status_of_errno(EIO, cat("write (nothing taken) ", path_));
       offset += static_cast<uint64_t>(n);
       bytes.remove_prefix(static_cast<size_t>(n));
     }
@@ -195,6 +196,16 @@ class PosixFileSystem final : public FileSystem {
 };
 
 }  // namespace
+
+// Abseil's table calls a lack of descriptors or of memory exhausted resources, too; waiting for
+// disk space would not end those.
+absl::Status status_of_errno(int error, std::string_view what) {
+  absl::Status status = absl::ErrnoToStatus(error, to_absl(what));
+  const bool full = error == ENOSPC || error == EDQUOT;
+  if (full == absl::IsResourceExhausted(status)) return status;
+  return absl::Status(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal,
+                      status.message());
+}
 
 FileSystem* posix_file_system() {
   static PosixFileSystem* const instance = new PosixFileSystem;
