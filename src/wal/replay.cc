@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "wire/raft_codec.h"
 
@@ -22,12 +23,17 @@ absl::StatusOr<LogReader::Outcome> Replay::run(LogReader& reader) {
     absl::StatusOr<LogReader::Outcome> outcome = reader.next(&record);
     if (!outcome.ok()) return outcome;
     const bool end = *outcome != LogReader::Outcome::kRecord;
-    absl::Status status = end ? deliver_to(last_entry_) : take(record);
-    if (status.ok() && end) return outcome;
-    if (status.ok()) continue;
-    if (absl::IsDataLoss(status))
-      return damaged(reader.segment().path, reader.record_offset(), message_of(status));
-    return status;
+    if (!end) {
+      absl::Status status = take(record);
+      if (absl::IsDataLoss(status)) {
+        return damaged(reader.segment().path, reader.record_offset(), message_of(status));
+      }
+      if (!status.ok()) return status;
+    }
+    // What the log ends with is not known to be committed, but nothing replaces it any more.
+    absl::Status status = deliver_to(reader, end ? last_entry_ : state_.commit);
+    if (!status.ok()) return status;
+    if (end) return outcome;
   }
 }
 
@@ -61,21 +67,58 @@ absl::Status Replay::take_entry(const LogReader::Record& record) {
   last_ = entry->index;
   last_entry_ = entry->index;
   last_entry_term_ = entry->term;
-  while (!pending_.empty() && pending_.back().index >= entry->index) pending_.pop_back();
-  if (from_ && entry->index > from_->index) pending_.push_back(*std::move(entry));
+  hold_back(record.place, *std::move(entry));
   return absl::OkStatus();
 }
 
-absl::Status Replay::deliver_to(Index index) {
-  while (!pending_.empty() && pending_.front().index <= index) {
-    raft::Entry entry = std::move(pending_.front());
-    pending_.pop_front();
-    delivered_ = entry.index;
+// Adds `entry` in the place of what was at its index and after.
+void Replay::hold_back(LogReader::Place place, raft::Entry entry) {
+  for (; pending() > 0 && pending_last_ >= entry.index; pending_last_ = pending_last_ - 1) {
+    if (!beyond_.empty()) {
+      beyond_.pop_back();
+      continue;
+    }
+    held_bytes_ -= held_.back().data.size();
+    held_.pop_back();
+  }
+  if (!from_ || entry.index <= from_->index) return;
+  CHECK(pending() == 0 || entry.index == pending_last_ + 1);
+  CHECK(entry.index > delivered_);
+  pending_last_ = entry.index;
+  if (!beyond_.empty() || held_bytes_ >= kHeldBytes) {
+    beyond_.push_back(place);
+    return;
+  }
+  held_bytes_ += entry.data.size();
+  held_.push_back(std::move(entry));
+}
+
+absl::Status Replay::deliver_to(LogReader& reader, Index index) {
+  while (pending() > 0 && pending_last_ - pending() < index) {
+    absl::StatusOr<raft::Entry> entry = take_first(reader);
+    if (!entry.ok()) return entry.status();
+    CHECK(entry->index > delivered_);
+    delivered_ = entry->index;
     ++entries_;
     if (!visit_) continue;
-    if (absl::Status status = visit_(std::move(entry)); !status.ok()) return status;
+    if (absl::Status status = visit_(*std::move(entry)); !status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<raft::Entry> Replay::take_first(LogReader& reader) {
+  if (!held_.empty()) {
+    raft::Entry entry = std::move(held_.front());
+    held_.pop_front();
+    CHECK(held_bytes_ >= entry.data.size());
+    held_bytes_ -= entry.data.size();
+    return entry;
+  }
+  const LogReader::Place place = beyond_.front();
+  beyond_.pop_front();
+  absl::StatusOr<LogReader::Record> record = reader.read_again(place);
+  if (!record.ok()) return record.status();
+  return wire::decode_entry(record->block, record->data);
 }
 
 absl::Status Replay::check_entry(const raft::Entry& entry) const {
@@ -107,7 +150,7 @@ absl::Status Replay::take_state(std::string_view data) {
     return bad("a second vote in one term");
   }
   state_ = *state;
-  return deliver_to(state_.commit);
+  return absl::OkStatus();
 }
 
 absl::Status Replay::take_metadata(const LogReader::Record& record) {
@@ -129,7 +172,7 @@ absl::Status Replay::take_mark(std::string_view data) {
     }
     found_ = true;
   }
-  marks_.push_back(*std::move(mark));
+  if (!from_) marks_.push_back(*std::move(mark));
   return absl::OkStatus();
 }
 

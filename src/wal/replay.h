@@ -4,7 +4,10 @@
 // state, the metadata, the marks. It holds them to what every log obeys, because the sums do not
 // cover a record's type: an entry read as a hard state must not pass.
 //
-// Place: one per reading of a log (open, verify, list of marks). Threads: one caller at a time.
+// Place: one per reading of a log (open, verify, search for a mark). Threads: one caller at a time.
+// Memory: entries that are not known to be committed yet are held back, at most kHeldBytes of them;
+//   of those beyond only the place in the log is kept (24 bytes each), and they are read again when
+//   their turn comes. So it is bounded, whatever the log says, by the number of its entries.
 
 #pragma once
 
@@ -22,12 +25,15 @@ namespace keelson::wal {
 
 class Replay {
  public:
+  static constexpr uint64_t kHeldBytes = 16 << 20;
+
   // Without `from`, only marks, state and metadata are gathered, and entries may begin anywhere.
   // `visit` may be empty.
   Replay(std::optional<SnapshotMark> from, const EntryVisitor& visit)
       : from_(from), visit_(visit) {}
 
-  // Reads `reader` to its end; says whether the log is torn there.
+  // Reads `reader` to its end; says whether the log is torn there. Errors of `visit` come back as
+  // they are.
   absl::StatusOr<LogReader::Outcome> run(LogReader& reader);
 
   // NotFound "wal: snapshot not found" unless the mark `from` was met. A mark at that index with
@@ -36,6 +42,7 @@ class Replay {
 
   const Bytes& metadata() const { return *metadata_; }
   const raft::HardState& state() const { return state_; }
+  // Those met, in order; only without `from`.
   const std::vector<wire::WalSnapshot>& marks() const { return marks_; }
   // Of the last entry or, further on, mark: where the next segment begins.
   Index last_index() const { return last_; }
@@ -45,7 +52,10 @@ class Replay {
   absl::Status take(const LogReader::Record& record);
   absl::Status take_entry(const LogReader::Record& record);
   absl::Status check_entry(const raft::Entry& entry) const;
-  absl::Status deliver_to(Index index);
+  void hold_back(LogReader::Place place, raft::Entry entry);
+  absl::Status deliver_to(LogReader& reader, Index index);
+  absl::StatusOr<raft::Entry> take_first(LogReader& reader);
+  size_t pending() const { return held_.size() + beyond_.size(); }
   absl::Status take_state(std::string_view data);
   absl::Status take_metadata(const LogReader::Record& record);
   absl::Status take_mark(std::string_view data);
@@ -61,10 +71,16 @@ class Replay {
   // The last entry's, for order: entries lie one after the other, or go back to replace a tail.
   Index last_entry_;
   Term last_entry_term_;
-  // Past `from_`, consecutive, not yet known to be committed. A log may also overwrite entries from
-  // below `from_` on; then none of these is left, where etcd keeps stale ones.
-  std::deque<raft::Entry> pending_;
-  Index delivered_;  // to visit_, up to here
+  // Past `from_`, consecutive, not yet known to be committed: `held_`, then those at `beyond_`; the
+  // last is pending_last_. A log may also overwrite entries from below `from_` on; then none of
+  // these is left, where etcd keeps stale ones.
+  // delivered_ < the first of them; held_bytes_ <= kHeldBytes but for one entry; held_ is empty
+  // only if beyond_ is, or while it is being worked off.
+  std::deque<raft::Entry> held_;
+  std::deque<LogReader::Place> beyond_;
+  uint64_t held_bytes_ = 0;
+  Index pending_last_;
+  Index delivered_;  // to visit_, up to here; <= state_.commit until the end of the log
   uint64_t entries_ = 0;
 };
 

@@ -105,7 +105,7 @@ absl::Status Wal::Impl::append(const raft::HardState& state, std::span<const raf
   uint64_t bound = state.empty() ? 0 : framed_bound(wire::kMaxHardStateSize);
   for (const raft::Entry& entry : entries) bound += framed_bound(wire::wire_size(entry));
   if (bound == 0) return absl::OkStatus();
-  if (absl::Status status = reserve(bound); !status.ok()) return status;
+  if (absl::Status status = begin_records(bound); !status.ok()) return status;
 
   if (!entries.empty()) CHECK(entries.front().index <= last_index_ + 1);
   for (const raft::Entry& entry : entries) {
@@ -136,7 +136,7 @@ absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& 
   Bytes data = wire::encode(record);
   KEELSON_FAILPOINT("wal_before_mark");
   const uint64_t bound = framed_bound(wire::kMaxHardStateSize) + framed_bound(data.size());
-  if (absl::Status status = reserve(bound); !status.ok()) return status;
+  if (absl::Status status = begin_records(bound); !status.ok()) return status;
   if (state_.commit < mark.index) {
     if (state_.term < mark.term) state_ = {mark.term, raft::kNobody, state_.commit};
     state_.commit = mark.index;
@@ -166,8 +166,28 @@ absl::Status Wal::Impl::sync() {
 // Everything appended is durable now.
 void Wal::Impl::settled() {
   CHECK(buffer_.empty());
+  CHECK(newest_mark_ <= state_.commit);
   unsynced_ = 0;
   durable_mark_ = newest_mark_;
+}
+
+// Takes space for `bytes` of records. The first ones after a sync are preceded by a sum: that tells
+// a reader that everything before it was durable, whatever it looks like then.
+absl::Status Wal::Impl::begin_records(uint64_t bytes) {
+  if (absl::Status status = reserve(framed_bound(0) + bytes); !status.ok()) return status;
+  if (unsynced_bytes() == 0 && !ends_in_sum_ && !options_.unsafe_no_fsync) buffer_.add_crc();
+  ends_in_sum_ = false;
+  return absl::OkStatus();
+}
+
+// Says of the last batch, too, that it was synced. Costs a second sync: for an orderly end only.
+absl::Status Wal::Impl::seal() {
+  if (ends_in_sum_ || options_.unsafe_no_fsync) return absl::OkStatus();
+  CHECK(unsynced_bytes() == 0);
+  if (absl::Status status = reserve(framed_bound(0)); !status.ok()) return status;
+  buffer_.add_crc();
+  ends_in_sum_ = true;
+  return sync();
 }
 
 absl::Status Wal::Impl::reserve(uint64_t bytes) {
@@ -177,6 +197,7 @@ absl::Status Wal::Impl::reserve(uint64_t bytes) {
   absl::Status status = tail().file->allocate(wanted);
   if (status.ok()) {
     reserved_ = wanted;
+    CHECK(written_ + buffer_.size() + bytes <= reserved_);
     return status;
   }
   return absl::IsResourceExhausted(status) ? status : poison(status);
@@ -190,6 +211,8 @@ absl::Status Wal::Impl::write_out() {
   written_ += buffer_.size();
   unsynced_ += buffer_.size();
   buffer_.clear();
+  CHECK(written_ <= reserved_);
+  CHECK(unsynced_ <= written_);
   return absl::OkStatus();
 }
 
@@ -261,6 +284,13 @@ absl::Status Wal::Impl::close() {
   if (closed_) return absl::OkStatus();
   absl::Status status = health_;
   if (status.ok()) status = sync();
+  if (status.ok()) {
+    // What was promised is durable without it.
+    if (absl::Status sealed = seal(); !sealed.ok()) {
+      log::warn("the write-ahead log ends without a mark of its last sync",
+                {{"error", message_of(sealed)}});
+    }
+  }
   drop_next();
   segments_.clear();
   closed_ = true;

@@ -62,6 +62,8 @@ absl::Status Wal::Impl::begin_segment(Segment next) {
   if (!status.ok()) return poison(status);
 
   CHECK(buffer_.empty());
+  CHECK(next.name.sequence == tail().name.sequence + 1);
+  ends_in_sum_ = false;
   written_ = head.size();
   unsynced_ = 0;
   reserved_ = std::max<uint64_t>(options_.segment_bytes, written_);

@@ -51,7 +51,9 @@ class Wal::Impl {
   absl::Status poison(absl::Status status);
   absl::Status usable() const;
 
+  absl::Status begin_records(uint64_t bytes);
   void settled();
+  absl::Status seal();
   bool delete_segment(const std::string& path);
 
   // Takes space for `bytes` more in the tail. ResourceExhausted changes nothing.
@@ -73,7 +75,9 @@ class Wal::Impl {
   // --- wal_open.cc
   absl::Status build_first_segment(const std::string& dir);
   absl::Status adopt_directory(const std::string& built);
+  absl::Status clear_for_log();
   absl::Status lock_segments(const std::vector<SegmentName>& names);
+  absl::Status make_found_durable();
   absl::Status repair_tail(uint64_t end);
   absl::Status settle_tail(uint64_t end, bool rubbish);
 
@@ -89,14 +93,18 @@ class Wal::Impl {
   Index newest_mark_;
   Index durable_mark_;
 
-  // Locked, oldest first; the last is the tail. Older files that open() did not need are in
-  // `older_`, unlocked, waiting for release_to().
+  // Locked, oldest first, sequences consecutive, the last is the tail. First indexes may fall, where
+  // a new leader's entries replaced some of the segment before.
+  // Older files that open() did not need are in `older_`, unlocked, waiting for release_to().
   std::vector<Segment> segments_;
   std::vector<SegmentName> older_;
 
+  // Whether the last record, in buffer_ or before it, is a sum that follows a sync.
+  bool ends_in_sum_ = false;
   RecordBuffer buffer_;
   // In the tail: [0, written_) is written, of which the last `unsynced_` bytes are not synced;
-  // buffer_ goes to written_. Space is there up to reserved_. written_ <= reserved_.
+  // buffer_ goes to written_. Space is there up to reserved_.
+  // unsynced_ <= written_; written_ + buffer_.size() <= reserved_.
   uint64_t written_ = 0;
   uint64_t unsynced_ = 0;
   uint64_t reserved_ = 0;

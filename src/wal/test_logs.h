@@ -1,0 +1,92 @@
+// wal/test_logs.h
+//
+// What the log's random tests share: seeds from the environment, and values that are made to look
+// like what a crash leaves and like what the log itself writes.
+//
+// Threads: tests only; one caller at a time.
+
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "wal/framing.h"
+#include "wal/record_buffer.h"
+#include "wire/raft_types.h"
+
+namespace keelson::wal {
+
+inline uint64_t seed_setting(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 0) : otherwise;
+}
+
+// Runs `one` for each seed: KEELSON_SEED=n that one only, else KEELSON_SEEDS of them (`usual` when
+// it is not set), the first of them KEELSON_FIRST_SEED. Stops at the first that fails and prints
+// the command that runs it again.
+template <typename One>
+void for_each_seed(const char* program, uint64_t usual, One&& one) {
+  const bool only = std::getenv("KEELSON_SEED") != nullptr;
+  const uint64_t first = seed_setting(only ? "KEELSON_SEED" : "KEELSON_FIRST_SEED", 1);
+  const uint64_t count = only ? 1 : seed_setting("KEELSON_SEEDS", usual);
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    one(seed);
+    if (!testing::Test::HasFailure()) continue;
+    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+    std::cerr << "replay: KEELSON_SEED=" << seed << " build/tests/" << program
+              << " --gtest_filter=" << test->test_suite_name() << "." << test->name() << "\n";
+    return;
+  }
+}
+
+// Silences the log for the length of a test that crashes a lot.
+class Quiet final : public log::Sink {
+ public:
+  Quiet() { log::set_sink(this); }
+  ~Quiet() { log::set_sink(nullptr); }
+  bool enabled(log::Level) const override { return false; }
+  void write(log::Level, std::source_location, std::string_view, log::Fields) override {}
+};
+
+inline raft::Entry entry(uint64_t index, uint64_t term, std::string_view data) {
+  raft::Entry e;
+  e.index = Index(index);
+  e.term = Term(term);
+  e.data = Bytes::copy(data);
+  e.data_set = !data.empty();
+  return e;
+}
+
+// Frames as the log writes them, sums among them, at some offset to the file's 8-byte grid.
+inline std::string fake_records(Random& random) {
+  RecordBuffer buffer(static_cast<uint32_t>(random.next()));
+  for (uint64_t n = 1 + random.below(6); n > 0; --n) {
+    if (random.below(2) == 0) buffer.add_crc();
+    if (random.below(2) == 0) buffer.add_entry(entry(random.below(50), 1, "fake"));
+    if (random.below(2) == 0) buffer.add_state({Term(1), MemberId(1), Index(random.below(50))});
+  }
+  return std::string(random.below(8), '\0') + std::string(buffer.view());
+}
+
+// A value: short text; or long, with zeros that fill sectors; or full of records of a log.
+inline std::string odd_value(Random& random) {
+  std::string data(random.below(8) == 0 ? random.below(3000) : random.below(100), '\0');
+  for (char& c : data) c = static_cast<char>('a' + random.below(26));
+  const uint64_t kind = random.below(8);
+  if (kind == 0) data.insert(random.below(data.size() + 1), std::string(random.below(2500), '\0'));
+  if (kind == 1) data = std::string(random.below(1600), '\0');
+  if (kind <= 2) {
+    const std::string fake = fake_records(random);
+    for (uint64_t n = random.below(20); n > 0; --n) data += fake;
+  }
+  return data;
+}
+
+}  // namespace keelson::wal
