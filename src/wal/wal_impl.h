@@ -93,9 +93,9 @@ class Wal::Impl {
   Index newest_mark_;
   Index durable_mark_;
 
-  // Locked, oldest first, sequences consecutive, the last is the tail. First indexes may fall, where
-  // a new leader's entries replaced some of the segment before.
-  // Older files that open() did not need are in `older_`, unlocked, waiting for release_to().
+  // Locked, oldest first, sequences consecutive, the last is the tail. First indexes may fall,
+  // where a new leader's entries replaced some of the segment before. Older files that open() did
+  // not need are in `older_`, unlocked, waiting for release_to().
   std::vector<Segment> segments_;
   std::vector<SegmentName> older_;
 

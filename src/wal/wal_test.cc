@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <filesystem>
-#include <fstream>
 
 #include "base/failpoint.h"
 #include "base/text.h"
@@ -307,6 +307,84 @@ TEST_F(WalTest, NothingThere) {
   EXPECT_EQ(open().status().code(), absl::StatusCode::kNotFound);
 }
 
+// What cannot be looked into is not taken for nothing, and nothing is made in its place.
+TEST_F(WalTest, AnUnreadableLogIsNoMissingLog) {
+  auto wal = make();
+  fill(*wal, 1, 3);
+  ASSERT_TRUE(wal->close().ok());
+  for (const std::string& path : {std::string(kDir), segments()[0]}) {
+    for (int error : {EACCES, EIO, EMFILE}) {
+      fs_.fail_access(path, error);
+      const bool dir = path == kDir;
+      EXPECT_EQ(exists("wal", &fs_).ok(), !dir) << path << error;
+      EXPECT_EQ(newest_mark("wal", Index(3), &fs_).ok(), false);
+      absl::Status status = open().status();
+      EXPECT_FALSE(status.ok());
+      EXPECT_FALSE(absl::IsNotFound(status) || absl::IsResourceExhausted(status)) << status;
+      EXPECT_FALSE(Wal::create("wal", "", options()).ok());
+      fs_.fail_access(path, 0);
+    }
+  }
+  EXPECT_TRUE(open().ok());
+  EXPECT_EQ(entries_.size(), 3u);
+}
+
+TEST_F(WalTest, CreateReplacesNothingButLeavings) {
+  ASSERT_TRUE(fs_.create_dirs("wal").ok());
+  fs_.set_contents("wal/0.tmp", "");
+  fs_.set_contents("wal/0000000000000003-0000000000000009.wal.broken", "");
+  EXPECT_EQ(Wal::create("wal", "", options()).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(fs_.unlink("wal/0000000000000003-0000000000000009.wal.broken").ok());
+  EXPECT_TRUE(Wal::create("wal", "", options()).ok());
+}
+
+// More than is held back of entries that nothing says are committed: all come, in order, and the
+// replaced ones do not.
+TEST_F(WalTest, EntriesBeyondWhatIsHeldBackAreReadAgain) {
+  Options o = options(8 << 20);
+  auto wal = make(o);
+  const std::string big(1 << 20, 'b');
+  for (uint64_t i = 1; i <= 40; ++i) {
+    ASSERT_TRUE(wal->append({}, {{entry(i, 1, big + std::to_string(i))}}).ok());
+  }
+  for (uint64_t i = 30; i <= 35; ++i) {
+    ASSERT_TRUE(wal->append({}, {{entry(i, 2, cat("new ", i))}}).ok());
+  }
+  ASSERT_TRUE(wal->append(state(2, 20), {}).ok());
+  ASSERT_TRUE(wal->close().ok());
+  ASSERT_TRUE(open().ok());
+  ASSERT_EQ(entries_.size(), 35u);
+  for (uint64_t i = 1; i <= 35; ++i) {
+    EXPECT_EQ(entries_[i - 1].index, Index(i));
+    EXPECT_EQ(entries_[i - 1].data.view(), i < 30 ? big + std::to_string(i) : cat("new ", i));
+  }
+}
+
+// The search for a mark reads from the newest segment back to it and no further.
+TEST_F(WalTest, NewestMarkLeavesOlderSegmentsAlone) {
+  auto wal = make();
+  fill(*wal, 1, 60);
+  ASSERT_TRUE(wal->save_snapshot({Index(50), Term(2)}, {}).ok());
+  ASSERT_TRUE(wal->close().ok());
+  ASSERT_GT(segments().size(), 2u);
+  for (size_t i = 0; i + 1 < segments().size(); ++i) fs_.fail_access(segments()[i], EIO);
+  absl::StatusOr<wire::WalSnapshot> mark = newest_mark("wal", Index(60), &fs_);
+  ASSERT_TRUE(mark.ok()) << mark.status();
+  EXPECT_EQ(mark->index, Index(50));
+  EXPECT_FALSE(newest_mark("wal", Index(49), &fs_).ok());
+}
+
+TEST(FileSystem, OnlyAFullDiskIsExhausted) {
+  for (int error : {ENOSPC, EDQUOT}) {
+    EXPECT_TRUE(absl::IsResourceExhausted(status_of_errno(error, "x"))) << error;
+  }
+  for (int error : {EMFILE, ENFILE, ENOMEM, EIO, EACCES, EFBIG, EROFS}) {
+    EXPECT_FALSE(absl::IsResourceExhausted(status_of_errno(error, "x"))) << error;
+    EXPECT_FALSE(status_of_errno(error, "x").ok());
+  }
+}
+
 TEST_F(WalTest, TornTailIsRepairedAndCopied) {
   auto wal = make();
   fill(*wal, 1, 3);
@@ -345,6 +423,11 @@ TEST(WalOnDisk, LocksAndRoundTrip) {
     ASSERT_TRUE((*wal)->sync().ok());
     EXPECT_EQ(std::filesystem::file_size(dir + "/member/wal/0000000000000000-0000000000000000.wal"),
               64'000'000u);
+    using std::filesystem::perms;
+    for (const auto& made : std::filesystem::recursive_directory_iterator(dir)) {
+      const perms all = std::filesystem::status(made).permissions();
+      EXPECT_EQ(all & (perms::group_all | perms::others_all), perms::none) << made;
+    }
     std::vector<raft::Entry> none;
     EXPECT_EQ(Wal::open(dir + "/member/wal", {}, Options{}, collect_into(&none)).status().code(),
               absl::StatusCode::kFailedPrecondition);
