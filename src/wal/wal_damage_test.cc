@@ -256,9 +256,10 @@ TEST(WalDamage, EtcdsCrashesAreNeverTakenForDamage) {
 }
 
 // Our batches, several saves each, behind what etcd wrote: none of our crashes passes for damage.
+// (Seed 1815 loses just the sector that ends with the length of the sum between the two.)
 TEST(WalDamage, OurCrashesBehindEtcdsRecords) {
   Quiet quiet;
-  for_each_seed("wal_damage_test", 500, [](uint64_t seed) {
+  for_each_seed("wal_damage_test", 2000, [](uint64_t seed) {
     SeededRandom random(seed ^ 0x0c4a54);
     MemoryFileSystem fs;
     std::vector<raft::Entry> entries;
