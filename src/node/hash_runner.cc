@@ -10,21 +10,27 @@ namespace keelson::node {
 namespace {
 
 constexpr size_t kSlice = 4096;  // records
-// Before asking again whether a compaction is done.
-constexpr Duration kWait = std::chrono::milliseconds(10);
 
 }  // namespace
 
 void HashRunner::run(std::unique_ptr<mvcc::HashKvJob> job) {
   lane_.post([this, job = std::move(job)]() mutable {
-    bool scheduled = job_ != nullptr;
+    bool scheduled = job_ != nullptr && !waiting_;
     job_ = std::move(job);
+    waiting_ = false;
     if (!scheduled) step();
+  });
+}
+
+void HashRunner::compacted() {
+  lane_.post([this] {
+    if (std::exchange(waiting_, false)) step();
   });
 }
 
 void HashRunner::step() {
   CHECK(job_ != nullptr);
+  CHECK(!waiting_);
   MonotonicTime start = clock_.now();
   absl::StatusOr<bool> done = job_->step(kSlice);
   if (!done.ok() && !absl::IsAborted(done.status())) {
@@ -34,19 +40,14 @@ void HashRunner::step() {
     job_.reset();
     return;
   }
+  waiting_ = job_->urgency() == mvcc::HashKvJob::Urgency::kNotYet;
+  if (waiting_) return;
   lane_.post_after(rest(clock_.now() - start), [this] { step(); });
 }
 
 Duration HashRunner::rest(Duration took) const {
-  switch (job_->urgency()) {
-    case mvcc::HashKvJob::Urgency::kHoldsRemoval:
-      return took;
-    case mvcc::HashKvJob::Urgency::kNotYet:
-      return kWait;
-    case mvcc::HashKvJob::Urgency::kNone:
-      break;
-  }
-  return 3 * took;
+  bool held = job_->urgency() == mvcc::HashKvJob::Urgency::kHoldsRemoval;
+  return held ? took : 3 * took;
 }
 
 }  // namespace keelson::node

@@ -5,7 +5,7 @@
 // by slice, with a rest after each that is measured by what the slice took. So it has a quarter of
 // a CPU and of the disk, or half while the compaction itself waits for it.
 //
-// Threads: run() on any; the rest on the lane.
+// Threads: run() and compacted() on any; the rest on the lane.
 // Lifetime: what is left in the lane's queue goes before this does, and this before the store.
 // Failure: a hash that cannot be had is not stored; damage is logged.
 
@@ -24,6 +24,8 @@ class HashRunner {
   HashRunner(Executor& lane, const Clock& clock) : lane_(lane), clock_(clock) {}
 
   void run(std::unique_ptr<mvcc::HashKvJob> job);
+  // No compaction is under way any more: a job that waited for that goes on.
+  void compacted();
 
  private:
   void step();
@@ -31,8 +33,9 @@ class HashRunner {
 
   Executor& lane_;
   const Clock& clock_;
-  // On the lane. A step is scheduled while, and only while, there is a job.
+  // On the lane. While there is a job, either a step is scheduled or it waits for compacted().
   std::unique_ptr<mvcc::HashKvJob> job_;
+  bool waiting_ = false;
 };
 
 }  // namespace keelson::node

@@ -112,6 +112,26 @@ TEST_F(HashRunnerTest, RestsByWhatASliceTook) {
   EXPECT_EQ(lane_.delays, (std::vector<Duration>{milliseconds(2)}));
 }
 
+TEST_F(HashRunnerTest, AJobThatWaitsIsSteppedWhenTheCompactionIsDone) {
+  Counts counts;
+  runner_.compacted();
+  run(&counts, 2, Urgency::kNotYet);
+  while (lane_.step()) continue;
+  EXPECT_EQ(counts.steps, 1);
+  runner_.compacted();
+  runner_.compacted();
+  while (lane_.step()) continue;
+  EXPECT_EQ(counts.steps, 2);
+  EXPECT_EQ(counts.done, 1);
+  // One that still waits does not keep the next one from running.
+  run(&counts, 5, Urgency::kNotYet);
+  while (lane_.step()) continue;
+  run(&counts, 1);
+  while (lane_.step()) continue;
+  EXPECT_EQ(counts.done, 2);
+  EXPECT_EQ(counts.alive, 0);
+}
+
 TEST_F(HashRunnerTest, AnOvertakenJobGoesAndTheNextOneRuns) {
   Counts counts;
   run(&counts, -1);

@@ -122,7 +122,10 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       fatal_);
   apply_lane_ = std::make_unique<ApplyLane>(
       *lanes_.apply, *applier_, status_,
-      [this](std::unique_ptr<mvcc::HashKvJob> job) { hashes_.run(std::move(job)); },
+      [this](std::unique_ptr<mvcc::HashKvJob> job) {
+        hashes_.run(std::move(job));
+        applier_->when_compacted([this] { hashes_.compacted(); });
+      },
       [this] { raise_no_space(); }, fatal_);
   apply_lane_->connect(consensus_.get());
   consensus_->connect(
