@@ -392,7 +392,8 @@ TEST(WatchRandom, EveryWatcherSeesItsEvents) {
 // Many of them, each over quickly.
 TEST(WatchRandom, ShortHistories) {
   Seen seen;
-  for_each_seed(Seeds{.count = 300, .first = 1001}, [&](uint64_t seed) { run(seed, 300, 100, &seen); });
+  for_each_seed(Seeds{.count = 300, .first = 1001},
+                [&](uint64_t seed) { run(seed, 300, 100, &seen); });
 }
 
 }  // namespace
