@@ -4,11 +4,12 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
 #include <set>
 #include <sstream>
 #include <thread>
 
+#include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 
 namespace keelson::http {
@@ -43,25 +44,25 @@ TEST(Instruments, CountersLoseNothingAcrossThreads) {
 }
 
 TEST(Instruments, HistogramEqualsASlowOne) {
-  const uint32_t seed = std::random_device{}();
-  SCOPED_TRACE(cat("seed ", seed));
-  std::mt19937_64 random(seed);
-  const std::vector<double> bounds = exponential_bounds(0.0001, 2, 20);
-  Histogram histogram(bounds, 1e9);
-  std::vector<uint64_t> plain(bounds.size());
-  uint64_t sum = 0;
-  for (int i = 0; i < 10'000; ++i) {
-    const uint64_t raw = random() >> (24 + random() % 40);
-    histogram.observe(raw);
-    sum += raw;
-    for (size_t b = 0; b < bounds.size(); ++b) {
-      plain[b] += static_cast<double>(raw) <= std::round(bounds[b] * 1e9);
+  for_each_seed(10, [](uint64_t seed) {
+    SeededRandom random(seed);
+    const std::vector<double> bounds = exponential_bounds(0.0001, 2, 20);
+    Histogram histogram(bounds, 1e9);
+    std::vector<uint64_t> plain(bounds.size());
+    uint64_t sum = 0;
+    for (int i = 0; i < 10'000; ++i) {
+      const uint64_t raw = random.next() >> (24 + random.below(40));
+      histogram.observe(raw);
+      sum += raw;
+      for (size_t b = 0; b < bounds.size(); ++b) {
+        plain[b] += static_cast<double>(raw) <= std::round(bounds[b] * 1e9);
+      }
     }
-  }
-  const Histogram::Reading reading = histogram.read();
-  EXPECT_EQ(reading.cumulative, plain);
-  EXPECT_EQ(reading.count, 10'000u);
-  EXPECT_DOUBLE_EQ(reading.sum, static_cast<double>(sum) / 1e9);
+    const Histogram::Reading reading = histogram.read();
+    EXPECT_EQ(reading.cumulative, plain);
+    EXPECT_EQ(reading.count, 10'000u);
+    EXPECT_DOUBLE_EQ(reading.sum, static_cast<double>(sum) / 1e9);
+  });
 }
 
 TEST(Instruments, NegativeDurationsCountAsNone) {

@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 
 namespace keelson::net {
@@ -55,10 +56,10 @@ void run(Entry entry, const std::string& name) {
   auto inputs = corpus(name);
   ASSERT_FALSE(inputs.empty());
   for (const std::string& input : inputs) entry(input);
-  uint64_t seed = 20261122;
-  SCOPED_TRACE(cat("seed ", seed));
-  SeededRandom random(seed);
-  for (int i = 0; i < 3000; ++i) entry(changed(inputs[random.below(inputs.size())], random));
+  for_each_seed(100, [&](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int i = 0; i < 30; ++i) entry(changed(inputs[random.below(inputs.size())], random));
+  });
 }
 
 TEST(FuzzCorpusTest, Http1) { run(fuzz_http1, "fuzz_http1"); }

@@ -5,6 +5,7 @@
 
 #include "base/endian.h"
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 
 namespace keelson::net {
@@ -93,8 +94,7 @@ TEST(GrpcCodecTest, Gunzip) {
 
 // Any messages, cut anywhere, come out as they went in.
 TEST(MessageReaderTest, CutsDoNotMatter) {
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
-    SCOPED_TRACE(cat("seed ", seed));
+  for_each_seed(200, [](uint64_t seed) {
     SeededRandom random(seed);
     std::vector<std::string> messages;
     std::string wire;
@@ -121,7 +121,7 @@ TEST(MessageReaderTest, CutsDoNotMatter) {
     }
     EXPECT_EQ(got, messages);
     EXPECT_FALSE(reader.in_message());
-  }
+  });
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/endian.h"
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 #include "net/memory_connection.h"
 #include "net/test_service.h"
@@ -267,9 +268,9 @@ TEST_F(Http2SessionTest, DeadlineAnswersByTheClock) {
 }
 
 TEST_F(Http2SessionTest, MessagesCutAnywhere) {
-  uint64_t seed = 7;
-  SeededRandom random(seed);
-  for (int round = 0; round < 40; ++round) {
+  for_each_seed(40, [this](uint64_t seed) {
+    SeededRandom random(seed);
+    const uint64_t round = random.below(10);
     MemoryServer<Http2Session> server(&service_.router);
     Client client(&server);
     std::string wire;
@@ -285,9 +286,9 @@ TEST_F(Http2SessionTest, MessagesCutAnywhere) {
     }
     client.add(id, "", true);
     client.exchange();
-    ASSERT_TRUE(client[id].data == wire) << "seed " << seed << " round " << round;
+    ASSERT_TRUE(client[id].data == wire) << client[id].data.size() << " of " << wire.size();
     EXPECT_EQ(client[id].headers["grpc-status"], "0");
-  }
+  });
 }
 
 TEST_F(Http2SessionTest, ALengthThatLiesCostsNothing) {
@@ -583,9 +584,9 @@ TEST_F(Http2SessionTest, ContinuationFloodEndsTheConnection) {
 }
 
 TEST_F(Http2SessionTest, GarbageEndsTheConnection) {
-  uint64_t seed = 99;
-  SeededRandom random(seed);
-  for (int round = 0; round < 200; ++round) {
+  for_each_seed(200, [this](uint64_t seed) {
+    SeededRandom random(seed);
+    const uint64_t round = random.below(12);
     MemoryServer<Http2Session> server(&service_.router);
     std::string bytes = round % 2 ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" : "";
     if (round % 4 == 1) bytes += std::string("\0\0\0\4\0\0\0\0\0", 9);
@@ -593,7 +594,7 @@ TEST_F(Http2SessionTest, GarbageEndsTheConnection) {
       bytes.push_back(static_cast<char>(random.below(round % 3 ? 256 : 12)));
     }
     server.feed(bytes);
-  }
+  });
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 #include "net/test_service.h"
 
@@ -147,10 +148,9 @@ TEST_F(ListenerTest, MalformedHttp1) {
 }
 
 TEST_F(ListenerTest, GarbageHarmsNobody) {
-  uint64_t seed = 4711;
-  SeededRandom random(seed);
-  SCOPED_TRACE(cat("seed ", seed));
-  for (int round = 0; round < 60; ++round) {
+  for_each_seed(60, [this](uint64_t seed) {
+    SeededRandom random(seed);
+    const uint64_t round = random.below(6);
     Client client(listener_->port());
     std::string bytes = round % 2 ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" : "";
     for (uint64_t n = random.below(5000); n > 0; --n) {
@@ -159,7 +159,7 @@ TEST_F(ListenerTest, GarbageHarmsNobody) {
     client.send(bytes);
     if (round % 3 == 0) client.end();
     if (round % 3 == 1) client.close();
-  }
+  });
   expect_serving();
   wait_for_connections(0);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 #include "net/memory_connection.h"
 #include "net/out_queue.h"
@@ -32,8 +33,7 @@ class Recorder final : public Timer {
 
 // Against a plain map from timer to due time.
 TEST(TimerWheelTest, FiresWhatAListWould) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE(cat("seed ", seed));
+  for_each_seed(20, [](uint64_t seed) {
     SeededRandom random(seed);
     MonotonicTime now{Duration(static_cast<int64_t>(random.below(1'000'000'000'000)))};
     TimerWheel wheel(now);
@@ -70,7 +70,7 @@ TEST(TimerWheelTest, FiresWhatAListWould) {
       ASSERT_EQ(next.has_value(), !twin.empty());
       for (auto& [left, due] : twin) EXPECT_LE(*next, due + milliseconds(1));
     }
-  }
+  });
 }
 
 TEST(LoopTest, RunsPostsInOrderFromEachThread) {
@@ -138,7 +138,7 @@ TEST(LoopTest, RealTimersFire) {
 }
 
 TEST(OutQueueTest, KeepsOrderAndBytes) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for_each_seed(20, [](uint64_t seed) {
     SeededRandom random(seed);
     OutQueue queue;
     std::string twin, got;
@@ -167,10 +167,10 @@ TEST(OutQueueTest, KeepsOrderAndBytes) {
         }
         queue.consume(take);
       }
-      ASSERT_EQ(got.size() + queue.size(), twin.size()) << "seed " << seed;
+      ASSERT_EQ(got.size() + queue.size(), twin.size());
     }
-    EXPECT_TRUE(twin.starts_with(got)) << "seed " << seed;
-  }
+    EXPECT_TRUE(twin.starts_with(got));
+  });
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/random.h"
+#include "base/test_seeds.h"
 #include "raft/describe.h"
-#include "raft/test_seed.h"
 
 namespace keelson::raft {
 namespace {
@@ -35,37 +36,43 @@ TEST(ConfChangeCodec, WritesWhatEtcdWrites) {
 }
 
 TEST(ConfChangeCodec, ReadsBackWhatItWrote) {
-  SeededRandom random(test_seed());
-  for (int round = 0; round < 5000; ++round) {
-    ConfChangeV2 change{.transition = static_cast<ConfChangeTransition>(random.below(3)),
-                        .changes = {}};
-    for (uint64_t n = random.below(4); n > 0; --n) {
-      change.changes.push_back({static_cast<ConfChangeType>(random.below(4)),
-                                MemberId(random.next() >> random.below(64))});
-    }
-    if (random.below(2) == 0) change.context = Bytes::copy(std::string(random.below(300), 'c'));
-    absl::StatusOr<ConfChangeV2> again = decode_conf_change_v2(encode(change));
-    ASSERT_TRUE(again.ok()) << again.status();
-    ASSERT_EQ(*again, change);
+  for_each_seed(20, [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int round = 0; round < 250; ++round) {
+      ConfChangeV2 change{.transition = static_cast<ConfChangeTransition>(random.below(3)),
+                          .changes = {}};
+      for (uint64_t n = random.below(4); n > 0; --n) {
+        change.changes.push_back({static_cast<ConfChangeType>(random.below(4)),
+                                  MemberId(random.next() >> random.below(64))});
+      }
+      if (random.below(2) == 0) change.context = Bytes::copy(std::string(random.below(300), 'c'));
+      absl::StatusOr<ConfChangeV2> again = decode_conf_change_v2(encode(change));
+      ASSERT_TRUE(again.ok()) << again.status();
+      ASSERT_EQ(*again, change);
 
-    const ConfChange v1{.id = random.next() >> random.below(64),
-                        .type = ConfChangeType::kUpdateNode,
-                        .node_id = MemberId(random.next()),
-                        .context = change.context};
-    absl::StatusOr<ConfChange> v1_again = decode_conf_change(encode(v1));
-    ASSERT_TRUE(v1_again.ok()) << v1_again.status();
-    ASSERT_EQ(*v1_again, v1);
-  }
+      const ConfChange v1{.id = random.next() >> random.below(64),
+                          .type = ConfChangeType::kUpdateNode,
+                          .node_id = MemberId(random.next()),
+                          .context = change.context};
+      absl::StatusOr<ConfChange> v1_again = decode_conf_change(encode(v1));
+      ASSERT_TRUE(v1_again.ok()) << v1_again.status();
+      ASSERT_EQ(*v1_again, v1);
+    }
+  });
 }
 
 TEST(ConfChangeCodec, AnyBytesGiveAnAnswer) {
-  SeededRandom random(test_seed());
-  for (int round = 0; round < 100'000; ++round) {
-    std::string bytes(random.below(24), '\0');
-    for (char& c : bytes) c = static_cast<char>(random.below(3) ? random.below(40) : random.next());
-    decode_conf_change(bytes).IgnoreError();
-    decode_conf_change_v2(bytes).IgnoreError();
-  }
+  for_each_seed(20, [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int round = 0; round < 5000; ++round) {
+      std::string bytes(random.below(24), '\0');
+      for (char& c : bytes) {
+        c = static_cast<char>(random.below(3) ? random.below(40) : random.next());
+      }
+      decode_conf_change(bytes).IgnoreError();
+      decode_conf_change_v2(bytes).IgnoreError();
+    }
+  });
   EXPECT_TRUE(decode_conf_change_v2("").ok());
   EXPECT_FALSE(decode_conf_change_v2("\x12\x05\x08").ok());
   EXPECT_FALSE(decode_conf_change("\x08").ok());
@@ -79,18 +86,20 @@ TEST(EntrySize, CountsProtobufBytes) {
     for (; value >= 128; value /= 128) ++bytes;
     return bytes;
   };
-  SeededRandom random(test_seed());
-  for (int round = 0; round < 10'000; ++round) {
-    Entry entry;
-    entry.term = Term(random.next() >> random.below(64));
-    entry.index = Index(random.next() >> random.below(64));
-    entry.type = static_cast<EntryType>(random.below(3));
-    entry.data = Bytes::copy(std::string(random.below(300), 'd'));
-    uint64_t size = 2 + varint(entry.term.value) + varint(entry.index.value);
-    if (entry.type != EntryType::kNormal) size += 2;
-    if (!entry.data.empty()) size += 1 + varint(entry.data.size()) + entry.data.size();
-    ASSERT_EQ(encoded_size(entry), size);
-  }
+  for_each_seed(20, [&varint](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int round = 0; round < 500; ++round) {
+      Entry entry;
+      entry.term = Term(random.next() >> random.below(64));
+      entry.index = Index(random.next() >> random.below(64));
+      entry.type = static_cast<EntryType>(random.below(3));
+      entry.data = Bytes::copy(std::string(random.below(300), 'd'));
+      uint64_t size = 2 + varint(entry.term.value) + varint(entry.index.value);
+      if (entry.type != EntryType::kNormal) size += 2;
+      if (!entry.data.empty()) size += 1 + varint(entry.data.size()) + entry.data.size();
+      ASSERT_EQ(encoded_size(entry), size);
+    }
+  });
 }
 
 TEST(Quoted, AsGoDoes) {

@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <deque>
 
+#include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
-#include "raft/test_seed.h"
 
 namespace keelson::raft {
 namespace {
@@ -99,91 +100,95 @@ void restore(uint64_t term, uint64_t index, Unstable& log, Twin& twin) {
 }
 
 TEST(UnstableTwin, BehavesLikeAVector) {
-  SeededRandom random(test_seed());
-  for (int round = 0; round < 300; ++round) {
-    Unstable log(Index(5), Lines(nullptr));
-    Twin twin{.entries = {}, .offset = 5, .in_progress = 5, .snapshot = nullptr};
-    Witness witness;
-    uint64_t term = 1;
-    for (int step = 0; step < 200; ++step) {
-      switch (random.below(6)) {
-        case 0:
-        case 1:
-          // Terms only grow along the log.
-          append(random, ++term, log, twin);
-          break;
-        case 2:
-          witness.remember(log.next_entries());
-          log.accept_in_progress();
-          twin.in_progress = twin.end();
-          twin.snapshot_in_progress = twin.snapshot != nullptr;
-          break;
-        case 3: {
-          const uint64_t index = twin.offset + random.below(twin.entries.size() + 2) - 1;
-          const uint64_t there = log.term(Index(index)).value_or(Term(0)).value;
-          const uint64_t claimed = there + (random.below(4) == 0 ? 1 : 0);
-          log.stable_to({Term(claimed), Index(index)});
-          twin.stable_to(index, claimed);
-          break;
-        }
-        case 4:
-          if (twin.snapshot && random.below(2) == 0) {
-            log.stable_snapshot_to(twin.snapshot->metadata.index);
-            twin.snapshot = nullptr;
-            twin.snapshot_in_progress = false;
+  for_each_seed(20, [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int round = 0; round < 15; ++round) {
+      Unstable log(Index(5), Lines(nullptr));
+      Twin twin{.entries = {}, .offset = 5, .in_progress = 5, .snapshot = nullptr};
+      Witness witness;
+      uint64_t term = 1;
+      for (int step = 0; step < 200; ++step) {
+        switch (random.below(6)) {
+          case 0:
+          case 1:
+            // Terms only grow along the log.
+            append(random, ++term, log, twin);
+            break;
+          case 2:
+            witness.remember(log.next_entries());
+            log.accept_in_progress();
+            twin.in_progress = twin.end();
+            twin.snapshot_in_progress = twin.snapshot != nullptr;
+            break;
+          case 3: {
+            const uint64_t index = twin.offset + random.below(twin.entries.size() + 2) - 1;
+            const uint64_t there = log.term(Index(index)).value_or(Term(0)).value;
+            const uint64_t claimed = there + (random.below(4) == 0 ? 1 : 0);
+            log.stable_to({Term(claimed), Index(index)});
+            twin.stable_to(index, claimed);
+            break;
           }
-          break;
-        case 5:
-          if (random.below(10) == 0) restore(++term, twin.end() + random.below(5), log, twin);
-          break;
+          case 4:
+            if (twin.snapshot && random.below(2) == 0) {
+              log.stable_snapshot_to(twin.snapshot->metadata.index);
+              twin.snapshot = nullptr;
+              twin.snapshot_in_progress = false;
+            }
+            break;
+          case 5:
+            if (random.below(10) == 0) restore(++term, twin.end() + random.below(5), log, twin);
+            break;
+        }
+        compare(log, twin);
+        witness.check();
+        if (HasFatalFailure()) return;
       }
-      compare(log, twin);
-      witness.check();
-      if (HasFatalFailure()) return;
     }
-  }
+  });
 }
 
 // Memory is used again only when nobody looks at it.
 TEST(EntryBuffer, NeverDisturbsWhatItHandedOut) {
-  SeededRandom random(test_seed());
-  EntryBuffer buffer;
-  std::deque<uint64_t> twin;
-  Witness witness;
-  uint64_t next = 1;
-  for (int step = 0; step < 20'000; ++step) {
-    switch (random.below(5)) {
-      case 0:
-      case 1:
-        for (uint64_t n = random.below(30); n > 0; --n, ++next) {
-          buffer.push(entry(next, 1));
-          twin.push_back(next);
+  for_each_seed(20, [](uint64_t seed) {
+    SeededRandom random(seed);
+    EntryBuffer buffer;
+    std::deque<uint64_t> twin;
+    Witness witness;
+    uint64_t next = 1;
+    for (int step = 0; step < 1000; ++step) {
+      switch (random.below(5)) {
+        case 0:
+        case 1:
+          for (uint64_t n = random.below(30); n > 0; --n, ++next) {
+            buffer.push(entry(next, 1));
+            twin.push_back(next);
+          }
+          break;
+        case 2: {
+          const size_t from = random.below(twin.size() + 1);
+          witness.remember(buffer.slice(from, random.below(twin.size() - from + 1)));
+          break;
         }
-        break;
-      case 2: {
-        const size_t from = random.below(twin.size() + 1);
-        witness.remember(buffer.slice(from, random.below(twin.size() - from + 1)));
-        break;
+        case 3: {
+          const size_t count = random.below(twin.size() + 1);
+          buffer.drop_front(count);
+          twin.erase(twin.begin(), twin.begin() + static_cast<long>(count));
+          break;
+        }
+        case 4: {
+          const size_t count = random.below(twin.size() + 1);
+          if (random.below(3) > 0) break;
+          buffer.truncate(count);
+          twin.resize(count);
+          break;
+        }
       }
-      case 3: {
-        const size_t count = random.below(twin.size() + 1);
-        buffer.drop_front(count);
-        twin.erase(twin.begin(), twin.begin() + static_cast<long>(count));
-        break;
-      }
-      case 4: {
-        const size_t count = random.below(twin.size() + 1);
-        if (random.below(3) > 0) break;
-        buffer.truncate(count);
-        twin.resize(count);
-        break;
-      }
+      ASSERT_EQ(buffer.size(), twin.size());
+      for (size_t i = 0; i < twin.size(); i += 7) ASSERT_EQ(buffer[i].index.value, twin[i]);
+      witness.check();
+      if (HasFatalFailure()) return;
     }
-    ASSERT_EQ(buffer.size(), twin.size());
-    for (size_t i = 0; i < twin.size(); i += 7) ASSERT_EQ(buffer[i].index.value, twin[i]);
-    witness.check();
-    if (HasFatalFailure()) return;
-  }
+  });
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 #include <map>
 
-#include "raft/test_seed.h"
+#include "base/random.h"
+#include "base/test_seeds.h"
 
 namespace keelson::raft::quorum {
 namespace {
@@ -49,36 +50,40 @@ IdSet random_ids(Random& random) {
 }
 
 TEST(QuorumTwin, CommittedIndexIsTheHighestThatAMajorityReaches) {
-  SeededRandom random(test_seed());
-  for (int round = 0; round < 20'000; ++round) {
-    const Joint voters{random_ids(random), random_ids(random)};
-    std::map<MemberId, Index> acked;
-    for (MemberId id : voters.all()) {
-      if (random.below(4) > 0) acked[id] = Index(random.below(8));
+  for_each_seed(20, [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int round = 0; round < 1000; ++round) {
+      const Joint voters{random_ids(random), random_ids(random)};
+      std::map<MemberId, Index> acked;
+      for (MemberId id : voters.all()) {
+        if (random.below(4) > 0) acked[id] = Index(random.below(8));
+      }
+      const auto lookup = [&acked](MemberId id) -> std::optional<Index> {
+        auto found = acked.find(id);
+        return found == acked.end() ? std::nullopt : std::optional(found->second);
+      };
+      ASSERT_EQ(committed_index(voters, lookup), slow_committed(voters, acked, Index(8)))
+          << to_string(voters);
     }
-    const auto lookup = [&acked](MemberId id) -> std::optional<Index> {
-      auto found = acked.find(id);
-      return found == acked.end() ? std::nullopt : std::optional(found->second);
-    };
-    ASSERT_EQ(committed_index(voters, lookup), slow_committed(voters, acked, Index(8)))
-        << to_string(voters);
-  }
+  });
 }
 
 TEST(QuorumTwin, AVoteIsDecidedWhenTheSilentCannotChangeIt) {
-  SeededRandom random(test_seed());
-  for (int round = 0; round < 20'000; ++round) {
-    const Joint voters{random_ids(random), random_ids(random)};
-    std::map<MemberId, bool> votes;
-    for (MemberId id : voters.all()) {
-      if (random.below(3) > 0) votes[id] = random.below(2) == 0;
+  for_each_seed(20, [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int round = 0; round < 1000; ++round) {
+      const Joint voters{random_ids(random), random_ids(random)};
+      std::map<MemberId, bool> votes;
+      for (MemberId id : voters.all()) {
+        if (random.below(3) > 0) votes[id] = random.below(2) == 0;
+      }
+      const auto lookup = [&votes](MemberId id) -> std::optional<bool> {
+        auto found = votes.find(id);
+        return found == votes.end() ? std::nullopt : std::optional(found->second);
+      };
+      ASSERT_EQ(vote_result(voters, lookup), slow_result(voters, votes)) << to_string(voters);
     }
-    const auto lookup = [&votes](MemberId id) -> std::optional<bool> {
-      auto found = votes.find(id);
-      return found == votes.end() ? std::nullopt : std::optional(found->second);
-    };
-    ASSERT_EQ(vote_result(voters, lookup), slow_result(voters, votes)) << to_string(voters);
-  }
+  });
 }
 
 TEST(IdSet, IsSortedAndWithoutDuplicates) {
