@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/rocks/info_log.h"
 #include "rocksdb/slice_transform.h"
 #include "rocksdb/table.h"
 
@@ -80,9 +81,7 @@ rocksdb::DBOptions database_options(const RocksOptions& options,
   db.bytes_per_sync = 1 << 20;  // no burst of dirty pages in the way of the raft log's fsync
   db.max_open_files = -1;       // open() then reads every file's footer and index
   db.skip_stats_update_on_db_open = true;
-  db.keep_log_file_num = 3;
-  db.max_log_file_size = 8 << 20;
-  db.info_log_level = rocksdb::WARN_LEVEL;
+  db.info_log = std::make_shared<InfoLog>();
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   db.listeners.push_back(std::move(listener));
