@@ -31,11 +31,11 @@ absl::Status set_v2_deprecation(Config& config, std::string_view text) {
 
 std::vector<FlagSpec> rows_of_bootstrap() {
   return {
-      cluster("initial-advertise-peer-urls", kNotYet, KEELSON_FIELD(initial_advertise_peer_urls),
+      cluster("initial-advertise-peer-urls", kYes, KEELSON_FIELD(initial_advertise_peer_urls),
               "This member's peer URLs, as others should use them."),
       cluster("initial-cluster", kYes, KEELSON_FIELD(initial_cluster),
               "The members of a new cluster: name=url, comma-separated."),
-      with_setter(cluster("initial-cluster-state", kNotYet, KEELSON_FIELD(initial_cluster_state),
+      with_setter(cluster("initial-cluster-state", kYes, KEELSON_FIELD(initial_cluster_state),
                           "'new', or 'existing' to join a cluster that is there."),
                   [](Config& c, std::string_view text) {
                     return set_one_of(c.initial_cluster_state, text, {"new", "existing"});

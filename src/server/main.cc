@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -34,8 +35,16 @@ sigset_t block_signals() {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
   return set;
+}
+
+// As under etcd, where the runtime of Go swallows these. SIGHUP ends a member there too, unless
+// whoever started it (nohup) had it ignored; so does a signal by which its author means a crash.
+void ignore_signals() {
+  for (int number :
+       {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ, SIGIO, SIGPWR}) {
+    ::signal(number, SIG_IGN);
+  }
 }
 
 // A member whose log or store cannot be trusted must not answer anything more, so nothing is
@@ -90,6 +99,10 @@ void tune_allocator() {
 
 int main(int argc, char** argv) {
   tune_allocator();
+  ignore_signals();
+  // What a member writes is for its user alone, whatever the shell's mask; also what RocksDB
+  // writes.
+  ::umask(0077);
   std::vector<std::string> args(argv + 1, argv + argc);
   server::CommandLine line = server::parse_command_line(args, server::environment_of(environ));
   if (line.exit) {

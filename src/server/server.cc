@@ -1,11 +1,6 @@
 #include "server/server.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <future>
 #include <random>
 #include <utility>
@@ -22,6 +17,7 @@
 #include "rpc/context.h"
 #include "rpc/services.h"
 #include "server/auto_compaction.h"
+#include "server/data_dir.h"
 #include "server/observers.h"
 #include "server/state.h"
 
@@ -56,19 +52,6 @@ std::vector<std::string> texts(const std::vector<Url>& urls) {
   std::vector<std::string> out;
   for (const Url& url : urls) out.push_back(url.str());
   return out;
-}
-
-absl::Status make_private_dir(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) return absl::UnavailableError(cat("cannot create ", path, ": ", error.message()));
-  if (::chmod(path.c_str(), 0700) != 0) {
-    return absl::UnavailableError(cat("cannot set the mode of ", path,
-                                      " to 0700: ", std::string(std::strerror(errno)),
-                                      "; the data directory has to belong to this user and be "
-                                      "writable"));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status refuse_what_is_missing(const Config& config) {
@@ -123,10 +106,10 @@ struct Server::Running {
 };
 
 absl::Status Server::Running::open_node(Fatal fatal) {
-  std::string member_dir = config.effective_data_dir() + "/member";
-  if (absl::Status s = make_private_dir(member_dir); !s.ok()) return s;
+  if (absl::Status s = check_data_dir(config); !s.ok()) return s;
+  if (absl::Status s = make_data_dir(config); !s.ok()) return s;
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
-      member_dir + "/keelson",
+      config.effective_data_dir() + "/member/keelson",
       {.write_buffers = config.keelson_write_buffer_bytes,
        .quota_bytes = config.effective_quota(),
        .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});

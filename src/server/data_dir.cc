@@ -1,0 +1,284 @@
+#include "server/data_dir.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "membership/cluster.h"
+#include "server/go_values.h"
+
+namespace keelson::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string reason(int error) { return std::strerror(error); }
+
+// The names in `path`; none if there is no such directory.
+absl::StatusOr<std::vector<std::string>> names_in(const std::string& path) {
+  std::error_code error;
+  std::vector<std::string> names;
+  fs::directory_iterator at(path, error);
+  if (error == std::errc::no_such_file_or_directory) return names;
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    names.push_back(at->path().filename());
+  }
+  if (!error) return names;
+  return absl::FailedPreconditionError(cat("cannot list ", path, ": ", error.message()));
+}
+
+bool has(const std::vector<std::string>& names, std::string_view ending) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return name.ends_with(ending); });
+}
+
+// The nearest directory that is there has to take files.
+absl::Status check_writable(const std::string& data_dir) {
+  fs::path path = fs::path(data_dir).lexically_normal();
+  struct stat found = {};
+  while (::stat(path.empty() ? "." : path.c_str(), &found) != 0) {
+    if (errno != ENOENT) {
+      return absl::FailedPreconditionError(cat("cannot use ", data_dir, ": ", reason(errno)));
+    }
+    if (!path.has_parent_path() || path == path.parent_path()) {
+      path.clear();
+    } else {
+      path = path.parent_path();
+    }
+  }
+  const std::string where = path.empty() ? "." : path.string();
+  if (!S_ISDIR(found.st_mode)) {
+    return absl::FailedPreconditionError(
+        cat("cannot use ", data_dir, ": ", where, " is not a directory"));
+  }
+  if (::faccessat(AT_FDCWD, where.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(cat("cannot write to data directory ", data_dir, ": ", where,
+                                           ": ", reason(errno),
+                                           "; it has to belong to this user and be writable"));
+}
+
+// What etcd, or a restore of one of its snapshots, leaves.
+absl::Status check_foreign(const std::string& data_dir) {
+  absl::StatusOr<std::vector<std::string>> names = names_in(data_dir + "/member/snap");
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    if (name != "db" && !name.ends_with(".snap") && !name.ends_with(".snap.db")) continue;
+    return absl::FailedPreconditionError(
+        cat(data_dir, "/member/snap/", name,
+            " was written by etcd or by a restore of a snapshot; this version of Keelson cannot "
+            "open such a directory yet. Nothing in it was changed; name an empty --data-dir, or "
+            "go on with etcd"));
+  }
+  return absl::OkStatus();
+}
+
+// A log says that there was a member, and a member has a store.
+absl::Status check_parts(const Config& config, bool log) {
+  const std::string store = config.effective_data_dir() + "/member/keelson";
+  absl::StatusOr<std::vector<std::string>> files = names_in(store);
+  if (!files.ok()) return files.status();
+  const bool whole = std::find(files->begin(), files->end(), "CURRENT") != files->end();
+  if (log && !whole) {
+    return absl::DataLossError(
+        cat("there is a log in ", config.effective_wal_dir(), " but no store in ", store,
+            "; put both back from the same backup, or remove the member and add it anew"));
+  }
+  if (!log && std::find(files->begin(), files->end(), "KEELSON.durable") != files->end()) {
+    return absl::DataLossError(
+        cat("the log and the store do not belong together: there is a store but no log in ",
+            config.effective_wal_dir(),
+            "; put both back from the same backup, or remove the member and add it anew"));
+  }
+  return absl::OkStatus();
+}
+
+// The URL with its host looked up; as it is where that fails.
+std::string resolved(const Url& url) {
+  if (url.is_unix()) return url.str();
+  addrinfo hints = {}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  if (::getaddrinfo(url.hostname().c_str(), nullptr, &hints, &found) != 0) return url.str();
+  // Go takes an IPv4 address if there is one.
+  const addrinfo* best = found;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    if (one->ai_family == AF_INET) {
+      best = one;
+      break;
+    }
+  }
+  char text[NI_MAXHOST] = "";
+  ::getnameinfo(best->ai_addr, best->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  const bool six = best->ai_family == AF_INET6;
+  ::freeaddrinfo(found);
+  return six ? cat(url.scheme, "://[", text, "]:", url.port())
+             : cat(url.scheme, "://", text, ":", url.port());
+}
+
+std::string joined(const std::vector<std::string>& texts, const std::string& before = "") {
+  std::string out;
+  for (const std::string& text : texts) out += cat(out.empty() ? "" : ",", before, text);
+  return out;
+}
+
+// Those of `all` that `others` lacks.
+std::vector<std::string> missing(const std::vector<std::string>& all,
+                                 const std::vector<std::string>& others) {
+  std::vector<std::string> out;
+  std::set_difference(all.begin(), all.end(), others.begin(), others.end(),
+                      std::back_inserter(out));
+  return out;
+}
+
+// Why the two lists do not name the same addresses; empty if they do. Both sorted.
+std::string difference(const std::vector<Url>& ours, const std::vector<Url>& named) {
+  if (ours.size() != named.size()) {
+    return cat("len(", server::quoted(urls_text(ours)), ") != len(",
+               server::quoted(urls_text(named)), ")");
+  }
+  std::vector<std::string> a, b;
+  for (const Url& url : ours) a.push_back(resolved(url));
+  for (const Url& url : named) b.push_back(resolved(url));
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  auto [x, y] = std::mismatch(a.begin(), a.end(), b.begin());
+  return x == a.end() ? "" : cat("resolved urls: ", server::quoted(*x), " != ", server::quoted(*y));
+}
+
+// --initial-cluster says of this member what --initial-advertise-peer-urls says.
+absl::Status check_advertised(const Config& config, const membership::Member& self) {
+  std::vector<Url> named;
+  for (const std::string& text : self.peer_urls) {
+    absl::StatusOr<Url> url = parse_url(text);
+    if (!url.ok()) return url.status();
+    named.push_back(*std::move(url));
+  }
+  std::sort(named.begin(), named.end());
+  std::vector<Url> ours = config.initial_advertise_peer_urls;
+  std::sort(ours.begin(), ours.end());
+  if (ours == named) return absl::OkStatus();
+  const std::string why = difference(ours, named);
+  if (why.empty()) return absl::OkStatus();
+
+  std::vector<std::string> a, b;
+  for (const Url& url : ours) a.push_back(url.str());
+  for (const Url& url : named) b.push_back(url.str());
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  if (std::vector<std::string> lost = missing(b, a); !lost.empty()) {
+    return absl::InvalidArgumentError(
+        cat("--initial-cluster has ", joined(lost, self.name + "="),
+            " but missing from --initial-advertise-peer-urls=", joined(a), " (", why, ")"));
+  }
+  return absl::InvalidArgumentError(
+      cat("--initial-advertise-peer-urls has ", joined(missing(a, b)),
+          " but missing from --initial-cluster=", joined(a, self.name + "=")));
+}
+
+// A member that is yet to be founded.
+absl::Status check_founding(const Config& config) {
+  absl::StatusOr<membership::Bootstrap> group =
+      membership::bootstrap(config.initial_cluster, config.initial_cluster_token);
+  if (!group.ok()) return group.status();
+  std::set<std::string> urls;
+  for (const membership::Member& member : group->members) {
+    for (const std::string& url : member.peer_urls) {
+      if (urls.insert(url).second) continue;
+      return absl::InvalidArgumentError(
+          cat("initial cluster ", config.initial_cluster, " has duplicate url"));
+    }
+  }
+  if (config.initial_cluster_state == "existing") {
+    return absl::FailedPreconditionError(
+        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the "
+        "given URLs (--initial-cluster-state=existing with an empty data directory asks to join a "
+        "cluster, which this version of Keelson cannot do yet)");
+  }
+  auto self = std::find_if(group->members.begin(), group->members.end(),
+                           [&](const membership::Member& m) { return m.name == config.name; });
+  if (self == group->members.end()) {
+    return absl::InvalidArgumentError(cat("couldn't find local name ", server::quoted(config.name),
+                                          " in the initial cluster configuration"));
+  }
+  if (absl::Status s = check_advertised(config, *self); !s.ok()) return s;
+  if (group->members.size() == 1) return absl::OkStatus();
+  return absl::UnimplementedError(cat("--initial-cluster=", config.initial_cluster, " names ",
+                                      group->members.size(),
+                                      " members; clusters of several members are not supported "
+                                      "yet"));
+}
+
+absl::Status make_private(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(cat("cannot create ", path, ": ", error.message()));
+}
+
+// As Go writes it: drwxr-xr-x.
+std::string mode_text(mode_t mode) {
+  std::string text = "drwxrwxrwx";
+  for (int bit = 0; bit < 9; ++bit) {
+    if ((mode >> (8 - bit) & 1) == 0) text[1 + static_cast<size_t>(bit)] = '-';
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::Status check_data_dir(const Config& config) {
+  const std::string data_dir = config.effective_data_dir();
+  if (absl::Status s = check_writable(data_dir); !s.ok()) return s;
+  absl::StatusOr<std::vector<std::string>> names = names_in(data_dir);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    if (name == "member") continue;
+    log::warn("found invalid file under data directory",
+              {{"filename", name}, {"data-dir", data_dir}});
+  }
+  if (absl::Status s = check_foreign(data_dir); !s.ok()) return s;
+  absl::StatusOr<std::vector<std::string>> segments = names_in(config.effective_wal_dir());
+  if (!segments.ok()) return segments.status();
+  const bool log = has(*segments, ".wal");
+  if (absl::Status s = check_parts(config, log); !s.ok()) return s;
+  // With a log the flags of the founding mean nothing any more, as in etcd.
+  return log ? absl::OkStatus() : check_founding(config);
+}
+
+absl::Status make_data_dir(const Config& config) {
+  const std::string data_dir = config.effective_data_dir();
+  struct stat found = {};
+  if (::stat(data_dir.c_str(), &found) == 0 && (found.st_mode & 0777) != 0700) {
+    log::warn("check file permission",
+              {{"error", cat("directory \"", data_dir, "\" exist, but the permission is \"",
+                             mode_text(found.st_mode),
+                             "\". The recommended permission is \"-rwx------\" to prevent possible "
+                             "unprivileged access to the data")}});
+  }
+  const std::string member_dir = data_dir + "/member";
+  if (absl::Status s = make_private(member_dir); !s.ok()) return s;
+  // One that an earlier version made for everybody's eyes.
+  if (::chmod(member_dir.c_str(), 0700) == 0) return absl::OkStatus();
+  return absl::UnavailableError(cat("cannot set the mode of ", member_dir,
+                                    " to 0700: ", reason(errno),
+                                    "; the data directory has to belong to this user and be "
+                                    "writable"));
+}
+
+}  // namespace keelson::server

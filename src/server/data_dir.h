@@ -1,0 +1,25 @@
+// server/data_dir.h
+//
+// What must hold of the data directory and of the flags that found a member before anything is
+// opened. A directory that another program filled, or of which a part is missing, is refused:
+// served as an empty one it would lose what is in it.
+//
+// Threads: one caller, at start.
+// Errors: for the operator, with etcd's texts where etcd refuses too (v3.7.1,
+//   server/config/config.go and server/etcdserver/bootstrap.go).
+
+#pragma once
+
+#include "absl/status/status.h"
+#include "server/config.h"
+
+namespace keelson::server {
+
+// Looks, and writes nothing.
+absl::Status check_data_dir(const Config& config);
+
+// Makes the directories that are missing, for this user alone. Warns of a data directory that
+// others may read, as etcd does. REQUIRES: check_data_dir() found nothing.
+absl::Status make_data_dir(const Config& config);
+
+}  // namespace keelson::server
