@@ -4,9 +4,10 @@
 JOBS ?= $(shell nproc)
 DATA_DIR ?= ./keelson.data
 SEEDS ?= 1000
+MINUTES ?= 10
 ARGS ?=
 
-.PHONY: help deps build run test lint format sim bench asan tsan fuzz clean
+.PHONY: help deps build run test lint format sim soak bench asan tsan fuzz clean
 
 help:
 	@echo 'make run      build, then serve on 127.0.0.1:2379 (DATA_DIR=$(DATA_DIR), ARGS=more flags)'
@@ -14,6 +15,7 @@ help:
 	@echo 'make lint     formatting, include rules, sizes'
 	@echo 'make build    programs in build/bin'
 	@echo 'make sim      simulated clusters from SEEDS=$(SEEDS) seeds'
+	@echo 'make soak     every random test on fresh seeds for MINUTES=$(MINUTES)'
 	@echo 'make bench    measure beside a real etcd'
 	@echo 'make asan     all tests under AddressSanitizer and UBSan (build-asan)'
 	@echo 'make tsan     all tests under ThreadSanitizer (build-tsan)'
@@ -43,6 +45,9 @@ format:
 
 sim: build
 	@scripts/simulate build $(SEEDS)
+
+soak: build
+	@scripts/soak build $$(( $(MINUTES) * 60 ))
 
 bench: build
 	@scripts/benchmark build $(ARGS)
