@@ -186,6 +186,11 @@ class Backend : public Reader {
   // once, from a background thread (or inline by the in-memory twin), with Ok when it is there.
   virtual void flush(absl::AnyInvocable<void(absl::Status)> done) = 0;
 
+  // From now on a flush that finds no space fails with kResourceExhausted instead of waiting, those
+  // that wait now among them: for an orderly end, which must not take as long as a disk is full.
+  // Nothing is lost, the raft log has it. Any thread.
+  virtual void end_patience() {}
+
   // Every commit up to this raft index survives a crash; log segments before it can go.
   virtual Index durable_index() const = 0;
   // Called with the new durable_index() each time it advances, from a background thread: post to a

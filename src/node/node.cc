@@ -157,6 +157,7 @@ void Node::stop(std::function<void(absl::Status)> done) {
   consensus_->stop([this, done = std::move(done)]() mutable {
     // Behind everything that was handed to these lanes before.
     lanes_.apply->post([this, done = std::move(done)]() mutable {
+      backend_->end_patience();
       backend_->flush([this, done = std::move(done)](absl::Status flushed) mutable {
         close_log(std::move(flushed), std::move(done));
       });
@@ -169,7 +170,8 @@ void Node::close_log(absl::Status flushed, std::function<void(absl::Status)> don
   lanes_.consensus->post([this, flushed = std::move(flushed), done = std::move(done)]() mutable {
     log_lane_->close([this, flushed = std::move(flushed), done = std::move(done)](absl::Status s) {
       close_durable();
-      done(flushed.ok() ? s : flushed);
+      // What a full disk kept from the store is in the log: that is no fault of the shutdown.
+      done(flushed.ok() || absl::IsResourceExhausted(flushed) ? s : flushed);
     });
   });
 }

@@ -1,5 +1,7 @@
 #include "backend/rocks/durability.h"
 
+#include <algorithm>
+
 #include "backend/rocks/status.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -72,19 +74,19 @@ void Durability::OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJo
 void Durability::OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) {
   if (info.cf_name != meta_family_) return;
   KEELSON_FAILPOINT("backend_flush_done");
-  advance(info.largest_seqno);
+  if (absl::Status s = advance(info.largest_seqno); !s.ok()) {
+    log::warn("backend: durable position not recorded", {{"error", message_of(s)}});
+  }
 }
 
-void Durability::advance(uint64_t sequence) {
+absl::Status Durability::advance(uint64_t sequence) {
   // One at a time to the end, so that who finds nothing left knows that it has been reported.
   std::lock_guard one(advancing_);
-  Index advanced = take_flushed(sequence);
-  if (advanced <= durable_index()) return;
-  if (absl::Status s = high_water_.store(advanced); !s.ok()) {
-    // Not reported, so the log keeps what it has; the next flush tries again.
-    log::warn("backend: durable position not recorded", {{"error", message_of(s)}});
-    return;
-  }
+  flushed_ = std::max(flushed_, take_flushed(sequence));
+  if (flushed_ <= durable_index()) return absl::OkStatus();
+  // On failure not reported, so the log keeps what it has; the next flush tries again.
+  const Index advanced = flushed_;
+  if (absl::Status s = high_water_.store(advanced); !s.ok()) return s;
   KEELSON_FAILPOINT("backend_durable_recorded");
   std::function<void(Index)> listener;
   {
@@ -93,18 +95,32 @@ void Durability::advance(uint64_t sequence) {
     listener = listener_;
   }
   if (listener) listener(advanced);
+  return absl::OkStatus();
 }
 
 void Durability::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) {
   absl::Status status = to_status(*error, "background work");
   log::write(log::Level::kError, "backend error", {{"error", std::string(message_of(status))}});
   bool full = absl::IsResourceExhausted(status);
+  // A merge that was given up for lack of space is started again by RocksDB; as long as flushes get
+  // through, the store is not full.
+  if (full && reason == rocksdb::BackgroundErrorReason::kCompaction) {
+    *error = rocksdb::Status::OK();
+    return;
+  }
   set_health(std::move(status));
   // RocksDB would refuse all writes from here on. The changes are safe in the raft log and in the
   // write buffers, so a full disk is no reason to stop: forget the error and flush again later.
-  if (full && is_flush(reason)) {
+  // At the end nobody flushes again: a waiter for the forgotten flush would wait for ever.
+  if (full && is_flush(reason) && patient_) {
     *error = rocksdb::Status::OK();
     if (retry_) retry_();
+  }
+}
+
+void Durability::OnTableFileCreationStarted(const rocksdb::TableFileCreationBriefInfo& info) {
+  if (merge_output_ && info.reason == rocksdb::TableFileCreationReason::kCompaction) {
+    merge_output_(info.file_path);
   }
 }
 

@@ -22,8 +22,9 @@ namespace keelson::backend::rocks {
 
 class Durability final : public rocksdb::EventListener {
  public:
-  Durability(std::string meta_family, const std::string& directory)
-      : meta_family_(std::move(meta_family)), high_water_(directory) {}
+  Durability(std::string meta_family, std::shared_ptr<rocksdb::FileSystem> files,
+             const std::string& directory)
+      : meta_family_(std::move(meta_family)), high_water_(std::move(files), directory) {}
 
   // kDataLoss when the database opened at `index` is older than what was reported durable before.
   absl::Status check_not_older(Index index) const;
@@ -33,14 +34,21 @@ class Durability final : public rocksdb::EventListener {
   void set_health_listener(std::function<void(const absl::Status&)> listener);
   // The batch whose last change has `sequence` carried `index`. In order.
   void note_commit(uint64_t sequence, Index index);
-  // All commits up to `sequence` are on stable storage. Reported when it returns. Any thread.
-  void advance(uint64_t sequence);
+  // All commits up to `sequence` are on stable storage. Reported when it returns Ok; else the next
+  // call reports them, too. Any thread.
+  absl::Status advance(uint64_t sequence);
   Index durable_index() const { return Index(durable_.load(std::memory_order_acquire)); }
   absl::Status health() const;
   // A flush that was tried again succeeded: the disk is well.
   void clear_full_disk();
   // Writes wait for space, or go on.
   void disk(bool full);
+  // From now on a flush that failed for lack of space stays failed, and who waits for it hears so.
+  void give_up_on_space() { patient_ = false; }
+  // Told the name of each file that a merge is about to write. Set before the database is opened.
+  void set_merge_output_listener(std::function<void(const std::string&)> listener) {
+    merge_output_ = std::move(listener);
+  }
   // Called when a flush failed for lack of space and should be tried again.
   void set_retry(std::function<void()> retry) { retry_ = std::move(retry); }
 
@@ -49,6 +57,7 @@ class Durability final : public rocksdb::EventListener {
   void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& info) override;
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override;
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
+  void OnTableFileCreationStarted(const rocksdb::TableFileCreationBriefInfo& info) override;
   void OnErrorRecoveryCompleted(rocksdb::Status) override;
 
  private:
@@ -67,8 +76,11 @@ class Durability final : public rocksdb::EventListener {
   const std::string meta_family_;
   HighWater high_water_;  // RocksDB reports the flushes of one family one at a time
   std::atomic<uint64_t> durable_{0};
+  std::atomic<bool> patient_{true};
   std::function<void()> retry_;
+  std::function<void(const std::string&)> merge_output_;
   std::mutex advancing_;
+  Index flushed_;  // >= durable_; on stable storage, but perhaps not recorded; under advancing_
   std::mutex telling_;  // before mutex_
   mutable std::mutex mutex_;
   std::deque<Commit> pending_;

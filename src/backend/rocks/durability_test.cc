@@ -11,7 +11,7 @@ namespace {
 // What the listener heard last is what health() says, whoever changed it: a "full" that arrives
 // after the "well" that followed it would refuse writes for ever.
 TEST(DurabilityTest, TheListenerHearsOfHealthInItsOrder) {
-  Durability durability("meta", ::testing::TempDir());
+  Durability durability("meta", rocksdb::FileSystem::Default(), ::testing::TempDir());
   std::atomic<bool> told_full{false};
   durability.set_health_listener([&](const absl::Status& health) {
     const bool full = absl::IsResourceExhausted(health);

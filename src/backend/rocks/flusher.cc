@@ -87,7 +87,7 @@ absl::Status Flusher::flush_now() {
   if (status.ok()) {
     durability_->clear_full_disk();
     // RocksDB wakes us before it has told its listeners.
-    durability_->advance(sequence);
+    status = durability_->advance(sequence);
   }
   KEELSON_FAILPOINT("backend_after_flush");
   return status;

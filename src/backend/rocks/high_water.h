@@ -12,25 +12,31 @@
 
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
+#include "rocksdb/file_system.h"
 
 namespace keelson::backend::rocks {
 
 class HighWater {
  public:
-  explicit HighWater(const std::string& directory);
+  HighWater(std::shared_ptr<rocksdb::FileSystem> files, const std::string& directory);
   // 0 when there is no file. kDataLoss when it does not parse.
   absl::StatusOr<Index> load() const;
   // On stable storage when it returns Ok.
   absl::Status store(Index index);
 
  private:
+  std::shared_ptr<rocksdb::FileSystem> files_;
   std::string path_;
   std::string directory_;
 };
+
+// The names in `directory` are on stable storage when it returns Ok.
+rocksdb::IOStatus sync_directory(rocksdb::FileSystem& files, const std::string& directory);
 
 }  // namespace keelson::backend::rocks

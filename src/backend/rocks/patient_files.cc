@@ -1,7 +1,9 @@
 #include "backend/rocks/patient_files.h"
 
+#include <cerrno>
 #include <chrono>
-#include <thread>
+#include <cstring>
+#include <string_view>
 
 namespace keelson::backend::rocks {
 namespace {
@@ -13,56 +15,150 @@ using rocksdb::IOStatus;
 constexpr auto kRetry = std::chrono::milliseconds(200);
 
 // Writes by position only: after a write that was cut short, the same bytes go to the same place.
+//
+// A write that failed for good is reported by the sync and the close, not by the write itself:
+// RocksDB relies on nothing before they succeed, and a build with assertions, as Debian's, aborts
+// when it writes to a file once more after an error, as its table builder does.
 class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  PatientFile(std::unique_ptr<rocksdb::FSWritableFile> file, PatientFiles* files)
-      : rocksdb::FSWritableFileOwnerWrapper(std::move(file)), files_(*files) {}
+  PatientFile(std::unique_ptr<rocksdb::FSWritableFile> file, PatientFiles* files, bool waits)
+      : rocksdb::FSWritableFileOwnerWrapper(std::move(file)), files_(*files), waits_(waits) {}
 
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   IODebugContext* debug) override {
-    IOStatus status =
-        files_.patiently([&] { return target()->PositionedAppend(data, size_, options, debug); });
-    if (status.ok()) size_ += data.size();
-    return status;
+    if (!failed_.ok()) return IOStatus::OK();
+    failed_ = files_.patiently(
+        [&] { return target()->PositionedAppend(data, size_, options, debug); }, waits_);
+    if (failed_.ok()) {
+      size_ += data.size();
+    } else if (!waits_) {
+      // A merge's output, which nobody will read: its space is given back now. Any other file may
+      // have synced records before the failed one.
+      target()->Truncate(0, options, debug).PermitUncheckedError();
+    }
+    return IOStatus::OK();
   }
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
     return Append(data, options, debug);
   }
   IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* debug) override {
+    if (!failed_.ok()) return failed_;
     IOStatus status = target()->Truncate(size, options, debug);
     if (status.ok()) size_ = size;
     return status;
   }
+  IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
+    return failed_.ok() ? target()->Flush(options, debug) : IOStatus::OK();
+  }
+  IOStatus RangeSync(uint64_t at, uint64_t bytes, const IOOptions& options,
+                     IODebugContext* debug) override {
+    return failed_.ok() ? target()->RangeSync(at, bytes, options, debug) : IOStatus::OK();
+  }
+  IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
+    return failed_.ok() ? name_no_space(target()->Sync(options, debug)) : failed_;
+  }
+  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
+    return failed_.ok() ? name_no_space(target()->Fsync(options, debug)) : failed_;
+  }
+  IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
+    IOStatus closed = target()->Close(options, debug);
+    return failed_.ok() ? closed : failed_;
+  }
 
  private:
   PatientFiles& files_;
+  const bool waits_;  // for space
   uint64_t size_ = 0;
+  IOStatus failed_;  // once set, nothing is written any more
 };
+
+// RocksDB keeps no errno, only its text.
+bool says(const IOStatus& status, int error) {
+  return status.IsIOError() && std::string_view(status.getState() ? status.getState() : "")
+                                   .ends_with(std::strerror(error));
+}
 
 }  // namespace
 
-PatientFiles::PatientFiles(std::function<void(bool full)> tell)
-    : rocksdb::FileSystemWrapper(rocksdb::FileSystem::Default()), tell_(std::move(tell)) {}
+IOStatus name_no_space(IOStatus status) {
+  if (!says(status, EDQUOT)) return status;
+  IOStatus named = IOStatus::NoSpace(status.getState());
+  named.SetRetryable(true);
+  return named;
+}
+
+bool is_out_of_handles(const IOStatus& status) {
+  return says(status, EMFILE) || says(status, ENFILE);
+}
+
+PatientFiles::PatientFiles(std::shared_ptr<rocksdb::FileSystem> files,
+                           std::function<void(bool full)> tell)
+    : rocksdb::FileSystemWrapper(std::move(files)), tell_(std::move(tell)) {}
+
+void PatientFiles::be_patient() {
+  std::lock_guard lock(mutex_);
+  patient_ = true;
+}
+
+void PatientFiles::stop() {
+  std::lock_guard lock(mutex_);
+  patient_ = false;
+  stopped_.notify_all();
+}
+
+void PatientFiles::expect_merge_output(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  merge_outputs_.insert(name);
+}
 
 IOStatus PatientFiles::NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                        std::unique_ptr<rocksdb::FSWritableFile>* result,
                                        IODebugContext* debug) {
+  bool waits = true;
+  {
+    std::lock_guard lock(mutex_);
+    waits = merge_outputs_.erase(name) == 0;
+  }
   IOStatus status =
-      patiently([&] { return target()->NewWritableFile(name, options, result, debug); });
-  if (status.ok()) *result = std::make_unique<PatientFile>(std::move(*result), this);
+      patiently([&] { return target()->NewWritableFile(name, options, result, debug); }, waits);
+  if (status.ok()) *result = std::make_unique<PatientFile>(std::move(*result), this, waits);
   return status;
 }
 
-IOStatus PatientFiles::patiently(const std::function<IOStatus()>& write) {
-  IOStatus status = write();
-  if (!status.IsNoSpace() || !patient_) return status;
-  if (waiting_.fetch_add(1) == 0) tell_(true);
-  while (status.IsNoSpace() && patient_) {
-    std::this_thread::sleep_for(kRetry);
-    status = write();
+IOStatus PatientFiles::NewRandomAccessFile(const std::string& name,
+                                           const rocksdb::FileOptions& options,
+                                           std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+                                           IODebugContext* debug) {
+  return patiently([&] { return target()->NewRandomAccessFile(name, options, result, debug); });
+}
+
+IOStatus PatientFiles::RenameFile(const std::string& from, const std::string& to,
+                                  const IOOptions& options, IODebugContext* debug) {
+  return patiently([&] { return target()->RenameFile(from, to, options, debug); });
+}
+
+IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool for_space) {
+  auto passes = [&](const IOStatus& status) {
+    return (for_space && status.IsNoSpace()) || is_out_of_handles(status);
+  };
+  IOStatus status = name_no_space(attempt());
+  if (!passes(status)) return status;
+  std::unique_lock lock(mutex_);
+  if (!patient_) return status;
+  const bool first = waiting_++ == 0;
+  lock.unlock();
+  if (first) tell_(true);
+  lock.lock();
+  while (passes(status) && patient_) {
+    stopped_.wait_for(lock, kRetry, [this] { return !patient_; });
+    lock.unlock();
+    status = name_no_space(attempt());
+    lock.lock();
   }
-  if (waiting_.fetch_sub(1) == 1 && status.ok()) tell_(false);
+  const bool last = --waiting_ == 0;
+  lock.unlock();
+  if (last && status.ok()) tell_(false);
   return status;
 }
 

@@ -1,18 +1,23 @@
 // backend/rocks/patient_files.h
 //
-// PatientFiles is the file system under RocksDB. A write that meets a full disk waits there until
-// there is space, and then goes on where it was; RocksDB never hears of it.
+// PatientFiles is the file system under RocksDB. A write that meets a full disk (or a quota, or the
+// limit of open files) waits there until there is room, and then goes on where it was; RocksDB
+// never hears of it.
 //
 // Why: RocksDB takes a failed write for the end of the file, and what follows depends on what was
-//   written (a manifest stops all writes); a build with assertions, as Debian's, aborts. Nothing is
-//   lost by waiting: the changes are in the raft log and in the write buffers, reads go on.
+//   written (a manifest stops all writes). Nothing is lost by waiting: the changes are in the raft
+//   log and in the write buffers, reads go on.
+// Merges do not wait for space: what they have written so far is part of what is missing. They are
+//   given up, their output is removed, and RocksDB starts them again later.
 // Threads: any. `tell` is called from the waiting thread when waiting begins and when it ends.
 
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "rocksdb/env.h"
@@ -20,28 +25,48 @@
 
 namespace keelson::backend::rocks {
 
+// "No space" in all its forms, as RocksDB's own: EDQUOT is an I/O error like any other to it.
+rocksdb::IOStatus name_no_space(rocksdb::IOStatus status);
+// The process or the machine has too many files open (EMFILE, ENFILE).
+bool is_out_of_handles(const rocksdb::IOStatus& status);
+
 class PatientFiles final : public rocksdb::FileSystemWrapper {
  public:
-  explicit PatientFiles(std::function<void(bool full)> tell);
+  PatientFiles(std::shared_ptr<rocksdb::FileSystem> files, std::function<void(bool full)> tell);
 
   static const char* kClassName() { return "KeelsonPatientFiles"; }
   const char* Name() const override { return kClassName(); }
 
   // Before this, and after stop(), a full disk is an error: an open must not hang.
-  void be_patient() { patient_ = true; }
-  void stop() { patient_ = false; }
+  void be_patient();
+  // Whoever waits gets the error at once.
+  void stop();
+  // The file that is created next under this name is a merge's.
+  void expect_merge_output(const std::string& name);
 
   rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* result,
                                     rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& name,
+                                        const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+                                        rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
+                               const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
 
-  // Does `write` until it is not for lack of space that it fails.
-  rocksdb::IOStatus patiently(const std::function<rocksdb::IOStatus()>& write);
+  // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space
+  // is waited for, too.
+  rocksdb::IOStatus patiently(const std::function<rocksdb::IOStatus()>& attempt,
+                              bool for_space = true);
 
  private:
   const std::function<void(bool full)> tell_;
-  std::atomic<bool> patient_{false};
-  std::atomic<int> waiting_{0};
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool patient_ = false;
+  int waiting_ = 0;
+  std::set<std::string> merge_outputs_;  // expected, not created yet
 };
 
 }  // namespace keelson::backend::rocks

@@ -83,9 +83,13 @@ class RocksSnapshot final : public Snapshot {
 
 // The files as RocksDB sees them.
 struct Disk {
-  explicit Disk(const std::shared_ptr<Durability>& durability)
-      : files(std::make_shared<PatientFiles>([durability](bool full) { durability->disk(full); })),
-        env(rocksdb::NewCompositeEnv(files)) {}
+  Disk(std::shared_ptr<rocksdb::FileSystem> below, const std::shared_ptr<Durability>& durability)
+      : files(std::make_shared<PatientFiles>(std::move(below),
+                                             [durability](bool full) { durability->disk(full); })),
+        env(rocksdb::NewCompositeEnv(files)) {
+    durability->set_merge_output_listener(
+        [files = files.get()](const std::string& name) { files->expect_merge_output(name); });
+  }
   std::shared_ptr<PatientFiles> files;
   std::unique_ptr<rocksdb::Env> env;
 };
@@ -109,7 +113,7 @@ class RocksBackend final : public Backend {
   }
 
   ~RocksBackend() override {
-    disk_.files->stop();
+    RocksBackend::end_patience();
     reclaimer_.stop();
     flusher_.stop(flush_on_close_);
     for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
@@ -172,6 +176,10 @@ class RocksBackend final : public Backend {
 
   void flush(absl::AnyInvocable<void(absl::Status)> done) override {
     flusher_.flush(std::move(done));
+  }
+  void end_patience() override {
+    durability_->give_up_on_space();
+    disk_.files->stop();
   }
   Index durable_index() const override { return durability_->durable_index(); }
   void set_durable_listener(std::function<void(Index)> listener) override {
@@ -263,25 +271,47 @@ class RocksBackend final : public Backend {
   uint64_t unmeasured_ = 1 << 20;  // bytes committed since the size was asked for; starts "due"
 };
 
-absl::Status make_directory(const std::string& path, const RocksOptions& options) {
-  std::error_code error;
+// Makes `path` and what is missing above it. Their names are durable before anything is kept in
+// them: a store that vanished with its directory would look like a new member.
+rocksdb::IOStatus make_directories(rocksdb::FileSystem& files, const std::string& path) {
+  const rocksdb::IOOptions options;
+  if (files.FileExists(path, options, nullptr).ok()) return rocksdb::IOStatus::OK();
+  const std::string parent = std::filesystem::path(path).parent_path();
+  if (!parent.empty() && parent != path) {
+    if (rocksdb::IOStatus s = make_directories(files, parent); !s.ok()) return s;
+  }
+  rocksdb::IOStatus made = files.CreateDirIfMissing(path, options, nullptr);
+  if (!made.ok()) return made;
+  return rocks::sync_directory(files, parent.empty() ? "." : parent);
+}
+
+absl::Status make_directory(rocksdb::FileSystem& files, const std::string& path,
+                            const RocksOptions& options) {
   if (!options.create_if_missing || options.read_only) {
-    if (std::filesystem::exists(path + "/CURRENT", error)) return absl::OkStatus();
+    rocksdb::IOStatus found = files.FileExists(path + "/CURRENT", rocksdb::IOOptions(), nullptr);
+    if (found.ok()) return absl::OkStatus();
     return absl::NotFoundError(cat("backend: no database in ", path));
   }
-  std::filesystem::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::UnavailableError(cat("backend: cannot make ", path, ": ", error.message()));
+  std::string directory = path;
+  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  rocksdb::IOStatus made = rocks::name_no_space(make_directories(files, directory));
+  // Found or made: a crash between the two steps left a name that is not durable yet.
+  const std::string parent = std::filesystem::path(directory).parent_path();
+  if (made.ok()) made = rocks::sync_directory(files, parent.empty() ? "." : parent);
+  return to_status(made, cat("making ", path));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& path,
                                                             const RocksOptions& options) {
-  if (absl::Status s = make_directory(path, options); !s.ok()) return s;
-  auto durability = std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), path);
+  const std::shared_ptr<rocksdb::FileSystem> files =
+      options.files ? options.files : rocksdb::FileSystem::Default();
+  if (absl::Status s = make_directory(*files, path, options); !s.ok()) return s;
+  auto durability =
+      std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), files, path);
   rocksdb::DBOptions db_options = rocks::database_options(options, durability);
-  Disk disk(durability);
+  Disk disk(files, durability);
   db_options.env = disk.env.get();
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;

@@ -6,8 +6,9 @@
 // Why no log: the raft log is the redo log. After a crash the store is at some earlier commit and
 //   the node replays from its consistent index.
 // Memory: write buffers + block cache as given below, and a little per open file.
-// Full disk: commits go on into the write buffers while there is room in them (then they wait);
-//   flushing is tried again every second, health() says so meanwhile.
+// Full disk, exceeded quota, no more file handles: commits go on into the write buffers while there
+//   is room in them (then they wait), flushes wait for room, and health() says so meanwhile. Merges
+//   are given up and started again later. No open and no close waits: end_patience().
 // Damage: every block carries a checksum that is verified on every read; open() verifies all blocks
 //   of all files before anything is served.
 
@@ -20,6 +21,10 @@
 #include "absl/status/statusor.h"
 #include "backend/backend.h"
 #include "base/clock.h"
+
+namespace rocksdb {
+class FileSystem;
+}
 
 namespace keelson::backend {
 
@@ -38,6 +43,8 @@ struct RocksOptions {
   bool create_if_missing = true;
   // Nothing is ever written (tools).
   bool read_only = false;
+  // What to keep the files in; null: the machine's. For tests (backend/rocks/fault_files.h).
+  std::shared_ptr<rocksdb::FileSystem> files = {};
   // Told how long each commit took, on the committing thread; for metrics.
   std::function<void(Duration)> committed = {};
 };
