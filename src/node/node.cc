@@ -270,6 +270,14 @@ void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
   });
 }
 
+// What a compaction has yet to remove is not dead before, and asked for in vain.
+void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
+  apply_lane_->run([this, done = std::move(done)](apply::Applier& applier) mutable {
+    applier.when_compacted(
+        [this, done = std::move(done)]() mutable { backend_->reclaim(std::move(done)); });
+  });
+}
+
 // On a thread of the backend. A mark costs a sync of the log, so not every advance gets one.
 void Node::backend_durable(Index index) {
   std::lock_guard lock(durable_mutex_);

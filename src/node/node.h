@@ -91,6 +91,9 @@ class Node {
   // Calls `done`, on any thread, once no compaction is under way and a crash cannot bring back what
   // was removed.
   void when_compacted(absl::AnyInvocable<void(absl::Status)> done);
+  // Gives the space of dead records back once no compaction is under way. `done` is called once, on
+  // a thread of the backend.
+  void defragment(absl::AnyInvocable<void(absl::Status)> done);
 
   MemberId member() const { return member_; }
   ClusterId cluster() const { return cluster_; }

@@ -107,7 +107,7 @@ class Defragment final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::DefragmentRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    context_.node().backend().reclaim([call](absl::Status status) {
+    context_.node().defragment([call](absl::Status status) {
       if (!status.ok()) return net::ServerCall::fail_later(call, status);
       net::ServerCall::respond_later(call, {});
     });
