@@ -109,6 +109,13 @@ inline std::string current_test() {
 
 }  // namespace test_seeds
 
+// True when the environment leaves the choice to the test: what a test expects of all its seeds
+// together it may expect only then.
+inline bool seeds_are_the_usual() {
+  return !std::getenv("KEELSON_SEED") && !std::getenv("KEELSON_SEEDS") &&
+         !std::getenv("KEELSON_FIRST_SEED");
+}
+
 // Calls body(seed) for each seed that is to be run, until one fails.
 template <typename Body>
 void for_each_seed(const Seeds& wanted, Body&& body) {

@@ -1,6 +1,6 @@
 // wal/test_logs.h
 //
-// What the log's random tests share: seeds from the environment, and values that are made to look
+// What the log's random tests share: silence, and values that are made to look
 // like what a crash leaves and like what the log itself writes.
 //
 // Threads: tests only; one caller at a time.
@@ -10,41 +10,17 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <iostream>
 #include <string>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "base/text.h"
 #include "wal/framing.h"
 #include "wal/record_buffer.h"
 #include "wire/raft_types.h"
 
 namespace keelson::wal {
-
-inline uint64_t seed_setting(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 0) : otherwise;
-}
-
-// Runs `one` for each seed: KEELSON_SEED=n that one only, else KEELSON_SEEDS of them (`usual` when
-// it is not set), the first of them KEELSON_FIRST_SEED. Stops at the first that fails and prints
-// the command that runs it again.
-template <typename One>
-void for_each_seed(const char* program, uint64_t usual, One&& one) {
-  const bool only = std::getenv("KEELSON_SEED") != nullptr;
-  const uint64_t first = seed_setting(only ? "KEELSON_SEED" : "KEELSON_FIRST_SEED", 1);
-  const uint64_t count = only ? 1 : seed_setting("KEELSON_SEEDS", usual);
-  for (uint64_t seed = first; seed < first + count; ++seed) {
-    one(seed);
-    if (!testing::Test::HasFailure()) continue;
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    std::cerr << "replay: KEELSON_SEED=" << seed << " build/tests/" << program
-              << " --gtest_filter=" << test->test_suite_name() << "." << test->name() << "\n";
-    return;
-  }
-}
 
 // Silences the log for the length of a test that crashes a lot.
 class Quiet final : public log::Sink {

@@ -258,7 +258,7 @@ class History {
 
 TEST(WalCrash, AnyMomentOfRandomHistories) {
   Quiet quiet;
-  for_each_seed("wal_crash_test", 400, [](uint64_t seed) {
+  for_each_seed(400, [](uint64_t seed) {
     History history(seed);
     SeededRandom random(seed ^ 0x5eed);
     for (int round = 0; round < 12 && !testing::Test::HasFailure(); ++round) {
@@ -276,7 +276,7 @@ TEST(WalCrash, AnyMomentOfRandomHistories) {
 // One history, the disk failing after its first operation, its second, and so on to its end.
 TEST(WalCrash, EveryMomentOfOneHistory) {
   Quiet quiet;
-  for_each_seed("wal_crash_test", 1, [](uint64_t seed) {
+  for_each_seed(1, [](uint64_t seed) {
     History whole(seed);
     ASSERT_TRUE(whole.run(120));
     const uint64_t operations = whole.fs.operations();
@@ -297,7 +297,7 @@ TEST(WalCrash, EveryMomentOfOneHistory) {
 // one appends there, syncs and acknowledges; then the power fails.
 TEST(WalCrash, WhatAnOpenHandsOutSurvives) {
   Quiet quiet;
-  for_each_seed("wal_crash_test", 50, [](uint64_t seed) {
+  for_each_seed(50, [](uint64_t seed) {
     MemoryFileSystem fs;
     Options options;
     options.fs = &fs;

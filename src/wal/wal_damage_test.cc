@@ -120,7 +120,7 @@ void flip_every_bit(const Written& log, bool may_cut) {
 
 TEST(WalDamage, NoBitOfAClosedLogCutsAnything) {
   Quiet quiet;
-  for_each_seed("wal_damage_test", 3, [](uint64_t seed) {
+  for_each_seed(3, [](uint64_t seed) {
     SeededRandom random(seed);
     flip_every_bit(write_log(random, true), false);
   });
@@ -129,7 +129,7 @@ TEST(WalDamage, NoBitOfAClosedLogCutsAnything) {
 // After a crash nothing is behind the last batch that would show that it was synced.
 TEST(WalDamage, NoBitCutsMoreThanTheLastBatch) {
   Quiet quiet;
-  for_each_seed("wal_damage_test", 3, [](uint64_t seed) {
+  for_each_seed(3, [](uint64_t seed) {
     SeededRandom random(seed ^ 0xba7c4);
     flip_every_bit(write_log(random, false), true);
   });
@@ -201,7 +201,7 @@ class EtcdWriter {
 
 TEST(WalDamage, NoBitOfEtcdsLogCutsMoreThanItsLastSave) {
   Quiet quiet;
-  for_each_seed("wal_damage_test", 2, [](uint64_t seed) {
+  for_each_seed(2, [](uint64_t seed) {
     SeededRandom random(seed ^ 0xe7cd);
     MemoryFileSystem fs;
     Written log;
@@ -224,7 +224,7 @@ TEST(WalDamage, NoBitOfEtcdsLogCutsMoreThanItsLastSave) {
 // Power loss at any moment of etcd's writing: the log opens, with all that was synced.
 TEST(WalDamage, EtcdsCrashesAreNeverTakenForDamage) {
   Quiet quiet;
-  for_each_seed("wal_damage_test", 500, [](uint64_t seed) {
+  for_each_seed(500, [](uint64_t seed) {
     SeededRandom random(seed ^ 0xc4a54);
     MemoryFileSystem fs;
     std::vector<raft::Entry> entries;
@@ -259,7 +259,7 @@ TEST(WalDamage, EtcdsCrashesAreNeverTakenForDamage) {
 // (Seed 1815 loses just the sector that ends with the length of the sum between the two.)
 TEST(WalDamage, OurCrashesBehindEtcdsRecords) {
   Quiet quiet;
-  for_each_seed("wal_damage_test", 2000, [](uint64_t seed) {
+  for_each_seed(2000, [](uint64_t seed) {
     SeededRandom random(seed ^ 0x0c4a54);
     MemoryFileSystem fs;
     std::vector<raft::Entry> entries;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "base/test_seeds.h"
 #include "wal/memory_file_system.h"
 #include "wal/wal.h"
 
@@ -34,8 +35,8 @@ TEST(WalReaderFuzz, SeedCorpus) {
   fuzz_wal_reader("");
   fuzz_wal_reader(good);
   fuzz_wal_reader(std::string(600, '\0'));
-  SeededRandom random(3);
-  for (int i = 0; i < 3000; ++i) {
+  for_each_seed(3000, [&](uint64_t seed) {
+    SeededRandom random(seed);
     std::string bad = good;
     for (uint64_t n = random.below(4); n > 0; --n) {
       const size_t at = random.below(bad.size());
@@ -57,7 +58,7 @@ TEST(WalReaderFuzz, SeedCorpus) {
       if (bad.empty()) break;
     }
     fuzz_wal_reader(bad);
-  }
+  });
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/random.h"
-#include "base/text.h"
+#include "base/test_seeds.h"
 #include "mvcc/watch/event_window.h"
 #include "mvcc/watch/range_index.h"
 #include "mvcc/watch/response.h"
@@ -46,8 +46,7 @@ KeyRange random_range(Random& random) {
 }
 
 TEST(RangeIndex, AgreesWithList) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE(cat("seed ", seed));
+  for_each_seed(20, [](uint64_t seed) {
     SeededRandom random(seed);
     RangeIndex index;
     std::vector<WatchGroup*> held;  // once per obtain()
@@ -73,7 +72,7 @@ TEST(RangeIndex, AgreesWithList) {
       ASSERT_EQ(got, expected) << key;
       if (i % 50 == 0) index.check_invariants();
     }
-  }
+  });
 }
 
 // Made with: protoc --encode=etcdserverpb.WatchResponse -I proto proto/rpc.proto
