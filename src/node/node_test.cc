@@ -149,5 +149,32 @@ TEST_F(NodeTest, AReadAfterACrashSeesWhatWasAcknowledged) {
   EXPECT_EQ(*seen, 20u);
 }
 
+// However much the log holds since its last mark, what the store has applied is not kept for it.
+TEST(Replay, WhatIsAppliedAlreadyIsNotHeldInMemory) {
+  Quiet quiet;
+  SeededRandom random(7);
+  Options options = TestMember::small_options();
+  options.snapshot_count = 1'000'000;  // no mark but the first
+  TestMember member(random, options);
+  ASSERT_TRUE(member.start().ok());
+  constexpr int kPuts = 40;
+  const std::string value(1 << 20, 'x');
+  for (int i = 0; i < kPuts; ++i) {
+    bool answered = false;
+    member.put(cat("k", i % 2), value, [&](apply::Reply) { answered = true; });
+    ASSERT_TRUE(member.run_until([&] { return answered; })) << member.fatal;
+  }
+  ASSERT_TRUE(member.stop().ok());
+  member.kill();
+
+  options.replay.wal.fs = &member.files;
+  absl::StatusOr<Replay> found = replay(options.replay, member.disk);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_GE(found->applied, Index(kPuts));
+  const Index first = *found->storage->first_index(), last = *found->storage->last_index();
+  EXPECT_GE(last, found->applied);
+  EXPECT_LE(last.value + 1 - first.value, 17u);
+}
+
 }  // namespace
 }  // namespace keelson::node

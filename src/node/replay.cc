@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "wire/wal_record.h"
@@ -40,6 +41,37 @@ absl::StatusOr<Replay> start_new(const ReplayOptions& options, const backend::Ba
   replay.bootstrap = std::move(group->members);
   return replay;
 }
+
+// Takes the entries of the log as they are read. Those that the store has applied already pass
+// through: of them a bounded tail stays. Those past it stay all; they are as many as the store's
+// write buffers held.
+class ReplayWindow {
+ public:
+  // Bytes of applied entries held at most, but for the last one.
+  static constexpr uint64_t kMostApplied = 16 << 20;
+
+  ReplayWindow(LogStorage& storage, Index applied) : storage_(storage), applied_(applied) {}
+
+  absl::Status take(raft::Entry entry) {
+    const Index index = entry.index;
+    CHECK(index > taken_);
+    taken_ = index;
+    const uint64_t bytes = entry.data.size();
+    storage_.append(raft::Entries{std::move(entry)});
+    if (index > applied_) return absl::OkStatus();
+    held_ += bytes;
+    if (held_ <= kMostApplied) return absl::OkStatus();
+    held_ = 0;
+    return storage_.compact(index);
+  }
+
+ private:
+  LogStorage& storage_;
+  const Index applied_;
+  Index taken_;  // the last one; each comes once, in order
+  uint64_t held_ =
+      0;  // of entries at or below applied_ in the storage; <= kMostApplied after take()
+};
 
 absl::Status fill(LogStorage& storage, wal::SnapshotMark mark, const raft::ConfState& conf) {
   storage.set_conf_state(conf);
@@ -85,11 +117,10 @@ absl::StatusOr<Replay> replay(const ReplayOptions& options, const backend::Backe
   absl::Status filled = fill(storage, mark, conf_state_of(members.view()->members));
   if (!filled.ok()) return filled;
 
+  ReplayWindow window(storage, replay.applied);
   absl::StatusOr<wal::Opened> opened =
-      wal::Wal::open(options.wal_dir, mark, options.wal, [&](raft::Entry entry) {
-        storage.append(raft::Entries{std::move(entry)});
-        return absl::OkStatus();
-      });
+      wal::Wal::open(options.wal_dir, mark, options.wal,
+                     [&](raft::Entry entry) { return window.take(std::move(entry)); });
   if (!opened.ok()) return opened.status();
   absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(opened->metadata);
   if (!metadata.ok()) return metadata.status();
