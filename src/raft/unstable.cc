@@ -40,13 +40,6 @@ void Unstable::accept_in_progress() {
 
 void Unstable::stable_to(EntryId id) {
   const std::optional<Term> ours = term(id.index);
-  if (!ours && id.index < offset_) {
-    // Stable already, which is everyday work with asynchronous writes: each answer names the end of
-    // the log, so a write of a hard state behind one of entries answers for the same entries again.
-    // (etcd's server writes synchronously and never gets here, so this is no line for operators.)
-    lines_.debug("entry at index ", id.index, " is stable already");
-    return;
-  }
   if (!ours) {
     lines_.info("entry at index ", id.index, " missing from unstable log; ignoring");
     return;

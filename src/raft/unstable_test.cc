@@ -191,28 +191,5 @@ TEST(EntryBuffer, NeverDisturbsWhatItHandedOut) {
   });
 }
 
-class Counted final : public Logger {
- public:
-  bool enabled(LogLevel) const override { return true; }
-  void write(LogLevel level, std::string_view) override { infos += level != LogLevel::kDebug; }
-  void panic(std::string_view) override { ADD_FAILURE(); }
-  int infos = 0;
-};
-
-// Two writes under way, one of entries and one of a hard state behind it, answer for the same end.
-TEST(Unstable, AnAnswerForWhatIsStableAlreadyIsNotWorthALine) {
-  Counted lines;
-  Unstable log(Index(5), Lines(&lines));
-  log.truncate_and_append(std::vector{entry(5, 1), entry(6, 1)});
-  log.accept_in_progress();
-  log.stable_to({Term(1), Index(6)});
-  log.stable_to({Term(1), Index(6)});
-  EXPECT_EQ(log.offset(), Index(7));
-  EXPECT_EQ(lines.infos, 0);
-  // One for what the log no longer has is.
-  log.stable_to({Term(1), Index(9)});
-  EXPECT_EQ(lines.infos, 1);
-}
-
 }  // namespace
 }  // namespace keelson::raft
