@@ -66,7 +66,7 @@ mask() {
     -e 's/"(ClusterID|MemberID|Leader|ID)" : [0-9a-f]+/"\1" : N/' \
     -e 's/\b[0-9a-f]{12,16}\b/IDENT/g' \
     -e 's/took( =)? [0-9.]+(ns|µs|ms|s|m)+/took TIME/' -e 's/"took":"[^"]*"/"took":"TIME"/' \
-    -e 's/remaining\([0-9]+s\)/remaining(N)/' -e 's/"(ttl|TTL)":[0-9]+/"\1":N/' \
+    -e 's/remaining\([0-9]+s\)/remaining(N)/' -e 's/"(ttl|TTL)":[0-9]+/"\1":N/' -e 's/"TTL" : [0-9]+/"TTL" : N/' \
     -e 's/"Took" : .*/"Took" : TIME/' -e 's/clientURLS/clientURLs/' -e 's/keelctl/etcdctl/g' \
     -e 's/"ResponseRange"/"response_range"/; s/"ResponsePut"/"response_put"/' \
     -e 's/"ResponseDeleteRange"/"response_delete_range"/' \
