@@ -39,7 +39,7 @@ void Connection::start() {
 }
 
 void Connection::read_more() {
-  if (reading_ || closed_) return;
+  if (reading_ || closed_ || (ending_ && !lingering_)) return;
   if (protocol_ && !lingering_ && protocol_->input_full()) return;
   reading_ = true;
   transport_->read(buffer_, self_);
@@ -48,22 +48,24 @@ void Connection::read_more() {
 void Connection::on_read(size_t bytes) {
   reading_ = false;
   auto keep = self_;
-  if (lingering_) return bytes == 0 ? close() : read_more();
   if (bytes == 0) {
-    if (!protocol_) return close();
+    if (!protocol_ || lingering_) return close();
     protocol_->input_ended();
     wake();
     return;
   }
   std::string_view data(buffer_.data(), bytes);
-  if (!protocol_) {
+  if (lingering_) {
+    // Read, and thrown away.
+  } else if (!protocol_) {
     sniff(data);
   } else if (!protocol_->receive(data)) {
     ending_ = true;
-    wake();
   }
   if (bytes == buffer_.size() && bytes < kLargestRead) buffer_.resize(bytes * 2);
-  if (!ending_) read_more();
+  // The next read belongs to the next turn, so flush() begins it: a client that always has more to
+  // say would keep the loop here.
+  wake();
 }
 
 // HTTP/2 begins with a fixed preface that no HTTP/1 request line can begin with.
@@ -82,21 +84,24 @@ void Connection::sniff(std::string_view bytes) {
   if (drain_asked_) protocol_->drain();
   std::string bytes_so_far = std::exchange(first_bytes_, {});
   if (!protocol_->receive(bytes_so_far)) ending_ = true;
-  wake();
 }
 
 void Connection::flush() {
   auto keep = self_;
   if (closed_) return self_.reset();
-  if (lingering_ || !protocol_) return;
+  if (lingering_ || !protocol_) return read_more();
   for (int round = 0; round < kRounds; ++round) {
     if (!protocol_->produce(out_, kOutputLimit)) ending_ = true;
-    if (!write_out()) return wait_to_write();
+    if (!write_out()) {
+      wait_to_write();
+      return read_more();
+    }
     if (ending_ || protocol_->finished()) return linger();
     if (last_write_ < kOutputLimit) return read_more();
   }
   // A fast client and a long answer: the loop's other connections come first.
-  loop_.post([this, keep] { wake(); });
+  wake();
+  read_more();
 }
 
 void Connection::wait_to_write() {

@@ -208,21 +208,24 @@ void Http1Session::process() {
   if (std::exchange(processing_, true)) return;
   while (!broken_ && !closing_ && !waiting_ && step()) {
   }
+  // Once, not per step: a body in chunks of one byte takes very many steps.
+  input_.erase(0, std::exchange(used_, 0));
   processing_ = false;
 }
 
 // One bite of the input; false when there is nothing to do until more comes.
 bool Http1Session::step() {
-  if (input_.empty() && !parser_->is_done()) return false;
+  std::string_view input = std::string_view(input_).substr(used_);
+  if (input.empty() && !parser_->is_done()) return false;
   if (!opened_ && !Timer::armed()) {
     host_.loop().impl().timers().arm(this,
                                      host_.loop().now() + server_.options.read_header_timeout);
   }
   if (!parser_->is_done()) {
     beast::error_code ec;
-    size_t used = parser_->put(boost::asio::const_buffer(input_.data(), input_.size()), ec);
-    input_.erase(0, used);
-    if (ec == bhttp::error::need_more) return used > 0 && !input_.empty();
+    size_t used = parser_->put(boost::asio::const_buffer(input.data(), input.size()), ec);
+    used_ += used;
+    if (ec == bhttp::error::need_more) return used > 0 && used < input.size();
     if (ec) {
       refuse(ec == bhttp::error::header_limit ? 431 : 400);
       return false;
@@ -294,6 +297,13 @@ void Http1Session::dispatch() {
   entry_->handler->handle(std::move(request), std::move(handle));
 }
 
+// What is still on the wire is nobody's.
+void Http1Session::stop_reading() {
+  closing_ = true;
+  used_ = 0;
+  input_.clear();
+}
+
 // Says what is wrong and ends the connection: where the next request begins cannot be known.
 void Http1Session::refuse(int status) {
   Timer::cancel();
@@ -301,8 +311,7 @@ void Http1Session::refuse(int status) {
   queue(Bytes::copy(cat("HTTP/1.1 ", text,
                         "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n",
                         text)));
-  closing_ = true;
-  input_.clear();
+  stop_reading();
   if (reply_) std::exchange(reply_, nullptr)->detach();
   if (receiver_) std::exchange(receiver_, nullptr)->on_abort();
   handle_.reset();
@@ -366,8 +375,7 @@ void Http1Session::complete() {
   answered_ = true;
   reply_.reset();
   if (!keep_alive_) {
-    closing_ = true;
-    input_.clear();
+    stop_reading();
     return;
   }
   if (!waiting_) return;  // the rest of the body is still coming
@@ -398,7 +406,7 @@ bool Http1Session::produce(OutQueue& out, size_t limit) {
 
 void Http1Session::drain() {
   draining_ = true;
-  if (!opened_ && input_.empty()) closing_ = true;
+  if (!opened_ && input_.size() == used_) closing_ = true;
   keep_alive_ = false;
   host_.wake();
 }

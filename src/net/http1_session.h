@@ -41,6 +41,7 @@ class Http1Session final : public Protocol, private Timer {
   void open();
   bool take_body();
   void dispatch();
+  void stop_reading();
   void refuse(int status);
   void on_timer() override;
 
@@ -56,6 +57,7 @@ class Http1Session final : public Protocol, private Timer {
   const ServerContext& server_;
   ProtocolHost& host_;
   std::unique_ptr<Parser> parser_;
+  size_t used_ = 0;  // bytes of input_ that process() is done with; 0 between its runs
   std::string input_;
   bool processing_ = false;
 

@@ -29,6 +29,7 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr int kBacklog = 4096;
+constexpr int kAcceptsPerTurn = 64;  // of the loop that accepts
 // Between attempts when the process is out of descriptors (as Go's net/http: 5 ms, doubled to 1 s).
 constexpr Duration kFirstBackoff = std::chrono::milliseconds(5);
 constexpr Duration kLongestBackoff = std::chrono::seconds(1);
@@ -138,7 +139,7 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
         per_loop_(static_cast<size_t>(loops->size())) {}
 
   void start() {
-    accept_loop_.post([self = shared_from_this()] { self->accept_all(); });
+    accept_loop_.post([self = shared_from_this()] { self->accept_some(); });
   }
 
   // Stops accepting; returns when that is so.
@@ -154,12 +155,12 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
  private:
   using Connections = std::unordered_map<Connection*, std::shared_ptr<Connection>>;
 
-  void accept_all();
+  void accept_some();
   void wait_for_next();
   void adopt(int fd, PeerInfo peer);
   void add(size_t number, int fd, PeerInfo peer);
   void remove(size_t number, Connection* connection);
-  void on_timer() override { accept_all(); }
+  void on_timer() override { accept_some(); }
 
   LoopPool& loops_;
   const std::shared_ptr<const ServerContext> server_;
@@ -173,8 +174,9 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
   std::condition_variable changed_;
 };
 
-void Listener::Impl::accept_all() {
-  while (!stopped_) {
+void Listener::Impl::accept_some() {
+  for (int round = 0; round < kAcceptsPerTurn; ++round) {
+    if (stopped_) return;
     Address address;
     address.size = sizeof(address.storage);
     int fd = ::accept4(socket_.native_handle(), address.get(), &address.size,
@@ -192,12 +194,13 @@ void Listener::Impl::accept_all() {
     backoff_ = std::min(backoff_ * 2, kLongestBackoff);
     return;
   }
+  accept_loop_.post([self = shared_from_this()] { self->accept_some(); });
 }
 
 void Listener::Impl::wait_for_next() {
   socket_.async_wait(asio::posix::stream_descriptor::wait_read,
                      [self = shared_from_this()](boost::system::error_code error) {
-                       if (!error) self->accept_all();
+                       if (!error) self->accept_some();
                      });
 }
 

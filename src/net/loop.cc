@@ -116,13 +116,36 @@ void Loop::Impl::flush_later(Flushable* who) {
   flush_last_ = who;
 }
 
+bool Loop::Impl::out_of_time() { return clock_->now() >= turn_ends_; }
+
+// One event at a time: told to poll all, the context would go on for as long as any handler makes
+// another one ready.
+size_t Loop::Impl::run_handlers() {
+  turn_ends_ = clock_->now() + kTimePerTurn;
+  size_t ran = 0;
+  while (ran < kHandlersPerTurn && context_.poll_one() > 0) {
+    ++ran;
+    if (out_of_time()) break;
+  }
+  return ran;
+}
+
+// Those who ask while this runs are behind the last one of now.
 void Loop::Impl::run_flushes() {
+  Flushable* const last = flush_last_;
+  turn_ends_ = clock_->now() + kTimePerTurn;
   while (Flushable* who = flush_first_) {
     flush_first_ = who->next_;
     if (!flush_first_) flush_last_ = nullptr;
     who->queued_ = false;
     who->flush();
+    if (who == last || out_of_time()) return;
   }
+}
+
+void Loop::Impl::end_batch() {
+  for (Task& hook : hooks_) hook();
+  run_flushes();
 }
 
 size_t Loop::Impl::sleep() {
@@ -147,12 +170,11 @@ size_t Loop::Impl::sleep() {
 
 size_t Loop::Impl::run_ready() {
   now_known_ = false;
-  size_t ran = context_.poll();
+  size_t ran = run_handlers();
   ran += run_inbox();
   ran += timers_.advance(now());
-  if (ran == 0) return 0;
-  for (Task& hook : hooks_) hook();
-  run_flushes();
+  if (flush_first_) ++ran;  // left over from the turn before
+  if (ran > 0) end_batch();
   return ran;
 }
 
@@ -162,14 +184,11 @@ void Loop::Impl::run() {
   while (true) {
     // `before` counts what ran while waking up: it belongs to this batch.
     size_t ran = run_ready();
-    if (before > 0 && ran == 0) {
-      for (Task& hook : hooks_) hook();
-      run_flushes();
-    }
+    if (before > 0 && ran == 0) end_batch();
     if (stopping_) break;
-    before = ran == 0 ? sleep() : 0;
+    before = ran == 0 && !flush_first_ ? sleep() : 0;
   }
-  run_flushes();
+  while (flush_first_) run_flushes();
 }
 
 // ---- Loop

@@ -6,9 +6,11 @@
 // Threads: post(), post_after() and post_work() from any thread; everything else on the loop.
 // Wake-ups: a post to a busy loop costs one compare-and-swap and no system call; a sleeping loop is
 //   woken once, however many posts follow.
-// Batches: a batch is all that was ready when the loop looked (socket events, posts, timers). At
-// its
+// Batches: a batch is what was ready when the loop looked (socket events, posts, timers). At its
 //   end the after-batch hooks run, then every connection with output writes once.
+// Fairness: a batch is one turn and has a bound, in socket events and in time (net/loop_impl.h);
+//   whatever a turn leaves behind, or causes, belongs to the next. So no connection, however busy,
+//   keeps posts, timers, hooks, other connections' answers or new connections waiting.
 // Lifetime: a loop outlives whatever runs on it and every CallRef of its connections. stop() ends
 //   the thread; posts after that are kept and dropped by the destructor.
 // Bounds: the inbox has none; who admits work counts what is under way and refuses more.

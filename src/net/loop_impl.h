@@ -17,6 +17,11 @@
 
 namespace keelson::net {
 
+// What one turn may do before the others have theirs: how many socket events it takes, and how long
+// these, and then the writing, may go on. What is left over is first in the next turn.
+inline constexpr size_t kHandlersPerTurn = 128;
+inline constexpr Duration kTimePerTurn = std::chrono::milliseconds(2);
+
 // Something that gathers output during a batch and writes it at the end.
 class Flushable {
  public:
@@ -40,7 +45,8 @@ class Loop::Impl {
   size_t run_ready();
   void push(LoopWork* work);
 
-  // Calls `who->flush()` once at the end of this batch. `who` must live until then.
+  // Calls `who->flush()` once at the end of this batch, or of the next when this one flushes
+  // already or has used up its time. `who` must live until then.
   void flush_later(Flushable* who);
 
   MonotonicTime now();
@@ -52,8 +58,11 @@ class Loop::Impl {
  private:
   friend class Loop;
 
+  bool out_of_time();
+  size_t run_handlers();
   size_t run_inbox();
   void run_flushes();
+  void end_batch();
   size_t sleep();
   void wake();
   void drop_inbox();
@@ -68,10 +77,11 @@ class Loop::Impl {
   bool stopping_ = false;
   bool now_known_ = false;
   MonotonicTime now_{};
+  MonotonicTime turn_ends_{};
 
   std::vector<Task> hooks_;
   Flushable* flush_first_ = nullptr;
-  Flushable* flush_last_ = nullptr;
+  Flushable* flush_last_ = nullptr;  // nullptr exactly when flush_first_ is
 
   // The context is destroyed before the timers: what its pending handlers own may hold timers.
   TimerWheel timers_;

@@ -1,0 +1,246 @@
+// Turns of a loop, counted: whatever one client does, posts, timers, hooks, answers and other
+// clients have their turn. The loop is turned by hand and nothing here looks at a real clock.
+
+#include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "net/connection.h"
+#include "net/loop_impl.h"
+#include "net/memory_connection.h"
+#include "net/test_service.h"
+
+namespace keelson::net {
+namespace {
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+std::string frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
+  std::string out;
+  size_t n = payload.size();
+  for (size_t part : {n >> 16, n >> 8, n, size_t{type}, size_t{flags}}) {
+    out.push_back(static_cast<char>(part));
+  }
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(stream >> shift));
+  return out.append(payload);
+}
+
+// A literal that is not added to the table.
+std::string field(std::string_view name, std::string_view value) {
+  std::string out(1, '\0');
+  for (std::string_view text : {name, value}) {
+    out.push_back(static_cast<char>(text.size()));
+    out.append(text);
+  }
+  return out;
+}
+
+std::string request_headers(uint32_t stream) {
+  return frame(1, 0x4, stream,
+               field(":method", "POST") + field(":scheme", "http") +
+                   field(":path", "/test.Echo/Unary") + field(":authority", "x") +
+                   field("content-type", "application/grpc") + field("te", "trailers"));
+}
+
+// Settings and one request that stays open, then `piece` as often as asked.
+std::string http2_with(const std::string& piece, size_t count) {
+  std::string out = cat(kPreface, frame(4, 0, 0, ""), request_headers(1));
+  for (size_t i = 0; i < count; ++i) out += piece;
+  return out;
+}
+
+class FairnessTest : public testing::Test {
+ protected:
+  // One client's end of a connection that the loop serves.
+  struct Client {
+    int fd = -1;
+    int server_fd = -1;
+    std::string unsent;
+    std::string received;
+  };
+
+  ~FairnessTest() override {
+    for (Client& client : clients_) ::close(client.fd);
+    for (auto& connection : connections_) connection->close();
+    connections_.clear();
+    while (loop_.run_ready() > 0) {
+    }
+  }
+
+  size_t connect() {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    auto context = std::make_shared<ServerContext>(ServerContext{&service_.router, nullptr, {}});
+    connections_.push_back(std::make_shared<Connection>(
+        context, &loop_, ends[1], PeerInfo{"@", false, ""}, [](Connection*) {}));
+    connections_.back()->start();
+    clients_.push_back({ends[0], ends[1], "", ""});
+    return clients_.size() - 1;
+  }
+
+  // Sends what the socket takes and reads what is there.
+  void pump(size_t number) {
+    Client& client = clients_[number];
+    while (!client.unsent.empty()) {
+      ssize_t n = ::send(client.fd, client.unsent.data(), client.unsent.size(), MSG_NOSIGNAL);
+      if (n <= 0) break;
+      client.unsent.erase(0, static_cast<size_t>(n));
+    }
+    char buffer[65536];
+    while (true) {
+      ssize_t n = ::recv(client.fd, buffer, sizeof(buffer), 0);
+      if (n <= 0) break;
+      client.received.append(buffer, static_cast<size_t>(n));
+    }
+  }
+
+  // What the server has not read yet.
+  int unread(size_t number) {
+    int bytes = 0;
+    EXPECT_EQ(::ioctl(clients_[number].server_fd, FIONREAD, &bytes), 0);
+    return bytes;
+  }
+
+  void expect_fair(const std::string& flood);
+
+  ManualClock clock_;
+  Loop loop_{&clock_};
+  TestService service_;
+  std::vector<std::shared_ptr<Connection>> connections_;
+  std::vector<Client> clients_;
+};
+
+// The flood is still going on when everybody else has been served.
+void FairnessTest::expect_fair(const std::string& flood) {
+  int hooks = 0;
+  loop_.after_batch([&] { ++hooks; });
+  while (loop_.run_ready() > 0) {
+  }
+  hooks = 0;
+  size_t busy = connect();
+  clients_[busy].unsent = flood;
+  pump(busy);
+  ASSERT_GT(unread(busy), 64 << 10) << "not a flood";
+  bool timer = false;
+  bool posted = false;
+  loop_.post_after(std::chrono::milliseconds(1), [&] { timer = true; });
+  clock_.advance(std::chrono::milliseconds(5));
+  loop_.post([&] { posted = true; });
+  size_t probe = connect();
+  clients_[probe].unsent = "GET /probe HTTP/1.1\r\nHost: x\r\n\r\n";
+  pump(probe);
+
+  loop_.run_ready();
+  EXPECT_TRUE(posted);
+  EXPECT_TRUE(timer);
+  EXPECT_EQ(hooks, 1);
+  EXPECT_GT(unread(busy), 0) << "all of it was read in one turn";
+  loop_.run_ready();
+  pump(probe);
+  EXPECT_TRUE(clients_[probe].received.ends_with("GET /probe [] "));
+  EXPECT_GT(unread(busy), 0) << "all of it was read in two turns";
+  // And it is served to its end, too.
+  for (int turn = 0; turn < 1000; ++turn) {
+    loop_.run_ready();
+    pump(busy);
+  }
+  EXPECT_EQ(clients_[busy].unsent.size(), 0u);
+  EXPECT_EQ(unread(busy), 0);
+}
+
+TEST_F(FairnessTest, WindowUpdates) {
+  expect_fair(http2_with(frame(8, 0, 0, std::string("\0\0\0\1", 4)), 12000));
+}
+
+TEST_F(FairnessTest, EmptyData) { expect_fair(http2_with(frame(0, 0, 1, ""), 16000)); }
+
+TEST_F(FairnessTest, PingAcks) { expect_fair(http2_with(frame(6, 1, 0, "12345678"), 8000)); }
+
+TEST_F(FairnessTest, WellFormedCalls) {
+  std::string out = cat(kPreface, frame(4, 0, 0, ""));
+  for (uint32_t stream = 1; stream < 2000; stream += 2) {
+    out += request_headers(stream) + frame(0, 1, stream, std::string(5, '\0'));
+  }
+  expect_fair(out);
+}
+
+TEST_F(FairnessTest, SmallChunksToNobody) {
+  std::string out = "POST nobody HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 25000; ++i) out += "1\r\nx\r\n";
+  expect_fair(out);
+}
+
+TEST_F(FairnessTest, WhoeverIsBeingShownOutAndGoesOnTalking) {
+  expect_fair("garbage\r\n\r\n" + std::string(150'000, 'x'));
+}
+
+TEST_F(FairnessTest, ATurnHasABoundInEvents) {
+  int ran = 0;
+  for (size_t i = 0; i < kHandlersPerTurn + 10; ++i) {
+    boost::asio::post(loop_.impl().context(), [&] { ++ran; });
+  }
+  loop_.run_ready();
+  EXPECT_EQ(ran, static_cast<int>(kHandlersPerTurn));
+  loop_.run_ready();
+  EXPECT_EQ(ran, static_cast<int>(kHandlersPerTurn) + 10);
+}
+
+TEST_F(FairnessTest, ATurnHasABoundInTime) {
+  int ran = 0;
+  for (int i = 0; i < 4; ++i) {
+    boost::asio::post(loop_.impl().context(), [&] {
+      ++ran;
+      clock_.advance(kTimePerTurn / 2);
+    });
+  }
+  loop_.run_ready();
+  EXPECT_EQ(ran, 2);
+  loop_.run_ready();
+  EXPECT_EQ(ran, 4);
+}
+
+// Asks again while it is being flushed, for ever, and takes its time over it.
+class Greedy final : public Flushable {
+ public:
+  Greedy(Loop* loop, ManualClock* clock, Duration takes)
+      : loop_(*loop), clock_(*clock), takes_(takes) {}
+  void flush() override {
+    ++flushes;
+    clock_.advance(takes_);
+    if (again) loop_.impl().flush_later(this);
+  }
+  int flushes = 0;
+  bool again = true;
+
+ private:
+  Loop& loop_;
+  ManualClock& clock_;
+  const Duration takes_;
+};
+
+TEST_F(FairnessTest, WritingHasABoundInEachTurn) {
+  Greedy first(&loop_, &clock_, kTimePerTurn / 2);
+  Greedy second(&loop_, &clock_, kTimePerTurn / 2);
+  Greedy third(&loop_, &clock_, kTimePerTurn / 2);
+  for (Greedy* who : {&first, &second, &third}) loop_.impl().flush_later(who);
+  loop_.run_ready();
+  EXPECT_EQ(first.flushes, 1);
+  EXPECT_EQ(second.flushes, 1);
+  EXPECT_EQ(third.flushes, 0);  // the time was up
+  loop_.run_ready();
+  EXPECT_EQ(third.flushes, 1);  // first in the next
+  EXPECT_EQ(first.flushes, 2);
+  EXPECT_EQ(second.flushes, 1);
+  for (Greedy* who : {&first, &second, &third}) who->again = false;
+  while (loop_.run_ready() > 0) {
+  }
+}
+
+}  // namespace
+}  // namespace keelson::net
