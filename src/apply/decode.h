@@ -8,9 +8,9 @@
 // Threads: pure functions.
 // Errors: malformed() and too_deep() are the door's answers, grpc-go's texts; unreadable() ends the
 //   member.
-// Stack: decoding a transaction takes kStackPerMessage at most for each message within another, as
-//   do checking, applying and destroying one (apply_depth_test measures them); the threads that do
-//   it have stacks of kRequestStack.
+// Stack: decoding, checking, applying and destroying a transaction go as deep as it nests. The
+//   threads that do it have stacks of kRequestStack (base/thread.h), of which the deepest takes a
+//   part that apply_depth_test and rpc_checks_test measure and hold.
 
 #pragma once
 

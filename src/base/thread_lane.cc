@@ -21,7 +21,7 @@ long futex(std::atomic<uint32_t>* word, int op, uint32_t value, const timespec* 
 
 ThreadLane::ThreadLane(std::string name, Task after_batch)
     : name_(std::move(name)), after_batch_(std::move(after_batch)) {
-  thread_ = std::thread([this] { run(); });
+  thread_ = Thread([this] { run(); });
 }
 
 ThreadLane::~ThreadLane() {

@@ -12,10 +12,10 @@
 #include <atomic>
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/executor.h"
+#include "base/thread.h"
 
 namespace keelson {
 
@@ -33,7 +33,7 @@ class ThreadLane final : public Executor {
   // Runs what was posted before, drops timers that are not due, and joins the thread.
   void stop();
 
-  bool on_lane() const { return std::this_thread::get_id() == thread_.get_id(); }
+  bool on_lane() const { return thread_.on_it(); }
 
  private:
   struct Node {
@@ -55,7 +55,7 @@ class ThreadLane final : public Executor {
   std::atomic<uint32_t> sleeping_{0};  // 1 while the thread waits, or is about to
   std::atomic<bool> stopping_{false};
   std::multimap<MonotonicTime, Task> timers_;  // the lane's own
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace keelson

@@ -196,7 +196,7 @@ void Loop::Impl::run() {
 Loop::Loop(std::string name, int number)
     : impl_(std::make_unique<Impl>(nullptr, std::move(name), number)) {
   std::atomic<bool> known{false};
-  impl_->thread_ = std::thread([this, &known] {
+  impl_->thread_ = Thread([this, &known] {
     impl_->thread_id_ = std::this_thread::get_id();
     known.store(true);
     known.notify_one();

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/thread.h"
 #include "net/loop.h"
 #include "net/timer_wheel.h"
 
@@ -89,7 +90,7 @@ class Loop::Impl {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
 
   std::thread::id thread_id_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace keelson::net

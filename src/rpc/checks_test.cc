@@ -6,7 +6,11 @@
 #include <gtest/gtest.h>
 
 #include "apply/decode.h"
+#include "apply/nested_txn.h"
+#include "base/errors.h"
+#include "base/stack_meter.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 namespace keelson::rpc {
 namespace {
@@ -76,6 +80,25 @@ TEST(Checks, TxnOpsCountDownThroughTheLevels) {
   std::string nested = "success { request_txn { success { request_put { key: 'a' } } } }";
   EXPECT_EQ(txn_error(nested, 2), "");
   EXPECT_EQ(txn_error(nested, 1), "etcdserver: too many operations in txn request");
+}
+
+// Twice the least stack that the deepest needs, by what one level takes more than another.
+TEST(Checks, TheDeepestTxnLeavesHalfOfTheStack) {
+  auto used = [](int levels) {
+    return stack_used_by([levels] {
+      etcdserverpb::TxnRequest txn;
+      ASSERT_TRUE(apply::decode(apply::nested_txn(levels), &txn).ok());
+      EXPECT_TRUE(check(txn, levels + 1).ok());
+      EXPECT_EQ(check(txn, levels), errors::TooManyOps());
+      EXPECT_FALSE(is_read_only(txn));
+    });
+  };
+  size_t few = used(100), per_level = (used(1100) - few) / 1000;
+  size_t deepest = few + per_level * apply::kMostNested / 2;
+  std::printf("%zu bytes a level, %zu KB for the deepest\n", per_level, deepest / 1024);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(deepest, kRequestStack / 2);
+#endif
 }
 
 TEST(Checks, Put) {

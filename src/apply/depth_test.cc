@@ -1,0 +1,107 @@
+// How deep transactions nest, and what each step of the way takes of the stack for it.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+
+#include "apply/applier.h"
+#include "apply/decode.h"
+#include "apply/nested_txn.h"
+#include "apply/quota.h"
+#include "backend/memory_backend.h"
+#include "base/stack_meter.h"
+#include "base/thread.h"
+
+namespace keelson::apply {
+namespace {
+
+using wire::InternalKind;
+
+// The innermost put is two messages further in.
+constexpr int kDeepest = (kMostNested - 3) / 2;
+
+class StillClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return {}; }
+  Duration unix_time() const override { return {}; }
+};
+
+struct Member {
+  Member() {
+    leases = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{});
+    store = *mvcc::Store::open(&backend);
+    applier = *Applier::create(&backend, store.get(), leases.get(), &members, &clock, {},
+                               [](mvcc::EventBatchPtr) {});
+  }
+  absl::StatusOr<Reply> apply(std::string_view txn) {
+    Bytes entry = wire::wrap_internal(1, {}, 0, InternalKind::kTxn, txn);
+    return applier->apply({.term = Term(1), .index = Index(1), .data = std::move(entry)}, true);
+  }
+
+  StillClock clock;
+  backend::MemoryBackend backend;
+  membership::Cluster members{ClusterId(1)};
+  std::unique_ptr<lease::LeaseTable> leases;
+  std::unique_ptr<mvcc::Store> store;
+  std::unique_ptr<Applier> applier;
+};
+
+TEST(ApplyDepth, TheDeepestIsDoneAndOneMoreIsRefused) {
+  EXPECT_EQ(kDeepest, 4998);
+  for (int levels : {0, 50, 500, kDeepest}) {
+    bool done = false;
+    Thread thread([&] {
+      Member member;
+      absl::StatusOr<Reply> reply = member.apply(nested_txn(levels));
+      done = reply.ok() && reply->status.ok() && reply->revision == 2;
+    });
+    thread.join();
+    EXPECT_TRUE(done) << levels;
+  }
+  Thread thread([] {
+    etcdserverpb::TxnRequest txn;
+    EXPECT_TRUE(decode(nested_txn(kDeepest), &txn).ok());
+    EXPECT_EQ(decode(nested_txn(kDeepest + 1), &txn), too_deep());
+    EXPECT_EQ(decode(nested_txn(500'000), &txn), too_deep());
+    // The log has no other limit than the door.
+    EXPECT_FALSE(Member().apply(nested_txn(kDeepest + 1)).ok());
+  });
+  thread.join();
+}
+
+// A quarter of the stack, by the measure of what one level takes more than another.
+TEST(ApplyDepth, EveryStepLeavesThreeQuartersOfTheStack) {
+  struct Case {
+    const char* step;
+    std::function<void(const std::string&)> run;
+  };
+  const Case cases[] = {
+      {"decode and destroy",
+       [](const std::string& bytes) {
+         etcdserverpb::TxnRequest txn;
+         ASSERT_TRUE(decode(bytes, &txn).ok());
+       }},
+      {"cost",
+       [](const std::string& bytes) {
+         auto txn = std::make_unique<etcdserverpb::TxnRequest>();
+         ASSERT_TRUE(decode(bytes, txn.get()).ok());
+         ASSERT_GT(txn_cost(*txn), 0);
+       }},
+      {"apply", [](const std::string& bytes) { ASSERT_TRUE(Member().apply(bytes).ok()); }},
+  };
+  for (const Case& c : cases) {
+    size_t few = stack_used_by([&] { c.run(nested_txn(100)); });
+    size_t many = stack_used_by([&] { c.run(nested_txn(1100)); });
+    ASSERT_GT(many, few) << c.step;
+    size_t per_level = (many - few) / 1000;
+    std::printf("%s: %zu bytes a level, %zu KB for the deepest\n", c.step, per_level,
+                (few + per_level * kDeepest) / 1024);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    EXPECT_LT(few + per_level * kDeepest, kRequestStack / 4) << c.step;
+#endif
+  }
+}
+
+}  // namespace
+}  // namespace keelson::apply
