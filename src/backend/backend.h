@@ -210,7 +210,8 @@ class Backend : public Reader {
   // as of the last commit. Until the first call everything counts as alive.
   virtual void set_live_bytes(uint64_t bytes) {}
   // Gives back now what dead records take; commits and reads go on meanwhile. Returns at once;
-  // `done` is called once, from a background thread, when it is done (or could not be, and why).
+  // `done` is called once, from a background thread (inline by the in-memory twin, which keeps
+  // nothing dead), when it is done or could not be, and why.
   virtual void reclaim(absl::AnyInvocable<void(absl::Status)> done) { done(absl::OkStatus()); }
 
   // A complete, openable copy of the newest state in the new directory `dir`; hard links where the
