@@ -16,8 +16,8 @@ namespace {
 
 // etcd asks again when a read-index round has not come back by then.
 constexpr Duration kReadRetry = std::chrono::milliseconds(500);
-// Entries that a member without peers keeps in memory.
-constexpr uint64_t kAlone = 64;
+// What a member without peers keeps of what it has applied.
+constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
 
 Bytes context_bytes(uint64_t context) {
   return Bytes::build(sizeof context, [&](char* out) {
@@ -34,22 +34,28 @@ Consensus::Consensus(Executor& lane, const Clock& clock, Status& status, Options
       options_(options),
       next_read_context_(options.read_context_seed) {}
 
-void Consensus::connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core,
-                        raft::ConfState conf, LogLane* log, ApplyLane* apply, Transport* transport,
-                        LeadershipChanged leadership, Fatal fatal) {
+void Consensus::connect(LogStorage* storage, std::unique_ptr<raft::RawNode> core,
+                        const LogDebt::Position& position, raft::ConfState conf, LogLane* log,
+                        ApplyLane* apply, Transport* transport, LeadershipChanged leadership,
+                        FlushStore flush_store, Fatal fatal) {
   storage_ = storage;
   core_ = std::move(core);
   log_ = log;
   apply_ = apply;
   transport_ = transport;
   leadership_changed_ = std::move(leadership);
+  flush_store_ = std::move(flush_store);
   fatal_ = std::move(fatal);
   raft::BasicStatus now = core_->basic_status();
   applied_ = now.applied;
+  CHECK(applied_ == position.applied);
+  debt_.emplace(options_.debt, position);
   status_.term = now.hard_state.term.value;
   status_.committed = now.hard_state.commit.value;
   configurations_.emplace_back(applied_, std::move(conf));
-  for (Index i = *storage_->first_index() - 1; i <= *storage_->last_index(); i = i + 1) {
+  CHECK(storage_->first() <= position.durable + 1);
+  CHECK(applied_ <= storage_->last());
+  for (Index i = storage_->first() - 1; i <= storage_->last(); ++i) {
     Term term = *storage_->term(i);
     if (term_starts_.empty() || term_starts_.back().second != term) {
       term_starts_.emplace_back(i, term);
@@ -60,6 +66,8 @@ void Consensus::connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawN
 void Consensus::start() {
   post([this] {
     campaign_if_alone();
+    // A crash may have come between the store's flush and its mark.
+    mark_when_due();
     schedule_flush();
     tick();
   });
@@ -125,8 +133,11 @@ void Consensus::durable(std::vector<raft::Message> appends) {
 void Consensus::applied(std::vector<raft::Message> applies) {
   post([this, applies = std::move(applies)]() mutable {
     for (raft::Message& apply : applies) step_responses(apply.responses);
-    applied_ = Index(status_.applied.load(std::memory_order_acquire));
-    compact_storage();
+    const Index applied(status_.applied.load(std::memory_order_acquire));
+    CHECK(applied_ <= applied);
+    CHECK(applied.value <= status_.committed.load(std::memory_order_relaxed));
+    applied_ = applied;
+    trim_storage();
     campaign_if_alone();
     schedule_flush();
   });
@@ -141,13 +152,57 @@ void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
 
 void Consensus::backend_durable(Index index) {
   post([this, index] {
-    // The configuration in force at `index` goes into the mark; older ones are not needed again.
-    while (configurations_.size() > 1 && configurations_[1].first <= index) {
-      configurations_.pop_front();
-    }
-    while (term_starts_.size() > 1 && term_starts_[1].first <= index) term_starts_.pop_front();
-    log_->mark_snapshot({index, term_at(index)}, configurations_.front().second);
+    debt_->durable(index);
+    status_.store_behind.store(debt_->is_over(), std::memory_order_relaxed);
+    mark_when_due();
   });
+}
+
+// A mark costs a sync of the log, so not every advance of the store gets one. The entry at the mark
+// was applied, so it is durable in the log, and so is the mark's index as its end.
+void Consensus::mark_when_due() {
+  if (!debt_->should_mark()) return;
+  const Index index = debt_->durable_index();
+  // From before this start, and the store had more then: the membership there is not known.
+  if (index < configurations_.front().first) return;
+  CHECK(index.value <= status_.committed.load(std::memory_order_relaxed));
+  // The configuration in force at `index` goes into the mark; older ones are not needed again.
+  while (configurations_.size() > 1 && configurations_[1].first <= index) {
+    configurations_.pop_front();
+  }
+  CHECK(configurations_.front().first <= index);
+  while (term_starts_.size() > 1 && term_starts_[1].first <= index) term_starts_.pop_front();
+  const Term term = term_at(index);
+  log::info("marking in the log how far the store is durable",
+            {{"index", index.value},
+             {"term", term.value},
+             {"entries-since-last", debt_->unmarked_entries()},
+             {"bytes-since-last", debt_->unmarked_bytes()},
+             {"entries-not-durable", debt_->unflushed_entries()}});
+  log_->mark_snapshot({index, term}, configurations_.front().second);
+  debt_->marked();
+}
+
+// What goes to the state machine is what the store may lose until it has flushed.
+void Consensus::note_handed(Index last, uint64_t bytes) {
+  debt_->handed(last, bytes);
+  if (debt_->is_over() && !status_.store_behind.exchange(true)) {
+    log::error("the store does not get durable; refusing requests until it is",
+               {{"entries", debt_->unflushed_entries()}, {"bytes", debt_->unflushed_bytes()}});
+  }
+  flush_when_due();
+}
+
+void Consensus::flush_when_due() {
+  if (!debt_->should_flush()) return;
+  debt_->flush_asked();
+  log::info("asking the store to flush, so that the log can let go",
+            {{"entries", debt_->unflushed_entries()}, {"bytes", debt_->unflushed_bytes()}});
+  flush_store_();
+}
+
+void Consensus::store_flushed() {
+  post([this] { debt_->flush_over(); });
 }
 
 // A new leader's entries may replace a tail, and with it the terms that began there.
@@ -287,7 +342,11 @@ void Consensus::hand_to_apply(raft::Message message) {
     waiters[i] = std::move(it->second);
     pending_.erase(it);
   }
+  uint64_t bytes = 0;
+  for (const raft::Entry& entry : message.entries) bytes += size_of(entry);
+  const Index last = message.entries.empty() ? Index(0) : message.entries.back().index;
   apply_->apply(std::move(message), std::move(waiters));
+  note_handed(last, bytes);
 }
 
 void Consensus::answer_reads(const raft::ReadState& state) {
@@ -339,6 +398,8 @@ void Consensus::tick() {
   if (stopped_) return;
   lane_.post_after(options_.tick, [this] { tick(); });
   core_->tick();
+  // Again, if one failed.
+  flush_when_due();
   expire(clock_.now());
   schedule_flush();
 }
@@ -400,17 +461,16 @@ void Consensus::reply_now(ProposalPtr proposal, absl::Status status) {
   gateway->deliver(std::move(one));
 }
 
-// Keeps catchup_entries behind the applied index for slow followers; a slower one gets a snapshot.
-// A member that is alone has nobody to keep them for.
-void Consensus::compact_storage() {
+// Keeps some of what is applied for slow followers; a slower one gets a snapshot. A member that is
+// alone has nobody to keep it for.
+void Consensus::trim_storage() {
   const raft::ConfState& conf = configurations_.back().second;
-  size_t members = conf.voters.size() + conf.learners.size() + conf.voters_outgoing.size();
-  uint64_t keep =
-      members > 1 ? options_.catchup_entries : std::min(options_.catchup_entries, kAlone);
-  Index first = *storage_->first_index();
-  if (applied_.value < first.value + 2 * keep) return;
-  absl::Status status = storage_->compact(applied_ - keep);
-  if (!status.ok()) fatal_(std::move(status));
+  const size_t members = conf.voters.size() + conf.learners.size() + conf.voters_outgoing.size();
+  LogStorage::Keep keep = options_.keep;
+  if (members <= 1) {
+    keep = {std::min(keep.entries, kAlone.entries), std::min(keep.bytes, kAlone.bytes)};
+  }
+  storage_->trim(applied_, keep);
 }
 
 }  // namespace keelson::node

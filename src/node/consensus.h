@@ -15,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,11 +23,12 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "node/apply_lane.h"
+#include "node/log_debt.h"
 #include "node/log_lane.h"
+#include "node/log_storage.h"
 #include "node/proposal.h"
 #include "node/status.h"
 #include "node/transport.h"
-#include "raft/memory_storage.h"
 #include "raft/raw_node.h"
 
 namespace keelson::node {
@@ -36,10 +38,13 @@ class Consensus {
   struct Options {
     MemberId id;
     Duration tick = std::chrono::milliseconds(100);  // --heartbeat-interval
-    uint64_t catchup_entries = 5000;                 // --snapshot-catchup-entries
+    LogStorage::Keep keep;                           // --snapshot-catchup-entries
+    LogDebt::Limits debt;                            // --snapshot-count
     uint64_t read_context_seed = 0;  // starts the unique contexts of read-index rounds
   };
   using Fatal = std::function<void(absl::Status)>;
+  // Asks the store to flush; told when that is done, or failed, by store_flushed(). On any lane.
+  using FlushStore = std::function<void()>;
   // The member won or lost the leadership; on the consensus lane.
   using LeadershipChanged = std::function<void(bool is_leader)>;
 
@@ -48,9 +53,10 @@ class Consensus {
 
   // Before start(): where the work goes. `transport` may be null for a member without peers.
   // `conf` is the membership at the applied index.
-  void connect(raft::MemoryStorage* storage, std::unique_ptr<raft::RawNode> core,
-               raft::ConfState conf, LogLane* log, ApplyLane* apply, Transport* transport,
-               LeadershipChanged leadership, Fatal fatal);
+  void connect(LogStorage* storage, std::unique_ptr<raft::RawNode> core,
+               const LogDebt::Position& position, raft::ConfState conf, LogLane* log,
+               ApplyLane* apply, Transport* transport, LeadershipChanged leadership,
+               FlushStore flush_store, Fatal fatal);
 
   // Begins to tick. A group whose only voter is this member elects it at once.
   void start();
@@ -67,8 +73,11 @@ class Consensus {
   void applied(std::vector<raft::Message> applies);
   // A membership change was applied; before the applied() that covers it.
   void apply_conf_change(raft::ConfChangeV2 change, Index index);
-  // The backend is durable up to `mark`; the log before it may go.
+  // The store is durable up to `index`: when it is worth it, the log gets a mark there and lets go
+  // of what is older.
   void backend_durable(Index index);
+  // What FlushStore asked for is over, well or not.
+  void store_flushed();
   // Runs with the core on its lane: status, transfer.
   void with_core(absl::AnyInvocable<void(raft::RawNode&)> task);
 
@@ -97,7 +106,10 @@ class Consensus {
   void expire(MonotonicTime now);
   void expire_reads(MonotonicTime now);
   void reply_now(ProposalPtr proposal, absl::Status status);
-  void compact_storage();
+  void trim_storage();
+  void mark_when_due();
+  void flush_when_due();
+  void note_handed(Index last, uint64_t bytes);
   void note_terms(std::span<const raft::Entry> entries);
   Term term_at(Index index) const;
   void campaign_if_alone();
@@ -107,12 +119,13 @@ class Consensus {
   Status& status_;
   const Options options_;
 
-  raft::MemoryStorage* storage_ = nullptr;
+  LogStorage* storage_ = nullptr;
   std::unique_ptr<raft::RawNode> core_;
   LogLane* log_ = nullptr;
   ApplyLane* apply_ = nullptr;
   Transport* transport_ = nullptr;
   LeadershipChanged leadership_changed_;
+  FlushStore flush_store_;
   Fatal fatal_;
 
   // On the consensus lane.
@@ -127,12 +140,14 @@ class Consensus {
   std::vector<ReadBatch> reads_waiting_;
   ReadRound read_round_;  // context 0: none under way
   uint64_t next_read_context_;
-  // Where terms begin, oldest first, as far back as the last mark. The mark of a durable backend
-  // needs the term at an index that the storage may have compacted long ago.
+  std::optional<LogDebt> debt_;
+  // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
+  // durable store needs the term at an index that the storage may have forgotten long ago.
   std::deque<std::pair<Index, Term>> term_starts_;
-  // Configurations with the index that brought each, oldest first; one at or below every mark.
+  // Configurations with the index that brought each, oldest first; the first at or below
+  // debt_.durable_index().
   std::deque<std::pair<Index, raft::ConfState>> configurations_;
-  Index applied_;
+  Index applied_;  // <= status_.committed, <= storage_->last(), only grows
 };
 
 }  // namespace keelson::node

@@ -12,7 +12,8 @@ Gateway::Gateway(Executor& home, Consensus& consensus, Status& status, const Clo
 void Gateway::propose(uint64_t id, Bytes data, absl::AnyInvocable<void(apply::Reply)> done) {
   auto refuse = [&](absl::Status status) { done(apply::Reply{std::move(status)}); };
   if (status_.no_space()) return refuse(errors::NoSpace());
-  if (status_.proposals_pending.load(std::memory_order_relaxed) >= limits_.max_pending ||
+  if (status_.store_behind.load(std::memory_order_relaxed) ||
+      status_.proposals_pending.load(std::memory_order_relaxed) >= limits_.max_pending ||
       status_.proposal_bytes.load(std::memory_order_relaxed) >= limits_.max_pending_bytes) {
     return refuse(errors::RequestTooManyRequests());
   }

@@ -98,6 +98,7 @@ void LogLane::retry_later() {
 void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
   lane_.post([this, mark, conf = std::move(conf)] {
     if (failed_ || closed_) return;
+    CHECK(mark.index <= wal_->last_index());
     absl::Status status = wal_->save_snapshot(mark, conf);
     if (status.ok()) status = wal_->sync();
     KEELSON_FAILPOINT("log_mark_synced");

@@ -36,7 +36,8 @@ class LogLane {
   // `messages` are MsgStorageAppend, handed over in order.
   void append(std::vector<raft::Message> messages);
 
-  // The backend is durable up to `mark`: marks it in the log and lets older segments go.
+  // The store is durable up to `mark`: marks it in the log, syncs, and lets older segments go.
+  // REQUIRES: the entry at `mark` was reported durable, and is committed.
   void mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf);
 
   // Writes what waits, syncs and closes the log; what comes later is dropped: nobody was promised

@@ -34,14 +34,14 @@ raft::ConfChange change_to_add(const membership::Member& member) {
 }  // namespace
 
 Node::Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lanes,
-           const Clock* clock, Random* random, Replay replay, Fatal fatal)
+           const Clock* clock, Random* random, const Recovered& found, Fatal fatal)
     : options_(std::move(options)),
       backend_(std::move(backend)),
       lanes_(lanes),
       clock_(*clock),
       random_(*random),
-      member_(replay.member),
-      cluster_(replay.cluster),
+      member_(found.member),
+      cluster_(found.cluster),
       fatal_(std::move(fatal)),
       raft_log_(fatal_),
       request_ids_(member_, clock->unix_time()),
@@ -50,25 +50,21 @@ Node::Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lan
       hashes_(*lanes_.background, clock_),
       own_ids_(request_ids_) {}
 
-Node::~Node() { close_durable(); }
+Node::~Node() { store_door_->close(); }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::create(Options options,
                                                    std::unique_ptr<backend::Backend> backend,
                                                    Lanes lanes, const Clock* clock, Random* random,
                                                    Transport* transport, Fatal fatal) {
-  absl::StatusOr<Replay> found = replay(options.replay, *backend);
+  absl::StatusOr<Recovered> found = recover(options.recovery, *backend);
   if (!found.ok()) return found.status();
-  Replay rest = *std::move(found);
-  Replay ids;
-  ids.member = rest.member;
-  ids.cluster = rest.cluster;
   auto node = std::unique_ptr<Node>(new Node(std::move(options), std::move(backend), lanes, clock,
-                                             random, std::move(ids), std::move(fatal)));
-  if (absl::Status s = node->build(std::move(rest), transport); !s.ok()) return s;
+                                             random, *found, std::move(fatal)));
+  if (absl::Status s = node->build(*std::move(found), transport); !s.ok()) return s;
   return node;
 }
 
-absl::Status Node::build(Replay replay, Transport* transport) {
+absl::Status Node::build(Recovered found, Transport* transport) {
   absl::StatusOr<std::unique_ptr<mvcc::Store>> store =
       mvcc::Store::open(backend_.get(), options_.store);
   if (!store.ok()) return store.status();
@@ -81,15 +77,15 @@ absl::Status Node::build(Replay replay, Transport* transport) {
                              });
   if (!applier.ok()) return applier.status();
   applier_ = *std::move(applier);
-  status_.applied = replay.applied.value;
+  status_.applied = found.applied.value;
 
-  storage_ = std::move(replay.storage);
+  storage_ = std::move(found.storage);
   absl::StatusOr<std::unique_ptr<raft::RawNode>> core = raft::RawNode::create({
       .id = member_,
       .election_tick = options_.election_ticks,
       .heartbeat_tick = 1,
       .storage = storage_.get(),
-      .applied = replay.applied,
+      .applied = found.applied,
       .async_storage_writes = true,
       .max_size_per_msg = kMaxSizePerMessage,
       .max_committed_size_per_ready = kMaxApplyingBytes,
@@ -100,24 +96,24 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       .random = &random_,
   });
   if (!core.ok()) return core.status();
-  if (!replay.bootstrap.empty()) {
+  if (!found.bootstrap.empty()) {
     std::vector<raft::Peer> peers;
-    for (const membership::Member& member : replay.bootstrap) {
+    for (const membership::Member& member : found.bootstrap) {
       peers.push_back({member.id, change_to_add(member).context});
     }
     if (absl::Status s = (*core)->bootstrap(peers); !s.ok()) return s;
   }
 
   raft::ConfState conf =
-      conf_state_of(replay.bootstrap.empty() ? members_.view()->members : replay.bootstrap);
-  consensus_ =
-      std::make_unique<Consensus>(*lanes_.consensus, clock_, status_,
-                                  Consensus::Options{.id = member_,
-                                                     .tick = options_.heartbeat,
-                                                     .catchup_entries = options_.catchup_entries,
-                                                     .read_context_seed = random_.next()});
+      conf_state_of(found.bootstrap.empty() ? members_.view()->members : found.bootstrap);
+  consensus_ = std::make_unique<Consensus>(*lanes_.consensus, clock_, status_,
+                                           Consensus::Options{.id = member_,
+                                                              .tick = options_.heartbeat,
+                                                              .keep = options_.recovery.keep,
+                                                              .debt = options_.debt,
+                                                              .read_context_seed = random_.next()});
   log_lane_ = std::make_unique<LogLane>(
-      *lanes_.log, std::move(replay.wal), status_,
+      *lanes_.log, std::move(found.wal), status_,
       [this](std::vector<raft::Message> appends) { consensus_->durable(std::move(appends)); },
       fatal_);
   apply_lane_ = std::make_unique<ApplyLane>(
@@ -128,16 +124,18 @@ absl::Status Node::build(Replay replay, Transport* transport) {
       },
       [this] { raise_no_space(); }, fatal_);
   apply_lane_->connect(consensus_.get());
+  const LogDebt::Position position{.marked = found.marked,
+                                   .durable = found.durable,
+                                   .applied = found.applied,
+                                   .unmarked_bytes = found.unmarked_bytes,
+                                   .undurable_bytes = found.undurable_bytes};
   consensus_->connect(
-      storage_.get(), *std::move(core), std::move(conf), log_lane_.get(), apply_lane_.get(),
-      transport, [this](bool is_leader) { leadership_changed(is_leader); }, fatal_);
+      storage_.get(), *std::move(core), position, std::move(conf), log_lane_.get(),
+      apply_lane_.get(), transport, [this](bool is_leader) { leadership_changed(is_leader); },
+      [this] { flush_store(); }, fatal_);
   own_gateway_ =
       std::make_unique<Gateway>(*lanes_.apply, *consensus_, status_, clock_, options_.gateway);
-  marked_ = replay.applied;
-  backend_->set_durable_listener([this](Index index) { backend_durable(index); });
-  backend_->set_health_listener([this](const absl::Status& health) {
-    status_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
-  });
+  listen_to_store();
   return absl::OkStatus();
 }
 
@@ -169,7 +167,7 @@ void Node::stop(std::function<void(absl::Status)> done) {
 void Node::close_log(absl::Status flushed, std::function<void(absl::Status)> done) {
   lanes_.consensus->post([this, flushed = std::move(flushed), done = std::move(done)]() mutable {
     log_lane_->close([this, flushed = std::move(flushed), done = std::move(done)](absl::Status s) {
-      close_durable();
+      store_door_->close();
       // What a full disk kept from the store is in the log: that is no fault of the shutdown.
       done(flushed.ok() || absl::IsResourceExhausted(flushed) ? s : flushed);
     });
@@ -193,10 +191,10 @@ void Node::leadership_changed(bool is_leader) {
 void Node::publish_self() {
   std::shared_ptr<const membership::View> view = members_.view();
   const membership::Member* self = view->find(member_);
-  if (!self || self->name != options_.replay.name || self->client_urls != options_.client_urls) {
+  if (!self || self->name != options_.recovery.name || self->client_urls != options_.client_urls) {
     membershippb::ClusterMemberAttrSetRequest request;
     request.set_member_id(member_.value);
-    request.mutable_member_attributes()->set_name(options_.replay.name);
+    request.mutable_member_attributes()->set_name(options_.recovery.name);
     for (const std::string& url : options_.client_urls) {
       request.mutable_member_attributes()->add_client_urls(url);
     }
@@ -278,17 +276,25 @@ void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
   });
 }
 
-// On a thread of the backend. A mark costs a sync of the log, so not every advance gets one.
-void Node::backend_durable(Index index) {
-  std::lock_guard lock(durable_mutex_);
-  if (durable_closed_ || index < marked_ + options_.snapshot_count) return;
-  marked_ = index;
-  consensus_->backend_durable(index);
+void Node::listen_to_store() {
+  backend_->set_durable_listener([door = store_door_, consensus = consensus_.get()](Index index) {
+    door->pass([&] { consensus->backend_durable(index); });
+  });
+  backend_->set_health_listener([door = store_door_, this](const absl::Status& health) {
+    door->pass([&] {
+      status_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
+    });
+  });
 }
 
-void Node::close_durable() {
-  std::lock_guard lock(durable_mutex_);
-  durable_closed_ = true;
+// On the consensus lane. Flushes belong to the lane that writes.
+void Node::flush_store() {
+  lanes_.apply->post([this] {
+    backend_->flush([door = store_door_, consensus = consensus_.get()](absl::Status flushed) {
+      if (!flushed.ok()) log::warn("the store did not flush", {{"error", message_of(flushed)}});
+      door->pass([&] { consensus->store_flushed(); });
+    });
+  });
 }
 
 }  // namespace keelson::node

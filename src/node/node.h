@@ -36,7 +36,7 @@
 #include "node/hash_runner.h"
 #include "node/log_lane.h"
 #include "node/raft_log.h"
-#include "node/replay.h"
+#include "node/recovery.h"
 #include "node/request_ids.h"
 #include "node/status.h"
 #include "node/transport.h"
@@ -51,15 +51,14 @@ struct Lanes {
 };
 
 struct Options {
-  ReplayOptions replay;
+  RecoveryOptions recovery;              // its `keep` holds while the member runs, too
   std::vector<std::string> client_urls;  // what the member publishes of itself
   std::string cluster_version = "3.7.0";
   Duration heartbeat = std::chrono::milliseconds(100);
   int election_ticks = 10;
   bool pre_vote = true;
   int64_t max_learners = 1;
-  uint64_t snapshot_count = 10'000;
-  uint64_t catchup_entries = 5'000;
+  LogDebt::Limits debt;
   apply::Applier::Options applier;
   mvcc::StoreOptions store;
   Gateway::Limits gateway;
@@ -113,9 +112,9 @@ class Node {
 
  private:
   Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lanes, const Clock* clock,
-       Random* random, Replay replay, Fatal fatal);
+       Random* random, const Recovered& found, Fatal fatal);
 
-  absl::Status build(Replay replay, Transport* transport);
+  absl::Status build(Recovered found, Transport* transport);
   void leadership_changed(bool is_leader);
   void publish_self();
   void every_half_second();
@@ -123,8 +122,8 @@ class Node {
   void revoke_expired_leases();
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
-  void backend_durable(Index index);
-  void close_durable();
+  void listen_to_store();
+  void flush_store();
   void close_log(absl::Status flushed, std::function<void(absl::Status)> done);
 
   const Options options_;
@@ -160,9 +159,25 @@ class Node {
   int publishing_ = 0;  // proposals under way that publish this member
   bool raising_alarm_ = false;
 
-  std::mutex durable_mutex_;  // orders the backend's threads with the end of the node
-  bool durable_closed_ = false;
-  Index marked_;  // the last index marked in the log
+  // Orders what comes on the backend's threads with the end of the node, which it outlives: there
+  // may be a thread at the door when the node goes.
+  class StoreDoor {
+   public:
+    template <typename Call>
+    void pass(const Call& call) {
+      std::lock_guard lock(mutex_);
+      if (!closed_) call();
+    }
+    void close() {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+
+   private:
+    std::mutex mutex_;
+    bool closed_ = false;
+  };
+  const std::shared_ptr<StoreDoor> store_door_ = std::make_shared<StoreDoor>();
 };
 
 }  // namespace keelson::node

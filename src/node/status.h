@@ -27,6 +27,9 @@ struct Status {
   // Written by the apply lane.
   std::atomic<uint64_t> applied{0};
   std::atomic<uint64_t> leases_expired{0};  // and revoked for it, by this member as the leader
+  // Written by the consensus lane: the store could lose so much of the log (LogDebt) that nothing
+  // more may come in.
+  std::atomic<bool> store_behind{false};
   // Written by the log lane: the log cannot grow, so writes are refused until it can.
   std::atomic<bool> disk_full{false};
   // Written by the backend's threads: its files cannot grow, so no more changes are let in than it

@@ -139,22 +139,23 @@ class TestMember {
  public:
   explicit TestMember(Random& random, Options options = small_options())
       : random_(random), options_(std::move(options)) {
-    options_.replay.wal.fs = &files;
-    options_.replay.wal.clock = &schedule;
+    options_.recovery.wal.fs = &files;
+    options_.recovery.wal.clock = &schedule;
   }
   ~TestMember() { kill(); }
 
   // Segments and windows so small that short histories cross many of their borders.
   static Options small_options() {
     Options options;
-    options.replay = {.wal_dir = "/m/wal",
-                      .wal = {.segment_bytes = 8 << 10, .max_segments = 1},
-                      .initial_cluster = "m=http://localhost:2380",
-                      .initial_cluster_token = "t",
-                      .name = "m"};
+    options.recovery = {.wal_dir = "/m/wal",
+                        .wal = {.segment_bytes = 8 << 10, .max_segments = 1},
+                        .initial_cluster = "m=http://localhost:2380",
+                        .initial_cluster_token = "t",
+                        .name = "m",
+                        .keep = {.entries = 8, .bytes = 4 << 10}};
     options.client_urls = {"http://localhost:2379"};
-    options.snapshot_count = 20;
-    options.catchup_entries = 8;
+    options.debt = {
+        .mark_entries = 20, .mark_bytes = 6 << 10, .flush_entries = 400, .flush_bytes = 64 << 10};
     options.applier.compaction_slice = 3;
     return options;
   }

@@ -116,23 +116,22 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   if (!backend.ok()) return backend.status();
 
   node::Options options;
-  options.replay = {.wal_dir = config.effective_wal_dir(),
-                    .wal = {.observer = &wal_times,
-                            .segment_bytes = config.keelson_wal_segment_bytes,
-                            .max_segments = static_cast<size_t>(config.max_wals),
-                            .unsafe_no_fsync = config.unsafe_no_fsync},
-                    .initial_cluster = config.initial_cluster,
-                    .initial_cluster_token = config.initial_cluster_token,
-                    .name = config.name,
-                    .catchup_entries = config.snapshot_catchup_entries};
+  options.recovery = {.wal_dir = config.effective_wal_dir(),
+                      .wal = {.observer = &wal_times,
+                              .segment_bytes = config.keelson_wal_segment_bytes,
+                              .max_segments = static_cast<size_t>(config.max_wals),
+                              .unsafe_no_fsync = config.unsafe_no_fsync},
+                      .initial_cluster = config.initial_cluster,
+                      .initial_cluster_token = config.initial_cluster_token,
+                      .name = config.name,
+                      .keep = {.entries = config.snapshot_catchup_entries}};
   options.client_urls = texts(config.advertise_client_urls);
   options.cluster_version = std::string(kEtcdClusterVersion);
   options.heartbeat = config.heartbeat_interval();
   options.election_ticks = static_cast<int>(config.election_ticks());
   options.pre_vote = config.pre_vote;
   options.max_learners = config.max_learners;
-  options.snapshot_count = config.snapshot_count;
-  options.catchup_entries = config.snapshot_catchup_entries;
+  options.debt.mark_entries = config.snapshot_count;
   options.applier = {.quota_bytes = config.effective_quota(),
                      .compaction_slice = config.effective_compaction_batch_limit(),
                      .compaction_pause = config.effective_compaction_sleep_interval(),

@@ -1,0 +1,77 @@
+#include "node/log_debt.h"
+
+#include "base/check.h"
+
+namespace keelson::node {
+
+LogDebt::LogDebt(Limits limits, const Position& start)
+    : limits_(limits),
+      marked_(start.marked),
+      durable_(start.durable),
+      handed_(start.applied),
+      durable_total_(start.unmarked_bytes),
+      handed_total_(start.unmarked_bytes + start.undurable_bytes) {
+  if (durable_ < handed_) points_.push_back({handed_, handed_total_});
+  check_invariants();
+}
+
+void LogDebt::handed(Index index, uint64_t bytes) {
+  if (index <= handed_) return;
+  const bool starts = points_.empty();
+  handed_ = index;
+  handed_total_ += bytes;
+  // The last point moves on until it stands for a grain.
+  const Index from = points_.size() < 2 ? durable_ : points_[points_.size() - 2].index;
+  const uint64_t from_total =
+      points_.size() < 2 ? durable_total_ : points_[points_.size() - 2].total;
+  if (starts || points_.back().total - from_total >= limits_.flush_bytes / kGrains ||
+      points_.back().index - from >= limits_.flush_entries / kGrains) {
+    points_.push_back({handed_, handed_total_});
+  } else {
+    points_.back() = {handed_, handed_total_};
+  }
+  check_invariants();
+}
+
+void LogDebt::durable(Index index) {
+  if (index <= durable_) return;
+  CHECK(index <= handed_);
+  durable_ = index;
+  while (!points_.empty() && points_.front().index <= index) {
+    durable_total_ = points_.front().total;
+    points_.pop_front();
+  }
+  check_invariants();
+}
+
+void LogDebt::marked() {
+  marked_ = durable_;
+  marked_total_ = durable_total_;
+  check_invariants();
+}
+
+bool LogDebt::should_mark() const {
+  return unmarked_entries() > 0 &&
+         (unmarked_entries() >= limits_.mark_entries || unmarked_bytes() >= limits_.mark_bytes);
+}
+
+bool LogDebt::should_flush() const {
+  if (flush_asked_) return false;
+  return unflushed_entries() >= limits_.flush_entries || unflushed_bytes() >= limits_.flush_bytes;
+}
+
+bool LogDebt::is_over() const {
+  return unflushed_entries() >= 2 * limits_.flush_entries ||
+         unflushed_bytes() >= 2 * limits_.flush_bytes;
+}
+
+void LogDebt::check_invariants() const {
+  CHECK(marked_ <= durable_);
+  CHECK(durable_ <= handed_);
+  CHECK(marked_total_ <= durable_total_);
+  CHECK(durable_total_ <= handed_total_);
+  CHECK(points_.empty() || durable_ < points_.front().index);
+  CHECK((durable_ == handed_) == points_.empty());
+}
+
+}  // namespace keelson::node

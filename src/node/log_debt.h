@@ -1,0 +1,88 @@
+// node/log_debt.h
+//
+// LogDebt keeps the account of what the log still has to hold: how much of it the store could lose,
+// how much of it no mark lets go. It says when the store should flush, when the log should get a
+// mark, and when no more may come in. By entries and by bytes: ten thousand entries are a second's
+// work or fifteen gigabytes.
+//
+// Why it bounds a restart: the entries that a member reads into memory when it starts are those
+// past what its store held durably, and those it has just read past are the ones behind the mark.
+//
+// Threads: one caller at a time (the consensus lane).
+// Memory: some hundred points, however much is not durable.
+
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+#include "base/ids.h"
+
+namespace keelson::node {
+
+class LogDebt {
+ public:
+  struct Limits {
+    // A mark for so much that became durable in the store, whichever comes first.
+    uint64_t mark_entries = 10'000;  // --snapshot-count
+    uint64_t mark_bytes = 64 << 20;  // about a segment of the log
+    // The store is asked to flush for so much that it could lose. It flushes by itself for the sake
+    // of its memory long before, unless entries are large and leave little behind (transactions
+    // that were refused, overwrites of what is not there).
+    uint64_t flush_entries = 500'000;
+    uint64_t flush_bytes = 256 << 20;
+  };
+
+  // Where a member starts.
+  struct Position {
+    // marked <= durable <= applied
+    Index marked;                  // the newest mark in the log
+    Index durable;                 // what the store cannot lose
+    Index applied;                 // what it holds
+    uint64_t unmarked_bytes = 0;   // of entries in (marked, durable]
+    uint64_t undurable_bytes = 0;  // of entries in (durable, applied]
+  };
+  LogDebt(Limits limits, const Position& start);
+
+  // Entries up to `index` have gone to the state machine, `bytes` of them since the last call.
+  void handed(Index index, uint64_t bytes);
+  // The store cannot lose what is up to `index` any more. REQUIRES: index was handed.
+  void durable(Index index);
+  // There is a mark at durable_index() now.
+  void marked();
+  // A flush was asked for: should_flush() is quiet until it is over.
+  void flush_asked() { flush_asked_ = true; }
+  void flush_over() { flush_asked_ = false; }
+
+  bool should_mark() const;
+  bool should_flush() const;
+  // Twice what a flush is asked for: the store does not keep up, and nothing may come in.
+  bool is_over() const;
+
+  Index durable_index() const { return durable_; }
+  uint64_t unflushed_entries() const { return handed_ - durable_; }
+  uint64_t unflushed_bytes() const { return handed_total_ - durable_total_; }
+  uint64_t unmarked_entries() const { return durable_ - marked_; }
+  uint64_t unmarked_bytes() const { return durable_total_ - marked_total_; }
+
+ private:
+  static constexpr uint64_t kGrains = 64;  // in what a flush is asked for
+
+  struct Point {
+    Index index;
+    uint64_t total;
+  };
+
+  void check_invariants() const;
+
+  const Limits limits_;
+  // marked_ <= durable_ <= handed_, and the same for the bytes up to each, counted from the mark
+  // that the member started with. Between points bytes count as if nothing were durable yet.
+  Index marked_, durable_, handed_;
+  uint64_t marked_total_ = 0, durable_total_ = 0, handed_total_ = 0;
+  bool flush_asked_ = false;
+  // durable_ < index, in order, the last at handed_ if it is not durable_.
+  std::deque<Point> points_;
+};
+
+}  // namespace keelson::node

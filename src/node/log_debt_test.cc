@@ -1,0 +1,68 @@
+#include "node/log_debt.h"
+
+#include <gtest/gtest.h>
+
+namespace keelson::node {
+namespace {
+
+constexpr LogDebt::Limits kLimits{
+    .mark_entries = 100, .mark_bytes = 10'000, .flush_entries = 1'000, .flush_bytes = 50'000'000};
+
+TEST(LogDebt, AMarkIsDueByEntriesOrByBytes) {
+  LogDebt debt(kLimits, {});
+  debt.handed(Index(50), 100);
+  debt.durable(Index(50));
+  EXPECT_FALSE(debt.should_mark());
+  debt.handed(Index(51), 20'000);
+  EXPECT_FALSE(debt.should_mark());  // the store may still lose it
+  debt.durable(Index(51));
+  EXPECT_TRUE(debt.should_mark());
+  debt.marked();
+  EXPECT_FALSE(debt.should_mark());
+  debt.handed(Index(151), 1);
+  debt.durable(Index(151));
+  EXPECT_TRUE(debt.should_mark());
+}
+
+TEST(LogDebt, AMarkThatACrashPreventedIsDueAtOnce) {
+  EXPECT_TRUE(LogDebt(kLimits, {.marked = Index(5), .durable = Index(105), .applied = Index(105)})
+                  .should_mark());
+  EXPECT_TRUE(
+      LogDebt(
+          kLimits,
+          {.marked = Index(5), .durable = Index(6), .applied = Index(6), .unmarked_bytes = 10'000})
+          .should_mark());
+}
+
+TEST(LogDebt, LargeEntriesThatLeaveNothingBehindCallForAFlush) {
+  LogDebt debt(kLimits, {});
+  uint64_t i = 0;
+  while (!debt.should_flush()) debt.handed(Index(++i), 1'500'000);
+  EXPECT_EQ(i, 34u);
+  debt.flush_asked();
+  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.is_over());
+  while (!debt.is_over()) debt.handed(Index(++i), 1'500'000);
+  EXPECT_EQ(i, 67u);
+  debt.durable(Index(i - 1));
+  EXPECT_FALSE(debt.is_over());
+  EXPECT_EQ(debt.unflushed_entries(), 1u);
+  EXPECT_LE(debt.unflushed_bytes(), 1'500'000u);
+}
+
+TEST(LogDebt, SmallEntriesAreCountedToo) {
+  LogDebt debt(kLimits, {});
+  for (uint64_t i = 1; i < 1'000; ++i) debt.handed(Index(i), 10);
+  EXPECT_FALSE(debt.should_flush());
+  debt.handed(Index(1'000), 10);
+  EXPECT_TRUE(debt.should_flush());
+  debt.durable(Index(500));
+  EXPECT_FALSE(debt.should_flush());
+  EXPECT_EQ(debt.unflushed_entries(), 500u);
+  // Exact to within a grain, and never too few.
+  EXPECT_GE(debt.unflushed_bytes(), 5'000u);
+  EXPECT_LE(debt.unflushed_bytes(), 5'200u);
+}
+
+}  // namespace
+}  // namespace keelson::node
