@@ -11,11 +11,12 @@
 
 namespace keelson::node {
 
-ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash,
-                     NoSpace no_space, Fatal fatal)
+ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, MemberState& state,
+                     Consensus& consensus, RunHash run_hash, NoSpace no_space, Fatal fatal)
     : lane_(lane),
       applier_(applier),
-      status_(status),
+      state_(state),
+      consensus_(consensus),
       run_hash_(std::move(run_hash)),
       no_space_(std::move(no_space)),
       fatal_(std::move(fatal)),
@@ -32,10 +33,7 @@ void ApplyLane::apply(raft::Message message, std::vector<ProposalPtr> proposals)
 void ApplyLane::when_applied(Index index, std::vector<ReadBatch> reads) {
   lane_.post([this, index, reads = std::move(reads)]() mutable {
     if (index <= applied_) {
-      for (ReadBatch& batch : reads) {
-        Gateway* gateway = batch.gateway;
-        gateway->answer_reads(std::move(batch), absl::OkStatus());
-      }
+      for (ReadBatch& batch : reads) batch.gateway->answer_reads(batch, absl::OkStatus());
     } else {
       reads_.emplace(index, std::move(reads));
     }
@@ -73,7 +71,7 @@ void ApplyLane::flush() {
   // Before the compaction it belongs to removes anything.
   if (auto job = applier_.take_compaction_hash()) run_hash_(std::move(job));
   answer();
-  consensus_->applied(std::move(done));
+  consensus_.applied(std::move(done));
   background_step();
 }
 
@@ -81,19 +79,16 @@ void ApplyLane::apply_work(Work& work) {
   const raft::Entries& entries = work.message.entries;
   for (size_t i = 0; i < entries.size(); ++i) {
     const raft::Entry& entry = entries[i];
+    CHECK(entry.index == applied_ + 1);
+    CHECK(entry.term >= applied_term_);
     applied_ = entry.index;
     applied_term_ = entry.term;
-    // What the backend held already when the member started was applied before.
-    if (entry.index <= applier_.applied_index()) continue;
     if (entry.type != raft::EntryType::kNormal) {
       apply_conf_change(entry);
     } else {
       ProposalPtr& proposal = work.proposals[i];
       absl::StatusOr<apply::Reply> reply = applier_.apply(entry, proposal != nullptr);
-      if (!reply.ok()) {
-        failed_ = true;
-        return fatal_(reply.status());
-      }
+      if (!reply.ok()) return fail(reply.status());
       if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
       if (!proposal) continue;
       proposal->reply = *std::move(reply);
@@ -104,20 +99,24 @@ void ApplyLane::apply_work(Work& work) {
 
 void ApplyLane::apply_conf_change(const raft::Entry& entry) {
   absl::StatusOr<raft::ConfChangeV2> change = applier_.apply_conf_change(entry);
-  if (!change.ok()) {
-    failed_ = true;
-    return fatal_(change.status());
-  }
-  consensus_->apply_conf_change(*std::move(change), entry.index);
+  if (!change.ok()) return fail(change.status());
+  consensus_.apply_conf_change(*std::move(change), entry.index);
 }
 
 void ApplyLane::publish() {
-  if (failed_) return;
+  CHECK(!failed_);
+  CHECK(state_.applied.load(std::memory_order_relaxed) <= applied_.value);
   if (absl::Status status = applier_.publish(applied_, applied_term_); !status.ok()) {
-    failed_ = true;
-    return fatal_(std::move(status));
+    return fail(std::move(status));
   }
-  status_.applied.store(applied_.value, std::memory_order_release);
+  state_.applied.store(applied_.value, std::memory_order_release);
+}
+
+// Nothing of the batch is published or answered, and nothing later is applied.
+void ApplyLane::fail(absl::Status status) {
+  CHECK(!failed_);
+  failed_ = true;
+  fatal_(std::move(status));
 }
 
 // Each gateway gets its answers in one piece, in the order they were applied.
@@ -134,8 +133,7 @@ void ApplyLane::answer() {
   }
   while (!reads_.empty() && reads_.begin()->first <= applied_) {
     for (ReadBatch& batch : reads_.begin()->second) {
-      Gateway* gateway = batch.gateway;
-      gateway->answer_reads(std::move(batch), absl::OkStatus());
+      batch.gateway->answer_reads(batch, absl::OkStatus());
     }
     reads_.erase(reads_.begin());
   }
@@ -149,10 +147,7 @@ void ApplyLane::background_step(Duration pause) {
     background_scheduled_ = false;
     if (failed_) return;
     absl::Status status = applier_.background_step();
-    if (!status.ok()) {
-      failed_ = true;
-      return fatal_(std::move(status));
-    }
+    if (!status.ok()) return fail(std::move(status));
     background_step(applier_.background_pause());
   };
   if (pause > Duration(0)) {

@@ -17,8 +17,8 @@
 
 #include "apply/applier.h"
 #include "base/executor.h"
+#include "node/member_state.h"
 #include "node/proposal.h"
-#include "node/status.h"
 #include "raft/types.h"
 
 namespace keelson::node {
@@ -35,10 +35,9 @@ class ApplyLane {
   // A write was done past the quota and no alarm stands yet. On the lane.
   using NoSpace = std::function<void()>;
 
-  // `applier` outlives this.
-  ApplyLane(Executor& lane, apply::Applier& applier, Status& status, RunHash run_hash,
-            NoSpace no_space, Fatal fatal);
-  void connect(Consensus* consensus) { consensus_ = consensus; }
+  // `applier` and `consensus` outlive this; the latter is not used before the first apply().
+  ApplyLane(Executor& lane, apply::Applier& applier, MemberState& state, Consensus& consensus,
+            RunHash run_hash, NoSpace no_space, Fatal fatal);
 
   // `message` is a MsgStorageApply; proposals[i], where not null, waits for entry i.
   void apply(raft::Message message, std::vector<ProposalPtr> proposals);
@@ -61,20 +60,23 @@ class ApplyLane {
   void apply_conf_change(const raft::Entry& entry);
   void publish();
   void answer();
+  void fail(absl::Status status);
   void background_step(Duration pause = Duration(0));
 
   Executor& lane_;
   apply::Applier& applier_;
-  Status& status_;
+  MemberState& state_;
+  Consensus& consensus_;
   const RunHash run_hash_;
   const NoSpace no_space_;
   const Fatal fatal_;
-  Consensus* consensus_ = nullptr;
 
   // On the apply lane.
   std::vector<Work> waiting_;
   std::vector<ProposalPtr> answered_;
   std::multimap<Index, std::vector<ReadBatch>> reads_;
+  // state_.applied <= applied_, which is the last entry given to the applier; equal when a batch is
+  // published. Neither goes back.
   Index applied_;
   Term applied_term_;
   bool flush_scheduled_ = false;

@@ -27,34 +27,26 @@ Bytes context_bytes(uint64_t context) {
 
 }  // namespace
 
-Consensus::Consensus(Executor& lane, const Clock& clock, Status& status, Options options)
+Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Options options,
+                     Start start, Doors doors)
     : lane_(lane),
       clock_(clock),
-      status_(status),
+      state_(state),
       options_(options),
-      next_read_context_(options.read_context_seed) {}
-
-void Consensus::connect(LogStorage* storage, std::unique_ptr<raft::RawNode> core,
-                        const LogDebt::Position& position, raft::ConfState conf, LogLane* log,
-                        ApplyLane* apply, Transport* transport, LeadershipChanged leadership,
-                        FlushStore flush_store, Fatal fatal) {
-  storage_ = storage;
-  core_ = std::move(core);
-  log_ = log;
-  apply_ = apply;
-  transport_ = transport;
-  leadership_changed_ = std::move(leadership);
-  flush_store_ = std::move(flush_store);
-  fatal_ = std::move(fatal);
-  raft::BasicStatus now = core_->basic_status();
-  applied_ = now.applied;
-  CHECK(applied_ == position.applied);
-  debt_.emplace(options_.debt, position);
-  status_.term = now.hard_state.term.value;
-  status_.committed = now.hard_state.commit.value;
-  configurations_.emplace_back(applied_, std::move(conf));
-  CHECK(storage_->first() <= position.durable + 1);
-  CHECK(applied_ <= storage_->last());
+      storage_(std::move(start.storage)),
+      core_(std::move(start.core)),
+      doors_(std::move(doors)),
+      next_read_context_(options.read_context_seed),
+      debt_(options.debt, start.position),
+      applied_(start.position.applied) {
+  const raft::BasicStatus now = core_->basic_status();
+  CHECK(applied_ == now.applied);
+  CHECK(applied_ <= now.hard_state.commit);
+  CHECK(now.hard_state.commit <= storage_->last() || storage_->last() == Index(0));
+  CHECK(storage_->first() <= start.position.durable + 1);
+  state_.term = now.hard_state.term.value;
+  state_.committed = now.hard_state.commit.value;
+  configurations_.emplace_back(applied_, std::move(start.conf));
   for (Index i = storage_->first() - 1; i <= storage_->last(); ++i) {
     Term term = *storage_->term(i);
     if (term_starts_.empty() || term_starts_.back().second != term) {
@@ -78,7 +70,7 @@ void Consensus::start() {
 void Consensus::campaign_if_alone() {
   const raft::ConfState& conf = configurations_.back().second;
   bool alone = conf.voters == std::vector{options_.id} && conf.voters_outgoing.empty();
-  if (!alone || leader_ != raft::kNobody || applied_.value < status_.committed) return;
+  if (!alone || leader_ != raft::kNobody || applied_.value < state_.committed) return;
   if (absl::Status s = core_->campaign(); !s.ok()) {
     log::warn("cannot campaign", {{"error", message_of(s)}});
   }
@@ -97,7 +89,7 @@ void Consensus::stop(Task done) {
 }
 
 void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
-  post([this, proposals = std::move(proposals), reads = std::move(reads)]() mutable {
+  post([this, proposals = std::move(proposals), reads]() mutable {
     for (ProposalPtr& proposal : proposals) {
       if (stopped_) {
         reply_now(std::move(proposal), errors::Stopped());
@@ -105,7 +97,7 @@ void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
         to_propose_.push_back(std::move(proposal));
       }
     }
-    if (!reads.done.empty()) reads_waiting_.push_back(std::move(reads));
+    if (reads.count > 0) reads_waiting_.push_back(reads);
     if (stopped_) return fail_reads(errors::Stopped());
     schedule_flush();
   });
@@ -133,9 +125,9 @@ void Consensus::durable(std::vector<raft::Message> appends) {
 void Consensus::applied(std::vector<raft::Message> applies) {
   post([this, applies = std::move(applies)]() mutable {
     for (raft::Message& apply : applies) step_responses(apply.responses);
-    const Index applied(status_.applied.load(std::memory_order_acquire));
+    const Index applied(state_.applied.load(std::memory_order_acquire));
     CHECK(applied_ <= applied);
-    CHECK(applied.value <= status_.committed.load(std::memory_order_relaxed));
+    CHECK(applied.value <= state_.committed.load(std::memory_order_relaxed));
     applied_ = applied;
     trim_storage();
     campaign_if_alone();
@@ -152,8 +144,8 @@ void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
 
 void Consensus::backend_durable(Index index) {
   post([this, index] {
-    debt_->durable(index);
-    status_.store_behind.store(debt_->is_over(), std::memory_order_relaxed);
+    debt_.durable(index);
+    state_.store_behind.store(debt_.is_over(), std::memory_order_relaxed);
     mark_when_due();
   });
 }
@@ -161,11 +153,11 @@ void Consensus::backend_durable(Index index) {
 // A mark costs a sync of the log, so not every advance of the store gets one. The entry at the mark
 // was applied, so it is durable in the log, and so is the mark's index as its end.
 void Consensus::mark_when_due() {
-  if (!debt_->should_mark()) return;
-  const Index index = debt_->durable_index();
+  if (!debt_.should_mark()) return;
+  const Index index = debt_.durable_index();
   // From before this start, and the store had more then: the membership there is not known.
   if (index < configurations_.front().first) return;
-  CHECK(index.value <= status_.committed.load(std::memory_order_relaxed));
+  CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
   // The configuration in force at `index` goes into the mark; older ones are not needed again.
   while (configurations_.size() > 1 && configurations_[1].first <= index) {
     configurations_.pop_front();
@@ -176,33 +168,33 @@ void Consensus::mark_when_due() {
   log::info("marking in the log how far the store is durable",
             {{"index", index.value},
              {"term", term.value},
-             {"entries-since-last", debt_->unmarked_entries()},
-             {"bytes-since-last", debt_->unmarked_bytes()},
-             {"entries-not-durable", debt_->unflushed_entries()}});
-  log_->mark_snapshot({index, term}, configurations_.front().second);
-  debt_->marked();
+             {"entries-since-last", debt_.unmarked_entries()},
+             {"bytes-since-last", debt_.unmarked_bytes()},
+             {"entries-not-durable", debt_.unflushed_entries()}});
+  doors_.log.mark_snapshot({index, term}, configurations_.front().second);
+  debt_.marked();
 }
 
 // What goes to the state machine is what the store may lose until it has flushed.
 void Consensus::note_handed(Index last, uint64_t bytes) {
-  debt_->handed(last, bytes);
-  if (debt_->is_over() && !status_.store_behind.exchange(true)) {
+  debt_.handed(last, bytes);
+  if (debt_.is_over() && !state_.store_behind.exchange(true)) {
     log::error("the store does not get durable; refusing requests until it is",
-               {{"entries", debt_->unflushed_entries()}, {"bytes", debt_->unflushed_bytes()}});
+               {{"entries", debt_.unflushed_entries()}, {"bytes", debt_.unflushed_bytes()}});
   }
   flush_when_due();
 }
 
 void Consensus::flush_when_due() {
-  if (!debt_->should_flush()) return;
-  debt_->flush_asked();
+  if (!debt_.should_flush()) return;
+  debt_.flush_asked();
   log::info("asking the store to flush, so that the log can let go",
-            {{"entries", debt_->unflushed_entries()}, {"bytes", debt_->unflushed_bytes()}});
-  flush_store_();
+            {{"entries", debt_.unflushed_entries()}, {"bytes", debt_.unflushed_bytes()}});
+  doors_.flush_store();
 }
 
 void Consensus::store_flushed() {
-  post([this] { debt_->flush_over(); });
+  post([this] { debt_.flush_over(); });
 }
 
 // A new leader's entries may replace a tail, and with it the terms that began there.
@@ -253,12 +245,14 @@ void Consensus::propose_waiting() {
   std::vector<raft::Entry> entries(to_propose_.size());
   for (size_t i = 0; i < entries.size(); ++i) entries[i].data = to_propose_[i]->data;
   absl::Status proposed = core_->propose(std::span(entries));
+  const Term term(is_leader_ ? state_.term.load(std::memory_order_relaxed) : 0);
   for (ProposalPtr& proposal : to_propose_) {
     if (!proposed.ok()) {
       reply_now(std::move(proposal), absl::UnknownError("raft proposal dropped"));
       continue;
     }
     proposal->data = {};
+    proposal->term = term;
     deadlines_.emplace_back(proposal->deadline, proposal->id);
     pending_[proposal->id] = std::move(proposal);
   }
@@ -281,8 +275,8 @@ void Consensus::start_read_round() {
 // clients before.)
 bool Consensus::may_read() const {
   if (!is_leader_) return leader_ != raft::kNobody;
-  absl::StatusOr<Term> committed = storage_->term(Index(status_.committed.load()));
-  return !committed.ok() || committed->value == status_.term.load();
+  absl::StatusOr<Term> committed = storage_->term(Index(state_.committed.load()));
+  return !committed.ok() || committed->value == state_.term.load();
 }
 
 void Consensus::drain_ready() {
@@ -298,21 +292,22 @@ void Consensus::drain_ready() {
 
 void Consensus::observe(const raft::Ready& ready) {
   if (!ready.hard_state.empty()) {
-    status_.term.store(ready.hard_state.term.value, std::memory_order_relaxed);
-    status_.committed.store(ready.hard_state.commit.value, std::memory_order_release);
+    state_.term.store(ready.hard_state.term.value, std::memory_order_relaxed);
+    state_.committed.store(ready.hard_state.commit.value, std::memory_order_release);
   }
   if (!ready.soft_state) return;
   MemberId leader = ready.soft_state->lead;
   if (leader != leader_) {
-    if (leader != raft::kNobody) status_.leader_changes.fetch_add(1, std::memory_order_relaxed);
+    if (leader != raft::kNobody) state_.leader_changes.fetch_add(1, std::memory_order_relaxed);
     // A read round of the old leader's term may never be answered.
     if (leader_ != raft::kNobody) fail_reads(errors::LeaderChanged());
     leader_ = leader;
-    status_.leader.store(leader.value, std::memory_order_release);
+    state_.leader.store(leader.value, std::memory_order_release);
     schedule_flush();
   }
   bool is_leader = ready.soft_state->state == raft::StateType::kLeader;
-  if (std::exchange(is_leader_, is_leader) != is_leader) leadership_changed_(is_leader);
+  if (std::exchange(is_leader_, is_leader) != is_leader) doors_.leadership_changed(is_leader);
+  give_up_lost_proposals();
 }
 
 void Consensus::dispatch(std::vector<raft::Message>& messages) {
@@ -326,8 +321,8 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       outgoing.push_back(std::move(message));
     }
   }
-  if (!appends.empty()) log_->append(std::move(appends));
-  if (!outgoing.empty() && transport_) transport_->send(std::move(outgoing));
+  if (!appends.empty()) doors_.log.append(std::move(appends));
+  if (!outgoing.empty() && doors_.transport) doors_.transport->send(std::move(outgoing));
 }
 
 void Consensus::hand_to_apply(raft::Message message) {
@@ -345,7 +340,7 @@ void Consensus::hand_to_apply(raft::Message message) {
   uint64_t bytes = 0;
   for (const raft::Entry& entry : message.entries) bytes += size_of(entry);
   const Index last = message.entries.empty() ? Index(0) : message.entries.back().index;
-  apply_->apply(std::move(message), std::move(waiters));
+  doors_.apply.apply(std::move(message), std::move(waiters));
   note_handed(last, bytes);
 }
 
@@ -353,12 +348,11 @@ void Consensus::answer_reads(const raft::ReadState& state) {
   if (read_round_.context == 0 || state.request_ctx != context_bytes(read_round_.context)) return;
   std::vector<ReadBatch> batches = std::move(read_round_.batches);
   read_round_ = {};
-  if (state.index.value > status_.applied.load(std::memory_order_acquire)) {
-    return apply_->when_applied(state.index, std::move(batches));
+  if (state.index.value > state_.applied.load(std::memory_order_acquire)) {
+    return doors_.apply.when_applied(state.index, std::move(batches));
   }
   for (ReadBatch& batch : batches) {
-    Gateway* gateway = batch.gateway;
-    gateway->answer_reads(std::move(batch), absl::OkStatus());
+    batch.gateway->answer_reads(batch, absl::OkStatus());
   }
 }
 
@@ -369,10 +363,8 @@ void Consensus::fail_reads(const absl::Status& status) {
     for (ReadBatch& batch : reads_waiting_) batches.push_back(std::move(batch));
     reads_waiting_.clear();
   }
-  if (!batches.empty()) status_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
   for (ReadBatch& batch : batches) {
-    Gateway* gateway = batch.gateway;
-    gateway->answer_reads(std::move(batch), status);
+    batch.gateway->answer_reads(batch, status);
   }
 }
 
@@ -385,7 +377,7 @@ void Consensus::step_responses(std::vector<raft::Message>& responses) {
       outgoing.push_back(std::move(response));
     }
   }
-  if (!outgoing.empty() && transport_) transport_->send(std::move(outgoing));
+  if (!outgoing.empty() && doors_.transport) doors_.transport->send(std::move(outgoing));
 }
 
 // What the core refuses here is harmless by its contract: a late or misdirected message.
@@ -404,38 +396,50 @@ void Consensus::tick() {
   schedule_flush();
 }
 
+// The gateways answer who has waited too long. What is given up here goes home to be discharged.
 void Consensus::expire(MonotonicTime now) {
+  expire_proposals(now);
+  expire_reads(now);
+}
+
+void Consensus::expire_proposals(MonotonicTime now) {
   // What was committed meanwhile leaves the queue, too, or it would hold all of the last seconds.
   while (!deadlines_.empty()) {
     auto it = pending_.find(deadlines_.front().second);
     if (it != pending_.end() && deadlines_.front().first > now) break;
     deadlines_.pop_front();
-    if (it == pending_.end()) continue;
-    status_.proposals_failed.fetch_add(1, std::memory_order_relaxed);
+    if (it == pending_.end() || is_in_our_log(*it->second)) continue;
     reply_now(std::move(it->second), errors::Timeout());
     pending_.erase(it);
   }
-  size_t kept = 0;
-  for (ProposalPtr& proposal : to_propose_) {
-    if (proposal->deadline > now) {
-      if (&to_propose_[kept] != &proposal) to_propose_[kept] = std::move(proposal);
-      ++kept;
-    } else {
-      status_.proposals_failed.fetch_add(1, std::memory_order_relaxed);
-      reply_now(std::move(proposal), errors::Timeout());
-    }
-  }
-  to_propose_.resize(kept);
-  expire_reads(now);
+  auto late = std::stable_partition(
+      to_propose_.begin(), to_propose_.end(),
+      [now](const ProposalPtr& proposal) { return proposal->deadline > now; });
+  for (auto it = late; it != to_propose_.end(); ++it) reply_now(std::move(*it), errors::Timeout());
+  to_propose_.erase(late, to_propose_.end());
+}
+
+// As long as the leader that took it leads, a proposal stays in its log, and will be applied.
+bool Consensus::is_in_our_log(const Proposal& proposal) const {
+  return is_leader_ && proposal.term.value == state_.term.load(std::memory_order_relaxed);
+}
+
+// On a change of leader or term: what is past its deadline may never come back from the log.
+void Consensus::give_up_lost_proposals() {
+  const MonotonicTime now = clock_.now();
+  absl::erase_if(pending_, [&](auto& entry) {
+    ProposalPtr& proposal = entry.second;
+    if (proposal->deadline > now || is_in_our_log(*proposal)) return false;
+    reply_now(std::move(proposal), errors::Timeout());
+    return true;
+  });
 }
 
 void Consensus::expire_reads(MonotonicTime now) {
   auto drop_expired = [&](std::vector<ReadBatch>& batches) {
     std::erase_if(batches, [&](ReadBatch& batch) {
       if (batch.deadline > now) return false;
-      status_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
-      Gateway* gateway = batch.gateway;
-      gateway->answer_reads(std::move(batch), errors::Timeout());
+      batch.gateway->answer_reads(batch, errors::Timeout());
       return true;
     });
   };
@@ -445,7 +449,7 @@ void Consensus::expire_reads(MonotonicTime now) {
   if (read_round_.batches.empty()) {
     read_round_ = {};
   } else if (now - read_round_.asked >= kReadRetry) {
-    status_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
+    state_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
     if (++next_read_context_ == 0) ++next_read_context_;
     read_round_.context = next_read_context_;
     read_round_.asked = now;

@@ -15,7 +15,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,8 +25,8 @@
 #include "node/log_debt.h"
 #include "node/log_lane.h"
 #include "node/log_storage.h"
+#include "node/member_state.h"
 #include "node/proposal.h"
-#include "node/status.h"
 #include "node/transport.h"
 #include "raft/raw_node.h"
 
@@ -48,15 +47,26 @@ class Consensus {
   // The member won or lost the leadership; on the consensus lane.
   using LeadershipChanged = std::function<void(bool is_leader)>;
 
-  // `storage` holds the replayed log and outlives this.
-  Consensus(Executor& lane, const Clock& clock, Status& status, Options options);
+  // What the member was brought up to: `core` reads `storage`, which holds what recover() found.
+  struct Start {
+    std::unique_ptr<LogStorage> storage;
+    std::unique_ptr<raft::RawNode> core;
+    raft::ConfState conf;  // the membership at position.applied
+    LogDebt::Position position;
+  };
+  // Where the work goes. The lanes outlive this; they are not used before start(). `transport` is
+  // null for a member without peers.
+  struct Doors {
+    LogLane& log;
+    ApplyLane& apply;
+    Transport* transport;
+    LeadershipChanged leadership_changed;
+    FlushStore flush_store;
+    Fatal fatal;
+  };
 
-  // Before start(): where the work goes. `transport` may be null for a member without peers.
-  // `conf` is the membership at the applied index.
-  void connect(LogStorage* storage, std::unique_ptr<raft::RawNode> core,
-               const LogDebt::Position& position, raft::ConfState conf, LogLane* log,
-               ApplyLane* apply, Transport* transport, LeadershipChanged leadership,
-               FlushStore flush_store, Fatal fatal);
+  Consensus(Executor& lane, const Clock& clock, MemberState& state, Options options, Start start,
+            Doors doors);
 
   // Begins to tick. A group whose only voter is this member elects it at once.
   void start();
@@ -105,6 +115,9 @@ class Consensus {
   void tick();
   void expire(MonotonicTime now);
   void expire_reads(MonotonicTime now);
+  void expire_proposals(MonotonicTime now);
+  bool is_in_our_log(const Proposal& proposal) const;
+  void give_up_lost_proposals();
   void reply_now(ProposalPtr proposal, absl::Status status);
   void trim_storage();
   void mark_when_due();
@@ -116,17 +129,12 @@ class Consensus {
 
   Executor& lane_;
   const Clock& clock_;
-  Status& status_;
+  MemberState& state_;
   const Options options_;
 
-  LogStorage* storage_ = nullptr;
-  std::unique_ptr<raft::RawNode> core_;
-  LogLane* log_ = nullptr;
-  ApplyLane* apply_ = nullptr;
-  Transport* transport_ = nullptr;
-  LeadershipChanged leadership_changed_;
-  FlushStore flush_store_;
-  Fatal fatal_;
+  const std::unique_ptr<LogStorage> storage_;
+  const std::unique_ptr<raft::RawNode> core_;
+  const Doors doors_;
 
   // On the consensus lane.
   raft::Ready ready_;
@@ -134,20 +142,22 @@ class Consensus {
   bool stopped_ = false;
   bool is_leader_ = false;
   MemberId leader_;
-  std::vector<ProposalPtr> to_propose_;                 // not yet given to the core
-  absl::flat_hash_map<uint64_t, ProposalPtr> pending_;  // given to the core, by request id
+  std::vector<ProposalPtr> to_propose_;  // not yet given to the core
+  // Given to the core, by request id. Those past their deadline stay while they are in this
+  // leader's log for sure: until they are applied they take the memory that they were charged.
+  absl::flat_hash_map<uint64_t, ProposalPtr> pending_;
   std::deque<std::pair<MonotonicTime, uint64_t>> deadlines_;
   std::vector<ReadBatch> reads_waiting_;
   ReadRound read_round_;  // context 0: none under way
   uint64_t next_read_context_;
-  std::optional<LogDebt> debt_;
+  LogDebt debt_;
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
   // durable store needs the term at an index that the storage may have forgotten long ago.
   std::deque<std::pair<Index, Term>> term_starts_;
   // Configurations with the index that brought each, oldest first; the first at or below
   // debt_.durable_index().
   std::deque<std::pair<Index, raft::ConfState>> configurations_;
-  Index applied_;  // <= status_.committed, <= storage_->last(), only grows
+  Index applied_;  // <= state_.committed, <= storage_->last(), only grows
 };
 
 }  // namespace keelson::node

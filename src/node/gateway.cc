@@ -1,32 +1,41 @@
 #include "node/gateway.h"
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
 #include "base/errors.h"
 #include "node/consensus.h"
 
 namespace keelson::node {
 
-Gateway::Gateway(Executor& home, Consensus& consensus, Status& status, const Clock& clock,
+Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
                  Limits limits)
-    : home_(home), consensus_(consensus), status_(status), clock_(clock), limits_(limits) {}
+    : home_(home), consensus_(consensus), state_(state), clock_(clock), limits_(limits) {}
 
-void Gateway::propose(uint64_t id, Bytes data, absl::AnyInvocable<void(apply::Reply)> done) {
-  auto refuse = [&](absl::Status status) { done(apply::Reply{std::move(status)}); };
-  if (status_.no_space()) return refuse(errors::NoSpace());
-  if (status_.store_behind.load(std::memory_order_relaxed) ||
-      status_.proposals_pending.load(std::memory_order_relaxed) >= limits_.max_pending ||
-      status_.proposal_bytes.load(std::memory_order_relaxed) >= limits_.max_pending_bytes) {
-    return refuse(errors::RequestTooManyRequests());
+absl::Status Gateway::admit() const {
+  if (state_.no_space()) return errors::NoSpace();
+  if (state_.store_behind.load(std::memory_order_relaxed) ||
+      state_.proposals_pending.load(std::memory_order_relaxed) >= limits_.max_pending ||
+      state_.proposal_bytes.load(std::memory_order_relaxed) >= limits_.max_pending_bytes) {
+    return errors::RequestTooManyRequests();
   }
+  return absl::OkStatus();
+}
+
+void Gateway::propose(uint64_t id, Bytes data, ProposalDone done) {
+  if (absl::Status status = admit(); !status.ok()) return done(apply::Reply{std::move(status)});
   auto proposal = std::make_unique<Proposal>();
   proposal->id = id;
   proposal->gateway = this;
   proposal->deadline = clock_.now() + limits_.request_timeout;
   proposal->charged_bytes = data.size();
   proposal->data = std::move(data);
-  proposal->done = std::move(done);
-  status_.proposals_pending.fetch_add(1, std::memory_order_relaxed);
-  status_.proposal_bytes.fetch_add(static_cast<int64_t>(proposal->charged_bytes),
-                                   std::memory_order_relaxed);
+  proposal->ticket = waiting_.add(proposal->deadline, std::move(done));
+  state_.proposals_pending.fetch_add(1, std::memory_order_relaxed);
+  state_.proposal_bytes.fetch_add(static_cast<int64_t>(proposal->charged_bytes),
+                                  std::memory_order_relaxed);
   proposals_.push_back(std::move(proposal));
 }
 
@@ -42,11 +51,11 @@ void Gateway::flush() {
   if (!reads_.empty()) {
     reads.gateway = this;
     reads.deadline = clock_.now() + limits_.request_timeout;
-    reads.done = std::move(reads_);
+    reads.count = static_cast<int64_t>(reads_.size());
+    reads.ticket = reading_.add(reads.deadline, std::exchange(reads_, {}));
   }
-  consensus_.submit(std::move(proposals_), std::move(reads));
-  proposals_.clear();
-  reads_.clear();
+  consensus_.submit(std::exchange(proposals_, {}), reads);
+  watch_deadlines();
 }
 
 void Gateway::deliver(std::vector<ProposalPtr> answered) {
@@ -56,17 +65,58 @@ void Gateway::deliver(std::vector<ProposalPtr> answered) {
 }
 
 void Gateway::finish(ProposalPtr proposal) {
-  status_.proposals_pending.fetch_sub(1, std::memory_order_relaxed);
-  status_.proposal_bytes.fetch_sub(static_cast<int64_t>(proposal->charged_bytes),
-                                   std::memory_order_relaxed);
-  proposal->done(std::move(proposal->reply));
+  const int64_t pending = state_.proposals_pending.fetch_sub(1, std::memory_order_relaxed);
+  const auto bytes = static_cast<int64_t>(proposal->charged_bytes);
+  const int64_t charged = state_.proposal_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  CHECK(pending > 0);
+  CHECK(charged >= bytes);
+  std::optional<ProposalDone> done = waiting_.take(proposal->ticket);
+  if (done) answer(*std::move(done), std::move(proposal->reply));
 }
 
 void Gateway::answer_reads(ReadBatch batch, absl::Status status) {
-  home_.post([this, batch = std::move(batch), status = std::move(status)]() mutable {
-    reads_pending_ -= static_cast<int64_t>(batch.done.size());
-    for (ReadDone& done : batch.done) done(status);
+  home_.post([this, batch, status = std::move(status)] {
+    reads_pending_ -= batch.count;
+    CHECK(reads_pending_ >= 0);
+    std::optional<std::vector<ReadDone>> reads = reading_.take(batch.ticket);
+    if (reads) answer(*std::move(reads), status);
   });
+}
+
+void Gateway::answer(ProposalDone done, apply::Reply reply) {
+  if (!reply.status.ok() && reply.status == errors::Timeout()) {
+    state_.proposals_failed.fetch_add(1, std::memory_order_relaxed);
+  }
+  done(std::move(reply));
+}
+
+void Gateway::answer(std::vector<ReadDone> reads, const absl::Status& status) {
+  if (!status.ok()) state_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
+  for (ReadDone& done : reads) done(status);
+}
+
+// One timer at a time, for the first deadline: in the normal run it finds nobody and goes on to the
+// next.
+void Gateway::watch_deadlines() {
+  if (timer_set_ || (waiting_.empty() && reading_.empty())) return;
+  MonotonicTime next = waiting_.empty() ? reading_.next_deadline() : waiting_.next_deadline();
+  if (!reading_.empty()) next = std::min(next, reading_.next_deadline());
+  timer_set_ = true;
+  home_.post_after(std::max(next - clock_.now(), Duration(0)), [this] {
+    timer_set_ = false;
+    expire();
+    watch_deadlines();
+  });
+}
+
+void Gateway::expire() {
+  const MonotonicTime now = clock_.now();
+  while (std::optional<ProposalDone> done = waiting_.take_expired(now)) {
+    answer(*std::move(done), apply::Reply{errors::Timeout()});
+  }
+  while (std::optional<std::vector<ReadDone>> reads = reading_.take_expired(now)) {
+    answer(*std::move(reads), errors::Timeout());
+  }
 }
 
 }  // namespace keelson::node

@@ -6,19 +6,32 @@
 //
 // Threads: all methods on the home lane only, but deliver() and answer_reads(), which any lane
 // calls. Lifetime: outlives every callback; made before the node starts, kept until it has stopped.
-// Bounds: propose() refuses with TooManyRequests when too much is under way in the member.
+// Deadlines: everybody is answered once, at the latest when the time is up, whatever holds it up:
+//   no leader, a log or a state machine that waits for its disk. What comes back later is dropped.
+//   As with etcd, a proposal that timed out may still be done.
+// Bounds: propose() and read() refuse with TooManyRequests when too much is under way in the
+//   member. Under way is what has not come home, answered or not.
 
 #pragma once
 
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "base/executor.h"
+#include "node/member_state.h"
 #include "node/proposal.h"
-#include "node/status.h"
+#include "node/wait_table.h"
 
 namespace keelson::node {
 
 class Consensus;
+
+// Called once on the gateway's lane.
+using ProposalDone = absl::AnyInvocable<void(apply::Reply)>;
+// Called once on the gateway's lane: ok means that what is published now is at least as new as
+// everything acknowledged before the read was asked for.
+using ReadDone = absl::AnyInvocable<void(absl::Status)>;
 
 class Gateway {
  public:
@@ -29,11 +42,12 @@ class Gateway {
     Duration request_timeout = std::chrono::seconds(7);  // etcd: 5 s + 2 election timeouts
   };
 
-  Gateway(Executor& home, Consensus& consensus, Status& status, const Clock& clock, Limits limits);
+  Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
+          Limits limits);
 
   // `data` is an encoded InternalRaftRequest that carries `id`. `done` gets the reply of the state
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
-  void propose(uint64_t id, Bytes data, absl::AnyInvocable<void(apply::Reply)> done);
+  void propose(uint64_t id, Bytes data, ProposalDone done);
 
   // `done` is called once a linearizable read may be served from what is published; or with
   // TooManyRequests, Timeout, Stopped, LeaderChanged.
@@ -42,23 +56,32 @@ class Gateway {
   // Hands over what was gathered. To be called at the end of each batch of the home lane.
   void flush();
 
-  // From other lanes: the answers.
+  // From other lanes: what was handed over comes home.
   void deliver(std::vector<ProposalPtr> answered);
   void answer_reads(ReadBatch batch, absl::Status status);
 
   Executor& home() { return home_; }
 
  private:
+  absl::Status admit() const;
   void finish(ProposalPtr proposal);
+  void answer(ProposalDone done, apply::Reply reply);
+  void answer(std::vector<ReadDone> reads, const absl::Status& status);
+  void watch_deadlines();
+  void expire();
 
   Executor& home_;
   Consensus& consensus_;
-  Status& status_;
+  MemberState& state_;
   const Clock& clock_;
   const Limits limits_;
-  std::vector<ProposalPtr> proposals_;
-  std::vector<ReadDone> reads_;
-  int64_t reads_pending_ = 0;  // not answered yet, those in reads_ included
+  std::vector<ProposalPtr> proposals_;  // gathered
+  std::vector<ReadDone> reads_;         // gathered
+  // Who waits. All have the same time, so the deadlines are in order.
+  WaitTable<ProposalDone> waiting_;
+  WaitTable<std::vector<ReadDone>> reading_;
+  bool timer_set_ = false;     // while anybody waits
+  int64_t reads_pending_ = 0;  // not come home yet, those in reads_ included; >= reads_.size()
 };
 
 }  // namespace keelson::node

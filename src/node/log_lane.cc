@@ -14,11 +14,11 @@ constexpr Duration kFullDiskRetry = std::chrono::milliseconds(200);
 
 }  // namespace
 
-LogLane::LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, Status& status, Durable durable,
+LogLane::LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, MemberState& state, Durable durable,
                  Fatal fatal)
     : lane_(lane),
       wal_(std::move(wal)),
-      status_(status),
+      state_(state),
       durable_(std::move(durable)),
       fatal_(std::move(fatal)) {}
 
@@ -53,7 +53,7 @@ void LogLane::flush() {
   appended_ = 0;
   if (!done.empty()) durable_(std::move(done));
   if (!complete) return retry_later();
-  if (status_.disk_full.exchange(false)) log::info("the log has space again; taking writes");
+  if (state_.disk_full.exchange(false)) log::info("the log has space again; taking writes");
 }
 
 // False when the disk is full before the last of them.
@@ -87,7 +87,7 @@ bool LogLane::matters(const raft::Message& message) {
 }
 
 void LogLane::retry_later() {
-  if (!status_.disk_full.exchange(true)) {
+  if (!state_.disk_full.exchange(true)) {
     log::error("no space left for the log: refusing writes until there is; free disk space",
                {{"dir", wal_->dir()}});
   }

@@ -6,7 +6,8 @@
 // Threads: the posted work runs on the log lane, which owns the Wal; append(), mark_snapshot() and
 //   stop() are called on any lane.
 // Full disk: the append that meets it is tried again until there is space; meanwhile
-//   Status::disk_full makes the gateways refuse writes. Nothing was acknowledged, nothing is lost.
+//   MemberState::disk_full makes the gateways refuse writes. Nothing was acknowledged, nothing is
+//   lost.
 // Failure: anything else means the log cannot be trusted; `fatal` is told and nothing more is
 //   written or acknowledged.
 
@@ -18,7 +19,7 @@
 
 #include "absl/status/status.h"
 #include "base/executor.h"
-#include "node/status.h"
+#include "node/member_state.h"
 #include "raft/types.h"
 #include "wal/wal.h"
 
@@ -30,7 +31,7 @@ class LogLane {
   using Durable = std::function<void(std::vector<raft::Message>)>;
   using Fatal = std::function<void(absl::Status)>;
 
-  LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, Status& status, Durable durable,
+  LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, MemberState& state, Durable durable,
           Fatal fatal);
 
   // `messages` are MsgStorageAppend, handed over in order.
@@ -54,7 +55,7 @@ class LogLane {
 
   Executor& lane_;
   std::unique_ptr<wal::Wal> wal_;
-  Status& status_;
+  MemberState& state_;
   const Durable durable_;
   const Fatal fatal_;
 

@@ -1,5 +1,6 @@
 #include "node/node.h"
 
+#include <atomic>
 #include <utility>
 
 #include "base/errors.h"
@@ -33,22 +34,66 @@ raft::ConfChange change_to_add(const membership::Member& member) {
 
 }  // namespace
 
-Node::Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lanes,
-           const Clock* clock, Random* random, const Recovered& found, Fatal fatal)
+// What a node is made of, brought up one after the other before there is one.
+struct Node::Parts {
+  Fatal fatal;
+  std::unique_ptr<backend::Backend> backend;
+  Recovered found;
+  std::unique_ptr<mvcc::Store> store;
+  std::unique_ptr<membership::Cluster> members;
+  std::unique_ptr<lease::LeaseTable> leases;
+  std::unique_ptr<apply::Applier::Published> published;
+  std::unique_ptr<apply::Applier> applier;
+  std::unique_ptr<RaftLog> raft_log;
+  Consensus::Start start;
+};
+
+Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Transport* transport,
+           Parts parts)
     : options_(std::move(options)),
-      backend_(std::move(backend)),
+      backend_(std::move(parts.backend)),
       lanes_(lanes),
       clock_(*clock),
-      random_(*random),
-      member_(found.member),
-      cluster_(found.cluster),
-      fatal_(std::move(fatal)),
-      raft_log_(fatal_),
+      member_(parts.found.member),
+      cluster_(parts.found.cluster),
+      fatal_(std::move(parts.fatal)),
+      raft_log_(std::move(parts.raft_log)),
       request_ids_(member_, clock->unix_time()),
-      members_(cluster_, options_.max_learners),
-      leases_(lease_options(options_)),
+      store_(std::move(parts.store)),
+      members_(std::move(parts.members)),
+      leases_(std::move(parts.leases)),
+      published_(std::move(parts.published)),
+      applier_(std::move(parts.applier)),
       hashes_(*lanes_.background, clock_),
-      own_ids_(request_ids_) {}
+      consensus_(*lanes_.consensus, clock_, state_,
+                 {.id = member_,
+                  .tick = options_.heartbeat,
+                  .keep = options_.recovery.keep,
+                  .debt = options_.debt,
+                  .read_context_seed = random->next()},
+                 std::move(parts.start),
+                 {.log = log_lane_,
+                  .apply = apply_lane_,
+                  .transport = transport,
+                  .leadership_changed = [this](bool leads) { leadership_changed(leads); },
+                  .flush_store = [this] { flush_store(); },
+                  .fatal = fatal_}),
+      log_lane_(
+          *lanes_.log, std::move(parts.found.wal), state_,
+          [this](std::vector<raft::Message> appends) { consensus_.durable(std::move(appends)); },
+          fatal_),
+      apply_lane_(
+          *lanes_.apply, *applier_, state_, consensus_,
+          [this](std::unique_ptr<mvcc::HashKvJob> job) {
+            hashes_.run(std::move(job));
+            applier_->when_compacted([this] { hashes_.compacted(); });
+          },
+          [this] { raise_no_space(); }, fatal_),
+      own_gateway_(*lanes_.apply, consensus_, state_, clock_, options_.gateway),
+      own_ids_(request_ids_) {
+  state_.applied = parts.found.applied.value;
+  listen_to_store();
+}
 
 Node::~Node() { store_door_->close(); }
 
@@ -56,44 +101,63 @@ absl::StatusOr<std::unique_ptr<Node>> Node::create(Options options,
                                                    std::unique_ptr<backend::Backend> backend,
                                                    Lanes lanes, const Clock* clock, Random* random,
                                                    Transport* transport, Fatal fatal) {
-  absl::StatusOr<Recovered> found = recover(options.recovery, *backend);
-  if (!found.ok()) return found.status();
-  auto node = std::unique_ptr<Node>(new Node(std::move(options), std::move(backend), lanes, clock,
-                                             random, *found, std::move(fatal)));
-  if (absl::Status s = node->build(*std::move(found), transport); !s.ok()) return s;
-  return node;
+  Parts parts;
+  parts.backend = std::move(backend);
+  parts.fatal = [told = std::make_shared<std::atomic<bool>>(false),
+                 fatal = std::move(fatal)](absl::Status status) {
+    if (!told->exchange(true)) fatal(std::move(status));
+  };
+  if (absl::Status s = open_parts(options, clock, random, &parts); !s.ok()) return s;
+  return std::unique_ptr<Node>(
+      new Node(std::move(options), lanes, clock, random, transport, std::move(parts)));
 }
 
-absl::Status Node::build(Recovered found, Transport* transport) {
-  absl::StatusOr<std::unique_ptr<mvcc::Store>> store =
-      mvcc::Store::open(backend_.get(), options_.store);
-  if (!store.ok()) return store.status();
-  store_ = *std::move(store);
-  if (absl::Status s = members_.restore(*backend_); !s.ok()) return s;
-  absl::StatusOr<std::unique_ptr<apply::Applier>> applier =
-      apply::Applier::create(backend_.get(), store_.get(), &leases_, &members_, &clock_,
-                             options_.applier, [this](mvcc::EventBatchPtr events) {
-                               if (published_) published_(std::move(events));
-                             });
-  if (!applier.ok()) return applier.status();
-  applier_ = *std::move(applier);
-  status_.applied = found.applied.value;
+absl::Status Node::open_parts(const Options& options, const Clock* clock, Random* random,
+                              Parts* parts) {
+  absl::StatusOr<Recovered> found = recover(options.recovery, *parts->backend);
+  if (!found.ok()) return found.status();
+  parts->found = *std::move(found);
+  if (absl::Status s = open_state(options, clock, parts); !s.ok()) return s;
+  return open_core(options, random, parts);
+}
 
-  storage_ = std::move(found.storage);
+absl::Status Node::open_state(const Options& options, const Clock* clock, Parts* parts) {
+  backend::Backend* backend = parts->backend.get();
+  absl::StatusOr<std::unique_ptr<mvcc::Store>> store = mvcc::Store::open(backend, options.store);
+  if (!store.ok()) return store.status();
+  parts->store = *std::move(store);
+  parts->members =
+      std::make_unique<membership::Cluster>(parts->found.cluster, options.max_learners);
+  if (absl::Status s = parts->members->restore(*backend); !s.ok()) return s;
+  parts->leases = std::make_unique<lease::LeaseTable>(lease_options(options));
+  parts->published = std::make_unique<apply::Applier::Published>();
+  absl::StatusOr<std::unique_ptr<apply::Applier>> applier = apply::Applier::create(
+      backend, parts->store.get(), parts->leases.get(), parts->members.get(), clock,
+      options.applier, [published = parts->published.get()](mvcc::EventBatchPtr events) {
+        if (*published) (*published)(std::move(events));
+      });
+  if (!applier.ok()) return applier.status();
+  parts->applier = *std::move(applier);
+  return absl::OkStatus();
+}
+
+absl::Status Node::open_core(const Options& options, Random* random, Parts* parts) {
+  Recovered& found = parts->found;
+  parts->raft_log = std::make_unique<RaftLog>(parts->fatal);
   absl::StatusOr<std::unique_ptr<raft::RawNode>> core = raft::RawNode::create({
-      .id = member_,
-      .election_tick = options_.election_ticks,
+      .id = found.member,
+      .election_tick = options.election_ticks,
       .heartbeat_tick = 1,
-      .storage = storage_.get(),
+      .storage = found.storage.get(),
       .applied = found.applied,
       .async_storage_writes = true,
       .max_size_per_msg = kMaxSizePerMessage,
       .max_committed_size_per_ready = kMaxApplyingBytes,
       .max_inflight_msgs = kMaxInflightMessages,
       .check_quorum = true,
-      .pre_vote = options_.pre_vote,
-      .logger = &raft_log_,
-      .random = &random_,
+      .pre_vote = options.pre_vote,
+      .logger = parts->raft_log.get(),
+      .random = random,
   });
   if (!core.ok()) return core.status();
   if (!found.bootstrap.empty()) {
@@ -103,56 +167,32 @@ absl::Status Node::build(Recovered found, Transport* transport) {
     }
     if (absl::Status s = (*core)->bootstrap(peers); !s.ok()) return s;
   }
-
-  raft::ConfState conf =
-      conf_state_of(found.bootstrap.empty() ? members_.view()->members : found.bootstrap);
-  consensus_ = std::make_unique<Consensus>(*lanes_.consensus, clock_, status_,
-                                           Consensus::Options{.id = member_,
-                                                              .tick = options_.heartbeat,
-                                                              .keep = options_.recovery.keep,
-                                                              .debt = options_.debt,
-                                                              .read_context_seed = random_.next()});
-  log_lane_ = std::make_unique<LogLane>(
-      *lanes_.log, std::move(found.wal), status_,
-      [this](std::vector<raft::Message> appends) { consensus_->durable(std::move(appends)); },
-      fatal_);
-  apply_lane_ = std::make_unique<ApplyLane>(
-      *lanes_.apply, *applier_, status_,
-      [this](std::unique_ptr<mvcc::HashKvJob> job) {
-        hashes_.run(std::move(job));
-        applier_->when_compacted([this] { hashes_.compacted(); });
-      },
-      [this] { raise_no_space(); }, fatal_);
-  apply_lane_->connect(consensus_.get());
-  const LogDebt::Position position{.marked = found.marked,
-                                   .durable = found.durable,
-                                   .applied = found.applied,
-                                   .unmarked_bytes = found.unmarked_bytes,
-                                   .undurable_bytes = found.undurable_bytes};
-  consensus_->connect(
-      storage_.get(), *std::move(core), position, std::move(conf), log_lane_.get(),
-      apply_lane_.get(), transport, [this](bool is_leader) { leadership_changed(is_leader); },
-      [this] { flush_store(); }, fatal_);
-  own_gateway_ =
-      std::make_unique<Gateway>(*lanes_.apply, *consensus_, status_, clock_, options_.gateway);
-  listen_to_store();
+  parts->start.conf =
+      conf_state_of(found.bootstrap.empty() ? parts->members->view()->members : found.bootstrap);
+  parts->start.position = {.marked = found.marked,
+                           .durable = found.durable,
+                           .applied = found.applied,
+                           .unmarked_bytes = found.unmarked_bytes,
+                           .undurable_bytes = found.undurable_bytes};
+  parts->start.core = *std::move(core);
+  parts->start.storage = std::move(found.storage);
   return absl::OkStatus();
 }
 
 Gateway* Node::add_gateway(Executor& home) {
   gateways_.push_back(
-      std::make_unique<Gateway>(home, *consensus_, status_, clock_, options_.gateway));
+      std::make_unique<Gateway>(home, consensus_, state_, clock_, options_.gateway));
   return gateways_.back().get();
 }
 
 void Node::start() {
-  consensus_->start();
+  consensus_.start();
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
 }
 
 void Node::stop(std::function<void(absl::Status)> done) {
   lanes_.apply->post([this] { stopping_ = true; });
-  consensus_->stop([this, done = std::move(done)]() mutable {
+  consensus_.stop([this, done = std::move(done)]() mutable {
     // Behind everything that was handed to these lanes before.
     lanes_.apply->post([this, done = std::move(done)]() mutable {
       backend_->end_patience();
@@ -166,7 +206,7 @@ void Node::stop(std::function<void(absl::Status)> done) {
 // By way of the consensus lane, so that the mark which the flush brought is written before.
 void Node::close_log(absl::Status flushed, std::function<void(absl::Status)> done) {
   lanes_.consensus->post([this, flushed = std::move(flushed), done = std::move(done)]() mutable {
-    log_lane_->close([this, flushed = std::move(flushed), done = std::move(done)](absl::Status s) {
+    log_lane_.close([this, flushed = std::move(flushed), done = std::move(done)](absl::Status s) {
       store_door_->close();
       // What a full disk kept from the store is in the log: that is no fault of the shutdown.
       done(flushed.ok() || absl::IsResourceExhausted(flushed) ? s : flushed);
@@ -179,17 +219,17 @@ void Node::leadership_changed(bool is_leader) {
   lanes_.apply->post([this, is_leader] {
     leading_ = is_leader;
     if (is_leader) {
-      leases_.promote(options_.heartbeat * options_.election_ticks, clock_.now());
+      leases_->promote(options_.heartbeat * options_.election_ticks, clock_.now());
       publish_self();
     } else {
-      leases_.demote();
+      leases_->demote();
     }
   });
 }
 
 // What the cluster should know of this member, if it does not yet; and, as its leader, the version.
 void Node::publish_self() {
-  std::shared_ptr<const membership::View> view = members_.view();
+  std::shared_ptr<const membership::View> view = members_->view();
   const membership::Member* self = view->find(member_);
   if (!self || self->name != options_.recovery.name || self->client_urls != options_.client_urls) {
     membershippb::ClusterMemberAttrSetRequest request;
@@ -235,12 +275,12 @@ void Node::raise_no_space() {
 // The leader asks for what has expired to be revoked. A proposal that fails is made again when the
 // table names the lease again.
 void Node::revoke_expired_leases() {
-  for (LeaseId id : leases_.take_expired(clock_.now())) {
+  for (LeaseId id : leases_->take_expired(clock_.now())) {
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(id.value);
     propose_internal(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
                      [this](absl::Status status) {
-                       if (status.ok()) ++status_.leases_expired;
+                       if (status.ok()) ++state_.leases_expired;
                      });
   }
 }
@@ -249,7 +289,7 @@ void Node::revoke_expired_leases() {
 void Node::propose_internal(wire::InternalKind kind, std::string_view request,
                             std::function<void(absl::Status)> done) {
   uint64_t id = own_ids_.next();
-  own_gateway_->propose(
+  own_gateway_.propose(
       id, wire::wrap_internal(id, {}, 0, kind, request),
       [done = std::move(done), kind](apply::Reply reply) {
         if (!reply.status.ok()) {
@@ -258,11 +298,11 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
         }
         done(std::move(reply.status));
       });
-  own_gateway_->flush();
+  own_gateway_.flush();
 }
 
 void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
-  apply_lane_->run([this, done = std::move(done)](apply::Applier& applier) mutable {
+  apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
     applier.when_compacted(
         [this, done = std::move(done)]() mutable { backend_->flush(std::move(done)); });
   });
@@ -270,19 +310,19 @@ void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
 
 // What a compaction has yet to remove is not dead before, and asked for in vain.
 void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
-  apply_lane_->run([this, done = std::move(done)](apply::Applier& applier) mutable {
+  apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
     applier.when_compacted(
         [this, done = std::move(done)]() mutable { backend_->reclaim(std::move(done)); });
   });
 }
 
 void Node::listen_to_store() {
-  backend_->set_durable_listener([door = store_door_, consensus = consensus_.get()](Index index) {
+  backend_->set_durable_listener([door = store_door_, consensus = &consensus_](Index index) {
     door->pass([&] { consensus->backend_durable(index); });
   });
   backend_->set_health_listener([door = store_door_, this](const absl::Status& health) {
     door->pass([&] {
-      status_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
+      state_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
     });
   });
 }
@@ -290,7 +330,7 @@ void Node::listen_to_store() {
 // On the consensus lane. Flushes belong to the lane that writes.
 void Node::flush_store() {
   lanes_.apply->post([this] {
-    backend_->flush([door = store_door_, consensus = consensus_.get()](absl::Status flushed) {
+    backend_->flush([door = store_door_, consensus = &consensus_](absl::Status flushed) {
       if (!flushed.ok()) log::warn("the store did not flush", {{"error", message_of(flushed)}});
       door->pass([&] { consensus->store_flushed(); });
     });

@@ -8,7 +8,8 @@
 // Lifetime: gateways are made before start() and live as long as the node. Once stop() is done and
 //   the lanes' threads have ended, the node no longer touches the lanes; what is left in their
 //   queues goes before the node does.
-// Failure: `fatal` is called once, from any lane, when the member must not go on (a log or store
+// Failure: `fatal` is called once, from any lane (the first time counts), when the member must not
+// go on (a log or store
 //   that cannot be trusted). It should end the process with the message; nothing more is
 //   acknowledged after it.
 
@@ -35,10 +36,10 @@
 #include "node/gateway.h"
 #include "node/hash_runner.h"
 #include "node/log_lane.h"
+#include "node/member_state.h"
 #include "node/raft_log.h"
 #include "node/recovery.h"
 #include "node/request_ids.h"
-#include "node/status.h"
 #include "node/transport.h"
 
 namespace keelson::node {
@@ -80,7 +81,7 @@ class Node {
   // Before start(). The gateway's flush() is to be called at the end of each batch of its lane.
   Gateway* add_gateway(Executor& home);
   // Before start().
-  void set_published(apply::Applier::Published published) { published_ = std::move(published); }
+  void set_published(apply::Applier::Published published) { *published_ = std::move(published); }
 
   void start();
   // Fails what is under way, makes the log and the store durable. Lanes still run; gateways get
@@ -96,25 +97,29 @@ class Node {
 
   MemberId member() const { return member_; }
   ClusterId cluster() const { return cluster_; }
-  Status& status() { return status_; }
+  MemberState& state() { return state_; }
   const Clock& clock() const { return clock_; }
   mvcc::Store& store() { return *store_; }
   backend::Backend& backend() { return *backend_; }
-  membership::Cluster& members() { return members_; }
+  membership::Cluster& members() { return *members_; }
   const apply::Alarms& alarms() const { return applier_->alarms(); }
   const apply::OpCounts& op_counts() const { return applier_->counts(); }
-  const lease::LeaseCounters& lease_counts() const { return leases_.counters(); }
+  const lease::LeaseCounters& lease_counts() const { return leases_->counters(); }
   RequestIdSource& request_ids() { return request_ids_; }
-  ApplyLane& apply_lane() { return *apply_lane_; }
-  Consensus& consensus() { return *consensus_; }
+  ApplyLane& apply_lane() { return apply_lane_; }
+  Consensus& consensus() { return consensus_; }
   Executor& background() { return *lanes_.background; }
-  bool is_leader() const { return status_.leader.load(std::memory_order_acquire) == member_.value; }
+  bool is_leader() const { return state_.leader.load(std::memory_order_acquire) == member_.value; }
 
  private:
-  Node(Options options, std::unique_ptr<backend::Backend> backend, Lanes lanes, const Clock* clock,
-       Random* random, const Recovered& found, Fatal fatal);
+  struct Parts;
+  Node(Options options, Lanes lanes, const Clock* clock, Random* random, Transport* transport,
+       Parts parts);
 
-  absl::Status build(Recovered found, Transport* transport);
+  static absl::Status open_parts(const Options& options, const Clock* clock, Random* random,
+                                 Parts* parts);
+  static absl::Status open_state(const Options& options, const Clock* clock, Parts* parts);
+  static absl::Status open_core(const Options& options, Random* random, Parts* parts);
   void leadership_changed(bool is_leader);
   void publish_self();
   void every_half_second();
@@ -130,28 +135,27 @@ class Node {
   const std::unique_ptr<backend::Backend> backend_;
   const Lanes lanes_;
   const Clock& clock_;
-  Random& random_;
   const MemberId member_;
   const ClusterId cluster_;
   const Fatal fatal_;
-  RaftLog raft_log_;
-  Status status_;
+  const std::unique_ptr<RaftLog> raft_log_;
+  MemberState state_;
   RequestIdSource request_ids_;
 
-  std::unique_ptr<mvcc::Store> store_;
-  membership::Cluster members_;
-  lease::LeaseTable leases_;
-  std::unique_ptr<apply::Applier> applier_;
-  apply::Applier::Published published_;
-  std::unique_ptr<LogStorage> storage_;
-  std::unique_ptr<Consensus> consensus_;
-  std::unique_ptr<LogLane> log_lane_;
-  std::unique_ptr<ApplyLane> apply_lane_;
+  const std::unique_ptr<mvcc::Store> store_;
+  const std::unique_ptr<membership::Cluster> members_;
+  const std::unique_ptr<lease::LeaseTable> leases_;
+  const std::unique_ptr<apply::Applier::Published> published_;  // set from outside, may be empty
+  const std::unique_ptr<apply::Applier> applier_;
   HashRunner hashes_;
+  // They know each other; none uses another before start().
+  Consensus consensus_;
+  LogLane log_lane_;
+  ApplyLane apply_lane_;
   std::vector<std::unique_ptr<Gateway>> gateways_;
 
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
-  std::unique_ptr<Gateway> own_gateway_;
+  Gateway own_gateway_;
   RequestIds own_ids_;
   // On the apply lane.
   bool stopping_ = false;

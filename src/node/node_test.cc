@@ -49,13 +49,13 @@ TEST_F(NodeTest, AFullDiskRefusesWritesAndServesReads) {
   }
   ASSERT_LT(stored, 1000);
   EXPECT_TRUE(last == errors::Timeout() || last == errors::NoSpace()) << last;
-  EXPECT_TRUE(member_.node().status().disk_full);
+  EXPECT_TRUE(member_.node().state().disk_full);
   EXPECT_EQ(put("more", "x"), errors::NoSpace());
   EXPECT_TRUE(read().ok());
   EXPECT_EQ(keys_, static_cast<size_t>(stored - 1));
 
   member_.files.set_capacity(UINT64_MAX);
-  ASSERT_TRUE(member_.run_until([&] { return !member_.node().status().disk_full; }));
+  ASSERT_TRUE(member_.run_until([&] { return !member_.node().state().disk_full; }));
   EXPECT_TRUE(put("more", "x").ok());
   // A write that timed out waited in the queue and is done now, as one that etcd gave up waiting
   // for may be; one that was refused is not.
@@ -166,7 +166,7 @@ TEST_F(NodeTest, NothingComesInThatTheStoreCannotKeepUpWith) {
   EXPECT_NEAR(stored, 64, 5);
   EXPECT_TRUE(read().ok());
   member_.disk.release_flushes();
-  ASSERT_TRUE(member_.run_until([&] { return !member_.node().status().store_behind; }));
+  ASSERT_TRUE(member_.run_until([&] { return !member_.node().state().store_behind; }));
   EXPECT_TRUE(put("k", "x").ok());
 }
 
@@ -184,6 +184,60 @@ TEST_F(NodeTest, AMarkThatACrashPreventedIsMadeAtTheStart) {
       wal::newest_mark("/m/wal", Index(UINT64_MAX), &member_.files);
   ASSERT_TRUE(mark.ok()) << mark.status();
   EXPECT_EQ(mark->index, durable);
+}
+
+// Committed and not applied in time: the client hears so, once, and what it asked for may be done.
+TEST_F(NodeTest, AStateMachineThatHangsKeepsNobodyBeyondTheDeadline) {
+  start();
+  // What the member says of itself is through.
+  ASSERT_TRUE(
+      member_.run_until([&] { return member_.node().state().proposals_pending.load() == 0; }));
+  member_.schedule.hold(member_.schedule.apply);
+  std::vector<absl::Status> puts, reads;
+  member_.put("k", "v", [&](apply::Reply reply) { puts.push_back(std::move(reply.status)); });
+  for (int i = 0; i < 100; ++i) member_.schedule.step();
+  // Its entry is committed, so this read has to wait for it.
+  member_.read_all(
+      [&](absl::StatusOr<mvcc::RangeResult> found) { reads.push_back(found.status()); });
+  ASSERT_TRUE(member_.run_until([&] { return puts.size() + reads.size() == 2; }));
+  EXPECT_EQ(puts, std::vector{errors::Timeout()});
+  EXPECT_EQ(reads, std::vector{errors::Timeout()});
+  EXPECT_EQ(member_.node().state().proposals_failed, 1u);
+  EXPECT_EQ(member_.node().state().proposals_pending, 1);  // it takes its memory still
+
+  member_.schedule.release();
+  ASSERT_TRUE(
+      member_.run_until([&] { return member_.node().state().proposals_pending.load() == 0; }));
+  ASSERT_TRUE(read().ok());
+  EXPECT_EQ(keys_, 1u);
+  EXPECT_EQ(puts.size(), 1u);
+  EXPECT_EQ(reads.size(), 1u);
+}
+
+TEST_F(NodeTest, WhatTimedOutAndIsNotAppliedStillCounts) {
+  Options options = TestMember::small_options();
+  options.gateway.max_pending = 20;
+  TestMember member(random_, options);
+  ASSERT_TRUE(member.start().ok());
+  ASSERT_TRUE(member.run_until([&] { return member.node().is_leader(); }));
+  for (int i = 0; i < 2'000; ++i) member.schedule.step();
+  member.schedule.hold(member.schedule.apply);
+  int timed_out = 0, refused = 0;
+  for (int i = 0; i < 200; ++i) {
+    member.put("k", "v", [&](apply::Reply reply) {
+      timed_out += reply.status == errors::Timeout();
+      refused += reply.status == errors::RequestTooManyRequests();
+    });
+    if (i % 20 == 19) {
+      ASSERT_TRUE(member.run_until([&] { return timed_out + refused == i + 1; })) << i;
+    }
+  }
+  EXPECT_LE(timed_out, 20);
+  EXPECT_GE(refused, 180);
+  EXPECT_LE(member.node().state().proposals_pending, 20);
+  member.schedule.release();
+  ASSERT_TRUE(
+      member.run_until([&] { return member.node().state().proposals_pending.load() == 0; }));
 }
 
 TEST_F(NodeTest, AReadAfterACrashSeesWhatWasAcknowledged) {

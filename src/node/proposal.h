@@ -1,18 +1,21 @@
 // node/proposal.h
 //
-// A proposal on its way from an io lane through consensus, log and apply and back, and a read that
-// waits for the read index. Each is one object that the lanes hand on; none of them is shared.
+// A proposal on its way from an io lane through consensus, log and apply and back, and the reads
+// that wait for the read index. Each is one object that the lanes hand on; none of them is shared.
+// Who waits for it stays behind in the gateway, under the ticket, and is answered when the deadline
+// passes, wherever the object is then. The object itself always comes home: what it was charged is
+// free again only then.
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <vector>
 
-#include "absl/functional/any_invocable.h"
-#include "absl/status/status.h"
 #include "apply/reply.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/ids.h"
+#include "node/wait_table.h"
 
 namespace keelson::node {
 
@@ -22,23 +25,20 @@ struct Proposal {
   uint64_t id = 0;  // the request id inside `data`
   Bytes data;       // the encoded InternalRaftRequest
   Gateway* gateway = nullptr;
+  WaitTicket ticket;
   MonotonicTime deadline;
-  size_t charged_bytes = 0;  // what Status::proposal_bytes was raised by
+  Term term;                 // in which this member, its leader, took it; 0: sent to another
+  size_t charged_bytes = 0;  // what MemberState::proposal_bytes was raised by
   apply::Reply reply;
-  // Called once on the gateway's lane.
-  absl::AnyInvocable<void(apply::Reply)> done;
 };
 using ProposalPtr = std::unique_ptr<Proposal>;
-
-// Called once on the gateway's lane: ok means that what is published now is at least as new as
-// everything acknowledged before the read was asked for.
-using ReadDone = absl::AnyInvocable<void(absl::Status)>;
 
 // The reads that one gateway gathered in one batch.
 struct ReadBatch {
   Gateway* gateway = nullptr;
+  WaitTicket ticket;
   MonotonicTime deadline;
-  std::vector<ReadDone> done;
+  int64_t count = 0;  // 0: no batch
 };
 
 }  // namespace keelson::node

@@ -60,7 +60,7 @@ absl::Status Context::admit(net::ServerCall& call, bool stream) {
   std::string_view version = call.metadata("client-api-version").value_or("");
   if (!is_utf8(version)) return errors::InvalidClientAPIVersion();
   if (observer_) observer_->client_request(stream, version);
-  if (node_.status().leader.load(std::memory_order_relaxed) == 0 &&
+  if (node_.state().leader.load(std::memory_order_relaxed) == 0 &&
       call.metadata("hasleader") == "true") {
     return errors::NoLeader();
   }
@@ -89,7 +89,7 @@ Parts Context::respond_with(int64_t revision, bool with_revision, Parts body) {
   if (with_revision && revision == 0) revision = node_.store().revision();
   uint64_t cluster = node_.cluster().value;
   uint64_t member = node_.member().value;
-  uint64_t term = node_.status().term.load(std::memory_order_relaxed);
+  uint64_t term = node_.state().term.load(std::memory_order_relaxed);
   size_t header = pb::varint_field_size(1, cluster) + pb::varint_field_size(2, member) +
                   pb::varint_field_size(3, static_cast<uint64_t>(revision)) +
                   pb::varint_field_size(4, term);

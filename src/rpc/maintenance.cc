@@ -23,7 +23,7 @@ std::vector<apply::Alarm> alarms_of(node::Node& node, const apply::Applier& appl
   bool told = std::any_of(out.begin(), out.end(), [&](const apply::Alarm& alarm) {
     return alarm.member == node.member() && alarm.type == pb::NOSPACE;
   });
-  if (node.status().no_space() && !told) out.push_back({pb::NOSPACE, node.member()});
+  if (node.state().no_space() && !told) out.push_back({pb::NOSPACE, node.member()});
   return out;
 }
 
@@ -36,7 +36,7 @@ class Alarm final : public Unary {
     pb::AlarmRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     // With no space for the log, the list cannot go through it; and this alarm is in no log.
-    if (request.action() == pb::AlarmRequest::GET && context_.node().status().no_space()) {
+    if (request.action() == pb::AlarmRequest::GET && context_.node().state().no_space()) {
       return list_here(std::move(call), request.alarm());
     }
     context_.propose(std::move(call), wire::InternalKind::kAlarm, bytes);
@@ -74,7 +74,7 @@ class Status final : public Unary {
 
   pb::StatusResponse describe(apply::Applier& applier) {
     node::Node& node = context_.node();
-    const node::Status& status = node.status();
+    const node::MemberState& status = node.state();
     pb::StatusResponse response;
     response.set_version(facts_.version);
     response.set_dbsize(static_cast<int64_t>(node.backend().size_on_disk()));

@@ -25,7 +25,7 @@ class StoreSource final : public watch::WatchSource {
   }
 
   Term raft_term() const override {
-    return Term(node_.status().term.load(std::memory_order_relaxed));
+    return Term(node_.state().term.load(std::memory_order_relaxed));
   }
 
  private:

@@ -25,13 +25,13 @@ State::State(node::Node& node, rpc::Context& context) : node_(node), context_(co
 
 std::vector<http::ServerState::Alarm> State::alarms() const {
   std::vector<Alarm> active;
-  if (node_.alarms().no_space() || node_.status().no_space()) active.push_back(Alarm::kNoSpace);
+  if (node_.alarms().no_space() || node_.state().no_space()) active.push_back(Alarm::kNoSpace);
   if (node_.alarms().corrupt()) active.push_back(Alarm::kCorrupt);
   return active;
 }
 
-bool State::has_leader() const { return node_.status().leader.load() != 0; }
-bool State::is_learner() const { return node_.status().is_learner.load(); }
+bool State::has_leader() const { return node_.state().leader.load() != 0; }
+bool State::is_learner() const { return node_.state().is_learner.load(); }
 
 void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) {
   rpc::Lane& lane = *context_.lanes().front();
@@ -85,7 +85,7 @@ void State::describe(const Config& config, http::Metrics& metrics) {
 }
 
 void State::collect(http::Metrics& metrics) {
-  node::Status& status = node_.status();
+  node::MemberState& status = node_.state();
   metrics.has_leader.set(has_leader() ? 1 : 0);
   metrics.is_leader.set(node_.is_leader() ? 1 : 0);
   metrics.is_learner.set(is_learner() ? 1 : 0);
@@ -143,7 +143,7 @@ void State::collect_counts(http::Metrics& metrics) {
   follow(metrics.lease_granted, node_.lease_counts().granted);
   follow(metrics.lease_revoked, node_.lease_counts().revoked);
   follow(metrics.lease_renewed, node_.lease_counts().renewed);
-  follow(metrics.lease_expired, node_.status().leases_expired.load());
+  follow(metrics.lease_expired, node_.state().leases_expired.load());
 }
 
 // An alarm that has gone keeps its row, at 0, as in etcd.

@@ -1,4 +1,4 @@
-// node/status.h
+// node/member_state.h
 //
 // What the rest of the member may see of the node at any time: a handful of numbers, each written
 // by one lane and read by all. Together they are not one consistent picture; none needs to be.
@@ -14,16 +14,14 @@
 
 namespace keelson::node {
 
-struct Status {
+struct MemberState {
   // Written by the consensus lane.
   std::atomic<uint64_t> term{0};
   std::atomic<uint64_t> leader{0};  // 0: none known
   std::atomic<uint64_t> committed{0};
   std::atomic<bool> is_learner{false};
   std::atomic<uint64_t> leader_changes{0};
-  std::atomic<uint64_t> proposals_failed{0};
   std::atomic<uint64_t> slow_read_indexes{0};
-  std::atomic<uint64_t> read_indexes_failed{0};
   // Written by the apply lane.
   std::atomic<uint64_t> applied{0};
   std::atomic<uint64_t> leases_expired{0};  // and revoked for it, by this member as the leader
@@ -38,8 +36,11 @@ struct Status {
   bool no_space() const {
     return disk_full.load(std::memory_order_relaxed) || store_full.load(std::memory_order_relaxed);
   }
-  // Added to by the gateways, taken from when answered. Proposals that are under way, and their
-  // payload bytes: the bound on everything between the lanes.
+  // Counted by the gateways.
+  std::atomic<uint64_t> proposals_failed{0};     // that timed out
+  std::atomic<uint64_t> read_indexes_failed{0};  // batches of reads
+  // Added to by the gateways, taken from when a proposal comes home; >= 0. Proposals that are under
+  // way, and their payload bytes: the bound on everything between the lanes.
   std::atomic<int64_t> proposals_pending{0};
   std::atomic<int64_t> proposal_bytes{0};
 };
