@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <iostream>
 #include <set>
 
@@ -75,6 +76,13 @@ class History {
     member_.published = [this](mvcc::EventBatchPtr events) { published_.add(*events); };
   }
 
+  // With faults of every kind: errors that come once or stay, a disk that is full for a while, a
+  // store that fails or does not get to flush, values that cannot be read, and too many open files.
+  History& with_faults() {
+    faulty_ = true;
+    return *this;
+  }
+
   void run() {
     for (int life = 0; life < 6 && !::testing::Test::HasFailure(); ++life) live(life == 5);
   }
@@ -82,7 +90,49 @@ class History {
   uint64_t acknowledged() const { return acknowledged_; }
 
  private:
+  // A start that meets an error says so, and changes nothing: the next one is as good.
+  void start_in_vain() {
+    if (random_.below(2) == 0) {
+      member_.files.fail_access("/m/wal", random_.below(2) == 0 ? EMFILE : EACCES);
+    } else {
+      member_.files.fail_once_after(random_.below(4));
+    }
+    absl::Status started = member_.start();
+    member_.files.fail_access("/m/wal", 0);
+    member_.kill();
+    member_.files.kill();
+    member_.files.no_more_failures();
+  }
+
+  void break_something() {
+    erring_ = true;
+    switch (random_.below(6)) {
+      case 0:
+        return member_.files.fail_once_after(random_.below(60));
+      case 1:
+        return member_.files.fail_after(random_.below(60));
+      case 2:
+        return member_.files.set_capacity(member_.files.used() + random_.below(20'000));
+      case 3:
+        return member_.disk.fail_writes(absl::UnavailableError("EIO"));
+      case 4:
+        return member_.disk.fail_reads(absl::DataLossError("a block's sum does not match"),
+                                       static_cast<int>(random_.below(20)));
+      case 5:
+        return member_.disk.hold_flushes();
+    }
+  }
+
+  void mend() {
+    member_.files.no_more_failures();
+    member_.files.set_capacity(UINT64_MAX);
+    member_.disk.fail_writes(absl::OkStatus());
+    member_.disk.fail_reads(absl::OkStatus());
+    member_.disk.release_flushes();
+  }
+
   void live(bool last) {
+    if (faulty_ && random_.below(6) == 0) start_in_vain();
     absl::Status started = member_.start();
     if (!started.ok()) {
       ASSERT_TRUE(erring_) << started;
@@ -93,7 +143,9 @@ class History {
     erring_ = false;
     ASSERT_TRUE(started.ok()) << started;
     check_everything();
-    if (!last && random_.below(4) == 0) {
+    if (faulty_ && !last && random_.below(2) == 0) {
+      break_something();
+    } else if (!last && random_.below(4) == 0) {
       member_.files.fail_once_after(random_.below(60));
       erring_ = true;
     }
@@ -101,6 +153,7 @@ class History {
     for (int i = 0; i < steps && !member_.dead(); ++i) {
       if (under_way_ < 12 && random_.below(4) == 0) act();
       if (random_.below(100) == 0) member_.node().backend().flush([](absl::Status) {});
+      if (faulty_ && random_.below(400) == 0) mend();
       member_.schedule.step();
     }
     EXPECT_TRUE(!member_.dead() || erring_) << member_.fatal;
@@ -113,8 +166,17 @@ class History {
       absl::Status stopped = member_.stop();
       EXPECT_TRUE(stopped.ok() || erring_) << stopped;
     }
-    how == 1 ? member_.kill() : member_.lose_power();
-    member_.files.no_more_failures();
+    if (how != 1) {
+      member_.lose_power();
+    } else {
+      member_.kill();
+      if (faulty_) {
+        member_.files.kill();
+        // What RocksDB holds in memory goes with the process.
+        if (random_.below(2) == 0) member_.disk.crash();
+      }
+    }
+    mend();
     under_way_ = 0;
   }
 
@@ -281,6 +343,7 @@ class History {
   int64_t known_ = 1;       // the newest revision that anybody was told of
   int64_t compacted_ = -1;  // the newest compaction acknowledged
   int under_way_ = 0;
+  bool faulty_ = false;
   bool erring_ = false;  // the disk may fail in this life
   uint64_t acknowledged_ = 0;
 };
@@ -298,7 +361,24 @@ TEST(NodeRandom, NothingAcknowledgedIsEverLost) {
     ++histories;
   });
   std::cout << histories << " histories, " << acknowledged << " acknowledged\n";
-  if (seeds_are_the_usual()) EXPECT_GT(acknowledged, histories * 50);
+  if (seeds_are_the_usual()) {
+    EXPECT_GT(acknowledged, histories * 50);
+  }
+}
+
+TEST(NodeRandom, NothingAcknowledgedIsEverLostUnderFaults) {
+  Quiet quiet;
+  uint64_t acknowledged = 0, histories = 0;
+  for_each_seed(Seeds{.count = 250}, [&](uint64_t seed) {
+    History history(seed);
+    history.with_faults().run();
+    acknowledged += history.acknowledged();
+    ++histories;
+  });
+  std::cout << histories << " histories, " << acknowledged << " acknowledged\n";
+  if (seeds_are_the_usual()) {
+    EXPECT_GT(acknowledged, histories * 50);
+  }
 }
 
 }  // namespace
