@@ -186,6 +186,29 @@ TEST_F(NodeTest, AMarkThatACrashPreventedIsMadeAtTheStart) {
   EXPECT_EQ(mark->index, durable);
 }
 
+// It is not skipped, and nothing that shared its batch is published or answered.
+TEST_F(NodeTest, AnEntryThatCannotBeReadEndsTheMember) {
+  start();
+  const int64_t before = member_.node().store().revision();
+  int answered = 0, events = 0;
+  member_.node().set_published([&](mvcc::EventBatchPtr) { ++events; });
+  member_.schedule.hold(member_.schedule.apply);
+  member_.put("k", "v", [&](apply::Reply) { ++answered; });
+  member_.propose(wire::InternalKind::kPut, "\xff\xff", [&](apply::Reply) { ++answered; });
+  for (int i = 0; i < 200; ++i) member_.schedule.step();
+  member_.schedule.release();
+  EXPECT_FALSE(member_.run_until([&] { return false; }));
+  EXPECT_TRUE(member_.dead());
+  EXPECT_EQ(answered, 0);
+  EXPECT_EQ(events, 0);
+  EXPECT_EQ(member_.node().store().revision(), before);
+  // Nor after the next start.
+  member_.lose_power();
+  ASSERT_TRUE(member_.start().ok());
+  EXPECT_FALSE(member_.run_until([&] { return false; }));
+  EXPECT_TRUE(member_.dead());
+}
+
 // Committed and not applied in time: the client hears so, once, and what it asked for may be done.
 TEST_F(NodeTest, AStateMachineThatHangsKeepsNobodyBeyondTheDeadline) {
   start();
