@@ -3,7 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <thread>
+
+#include "backend/rocks/patient_files.h"
+#include "base/text.h"
 
 namespace keelson::backend::rocks {
 namespace {
@@ -26,6 +31,19 @@ TEST(DurabilityTest, TheListenerHearsOfHealthInItsOrder) {
     ASSERT_EQ(told_full, absl::IsResourceExhausted(durability.health())) << "round " << round;
     durability.disk(false);
   }
+}
+
+TEST(PatientFilesTest, TheManifestInUseStays) {
+  const std::string dir = cat(::testing::TempDir(), "keelson_manifest_", ::getpid());
+  std::filesystem::create_directories(dir);
+  for (const char* name : {"MANIFEST-000004", "MANIFEST-000005"}) std::ofstream(dir + "/" + name);
+  std::ofstream(dir + "/CURRENT") << "MANIFEST-000005\n";
+  PatientFiles files(rocksdb::FileSystem::Default(), [](bool) {});
+  EXPECT_TRUE(files.DeleteFile(dir + "/MANIFEST-000004", {}, nullptr).ok());
+  EXPECT_FALSE(files.DeleteFile(dir + "/MANIFEST-000005", {}, nullptr).ok());
+  EXPECT_FALSE(std::filesystem::exists(dir + "/MANIFEST-000004"));
+  EXPECT_TRUE(std::filesystem::exists(dir + "/MANIFEST-000005"));
+  std::filesystem::remove_all(dir);
 }
 
 }  // namespace

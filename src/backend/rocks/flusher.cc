@@ -3,6 +3,9 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <future>
+#include <memory>
+#include <utility>
 
 #include "backend/rocks/status.h"
 #include "base/failpoint.h"
@@ -91,6 +94,13 @@ absl::Status Flusher::flush_now() {
   }
   KEELSON_FAILPOINT("backend_after_flush");
   return status;
+}
+
+absl::Status flush_and_wait(Flusher& flusher) {
+  auto result = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> done = result->get_future();
+  flusher.flush([result](absl::Status status) { result->set_value(std::move(status)); });
+  return done.get();
 }
 
 }  // namespace keelson::backend::rocks

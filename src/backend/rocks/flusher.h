@@ -46,4 +46,7 @@ class Flusher {
   std::thread thread_;
 };
 
+// Asks for a flush and waits for it. Not on the flusher's own thread.
+absl::Status flush_and_wait(Flusher& flusher);
+
 }  // namespace keelson::backend::rocks

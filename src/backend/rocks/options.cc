@@ -57,7 +57,9 @@ rocksdb::ColumnFamilyOptions key_family(const RocksOptions& options,
   // different flushes do not overlap: level compaction moves them down without rewriting them.
   cf.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewCappedPrefixTransform(1));
   cf.level_compaction_dynamic_level_bytes = true;
-  cf.target_file_size_base = 32 << 20;
+  cf.target_file_size_base = kTargetFileSize;
+  // A file lies above at most as much of the level below, so that no merge is long.
+  cf.max_compaction_bytes = 8 * kTargetFileSize;
   cf.max_bytes_for_level_base = 256 << 20;
   return cf;
 }
@@ -78,6 +80,9 @@ rocksdb::DBOptions database_options(const RocksOptions& options,
   db.enable_pipelined_write = false;
   db.max_background_jobs = options.background_threads;
   db.max_subcompactions = 1;
+  // Recovery by itself would flush, and not safely (docs/rocksdb.md). We wait for space ourselves;
+  // whatever else fails ends the member.
+  db.max_bgerror_resume_count = 0;
   db.bytes_per_sync = 1 << 20;  // no burst of dirty pages in the way of the raft log's fsync
   db.max_open_files = -1;       // open() then reads every file's footer and index
   db.skip_stats_update_on_db_open = true;

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,9 @@
 #include "rocksdb/db.h"
 
 namespace keelson::backend::rocks {
+
+// Of the key family's files, in bytes.
+inline constexpr uint64_t kTargetFileSize = 32 << 20;
 
 rocksdb::DBOptions database_options(const RocksOptions& options,
                                     std::shared_ptr<rocksdb::EventListener> listener);

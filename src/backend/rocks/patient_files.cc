@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <string_view>
 
 namespace keelson::backend::rocks {
@@ -136,6 +137,21 @@ IOStatus PatientFiles::NewRandomAccessFile(const std::string& name,
 IOStatus PatientFiles::RenameFile(const std::string& from, const std::string& to,
                                   const IOOptions& options, IODebugContext* debug) {
   return patiently([&] { return target()->RenameFile(from, to, options, debug); });
+}
+
+IOStatus PatientFiles::DeleteFile(const std::string& name, const IOOptions& options,
+                                  IODebugContext* debug) {
+  const std::filesystem::path path(name);
+  if (path.filename().string().starts_with("MANIFEST-")) {
+    std::string current;
+    IOStatus read = rocksdb::ReadFileToString(target(), path.parent_path() / "CURRENT", &current);
+    // Only a CURRENT that names another, or none at all, lets it go.
+    if (!read.ok() && !read.IsNotFound() && !read.IsPathNotFound()) return read;
+    if (read.ok() && current == path.filename().string() + "\n") {
+      return IOStatus::IOError("CURRENT names it", name);
+    }
+  }
+  return target()->DeleteFile(name, options, debug);
 }
 
 IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool for_space) {

@@ -55,6 +55,11 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
                                const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* debug) override;
 
+  // The manifest that CURRENT names stays: RocksDB before 9.5 removes it when a new one could not
+  // be written twice in a row, and the store with it (docs/rocksdb.md).
+  rocksdb::IOStatus DeleteFile(const std::string& name, const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
+
   // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space
   // is waited for, too.
   rocksdb::IOStatus patiently(const std::function<rocksdb::IOStatus()>& attempt,

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <future>
+#include <optional>
 #include <utility>
 
+#include "backend/rocks/options.h"
 #include "backend/rocks/status.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -24,8 +25,9 @@ constexpr uint64_t kLeastNearQuota = 256 << 10;
 // Dead of raw: 1 / kShare, and 1 / kShareNearQuota past half of the quota.
 constexpr uint64_t kShare = 4;
 constexpr uint64_t kShareNearQuota = 20;
-// Up to here a run rewrites the last level whole: its own deletions go, too.
-constexpr uint64_t kSmall = 256 << 20;
+// RocksDB's own merges come first.
+constexpr auto kOtherMerges = std::chrono::milliseconds(50);
+constexpr int kMostOtherMerges = 20 * 60 * 5;  // five minutes
 
 }  // namespace
 
@@ -40,12 +42,13 @@ bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck
 }
 
 Reclaimer::Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
-                     uint64_t quota)
+                     uint64_t quota, uint64_t step_bytes)
     : db_(*db),
       families_(families),
       flusher_(*flusher),
       space_(*space),
       quota_(quota),
+      step_bytes_(step_bytes),
       thread_([this] { run(); }) {}
 
 void Reclaimer::look_soon() {
@@ -103,7 +106,7 @@ void Reclaimer::look() {
   known_stuck_ = std::min(known_stuck_, dead);
   if (!worth_reclaiming(before, space_.live_bytes(), known_stuck_, quota_)) return;
   const auto start = std::chrono::steady_clock::now();
-  absl::Status status = merge(before.physical() <= kSmall);
+  absl::Status status = merge(before.physical() <= step_bytes_);
   if (!status.ok()) {
     // Nothing is lost by it; deletes to come, and full disks that are no longer full, try again.
     if (absl::IsCancelled(status)) return;
@@ -121,30 +124,74 @@ void Reclaimer::look() {
                                          {"took", cat(took.count(), "s")}});
 }
 
-absl::Status Reclaimer::flush() {
-  auto result = std::make_shared<std::promise<absl::Status>>();
-  std::future<absl::Status> done = result->get_future();
-  flusher_.flush([result](absl::Status status) { result->set_value(std::move(status)); });
-  return done.get();
+absl::StatusOr<Levels> Reclaimer::key_levels() const {
+  rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(Bucket::kKey)];
+  // The counts of a file are in its properties only: what the newest version knows of them is
+  // empty after an open. A file that came between the two calls counts as one without deletions.
+  rocksdb::TablePropertiesCollection tables;
+  rocksdb::Status read = db_.GetPropertiesOfAllTables(family, &tables);
+  if (!read.ok()) return to_status(read, "reading the properties of the files");
+  rocksdb::ColumnFamilyMetaData found;
+  db_.GetColumnFamilyMetaData(family, &found);
+  Levels levels(found.levels.size());
+  for (const rocksdb::LevelMetaData& level : found.levels) {
+    for (const rocksdb::SstFileMetaData& file : level.files) {
+      TableFile& to = levels.at(static_cast<size_t>(level.level)).emplace_back();
+      to.name = file.relative_filename;
+      to.smallest = file.smallestkey;
+      to.largest = file.largestkey;
+      to.bytes = file.size;
+      auto table = tables.find(cat(file.directory, "/", file.relative_filename));
+      if (table == tables.end()) continue;
+      to.entries = table->second->num_entries;
+      to.deletions = table->second->num_deletions;
+    }
+  }
+  return levels;
 }
 
-// `all`: the last level, too, whether or not something lies above it.
-absl::Status Reclaimer::merge(bool all) {
-  KEELSON_FAILPOINT("backend_before_reclaim");
-  if (absl::Status status = flush(); !status.ok()) return status;
-  rocksdb::CompactRangeOptions options;
-  options.exclusive_manual_compaction = false;
-  options.bottommost_level_compaction =
-      all ? rocksdb::BottommostLevelCompaction::kForceOptimized
-          : rocksdb::BottommostLevelCompaction::kIfHaveCompactionFilter;
-  options.canceled = &stopping_;
+absl::Status Reclaimer::merge_files(const MergeStep& step) {
+  rocksdb::CompactionOptions options;
+  options.compression = rocksdb::kDisableCompressionOption;  // the family's own
+  options.output_file_size_limit = kTargetFileSize;
   rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(Bucket::kKey)];
-  rocksdb::Status merged = db_.CompactRange(options, family, nullptr, nullptr);
-  KEELSON_FAILPOINT("backend_after_reclaim");
+  rocksdb::Status merged = db_.CompactFiles(options, family, step.inputs, step.output_level);
+  if (merged.IsAborted() || merged.IsInvalidArgument()) {
+    return absl::AbortedError(merged.ToString());
+  }
   if (merged.IsIncomplete() || merged.IsShutdownInProgress()) {
     return absl::CancelledError("backend: closing");
   }
   return to_status(merged, "giving back space");
+}
+
+bool Reclaimer::wait_for_other_merges() {
+  std::unique_lock lock(mutex_);
+  return !wake_.wait_for(lock, kOtherMerges, [this] { return stopping_.load(); });
+}
+
+absl::Status Reclaimer::merge(bool all) {
+  KEELSON_FAILPOINT("backend_before_reclaim");
+  if (absl::Status status = flush_and_wait(flusher_); !status.ok()) return status;
+  MergePlan plan(step_bytes_, all);
+  for (int in_the_way = 0; !stopping_;) {
+    absl::StatusOr<Levels> levels = key_levels();
+    if (!levels.ok()) return levels.status();
+    std::optional<MergeStep> step = plan.next(*levels);
+    if (!step) {
+      KEELSON_FAILPOINT("backend_after_reclaim");
+      return absl::OkStatus();
+    }
+    absl::Status merged = merge_files(*step);
+    if (absl::IsAborted(merged) && ++in_the_way < kMostOtherMerges) {
+      if (!wait_for_other_merges()) break;
+      continue;
+    }
+    if (!merged.ok()) return merged;
+    plan.done(*step);
+    in_the_way = 0;
+  }
+  return absl::CancelledError("backend: closing");
 }
 
 }  // namespace keelson::backend::rocks

@@ -5,8 +5,9 @@
 // ones come; nothing in it looks at space while nobody writes.
 //
 // How: the write buffers are flushed (a record and its deletion in the same buffer never reach a
-//   file), then the key family is merged down to its last level, where deletions and what they
-//   cover end. Merges run at RocksDB's low priority; commits, reads and flushes go on beside them.
+//   file), then files of the key family are merged down to its last level, a step at a time
+//   (merge_plan.h). Commits, reads and flushes go on beside it. Not CompactRange: it flushes by
+//   itself, and not safely (docs/rocksdb.md).
 // When (worth_reclaiming): a quarter of the raw bytes is dead, so rewriting costs at most three
 //   bytes for one given back; sooner when the store is near its quota.
 // Threads: a thread of its own does the work. look_soon() and reclaim() from any thread; they
@@ -23,7 +24,9 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "backend/rocks/flusher.h"
+#include "backend/rocks/merge_plan.h"
 #include "backend/rocks/space_use.h"
 
 namespace keelson::backend::rocks {
@@ -35,7 +38,7 @@ bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck
 class Reclaimer {
  public:
   Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
-            uint64_t quota);
+            uint64_t quota, uint64_t step_bytes);
   ~Reclaimer() { stop(); }
 
   // A commit deleted records, or the store grew: looks within a second whether there is work.
@@ -49,14 +52,20 @@ class Reclaimer {
   using Done = absl::AnyInvocable<void(absl::Status)>;
   void run();
   void look();
-  absl::Status flush();
+  // All of it, or what is worth it.
   absl::Status merge(bool all);
+  absl::StatusOr<Levels> key_levels() const;
+  // kAborted: another merge has the files, or has just taken them away.
+  absl::Status merge_files(const MergeStep& step);
+  // False: stopping.
+  bool wait_for_other_merges();
 
   rocksdb::DB& db_;
   const Families& families_;
   Flusher& flusher_;
   SpaceUse& space_;
   const uint64_t quota_;
+  const uint64_t step_bytes_;
   // The thread's.
   uint64_t known_stuck_ = 0;  // <= what is dead
   bool warned_ = false;       // once per run of failures

@@ -52,13 +52,15 @@ struct Shape {
   const char* name;
   uint64_t quota;
   size_t value;
+  uint64_t step = 256 * kMega;
 };
 
 class Refill : public ::testing::TestWithParam<Shape> {
  protected:
   Refill() : dir_(cat(::testing::TempDir(), "keelson_refill_", ::getpid(), GetParam().name)) {
     std::filesystem::remove_all(dir_);
-    backend_ = *open_rocks_backend(dir_, {.quota_bytes = GetParam().quota});
+    backend_ = *open_rocks_backend(
+        dir_, {.quota_bytes = GetParam().quota, .reclaim_step = GetParam().step});
   }
   ~Refill() override {
     backend_.reset();
@@ -133,7 +135,8 @@ TEST_P(Refill, EveryRoundTakesAsMuch) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Refill,
                          ::testing::Values(Shape{"small_values", 4 * kMega, 100},
                                            Shape{"values", 60 * kMega, 20'000},
-                                           Shape{"large_values", 60 * kMega, 1'500'000}),
+                                           Shape{"large_values", 60 * kMega, 1'500'000},
+                                           Shape{"in_steps", 60 * kMega, 20'000, kMega}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -107,7 +107,8 @@ class RocksBackend final : public Backend {
         flush_on_close_(options.flush_on_close && !options.read_only),
         committed_(options.committed),
         flusher_(db_.get(), families_, durability_.get()),
-        reclaimer_(db_.get(), families_, &flusher_, &space_, options.quota_bytes) {
+        reclaimer_(db_.get(), families_, &flusher_, &space_, options.quota_bytes,
+                   options.reclaim_step) {
     durability_->set_retry([this] { flusher_.retry_later(); });
     disk_.files->be_patient();
   }
@@ -201,10 +202,13 @@ class RocksBackend final : public Backend {
   }
 
   absl::Status checkpoint(const std::string& dir) override {
+    // The flush is ours: a checkpoint's own would not be safe (docs/rocksdb.md).
+    constexpr uint64_t kNeverFlush = UINT64_MAX;
+    if (absl::Status flushed = rocks::flush_and_wait(flusher_); !flushed.ok()) return flushed;
     rocksdb::Checkpoint* made = nullptr;
     rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
     std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-    if (status.ok()) status = checkpoint->CreateCheckpoint(dir);
+    if (status.ok()) status = checkpoint->CreateCheckpoint(dir, kNeverFlush);
     return to_status(status, cat("checkpoint to ", dir));
   }
 

@@ -35,6 +35,9 @@ struct RocksOptions {
   uint64_t block_cache = uint64_t{32} << 20;
   // Near it, dead data is given back sooner. UINT64_MAX: there is none.
   uint64_t quota_bytes = UINT64_MAX;
+  // Giving space back reads about so much at a time: what stop has to wait for, and room that is
+  // needed beside what is there.
+  uint64_t reclaim_step = uint64_t{256} << 20;
   // Threads that flush and merge files.
   int background_threads = 2;
   // False: closing loses what was not flushed, as a crash does. For tests.
