@@ -145,6 +145,28 @@ struct IterateOptions {
   bool fill_cache = false;
 };
 
+// What the owner of a bucket's records needs of each of them before it can serve: a short text made
+// of the record alone, kept apart from the values so that a start does not have to read those.
+struct HeadFormat {
+  // Appends the head of a record. Pure; called from any thread. An error says that the record is
+  // damaged.
+  absl::Status (*of)(std::string_view key, std::string_view value, std::string* head) = nullptr;
+  // Heads that were made by another version are not used.
+  uint32_t version = 0;
+};
+
+// A walk over the heads of a bucket, in byte order of keys. One thread's.
+class HeadWalk {
+ public:
+  virtual ~HeadWalk() = default;
+  // False at the end, or when it failed: status() says which.
+  virtual bool next() = 0;
+  // Of the record that next() went to; valid until the next call.
+  virtual std::string_view key() const = 0;
+  virtual std::string_view head() const = 0;
+  virtual absl::Status status() const = 0;
+};
+
 // What both the newest state and a pinned one can answer.
 class Reader {
  public:
@@ -175,6 +197,10 @@ class Backend : public Reader {
   // REQUIRES: consistent_index does not go back.
   // After an error nothing of the batch is visible and the node has to stop.
   virtual absl::Status commit(const WriteBatch& batch, Index consistent_index, Term term) = 0;
+
+  // The heads of the key bucket's records. REQUIRES: no commit while it lives: it is for a start.
+  // Here made from the values; a backend that keeps heads of this format uses those.
+  virtual std::unique_ptr<HeadWalk> walk_heads(const HeadFormat& format) const;
 
   // The position of the newest commit; what the node replays the log from after open.
   virtual Index consistent_index() const = 0;

@@ -9,6 +9,8 @@
 namespace keelson::backend::rocks {
 namespace {
 
+using Heads = rocksdb::TablePropertiesCollectorFactory;
+
 // The write buffers of the key family: one being filled, the rest waiting for the disk. With four
 // of them a flush may take three times as long as filling one before a commit has to wait.
 constexpr int kKeyWriteBuffers = 4;
@@ -47,12 +49,14 @@ rocksdb::ColumnFamilyOptions small_family(std::shared_ptr<rocksdb::TableFactory>
 }
 
 rocksdb::ColumnFamilyOptions key_family(const RocksOptions& options,
-                                        std::shared_ptr<rocksdb::TableFactory> table) {
+                                        std::shared_ptr<rocksdb::TableFactory> table,
+                                        std::shared_ptr<Heads> heads) {
   rocksdb::ColumnFamilyOptions cf = small_family(std::move(table));
   cf.write_buffer_size =
       std::max<uint64_t>(options.write_buffers / kKeyWriteBuffers, kSmallestWriteBuffer);
   cf.arena_block_size = std::min<size_t>(1 << 20, cf.write_buffer_size / 8);
   cf.compression = best_compression();
+  if (heads) cf.table_properties_collector_factories.push_back(std::move(heads));
   // Revisions only grow, so each insert belongs right behind the one before it, and files of
   // different flushes do not overlap: level compaction moves them down without rewriting them.
   cf.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewCappedPrefixTransform(1));
@@ -66,8 +70,8 @@ rocksdb::ColumnFamilyOptions key_family(const RocksOptions& options,
 
 }  // namespace
 
-rocksdb::DBOptions database_options(const RocksOptions& options,
-                                    std::shared_ptr<rocksdb::EventListener> listener) {
+rocksdb::DBOptions database_options(
+    const RocksOptions& options, std::vector<std::shared_ptr<rocksdb::EventListener>> listeners) {
   rocksdb::DBOptions db;
   db.create_if_missing = options.create_if_missing;
   db.create_missing_column_families = true;
@@ -89,18 +93,20 @@ rocksdb::DBOptions database_options(const RocksOptions& options,
   db.info_log = std::make_shared<InfoLog>();
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
-  db.listeners.push_back(std::move(listener));
+  db.listeners = std::move(listeners);
   return db;
 }
 
-std::vector<rocksdb::ColumnFamilyDescriptor> families(const RocksOptions& options) {
+std::vector<rocksdb::ColumnFamilyDescriptor> families(const RocksOptions& options,
+                                                      std::shared_ptr<Heads> heads) {
   auto cache = rocksdb::NewLRUCache(options.block_cache, /*num_shard_bits=*/4);
   auto table = table_format(cache);
   std::vector<rocksdb::ColumnFamilyDescriptor> out;
   for (size_t i = 0; i < kBucketCount; ++i) {
     auto bucket = static_cast<Bucket>(i);
-    out.emplace_back(std::string(bucket_name(bucket)),
-                     bucket == Bucket::kKey ? key_family(options, table) : small_family(table));
+    out.emplace_back(std::string(bucket_name(bucket)), bucket == Bucket::kKey
+                                                           ? key_family(options, table, heads)
+                                                           : small_family(table));
   }
   out.emplace_back(rocksdb::kDefaultColumnFamilyName, small_family(table));
   return out;

@@ -18,9 +18,11 @@ namespace keelson::backend::rocks {
 inline constexpr uint64_t kTargetFileSize = 32 << 20;
 
 rocksdb::DBOptions database_options(const RocksOptions& options,
-                                    std::shared_ptr<rocksdb::EventListener> listener);
+                                    std::vector<std::shared_ptr<rocksdb::EventListener>> listeners);
 
 // One descriptor per bucket in the order of the enum, then RocksDB's own "default" family, unused.
-std::vector<rocksdb::ColumnFamilyDescriptor> families(const RocksOptions& options);
+// `heads`: of the key family's tables; may be null.
+std::vector<rocksdb::ColumnFamilyDescriptor> families(
+    const RocksOptions& options, std::shared_ptr<rocksdb::TablePropertiesCollectorFactory> heads);
 
 }  // namespace keelson::backend::rocks

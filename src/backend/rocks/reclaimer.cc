@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "backend/rocks/live_tables.h"
 #include "backend/rocks/options.h"
 #include "backend/rocks/status.h"
 #include "base/failpoint.h"
@@ -126,26 +127,18 @@ void Reclaimer::look() {
 
 absl::StatusOr<Levels> Reclaimer::key_levels() const {
   rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(Bucket::kKey)];
-  // The counts of a file are in its properties only: what the newest version knows of them is
-  // empty after an open. A file that came between the two calls counts as one without deletions.
-  rocksdb::TablePropertiesCollection tables;
-  rocksdb::Status read = db_.GetPropertiesOfAllTables(family, &tables);
-  if (!read.ok()) return to_status(read, "reading the properties of the files");
-  rocksdb::ColumnFamilyMetaData found;
-  db_.GetColumnFamilyMetaData(family, &found);
-  Levels levels(found.levels.size());
-  for (const rocksdb::LevelMetaData& level : found.levels) {
-    for (const rocksdb::SstFileMetaData& file : level.files) {
-      TableFile& to = levels.at(static_cast<size_t>(level.level)).emplace_back();
-      to.name = file.relative_filename;
-      to.smallest = file.smallestkey;
-      to.largest = file.largestkey;
-      to.bytes = file.size;
-      auto table = tables.find(cat(file.directory, "/", file.relative_filename));
-      if (table == tables.end()) continue;
-      to.entries = table->second->num_entries;
-      to.deletions = table->second->num_deletions;
-    }
+  absl::StatusOr<std::vector<LiveTable>> tables = live_tables(db_, family);
+  if (!tables.ok()) return tables.status();
+  Levels levels(static_cast<size_t>(db_.NumberLevels(family)));
+  for (const LiveTable& table : *tables) {
+    TableFile& to = levels.at(static_cast<size_t>(table.level)).emplace_back();
+    to.name = table.file.relative_filename;
+    to.smallest = table.file.smallestkey;
+    to.largest = table.file.largestkey;
+    to.bytes = table.file.size;
+    if (!table.properties) continue;  // the newest; the next look counts its deletions
+    to.entries = table.properties->num_entries;
+    to.deletions = table.properties->num_deletions;
   }
   return levels;
 }

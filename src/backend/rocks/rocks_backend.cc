@@ -6,6 +6,8 @@
 
 #include "backend/rocks/durability.h"
 #include "backend/rocks/flusher.h"
+#include "backend/rocks/head_keeper.h"
+#include "backend/rocks/head_walk.h"
 #include "backend/rocks/options.h"
 #include "backend/rocks/patient_files.h"
 #include "backend/rocks/reader.h"
@@ -97,11 +99,13 @@ struct Disk {
 class RocksBackend final : public Backend {
  public:
   RocksBackend(Disk disk, std::unique_ptr<rocksdb::DB> db, Families families,
-               std::shared_ptr<Durability> durability, const RocksOptions& options)
+               std::shared_ptr<Durability> durability, std::shared_ptr<rocks::HeadKeeper> heads,
+               const RocksOptions& options)
       : disk_(std::move(disk)),
         db_(std::move(db)),
         families_(std::move(families)),
         durability_(std::move(durability)),
+        heads_(std::move(heads)),
         reader_(db_.get(), families_, nullptr),
         space_(db_.get(), families_),
         flush_on_close_(options.flush_on_close && !options.read_only),
@@ -181,6 +185,10 @@ class RocksBackend final : public Backend {
   void end_patience() override {
     durability_->give_up_on_space();
     disk_.files->stop();
+  }
+  std::unique_ptr<HeadWalk> walk_heads(const HeadFormat& format) const override {
+    if (!heads_ || heads_->version() != format.version) return Backend::walk_heads(format);
+    return rocks::merge_head_files(db_.get(), family(Bucket::kKey), reader_, *heads_, format);
   }
   Index durable_index() const override { return durability_->durable_index(); }
   void set_durable_listener(std::function<void(Index)> listener) override {
@@ -262,6 +270,7 @@ class RocksBackend final : public Backend {
   std::unique_ptr<rocksdb::DB> db_;
   Families families_;
   std::shared_ptr<Durability> durability_;
+  std::shared_ptr<rocks::HeadKeeper> heads_;  // null: none are kept
   rocks::DbReader reader_;
   SpaceUse space_;
   const bool flush_on_close_;
@@ -314,16 +323,23 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
   if (absl::Status s = make_directory(*files, path, options); !s.ok()) return s;
   auto durability =
       std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), files, path);
-  rocksdb::DBOptions db_options = rocks::database_options(options, durability);
+  std::vector<std::shared_ptr<rocksdb::EventListener>> listeners{durability};
+  std::shared_ptr<rocks::HeadKeeper> heads;
+  if (options.heads.of != nullptr && !options.read_only) {
+    heads = std::make_shared<rocks::HeadKeeper>(files, path, options.heads);
+    heads->note_what_is_there();
+    listeners.push_back(heads);
+  }
+  rocksdb::DBOptions db_options = rocks::database_options(options, std::move(listeners));
   Disk disk(files, durability);
   db_options.env = disk.env.get();
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status =
       options.read_only
-          ? rocksdb::DB::OpenForReadOnly(db_options, path, rocks::families(options), &handles,
-                                         &opened)
-          : rocksdb::DB::Open(db_options, path, rocks::families(options), &handles, &opened);
+          ? rocksdb::DB::OpenForReadOnly(db_options, path, rocks::families(options, heads),
+                                         &handles, &opened)
+          : rocksdb::DB::Open(db_options, path, rocks::families(options, heads), &handles, &opened);
   if (!status.ok()) return to_status(status, cat("opening ", path));
   std::unique_ptr<rocksdb::DB> db(opened);
   // Every block of every file, before anything is served: a member must not find out in the middle
@@ -335,8 +351,9 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
     }
     return s;
   }
+  if (heads) heads->adopt(*db, handles[static_cast<size_t>(Bucket::kKey)]);
   auto backend = std::make_unique<RocksBackend>(std::move(disk), std::move(db), std::move(handles),
-                                                std::move(durability), options);
+                                                std::move(durability), std::move(heads), options);
   if (absl::Status s = backend->load_position(); !s.ok()) return s;
   return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
 }

@@ -38,6 +38,8 @@ struct RocksOptions {
   // Giving space back reads about so much at a time: what stop has to wait for, and room that is
   // needed beside what is there.
   uint64_t reclaim_step = uint64_t{256} << 20;
+  // What is kept apart from the records, for a start that does not read them. `of` null: nothing.
+  HeadFormat heads = {};
   // Threads that flush and merge files.
   int background_threads = 2;
   // False: closing loses what was not flushed, as a crash does. For tests.

@@ -1,0 +1,164 @@
+// A start from head files shows what a start from the values shows: random stores, with head files
+// that are missing, cut off or flipped.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <random>
+
+#include "backend/heads.h"
+#include "backend/rocks/head_file.h"
+#include "backend/rocks/rocks_backend.h"
+#include "base/test_seeds.h"
+#include "base/text.h"
+
+namespace keelson::backend {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status head_of(std::string_view key, std::string_view value, std::string* head) {
+  if (value.empty()) return absl::DataLossError("an empty value");
+  head->append(cat(key, "=", value.substr(0, 6)));
+  return absl::OkStatus();
+}
+constexpr HeadFormat kFormat{head_of, 7};
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+Rows rows_of(HeadWalk& walk) {
+  Rows rows;
+  while (walk.next()) rows.emplace_back(walk.key(), walk.head());
+  EXPECT_TRUE(walk.status().ok()) << walk.status();
+  EXPECT_FALSE(walk.next());
+  return rows;
+}
+
+class History {
+ public:
+  explicit History(uint64_t seed)
+      : random_(seed), dir_(cat(::testing::TempDir(), "keelson_heads_", ::getpid())) {
+    fs::remove_all(dir_);
+    open();
+  }
+  ~History() {
+    backend_.reset();
+    fs::remove_all(dir_);
+  }
+
+  void run() {
+    for (int step = draw(5, 40); step > 0; --step) {
+      switch (draw(0, 9)) {
+        case 0:
+          reopen();
+          break;
+        case 1:
+          wait([&](auto done) { backend_->reclaim(std::move(done)); });
+          break;
+        case 2:
+        case 3:
+          wait([&](auto done) { backend_->flush(std::move(done)); });
+          break;
+        default:
+          write();
+      }
+      if (::testing::Test::HasFailure()) return;
+    }
+    reopen();
+  }
+
+ private:
+  int draw(int from, int to) { return std::uniform_int_distribution<int>(from, to)(random_); }
+
+  void open() {
+    RocksOptions options{.write_buffers = 256 << 10, .reclaim_step = 64 << 10};
+    if (draw(0, 9) > 0) options.heads = {head_of, draw(0, 9) == 0 ? 8u : 7u};
+    auto opened = open_rocks_backend(dir_, options);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    backend_ = *std::move(opened);
+  }
+
+  void write() {
+    for (int batches = draw(1, 30); batches > 0; --batches) {
+      WriteBatch batch;
+      for (int i = draw(1, 40); i > 0; --i) {
+        const std::string key = cat("k", 10'000 + draw(0, 3000));
+        if (draw(0, 2) == 0) {
+          batch.del(Bucket::kKey, key);
+        } else {
+          batch.put(Bucket::kKey, key, cat(random_(), std::string(draw(0, 300), 'x')));
+        }
+      }
+      ASSERT_TRUE(backend_->commit(batch, Index(++index_), Term(1)).ok());
+    }
+  }
+
+  template <typename Ask>
+  void wait(Ask ask) {
+    std::promise<absl::Status> done;
+    ask([&](absl::Status status) { done.set_value(std::move(status)); });
+    const absl::Status status = done.get_future().get();
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  void damage_some() {
+    if (!fs::exists(dir_ + "/heads")) return;
+    for (const auto& entry : fs::directory_iterator(dir_ + "/heads")) {
+      const uint64_t size = entry.file_size();
+      switch (draw(0, 11)) {
+        case 0:
+          fs::remove(entry.path());
+          break;
+        case 1:
+          fs::resize_file(entry.path(), random_() % size);
+          break;
+        case 2: {
+          std::fstream f(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+          const auto at = static_cast<std::streamoff>(random_() % size);
+          f.seekg(at);
+          const char c = static_cast<char>(f.get() ^ 1 << draw(0, 7));
+          f.seekp(at);
+          f.put(c);
+          break;
+        }
+        default:
+          break;
+      }
+    }
+  }
+
+  void reopen() {
+    backend_.reset();
+    damage_some();
+    open();
+    if (!backend_) return;
+    const Rows expected = rows_of(*heads_from_values(*backend_, kFormat, {}));
+    EXPECT_EQ(rows_of(*backend_->walk_heads(kFormat)), expected);
+    EXPECT_EQ(backend_->consistent_index(), Index(index_));
+  }
+
+  std::mt19937_64 random_;
+  const std::string dir_;
+  std::unique_ptr<Backend> backend_;
+  uint64_t index_ = 0;
+};
+
+TEST(HeadWalk, ShowsWhatTheValuesShow) {
+  for_each_seed({.count = 25}, [](uint64_t seed) { History(seed).run(); });
+}
+
+TEST(HeadFileId, TextGoesBothWays) {
+  const rocks::HeadFileId id{.name = "a-name", .version = 3, .bytes = 4711, .crc = 0xdeadbeef};
+  std::optional<rocks::HeadFileId> back = rocks::HeadFileId::parse(id.text());
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->text(), id.text());
+  for (const char* bad : {"", "a", "a 1 2", "a 1 2 3 4", "../a 1 2 3", " 1 2 3", "a 1 2 x",
+                          "a 1 99999999999999 3", "a 1 2 4294967296"}) {
+    EXPECT_FALSE(rocks::HeadFileId::parse(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace keelson::backend
