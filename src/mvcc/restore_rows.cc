@@ -7,12 +7,6 @@
 
 namespace keelson::mvcc {
 
-absl::Status damaged_database(std::string_view what) {
-  return absl::DataLossError(cat("mvcc: ", what,
-                                 "; the database is damaged: restore this member from a snapshot "
-                                 "or add it anew"));
-}
-
 RowReader::RowReader(const backend::Backend& backend) : backend_(backend) {
   thread_ = std::thread([this] { run(); });
 }
@@ -26,12 +20,12 @@ RowReader::~RowReader() {
   thread_.join();
 }
 
-absl::Status RowReader::next(std::vector<Row>* rows) {
-  rows->clear();
+absl::Status RowReader::next(RowBatch* batch) {
+  *batch = {};
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !ready_.empty() || ended_; });
   if (ready_.empty()) return end_;
-  *rows = std::move(ready_.front());
+  *batch = std::move(ready_.front());
   ready_.pop_front();
   lock.unlock();
   changed_.notify_all();
@@ -47,40 +41,45 @@ void RowReader::run() {
 }
 
 absl::Status RowReader::read() {
-  RevisionKey first({1, 0});
-  std::unique_ptr<backend::Iterator> it =
-      backend_.iterate(backend::Bucket::kKey, {.lower = first.view()});
-  std::vector<Row> rows;
-  rows.reserve(kBatch);
-  for (it->seek_to_first(); it->valid(); it->next()) {
-    Row& row = rows.emplace_back();
-    if (!parse_revision_key(it->key(), &row.at)) {
+  std::unique_ptr<backend::HeadWalk> walk = backend_.walk_heads(kHeadFormat);
+  RowBatch batch;
+  std::vector<size_t> ends;  // of each row's head in the batch's text
+  // The text moves while it grows: it is looked at when it is whole.
+  auto hand_over_batch = [&]() -> absl::StatusOr<bool> {
+    size_t begin = 0;
+    for (size_t i = 0; i < batch.rows.size(); begin = ends[i++]) {
+      Row& row = batch.rows[i];
+      const std::string_view head(batch.text.data() + begin, ends[i] - begin);
+      if (!decode_row_head(head, &row.head)) {
+        return damaged_database(
+            cat("the head of revision ", row.at.revision.main, " does not parse"));
+      }
+      row.hash = absl::HashOf(to_absl(row.head.key));
+    }
+    ends.clear();
+    return hand_over(std::exchange(batch, {}));
+  };
+  while (walk->next()) {
+    Row& row = batch.rows.emplace_back();
+    if (!parse_revision_key(walk->key(), &row.at)) {
       return damaged_database("a revision does not parse");
     }
-    row.value = Bytes::copy(it->value());
-    if (!decode_key_value(row.value, &row.kv) || row.kv.key.empty()) {
-      return damaged_database(
-          cat("the KeyValue of revision ", row.at.revision.main, " does not parse"));
-    }
-    if (!row.at.tombstone && row.kv.mod_revision != row.at.revision.main) {
-      return damaged_database(cat("the KeyValue of revision ", row.at.revision.main,
-                                  " says it is of revision ", row.kv.mod_revision));
-    }
-    row.hash = absl::HashOf(to_absl(row.kv.key));
-    if (rows.size() < kBatch) continue;
-    if (!hand_over(std::exchange(rows, {}))) return absl::OkStatus();
-    rows.reserve(kBatch);
+    batch.text.append(walk->head());
+    ends.push_back(batch.text.size());
+    if (batch.rows.size() < kBatch) continue;
+    absl::StatusOr<bool> wanted = hand_over_batch();
+    if (!wanted.ok() || !*wanted) return wanted.status();
   }
-  if (!it->status().ok()) return it->status();
-  if (!rows.empty()) hand_over(std::move(rows));
-  return absl::OkStatus();
+  if (!walk->status().ok()) return walk->status();
+  if (batch.rows.empty()) return absl::OkStatus();
+  return hand_over_batch().status();
 }
 
-bool RowReader::hand_over(std::vector<Row> rows) {
+bool RowReader::hand_over(RowBatch batch) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return ready_.size() < kAhead || stopped_; });
   if (stopped_) return false;
-  ready_.push_back(std::move(rows));
+  ready_.push_back(std::move(batch));
   lock.unlock();
   changed_.notify_all();
   return true;

@@ -1,7 +1,7 @@
 // mvcc/restore_rows.h
 //
-// RowReader walks the key bucket on a thread of its own, ahead of the restore: it reads, checks and
-// copies rows in batches, so that the disk and the index are worked on at the same time.
+// RowReader walks the heads of the key bucket on a thread of its own, ahead of the restore: it
+// reads and checks them in batches, so that the disk and the index are worked on at the same time.
 //
 // Threads: next() by one caller; the reader's own thread fills at most kAhead batches.
 // Lifetime: the backend outlives it; the destructor stops the thread.
@@ -12,22 +12,26 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "backend/backend.h"
-#include "base/bytes.h"
 #include "mvcc/revision_key.h"
-#include "mvcc/store.h"
+#include "mvcc/row_head.h"
 
 namespace keelson::mvcc {
 
 struct Row {
   ParsedRevision at;
-  Bytes value;      // the encoded KeyValue
-  KeyValueView kv;  // views into `value`
-  uint64_t hash;    // of the key
+  RowHead head;   // its key is in the batch's text
+  uint64_t hash;  // of the key
+};
+
+struct RowBatch {
+  std::vector<Row> rows;
+  std::string text;
 };
 
 class RowReader {
@@ -38,26 +42,23 @@ class RowReader {
   explicit RowReader(const backend::Backend& backend);
   ~RowReader();
 
-  // The next batch in order of revision; empty at the end. DataLoss for what does not parse.
-  absl::Status next(std::vector<Row>* rows);
+  // The next batch in order of revision; without rows at the end. DataLoss for what does not parse.
+  absl::Status next(RowBatch* batch);
 
  private:
   void run();
   absl::Status read();
   // False when nobody wants more.
-  bool hand_over(std::vector<Row> rows);
+  bool hand_over(RowBatch batch);
 
   const backend::Backend& backend_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::vector<Row>> ready_;  // at most kAhead
+  std::deque<RowBatch> ready_;  // at most kAhead
   absl::Status end_ = absl::OkStatus();
   bool ended_ = false;
   bool stopped_ = false;
   std::thread thread_;
 };
-
-// "mvcc: <what>; the database is damaged: …", saying what to do.
-absl::Status damaged_database(std::string_view what);
 
 }  // namespace keelson::mvcc

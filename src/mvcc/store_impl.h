@@ -149,6 +149,8 @@ class StoreImpl {
     Version* old;  // the head before, or null
   };
   KeyRecord* new_record(std::string_view key);
+  // `size` of the encoded KeyValue, which is not in memory.
+  Version* new_version(Version* prev, Revision revision, uint32_t size);
   Version* new_version(Version* prev, Revision revision, Bytes kv);
   void free_record(KeyRecord* record);
   Revision next_revision();

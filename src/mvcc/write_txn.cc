@@ -52,13 +52,18 @@ KeyRecord* StoreImpl::new_record(std::string_view key) {
 }
 
 Version* StoreImpl::new_version(Version* prev, Revision revision, Bytes kv) {
+  Version* version = new_version(prev, revision, static_cast<uint32_t>(kv.size()));
+  version->value.store(reinterpret_cast<uintptr_t>(kv.give()), std::memory_order_relaxed);
+  return version;
+}
+
+Version* StoreImpl::new_version(Version* prev, Revision revision, uint32_t size) {
   auto* version = new (slab_.allocate(sizeof(Version))) Version{};
   version->prev.store(prev, std::memory_order_relaxed);
   version->main = revision.main;
   CHECK(revision.sub <= UINT32_MAX);
   version->sub = static_cast<uint32_t>(revision.sub);
-  version->size = static_cast<uint32_t>(kv.size());
-  version->value.store(reinterpret_cast<uintptr_t>(kv.give()), std::memory_order_relaxed);
+  version->size = size;
   live_bytes_ += stored_bytes(*version);
   return version;
 }

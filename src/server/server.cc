@@ -12,6 +12,7 @@
 #include "http/endpoint.h"
 #include "http/handlers.h"
 #include "http/metrics.h"
+#include "mvcc/row_head.h"
 #include "net/listener.h"
 #include "node/node.h"
 #include "rpc/context.h"
@@ -112,6 +113,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
       config.effective_data_dir() + "/member/keelson",
       {.write_buffers = config.keelson_write_buffer_bytes,
        .quota_bytes = config.effective_quota(),
+       .heads = mvcc::kHeadFormat,
        .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
   if (!backend.ok()) return backend.status();
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/protobuf.h"
 #include "base/text.h"
 #include "rocksdb/env.h"
 
@@ -17,31 +18,9 @@ constexpr size_t kBuffer = 256 << 10;
 // Larger than any head file of a table of ours; what claims more is not one.
 constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 
-enum Kind : char { kPut = 'p', kDelete = 'd' };
-
-void put_varint(std::string* out, uint64_t v) {
-  for (; v >= 0x80; v >>= 7) out->push_back(static_cast<char>(v | 0x80));
-  out->push_back(static_cast<char>(v));
-}
-
-bool take_varint(std::string_view* in, uint64_t* v) {
-  *v = 0;
-  for (int shift = 0; shift < 64 && !in->empty(); shift += 7) {
-    const auto byte = static_cast<uint8_t>(in->front());
-    in->remove_prefix(1);
-    *v |= uint64_t{byte & 0x7fu} << shift;
-    if (byte < 0x80) return true;
-  }
-  return false;
-}
-
-bool take_bytes(std::string_view* in, std::string_view* bytes) {
-  uint64_t size = 0;
-  if (!take_varint(in, &size) || size > in->size()) return false;
-  *bytes = in->substr(0, size);
-  in->remove_prefix(size);
-  return true;
-}
+// The file: kMagic, then fields of the one type or the other, each a row (docs/formats/heads.md).
+enum RowType : uint32_t { kRecord = 1, kDeletion = 2 };
+enum RowField : uint32_t { kKey = 1, kSequence = 2, kHead = 3 };
 
 template <typename T>
 bool to_number(std::string_view text, T* number) {
@@ -86,14 +65,13 @@ void HeadFileWriter::open() {
 void HeadFileWriter::add(const HeadRow& row) {
   if (!failed_ && !file_) open();
   if (failed_) return;
-  buffer_.push_back(row.deletion ? kDelete : kPut);
-  put_varint(&buffer_, row.sequence);
-  put_varint(&buffer_, row.key.size());
-  buffer_.append(row.key);
-  if (!row.deletion) {
-    put_varint(&buffer_, row.head.size());
-    buffer_.append(row.head);
-  }
+  const size_t size = pb::bytes_field_size(kKey, row.key.size()) +
+                      pb::varint_field_size(kSequence, row.sequence) +
+                      (row.deletion ? 0 : pb::bytes_field_size(kHead, row.head.size()));
+  pb::append_bytes_head(buffer_, row.deletion ? kDeletion : kRecord, size);
+  pb::append_bytes_field(buffer_, kKey, row.key);
+  pb::append_varint_field(buffer_, kSequence, row.sequence);
+  if (!row.deletion) pb::append_bytes_field(buffer_, kHead, row.head);
   if (buffer_.size() >= kBuffer) write_out();
 }
 
@@ -142,23 +120,26 @@ std::optional<HeadFile> HeadFile::load(rocksdb::FileSystem& files, const std::st
     if (piece.data() != to) std::memmove(to, piece.data(), piece.size());
     have += piece.size();
   }
-  loaded.left_ = {loaded.memory_.get(), have};
-  if (have != id.bytes || crc32c::extend(0, loaded.left_) != id.crc) return std::nullopt;
-  if (!loaded.left_.starts_with(kMagic)) return std::nullopt;
-  loaded.left_.remove_prefix(kMagic.size());
+  std::string_view bytes(loaded.memory_.get(), have);
+  if (have != id.bytes || crc32c::extend(0, bytes) != id.crc) return std::nullopt;
+  if (!bytes.starts_with(kMagic)) return std::nullopt;
+  bytes.remove_prefix(kMagic.size());
+  loaded.rows_ = pb::Reader(bytes);
   return loaded;
 }
 
 HeadFile::Next HeadFile::next(HeadRow* row) {
-  if (left_.empty()) return Next::kEnd;
-  const char kind = left_.front();
-  left_.remove_prefix(1);
-  row->deletion = kind == kDelete;
-  row->head = {};
-  const bool whole = (kind == kPut || kind == kDelete) && take_varint(&left_, &row->sequence) &&
-                     take_bytes(&left_, &row->key) &&
-                     (row->deletion || take_bytes(&left_, &row->head));
-  return whole ? Next::kRow : Next::kDamaged;
+  pb::Field field;
+  if (!rows_.next(&field)) return rows_.ok() ? Next::kEnd : Next::kDamaged;
+  *row = {.deletion = field.number == kDeletion};
+  if (!field.is(row->deletion ? kDeletion : kRecord, pb::kBytes)) return Next::kDamaged;
+  pb::Reader reader(field.bytes);
+  while (reader.next(&field)) {
+    if (field.is(kKey, pb::kBytes)) row->key = field.bytes;
+    if (field.is(kSequence, pb::kVarint)) row->sequence = field.value;
+    if (field.is(kHead, pb::kBytes)) row->head = field.bytes;
+  }
+  return reader.ok() ? Next::kRow : Next::kDamaged;
 }
 
 }  // namespace keelson::backend::rocks

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/protobuf.h"
 #include "rocksdb/file_system.h"
 
 namespace keelson::backend::rocks {
@@ -77,7 +78,7 @@ class HeadFile {
 
  private:
   std::unique_ptr<char[]> memory_;
-  std::string_view left_;
+  pb::Reader rows_{std::string_view()};
 };
 
 }  // namespace keelson::backend::rocks
