@@ -167,6 +167,9 @@ class HeadWalk {
   virtual absl::Status status() const = 0;
 };
 
+// Records as they passed by, keys with their values.
+using PassingRecords = std::vector<std::pair<std::string, std::string>>;
+
 // What both the newest state and a pinned one can answer.
 class Reader {
  public:
@@ -222,6 +225,11 @@ class Backend : public Reader {
   // Called with the new durable_index() each time it advances, from a background thread: post to a
   // lane, do not work there. Set once, before the first commit.
   virtual void set_durable_listener(std::function<void(Index)> listener) = 0;
+
+  // From now on everything that is stored is read once, slowly, in the background: damage that no
+  // read has met yet shows in health(). The key bucket's records are handed to `passing` on the
+  // way, some hundred at a time, in order, from that thread: note them, do not work there. Once.
+  virtual void read_through(std::function<void(PassingRecords)> passing) {}
 
   // Space. size_on_disk() is what the quota is held against and what etcd calls dbSize: the files
   // of the newest state and the write buffers that will become files; not the raft log, and not

@@ -199,6 +199,7 @@ std::unique_ptr<HashKvJob> Store::take_compaction_hash(ReaderSlot& slot) {
 int64_t Store::keys() const { return impl_->published_keys(); }
 uint64_t Store::compacted_keys() const { return impl_->published_compacted(); }
 void Store::drop_compaction_hash() { impl_->drop_compaction_hash(); }
+bool Store::warm(const backend::PassingRecords& records) { return impl_->warm(records); }
 bool Store::compaction_held() { return impl_->compaction_held(); }
 uint64_t Store::compaction_debt() const { return impl_->compaction_debt(); }
 StoreStats Store::stats() const { return impl_->stats(); }

@@ -311,6 +311,10 @@ class Store {
   std::unique_ptr<HashKvJob> take_compaction_hash(ReaderSlot& slot);
   void drop_compaction_hash();
 
+  // Records of the key bucket that somebody read anyway: the values of those that are current and
+  // not in memory are kept there, within the budget. False: it is used up.
+  bool warm(const backend::PassingRecords& records);
+
   // For metrics: copy the result out of the apply lane. [apply]
   StoreStats stats() const;
 

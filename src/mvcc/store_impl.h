@@ -136,6 +136,7 @@ class StoreImpl {
   uint64_t compaction_debt() const;
   std::unique_ptr<HashKvJob> take_compaction_hash(Epochs::Slot* slot);
   void drop_compaction_hash();
+  bool warm(const backend::PassingRecords& records);
   StoreStats stats() const;
   void check_invariants() const;
 

@@ -89,6 +89,7 @@ class RandomHistory {
       if (overtaken_hash_ && random_.below(2) == 0) step_overtaken_hash();
       if (random_.below(10) == 0) flush();
       if (random_.below(40) == 0) restart(random_.below(2) == 0);
+      if (random_.below(10) == 0) warm();
       store_->check_invariants();
     }
     finish();
@@ -489,10 +490,22 @@ class RandomHistory {
     durable_ = model_;
   }
 
+  // Records of the store as somebody read them: some of them, in any order, perhaps long ago.
+  void warm() {
+    auto it = machine_.backend().iterate(Bucket::kKey);
+    for (it->seek_to_first(); it->valid(); it->next()) {
+      if (random_.below(3) == 0) passed_.emplace_back(it->key(), it->value());
+    }
+    std::shuffle(passed_.begin(), passed_.end(), std::mt19937_64(random_.below(1000)));
+    passed_.resize(std::min<size_t>(passed_.size(), 200));
+    store_->warm(passed_);
+  }
+
   void restart(bool crash) {
     close();
     before_compaction_.reset();
     stored_.clear();
+    passed_.clear();
     if (crash) {
       machine_.crash();
       model_ = durable_;
@@ -519,6 +532,7 @@ class RandomHistory {
   std::unique_ptr<HashKvJob> kv_hash_;
   uint32_t kv_hash_expected_ = 0;
   std::set<int64_t> stored_;
+  backend::PassingRecords passed_;
 };
 
 // A setup for a seed; the seeds of the environment go to every kind.

@@ -32,6 +32,7 @@ class ValueCache {
   void evict();
 
   uint64_t bytes() const { return bytes_; }
+  bool full() const { return bytes_ >= budget_; }
   // True once something had to be evicted: reads are worth noting from then on.
   bool pressed() const { return pressed_.load(std::memory_order_relaxed); }
 

@@ -187,6 +187,7 @@ Gateway* Node::add_gateway(Executor& home) {
 
 void Node::start() {
   consensus_.start();
+  lanes_.apply->post([this] { warm_up(); });
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
 }
 
@@ -323,6 +324,26 @@ void Node::listen_to_store() {
   backend_->set_health_listener([door = store_door_, this](const absl::Status& health) {
     door->pass([&] {
       state_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
+      if (absl::IsDataLoss(health)) fatal_(health);
+    });
+  });
+}
+
+// On the apply lane. The values pass by while the store is verified: what fits into memory is kept.
+void Node::warm_up() {
+  struct Progress {
+    std::atomic<bool> busy{false};  // the lane has not taken the last ones yet
+    std::atomic<bool> enough{false};
+  };
+  auto progress = std::make_shared<Progress>();
+  backend_->read_through([door = store_door_, progress, this](backend::PassingRecords records) {
+    // A lane that is behind has better to do: these stay on disk until they are asked for.
+    if (progress->enough || progress->busy.exchange(true)) return;
+    door->pass([&] {
+      lanes_.apply->post([this, progress, records = std::move(records)] {
+        progress->enough = !store_->warm(records);
+        progress->busy = false;
+      });
     });
   });
 }

@@ -128,6 +128,7 @@ class Node {
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
   void listen_to_store();
+  void warm_up();
   void flush_store();
   void close_log(absl::Status flushed, std::function<void(absl::Status)> done);
 

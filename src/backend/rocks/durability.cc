@@ -142,6 +142,11 @@ void Durability::clear_full_disk() {
   if (absl::IsResourceExhausted(health())) tell_health(absl::OkStatus());
 }
 
+void Durability::report_damage(absl::Status damage) {
+  log::error("backend: damaged", {{"error", message_of(damage)}});
+  set_health(std::move(damage));
+}
+
 void Durability::disk(bool full) {
   if (full) {
     log::error("backend: no space left for the store: refusing writes until there is");

@@ -41,6 +41,8 @@ class Durability final : public rocksdb::EventListener {
   absl::Status health() const;
   // A flush that was tried again succeeded: the disk is well.
   void clear_full_disk();
+  // A block is not as it was written.
+  void report_damage(absl::Status damage);
   // Writes wait for space, or go on.
   void disk(bool full);
   // From now on a flush that failed for lack of space stays failed, and who waits for it hears so.

@@ -56,9 +56,9 @@ class DbIterator final : public Iterator {
 
 }  // namespace
 
-rocksdb::ReadOptions DbReader::read_options() const {
+rocksdb::ReadOptions DbReader::read_options(const rocksdb::Snapshot* pinned) {
   rocksdb::ReadOptions options;
-  options.snapshot = pinned_;
+  options.snapshot = pinned;
   options.verify_checksums = true;
   // We have none; and with them RocksDB before 8.6 passes over a file whose first block cannot be
   // read, and says Ok (docs/rocksdb.md).
@@ -69,7 +69,7 @@ rocksdb::ReadOptions DbReader::read_options() const {
 absl::StatusOr<std::optional<Bytes>> DbReader::get(Bucket bucket, std::string_view key) const {
   rocksdb::PinnableSlice value;
   rocksdb::Status status =
-      db_->Get(read_options(), families_[static_cast<size_t>(bucket)], slice(key), &value);
+      db_->Get(read_options(pinned_), families_[static_cast<size_t>(bucket)], slice(key), &value);
   if (status.IsNotFound()) return std::optional<Bytes>();
   if (!status.ok()) return to_status(status, "reading");
   return std::optional<Bytes>(Bytes::copy(view(value)));
@@ -82,8 +82,8 @@ absl::StatusOr<std::vector<std::optional<Bytes>>> DbReader::multi_get(
   for (std::string_view key : keys) slices.push_back(slice(key));
   std::vector<rocksdb::PinnableSlice> values(keys.size());
   std::vector<rocksdb::Status> statuses(keys.size());
-  db_->MultiGet(read_options(), families_[static_cast<size_t>(bucket)], keys.size(), slices.data(),
-                values.data(), statuses.data());
+  db_->MultiGet(read_options(pinned_), families_[static_cast<size_t>(bucket)], keys.size(),
+                slices.data(), values.data(), statuses.data());
   std::vector<std::optional<Bytes>> out(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
     if (statuses[i].IsNotFound()) continue;
@@ -94,8 +94,8 @@ absl::StatusOr<std::vector<std::optional<Bytes>>> DbReader::multi_get(
 }
 
 std::unique_ptr<Iterator> DbReader::iterate(Bucket bucket, IterateOptions options) const {
-  return std::make_unique<DbIterator>(db_, families_[static_cast<size_t>(bucket)], read_options(),
-                                      options);
+  return std::make_unique<DbIterator>(db_, families_[static_cast<size_t>(bucket)],
+                                      read_options(pinned_), options);
 }
 
 }  // namespace keelson::backend::rocks

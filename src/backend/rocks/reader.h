@@ -28,9 +28,10 @@ class DbReader final : public Reader {
       Bucket bucket, std::span<const std::string_view> keys) const override;
   std::unique_ptr<Iterator> iterate(Bucket bucket, IterateOptions options) const override;
 
- private:
-  rocksdb::ReadOptions read_options() const;
+  // How everything of ours is read.
+  static rocksdb::ReadOptions read_options(const rocksdb::Snapshot* pinned);
 
+ private:
   rocksdb::DB* db_;
   const Families& families_;
   const rocksdb::Snapshot* pinned_;

@@ -14,6 +14,7 @@
 #include "backend/rocks/reclaimer.h"
 #include "backend/rocks/space_use.h"
 #include "backend/rocks/status.h"
+#include "backend/rocks/verifier.h"
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/text.h"
@@ -32,6 +33,7 @@ using rocks::Reclaimer;
 using rocks::slice;
 using rocks::SpaceUse;
 using rocks::to_status;
+using rocks::Verifier;
 
 void write_big_endian(char* out, uint64_t v) {
   for (int i = 7; i >= 0; --i, v >>= 8) out[i] = static_cast<char>(v);
@@ -119,6 +121,7 @@ class RocksBackend final : public Backend {
 
   ~RocksBackend() override {
     RocksBackend::end_patience();
+    if (verifier_) verifier_->stop();
     reclaimer_.stop();
     flusher_.stop(flush_on_close_);
     for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
@@ -189,6 +192,12 @@ class RocksBackend final : public Backend {
   std::unique_ptr<HeadWalk> walk_heads(const HeadFormat& format) const override {
     if (!heads_ || heads_->version() != format.version) return Backend::walk_heads(format);
     return rocks::merge_head_files(db_.get(), family(Bucket::kKey), reader_, *heads_, format);
+  }
+  void read_through(std::function<void(PassingRecords)> passing) override {
+    CHECK(!verifier_);
+    verifier_ = std::make_unique<Verifier>(
+        db_.get(), families_, std::move(passing),
+        [this](absl::Status damage) { durability_->report_damage(std::move(damage)); });
   }
   Index durable_index() const override { return durability_->durable_index(); }
   void set_durable_listener(std::function<void(Index)> listener) override {
@@ -277,7 +286,8 @@ class RocksBackend final : public Backend {
   const std::function<void(Duration)> committed_;
   Flusher flusher_;
   Reclaimer reclaimer_;
-  rocksdb::WriteBatch writes_;  // its memory is used again and again
+  std::unique_ptr<Verifier> verifier_;  // null before read_through()
+  rocksdb::WriteBatch writes_;          // its memory is used again and again
   std::atomic<uint64_t> index_{0};
   std::atomic<uint64_t> term_{0};
   mutable std::atomic<uint64_t> approximate_size_{0};
@@ -342,15 +352,6 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
           : rocksdb::DB::Open(db_options, path, rocks::families(options, heads), &handles, &opened);
   if (!status.ok()) return to_status(status, cat("opening ", path));
   std::unique_ptr<rocksdb::DB> db(opened);
-  // Every block of every file, before anything is served: a member must not find out in the middle
-  // of an answer, and a merge of files must not be the first to meet the damage.
-  if (absl::Status s = to_status(db->VerifyChecksum(), cat("checking the files of ", path));
-      !s.ok()) {
-    for (rocksdb::ColumnFamilyHandle* handle : handles) {
-      db->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
-    }
-    return s;
-  }
   if (heads) heads->adopt(*db, handles[static_cast<size_t>(Bucket::kKey)]);
   auto backend = std::make_unique<RocksBackend>(std::move(disk), std::move(db), std::move(handles),
                                                 std::move(durability), std::move(heads), options);

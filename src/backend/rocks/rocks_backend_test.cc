@@ -215,6 +215,31 @@ TEST_F(DamagedUnderneath, NoScanPassesOverIt) {
   }
 }
 
+TEST_F(DamagedUnderneath, ReadingThroughShowsAllThereIs) {
+  auto backend = open_with_files();
+  std::promise<void> all;
+  int passed = 0;
+  backend->read_through([&](PassingRecords records) {
+    for (const auto& [key, value] : records) EXPECT_EQ(value, this->value(passed++)) << key;
+    if (passed == kRecords) all.set_value();
+  });
+  all.get_future().wait();
+  EXPECT_TRUE(backend->health().ok());
+}
+
+TEST_F(DamagedUnderneath, ReadingThroughFindsIt) {
+  open_with_files().reset();
+  auto backend = open();
+  for (const std::string& file : tables()) flip(file, 0);
+  std::promise<absl::Status> told;
+  bool once = false;
+  backend->set_health_listener([&](const absl::Status& health) {
+    if (!std::exchange(once, true)) told.set_value(health);
+  });
+  backend->read_through([](PassingRecords) {});
+  EXPECT_EQ(told.get_future().get().code(), absl::StatusCode::kDataLoss);
+}
+
 TEST_F(DamagedUnderneath, NoMergeLosesIt) {
   for (size_t tenth = 0; tenth < 10; ++tenth) {
     auto backend = open_with_files();
