@@ -10,6 +10,7 @@
 
 #include "base/test_seeds.h"
 #include "node/test_member.h"
+#include "node/test_rocks_store.h"
 
 namespace keelson::node {
 namespace {
@@ -72,7 +73,9 @@ class Published {
 
 class History {
  public:
-  explicit History(uint64_t seed) : random_(seed), member_(random_) {
+  explicit History(uint64_t seed) : History(seed, TestMember::small_options(), nullptr) {}
+  History(uint64_t seed, Options options, std::unique_ptr<TestStore> store)
+      : random_(seed), member_(random_, std::move(options), std::move(store)) {
     member_.published = [this](mvcc::EventBatchPtr events) { published_.add(*events); };
   }
 
@@ -97,11 +100,12 @@ class History {
     } else {
       member_.files.fail_once_after(random_.below(4));
     }
+    if (random_.below(2) == 0) member_.store().break_something(random_);
     absl::Status started = member_.start();
     member_.files.fail_access("/m/wal", 0);
     member_.kill();
     member_.files.kill();
-    member_.files.no_more_failures();
+    mend();
   }
 
   void break_something() {
@@ -113,22 +117,15 @@ class History {
         return member_.files.fail_after(random_.below(60));
       case 2:
         return member_.files.set_capacity(member_.files.used() + random_.below(20'000));
-      case 3:
-        return member_.disk.fail_writes(absl::UnavailableError("EIO"));
-      case 4:
-        return member_.disk.fail_reads(absl::DataLossError("a block's sum does not match"),
-                                       static_cast<int>(random_.below(20)));
-      case 5:
-        return member_.disk.hold_flushes();
+      default:
+        return member_.store().break_something(random_);
     }
   }
 
   void mend() {
     member_.files.no_more_failures();
     member_.files.set_capacity(UINT64_MAX);
-    member_.disk.fail_writes(absl::OkStatus());
-    member_.disk.fail_reads(absl::OkStatus());
-    member_.disk.release_flushes();
+    member_.store().mend();
   }
 
   void live(bool last) {
@@ -154,7 +151,7 @@ class History {
       if (under_way_ < 12 && random_.below(4) == 0) act();
       if (random_.below(100) == 0) member_.node().backend().flush([](absl::Status) {});
       if (faulty_ && random_.below(400) == 0) mend();
-      member_.schedule.step();
+      member_.step();
     }
     EXPECT_TRUE(!member_.dead() || erring_) << member_.fatal;
     end();
@@ -169,12 +166,9 @@ class History {
     if (how != 1) {
       member_.lose_power();
     } else {
-      member_.kill();
-      if (faulty_) {
-        member_.files.kill();
-        // What RocksDB holds in memory goes with the process.
-        if (random_.below(2) == 0) member_.disk.crash();
-      }
+      // What the store holds in memory goes with the process, mostly.
+      member_.kill(!faulty_ || random_.below(2) == 0);
+      if (faulty_) member_.files.kill();
     }
     mend();
     under_way_ = 0;
@@ -378,6 +372,30 @@ TEST(NodeRandom, NothingAcknowledgedIsEverLostUnderFaults) {
   std::cout << histories << " histories, " << acknowledged << " acknowledged\n";
   if (seeds_are_the_usual()) {
     EXPECT_GT(acknowledged, histories * 50);
+  }
+}
+
+// The whole member on its real store: little of it fits in memory, so that it is read from there.
+TEST(NodeRandom, NothingAcknowledgedIsEverLostOnRocks) {
+  Quiet quiet;
+  uint64_t acknowledged = 0, histories = 0, refused = 0;
+  for_each_seed(Seeds{.count = 12}, [&](uint64_t seed) {
+    SeededRandom disk(~seed);
+    auto store = std::make_unique<RocksStore>(disk);
+    const RocksStore& rocks = *store;
+    Options options = TestMember::small_options();
+    options.store.value_memory = 1 << 10;
+    History history(seed, std::move(options), std::move(store));
+    history.with_faults().run();
+    acknowledged += history.acknowledged();
+    refused += rocks.refused();
+    ++histories;
+  });
+  std::cout << histories << " histories, " << acknowledged << " acknowledged, " << refused
+            << " operations on the store's disk refused\n";
+  if (seeds_are_the_usual()) {
+    EXPECT_GT(acknowledged, histories * 50);
+    EXPECT_GT(refused, histories);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -15,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include "backend/memory_backend.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "node/node.h"
+#include "node/test_store.h"
 #include "proto/rpc.pb.h"
 #include "wal/memory_file_system.h"
 
@@ -81,6 +82,12 @@ class Schedule final : public Clock {
     }
   }
 
+  // Nothing is to be done before the next timer.
+  bool idle() const {
+    return std::all_of(lanes_.begin(), lanes_.end(),
+                       [this](Lane* lane) { return lane->tasks_.empty() || is_held(*lane); });
+  }
+
   // While held, nothing of `lane` runs: a disk that takes its time.
   void hold(Lane& lane) { held_ = &lane; }
   void release() { held_ = nullptr; }
@@ -101,47 +108,14 @@ class Schedule final : public Clock {
   Lane* held_ = nullptr;
 };
 
-// The node owns its backend; the disk under it lives on.
-class BorrowedBackend final : public backend::Backend {
- public:
-  explicit BorrowedBackend(backend::MemoryBackend& disk) : disk_(disk) {}
-
-  absl::StatusOr<std::optional<Bytes>> get(backend::Bucket bucket,
-                                           std::string_view key) const override {
-    return disk_.get(bucket, key);
-  }
-  absl::StatusOr<std::vector<std::optional<Bytes>>> multi_get(
-      backend::Bucket bucket, std::span<const std::string_view> keys) const override {
-    return disk_.multi_get(bucket, keys);
-  }
-  std::unique_ptr<backend::Iterator> iterate(backend::Bucket bucket,
-                                             backend::IterateOptions options) const override {
-    return disk_.iterate(bucket, options);
-  }
-  absl::Status commit(const backend::WriteBatch& batch, Index index, Term term) override {
-    return disk_.commit(batch, index, term);
-  }
-  Index consistent_index() const override { return disk_.consistent_index(); }
-  Term consistent_term() const override { return disk_.consistent_term(); }
-  std::shared_ptr<const backend::Snapshot> snapshot() const override { return disk_.snapshot(); }
-  void flush(absl::AnyInvocable<void(absl::Status)> done) override { disk_.flush(std::move(done)); }
-  Index durable_index() const override { return disk_.durable_index(); }
-  void set_durable_listener(std::function<void(Index)> listener) override {
-    disk_.set_durable_listener(std::move(listener));
-  }
-  uint64_t size_on_disk() const override { return disk_.size_on_disk(); }
-  uint64_t size_in_use() const override { return disk_.size_in_use(); }
-  absl::Status checkpoint(const std::string& dir) override { return disk_.checkpoint(dir); }
-  absl::Status health() const override { return disk_.health(); }
-
- private:
-  backend::MemoryBackend& disk_;
-};
-
 class TestMember {
  public:
-  explicit TestMember(Random& random, Options options = small_options())
-      : random_(random), options_(std::move(options)) {
+  // `store`: what it keeps its store on; null for `disk`.
+  explicit TestMember(Random& random, Options options = small_options(),
+                      std::unique_ptr<TestStore> store = nullptr)
+      : random_(random),
+        options_(std::move(options)),
+        store_(store ? std::move(store) : std::make_unique<MemoryStore>(disk)) {
     options_.recovery.wal.fs = &files;
     options_.recovery.wal.clock = &schedule;
   }
@@ -165,8 +139,10 @@ class TestMember {
 
   absl::Status start() {
     fatal = absl::OkStatus();
+    absl::StatusOr<std::unique_ptr<backend::Backend>> backend = store_->open();
+    if (!backend.ok()) return backend.status();
     absl::StatusOr<std::unique_ptr<Node>> made = Node::create(
-        options_, std::make_unique<BorrowedBackend>(disk),
+        options_, *std::move(backend),
         {&schedule.consensus, &schedule.log, &schedule.apply, &schedule.background}, &schedule,
         &random_, nullptr, [this](absl::Status status) { fatal.Update(status); });
     if (!made.ok()) return made.status();
@@ -178,29 +154,34 @@ class TestMember {
     return absl::OkStatus();
   }
 
-  // The process ends at once; files and backend keep what they have.
-  void kill() {
-    schedule.release();
-    schedule.forget();
-    reader_.reset();
-    node_.reset();
+  // The process ends at once; files and backend keep what they have, or what the backend would
+  // have written in time is lost.
+  void kill(bool keep = true) {
+    store_->kill(keep);
+    destroy();
   }
 
   // The power goes: only what was made durable is there when it comes back.
   void lose_power() {
-    kill();
+    store_->lose_power();
+    destroy();
     files.no_more_failures();
     files.crash(random_);
-    disk.crash();
   }
 
   bool dead() const { return !fatal.ok(); }
+
+  // One step of the schedule; false: nothing will ever happen again.
+  bool step() {
+    store_->deliver(schedule.background, schedule.idle());
+    return schedule.step();
+  }
 
   // Runs until `done` says so; false if nothing more happens before.
   bool run_until(const std::function<bool()>& done, int most_steps = 100'000) {
     for (int i = 0; i < most_steps; ++i) {
       if (done()) return true;
-      if (dead() || !schedule.step()) return false;
+      if (dead() || !step()) return false;
     }
     return false;
   }
@@ -236,8 +217,16 @@ class TestMember {
   }
 
   Node& node() { return *node_; }
+  TestStore& store() { return *store_; }
 
  private:
+  void destroy() {
+    schedule.release();
+    schedule.forget();
+    reader_.reset();
+    node_.reset();
+  }
+
   Random& random_;
 
  public:
@@ -249,6 +238,7 @@ class TestMember {
 
  private:
   Options options_;
+  const std::unique_ptr<TestStore> store_;
   std::unique_ptr<Node> node_;
   Gateway* gateway_ = nullptr;
   std::unique_ptr<mvcc::ReaderSlot> reader_;
