@@ -79,7 +79,8 @@ function(keelson_benchmark name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 endfunction()
 
-# keelson_fuzzer(name SOURCES … DEPS …): a libFuzzer program when KEELSON_FUZZ is on.
+# keelson_fuzzer(name SOURCES … DEPS …): a libFuzzer program when KEELSON_FUZZ is on; sources see
+# KEELSON_FUZZER. Called <room>_<name>_fuzz, it starts from src/<room>/testdata/fuzz_<name>.
 function(keelson_fuzzer name)
   if(NOT KEELSON_FUZZ)
     return()
@@ -88,5 +89,6 @@ function(keelson_fuzzer name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_compile_definitions(${name} PRIVATE KEELSON_FUZZER)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
 endfunction()

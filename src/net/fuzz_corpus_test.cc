@@ -3,16 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-
-#include "base/random.h"
+#include "base/test_mutation.h"
 #include "base/test_seeds.h"
-#include "base/text.h"
 
 namespace keelson::net {
 
+void fuzz_grpc(std::string_view input);
 void fuzz_http1(std::string_view input);
 void fuzz_http2(std::string_view input);
 
@@ -20,50 +16,19 @@ namespace {
 
 using Entry = void (*)(std::string_view);
 
-std::vector<std::string> corpus(const std::string& name) {
-  std::vector<std::string> inputs;
-  std::filesystem::path folder =
-      std::filesystem::path(KEELSON_SOURCE_DIR) / "src/net/testdata" / name;
-  for (const auto& file : std::filesystem::directory_iterator(folder)) {
-    std::ifstream in(file.path(), std::ios::binary);
-    inputs.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
-  }
-  return inputs;
-}
-
-std::string changed(std::string input, SeededRandom& random) {
-  for (uint64_t n = random.below(6); n > 0 && !input.empty(); --n) {
-    size_t at = random.below(input.size());
-    switch (random.below(4)) {
-      case 0:
-        input[at] = static_cast<char>(random.below(256));
-        break;
-      case 1:
-        input.erase(at, 1 + random.below(10));
-        break;
-      case 2:
-        input.insert(at, 1, static_cast<char>(random.below(256)));
-        break;
-      default:
-        input.insert(at, input.substr(random.below(input.size()), 60));
-        break;
-    }
-  }
-  return input;
-}
-
 void run(Entry entry, const std::string& name) {
-  auto inputs = corpus(name);
+  auto inputs = fuzz_corpus(KEELSON_SOURCE_DIR "/src/net/testdata/" + name);
   ASSERT_FALSE(inputs.empty());
   for (const std::string& input : inputs) entry(input);
   for_each_seed({.count = 100, .also = {119633229584744905, 119633229584755489}},
                 [&](uint64_t seed) {
                   SeededRandom random(seed);
                   for (int i = 0; i < 30; ++i)
-                    entry(changed(inputs[random.below(inputs.size())], random));
+                    entry(mutated(inputs[random.below(inputs.size())], random));
                 });
 }
 
+TEST(FuzzCorpusTest, Grpc) { run(fuzz_grpc, "fuzz_grpc"); }
 TEST(FuzzCorpusTest, Http1) { run(fuzz_http1, "fuzz_http1"); }
 TEST(FuzzCorpusTest, Http2) { run(fuzz_http2, "fuzz_http2"); }
 
