@@ -1,5 +1,9 @@
 #include "backend/rocks/high_water.h"
 
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
 #include "backend/rocks/status.h"
 #include "base/crc32c.h"
 #include "base/text.h"
@@ -20,13 +24,28 @@ std::string encode(Index index) {
   return out;
 }
 
-}  // namespace
-
 IOStatus sync_directory(rocksdb::FileSystem& files, const std::string& directory) {
   std::unique_ptr<rocksdb::FSDirectory> opened;
   IOStatus status = files.NewDirectory(directory, IOOptions(), &opened, nullptr);
   if (!status.ok()) return status;
   return opened->Fsync(IOOptions(), nullptr);
+}
+
+std::string parent_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent;
+}
+
+}  // namespace
+
+IOStatus sync_names(rocksdb::FileSystem& files, std::string directory) {
+  while (true) {
+    IOStatus status = sync_directory(files, directory);
+    if (says(status, EACCES)) return IOStatus::OK();
+    std::string parent = parent_of(directory);
+    if (!status.ok() || parent == directory) return status;
+    directory = std::move(parent);
+  }
 }
 
 HighWater::HighWater(std::shared_ptr<rocksdb::FileSystem> files, const std::string& directory)

@@ -36,7 +36,8 @@ class HighWater {
   std::string directory_;
 };
 
-// The names in `directory` are on stable storage when it returns Ok.
-rocksdb::IOStatus sync_directory(rocksdb::FileSystem& files, const std::string& directory);
+// The names in `directory`, its own, and those of the directories above it are on stable storage
+// when it returns Ok. One that we may not look into is not ours, and was there before.
+rocksdb::IOStatus sync_names(rocksdb::FileSystem& files, std::string directory);
 
 }  // namespace keelson::backend::rocks

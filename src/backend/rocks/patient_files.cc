@@ -2,9 +2,10 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
-#include <string_view>
+
+#include "backend/rocks/status.h"
+#include "backend/rocks/torn_manifest.h"
 
 namespace keelson::backend::rocks {
 namespace {
@@ -74,12 +75,6 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus failed_;  // once set, nothing is written any more
 };
 
-// RocksDB keeps no errno, only its text.
-bool says(const IOStatus& status, int error) {
-  return status.IsIOError() && std::string_view(status.getState() ? status.getState() : "")
-                                   .ends_with(std::strerror(error));
-}
-
 }  // namespace
 
 IOStatus name_no_space(IOStatus status) {
@@ -125,6 +120,14 @@ IOStatus PatientFiles::NewWritableFile(const std::string& name, const rocksdb::F
       patiently([&] { return target()->NewWritableFile(name, options, result, debug); }, waits);
   if (status.ok()) *result = std::make_unique<PatientFile>(std::move(*result), this, waits);
   return status;
+}
+
+IOStatus PatientFiles::NewSequentialFile(const std::string& name,
+                                         const rocksdb::FileOptions& options,
+                                         std::unique_ptr<rocksdb::FSSequentialFile>* result,
+                                         IODebugContext* debug) {
+  IOStatus status = target()->NewSequentialFile(name, options, result, debug);
+  return status.ok() && is_manifest(name) ? show_whole_part(*target(), name, result) : status;
 }
 
 IOStatus PatientFiles::NewRandomAccessFile(const std::string& name,

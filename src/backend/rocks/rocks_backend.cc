@@ -14,9 +14,11 @@
 #include "backend/rocks/reclaimer.h"
 #include "backend/rocks/space_use.h"
 #include "backend/rocks/status.h"
+#include "backend/rocks/torn_manifest.h"
 #include "backend/rocks/verifier.h"
 #include "base/check.h"
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "rocksdb/db.h"
 #include "rocksdb/utilities/checkpoint.h"
@@ -294,8 +296,7 @@ class RocksBackend final : public Backend {
   uint64_t unmeasured_ = 1 << 20;  // bytes committed since the size was asked for; starts "due"
 };
 
-// Makes `path` and what is missing above it. Their names are durable before anything is kept in
-// them: a store that vanished with its directory would look like a new member.
+// Makes `path` and what is missing above it.
 rocksdb::IOStatus make_directories(rocksdb::FileSystem& files, const std::string& path) {
   const rocksdb::IOOptions options;
   if (files.FileExists(path, options, nullptr).ok()) return rocksdb::IOStatus::OK();
@@ -303,9 +304,7 @@ rocksdb::IOStatus make_directories(rocksdb::FileSystem& files, const std::string
   if (!parent.empty() && parent != path) {
     if (rocksdb::IOStatus s = make_directories(files, parent); !s.ok()) return s;
   }
-  rocksdb::IOStatus made = files.CreateDirIfMissing(path, options, nullptr);
-  if (!made.ok()) return made;
-  return rocks::sync_directory(files, parent.empty() ? "." : parent);
+  return files.CreateDirIfMissing(path, options, nullptr);
 }
 
 absl::Status make_directory(rocksdb::FileSystem& files, const std::string& path,
@@ -318,10 +317,21 @@ absl::Status make_directory(rocksdb::FileSystem& files, const std::string& path,
   std::string directory = path;
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   rocksdb::IOStatus made = rocks::name_no_space(make_directories(files, directory));
-  // Found or made: a crash between the two steps left a name that is not durable yet.
-  const std::string parent = std::filesystem::path(directory).parent_path();
-  if (made.ok()) made = rocks::sync_directory(files, parent.empty() ? "." : parent);
+  // Names are durable before anything is kept under them: a store that vanished with its directory
+  // would look like a new member. Those found, too: whoever made one may have died before it was.
+  if (made.ok()) made = rocks::sync_names(files, directory);
   return to_status(made, cat("making ", path));
+}
+
+// A manifest without its end is an older state, and whoever opens it to write removes the files
+// that it does not name. So it is looked at first: it must hold what was reported as durable.
+absl::Status check_torn(rocksdb::FileSystem& files, const std::string& path, RocksOptions options) {
+  if (options.read_only) return absl::OkStatus();
+  absl::StatusOr<bool> torn = rocks::manifest_is_torn(files, path);
+  if (!torn.ok() || !*torn) return torn.status();
+  log::warn("backend: the end of the store's manifest was torn off by a crash", {{"path", path}});
+  options.read_only = true;
+  return open_rocks_backend(path, options).status();
 }
 
 }  // namespace
@@ -331,6 +341,7 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
   const std::shared_ptr<rocksdb::FileSystem> files =
       options.files ? options.files : rocksdb::FileSystem::Default();
   if (absl::Status s = make_directory(*files, path, options); !s.ok()) return s;
+  if (absl::Status s = check_torn(*files, path, options); !s.ok()) return s;
   auto durability =
       std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), files, path);
   std::vector<std::shared_ptr<rocksdb::EventListener>> listeners{durability};

@@ -1,5 +1,7 @@
 #include "backend/rocks/status.h"
 
+#include <cstring>
+
 #include "base/text.h"
 
 namespace keelson::backend::rocks {
@@ -25,6 +27,11 @@ absl::Status to_status(const rocksdb::Status& status, std::string_view doing) {
   if (status.IsPathNotFound() || status.IsNotFound()) return absl::NotFoundError(what);
   if (status.IsInvalidArgument()) return absl::InvalidArgumentError(what);
   return absl::UnavailableError(cat(what, "; check the disk and the permissions of the directory"));
+}
+
+bool says(const rocksdb::IOStatus& status, int error) {
+  return status.IsIOError() && std::string_view(status.getState() ? status.getState() : "")
+                                   .ends_with(std::strerror(error));
 }
 
 }  // namespace keelson::backend::rocks
