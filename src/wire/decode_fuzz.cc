@@ -49,7 +49,8 @@ void internal_request(std::string_view input) {
   CHECK(again->body == request->body);
 }
 
-// A record's head is the same however much of it is there, or not there yet.
+// A record's head is the same however much of it is there, or not there yet; but metadata may be
+// absent, so that a head which ends before it is one.
 void record(std::string_view input) {
   Record whole;
   size_t offset = 0;
@@ -58,7 +59,10 @@ void record(std::string_view input) {
     Record part;
     size_t at = 0;
     const size_t seen = parse_record_head(input.substr(0, cut), &part, &at);
-    CHECK(seen == 0 || (seen == size && at == offset && part.crc == whole.crc));
+    if (seen == 0 || (part.type == RecordType::kMetadata && !part.has_data)) continue;
+    CHECK(seen == size);
+    CHECK(at == offset);
+    CHECK(part.crc == whole.crc);
   }
   const absl::StatusOr<Record> decoded = decode_record(input);
   if (!decoded.ok()) return;

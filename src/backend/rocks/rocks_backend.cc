@@ -324,14 +324,20 @@ absl::Status make_directory(rocksdb::FileSystem& files, const std::string& path,
 }
 
 // A manifest without its end is an older state, and whoever opens it to write removes the files
-// that it does not name. So it is looked at first: it must hold what was reported as durable.
-absl::Status check_torn(rocksdb::FileSystem& files, const std::string& path, RocksOptions options) {
+// that it does not name. So it is looked at first: it must hold what was reported as durable, if
+// anything was.
+absl::Status check_torn(const std::shared_ptr<rocksdb::FileSystem>& files, const std::string& path,
+                        RocksOptions options) {
   if (options.read_only) return absl::OkStatus();
-  absl::StatusOr<bool> torn = rocks::manifest_is_torn(files, path);
+  absl::StatusOr<bool> torn = rocks::manifest_is_torn(*files, path);
   if (!torn.ok() || !*torn) return torn.status();
   log::warn("backend: the end of the store's manifest was torn off by a crash", {{"path", path}});
+  absl::StatusOr<Index> reported = rocks::HighWater(files, path).load();
+  if (!reported.ok() || *reported == Index(0)) return reported.status();
   options.read_only = true;
-  return open_rocks_backend(path, options).status();
+  absl::Status status = open_rocks_backend(path, options).status();
+  // Without one of its families, say.
+  return absl::IsInvalidArgument(status) ? absl::DataLossError(status.message()) : status;
 }
 
 }  // namespace
@@ -341,7 +347,7 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
   const std::shared_ptr<rocksdb::FileSystem> files =
       options.files ? options.files : rocksdb::FileSystem::Default();
   if (absl::Status s = make_directory(*files, path, options); !s.ok()) return s;
-  if (absl::Status s = check_torn(*files, path, options); !s.ok()) return s;
+  if (absl::Status s = check_torn(files, path, options); !s.ok()) return s;
   auto durability =
       std::make_shared<Durability>(std::string(bucket_name(Bucket::kMeta)), files, path);
   std::vector<std::shared_ptr<rocksdb::EventListener>> listeners{durability};
