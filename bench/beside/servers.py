@@ -51,8 +51,9 @@ def free_ports(count):
 class Server:
     """One server process. `kind` is what the table calls it."""
 
-    def __init__(self, kind, binary, directory):
+    def __init__(self, kind, binary, directory, flags=()):
         self.kind = kind
+        self.flags = list(flags)  # after ours, so they win
         self.binary = binary
         self.directory = pathlib.Path(directory)
         self.process = None
@@ -75,7 +76,7 @@ class Server:
                  f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
                  f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
                  f"--initial-cluster=default={peer}", "--log-level=error",
-                 f"--quota-backend-bytes={8 << 30}"],
+                 f"--quota-backend-bytes={8 << 30}", *self.flags],
                 stdout=output, stderr=output)
 
     def check_alive(self):
@@ -124,6 +125,17 @@ class Server:
               for line in status.splitlines() if line.startswith(("VmRSS", "VmHWM"))}
         return kb["VmRSS"] / 1024, kb["VmHWM"] / 1024
 
-    def disk_mb(self):
-        files = (self.directory / "data").rglob("*")
-        return sum(f.stat().st_blocks * 512 for f in files if f.is_file()) / 1e6
+    def disk_mb(self, part=""):
+        """What its files take; `part` is a directory of them. Some may go meanwhile."""
+        total = 0
+        for where, _, names in os.walk(self.directory / "data" / part):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(where, name)).st_blocks * 512
+                except FileNotFoundError:
+                    pass
+        return total / 1e6
+
+    def store_mb(self):
+        """The same without the log."""
+        return self.disk_mb("member/snap" if self.kind == "etcd" else "member/keelson")

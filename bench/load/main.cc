@@ -25,9 +25,10 @@ constexpr const char* kUsage =
     "  watch  --watchers on --streams streams of --connections, --rate puts a second\n"
     "\n"
     "how much   --connections 1 --streams 1 (calls in flight on each)  --count N  --seconds S\n"
-    "           --warm-up S (not counted)\n"
+    "           --warm-up S (not counted)  --until-refused (for lack of space)\n"
     "what       --prefix /bench/  --keys same|distinct|cycle|random  --space 1000000\n"
-    "           --value-size 256  --limit 500  --expect N (keys of a list or a first page)  --seed "
+    "           --value-size 256  --fresh (values that do not compress)  --limit 500  --expect N "
+    "(keys of a list or a first page)  --seed "
     "1\n"
     "measuring  --pid P: also report the CPU time that process P used\n"
     "\n"
@@ -50,6 +51,7 @@ UnaryOptions unary_options(Flags& flags) {
   options.seconds = flags.number("seconds", 0);
   options.warm_up = flags.number("warm-up", 0);
   options.server = static_cast<pid_t>(flags.whole("pid", 0));
+  options.until_refused = flags.is_set("until-refused");
   if (options.connections * options.streams == 0) fail("nothing would be in flight");
   return options;
 }
@@ -60,6 +62,7 @@ WorkOptions work_options(Flags& flags, size_t slots) {
   options.keys = key_choice(flags.text("keys", "same"));
   options.space = flags.whole("space", options.space);
   options.value_size = flags.whole("value-size", options.value_size);
+  options.fresh = flags.is_set("fresh");
   options.serializable = flags.is_set("serializable");
   options.limit = static_cast<int64_t>(flags.whole("limit", 500));
   options.expected = flags.whole("expect", 0);
@@ -89,7 +92,9 @@ void run_unary(const std::string& mode, Flags& flags, JsonLine* line) {
     uint64_t transactions = (work.space + work.batch - 1) / work.batch;
     options.count = flags.whole("repeat", 1) * transactions;
   }
-  if (options.count == 0 && options.seconds == 0) fail("say --count or --seconds");
+  if (options.count == 0 && options.seconds == 0 && !options.until_refused) {
+    fail("say --count, --seconds or --until-refused");
+  }
   flags.check_all_used();
   UnaryLoad(options, make_work(mode, work).get()).run(line);
 }

@@ -3,6 +3,8 @@
 namespace keelson::bench {
 namespace {
 
+constexpr int kResourceExhausted = 8;
+
 uint64_t to_ns(double seconds) { return static_cast<uint64_t>(seconds * 1e9); }
 
 }  // namespace
@@ -46,6 +48,7 @@ void UnaryLoad::run(JsonLine* line) {
   line->add("throughput", static_cast<double>(operations_) / seconds);
   line->add("bytes_per_s", static_cast<double>(bytes_) / seconds);
   line->add("errors", errors_);
+  if (options_.until_refused) line->add("refused", refused_);
   line->add("", latency_);
   cpu_.report(line, operations_);
   work_->report(line);
@@ -88,9 +91,18 @@ void UnaryLoad::start(Call& call) {
   connections_[call.slot / options_.streams]->start(&call);
 }
 
+bool UnaryLoad::is_refused(const Call& call) const {
+  return options_.until_refused && call.grpc_status == kResourceExhausted;
+}
+
 void UnaryLoad::on_done(Call& call) {
   uint64_t now = now_ns();
   --in_flight_;
+  if (is_refused(call)) {
+    ++refused_;
+    if (ended_ == 0) stop(now);
+    return;
+  }
   if (!work_->done(call)) ++errors_;
   if (ended_ == 0) {
     ++operations_;

@@ -41,6 +41,9 @@ struct UnaryOptions {
   double seconds = 0;  // 0: until the count is reached
   double warm_up = 0;  // seconds not counted, before
   pid_t server = 0;    // for its CPU time
+  // The first call that is refused for lack of space (kResourceExhausted) ends the load, and is
+  // neither an operation nor an error.
+  bool until_refused = false;
 };
 
 class UnaryLoad final : public CallObserver {
@@ -55,6 +58,7 @@ class UnaryLoad final : public CallObserver {
   void run_until_idle();
   void measure_from_now(uint64_t now);
   void stop(uint64_t now);
+  bool is_refused(const Call& call) const;
 
   UnaryOptions options_;
   Work* work_;
@@ -67,6 +71,7 @@ class UnaryLoad final : public CallObserver {
   uint64_t in_flight_ = 0;
   uint64_t operations_ = 0;  // counted ones
   uint64_t errors_ = 0;      // counted or not
+  uint64_t refused_ = 0;
   uint64_t bytes_ = 0;
   uint64_t measure_at_ = 0;  // ns; 0 when measuring
   uint64_t stop_at_ = UINT64_MAX;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -10,23 +11,38 @@
 namespace keelson::bench {
 namespace {
 
-// Values differ from each other at their head and look random throughout, so that a store that
-// compresses gains nothing by it.
+// Values differ from each other at their head and look random throughout. Small ones that stand
+// together in a store have parts in common, which one that compresses may gain by; fresh ones
+// don't.
 class Values {
  public:
-  explicit Values(const WorkOptions& options) : size_(options.value_size) {
-    std::mt19937_64 random(options.seed);
+  explicit Values(const WorkOptions& options)
+      : size_(options.value_size), fresh_(options.fresh), random_(options.seed) {
     pool_.resize(size_ + kTurns);
-    for (char& c : pool_) c = static_cast<char>(random());
+    fill(pool_.size());
   }
   std::string_view next() {
+    if (fresh_) {
+      fill(size_);
+      return std::string_view(pool_).substr(0, size_);
+    }
     at_ = (at_ + 61) % kTurns;
     return std::string_view(pool_).substr(at_, size_);
   }
 
  private:
   static constexpr size_t kTurns = 4093;
-  size_t size_;
+
+  void fill(size_t bytes) {
+    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
+      const uint64_t number = random_();
+      std::memcpy(pool_.data() + at, &number, std::min(sizeof number, bytes - at));
+    }
+  }
+
+  const size_t size_;
+  const bool fresh_;
+  std::mt19937_64 random_;
   std::string pool_;
   size_t at_ = 0;
 };

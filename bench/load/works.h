@@ -23,6 +23,7 @@ struct WorkOptions {
   KeyChoice keys = KeyChoice::kSame;
   uint64_t space = 1'000'000;  // keys
   size_t value_size = 256;
+  bool fresh = false;  // each value of random bytes of its own: nothing to compress
   bool serializable = false;
   int64_t limit = 500;    // of a page
   uint64_t expected = 0;  // keys that a list must bring; 0: any
