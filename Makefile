@@ -58,7 +58,7 @@ asan: deps
 
 tsan: deps
 	@scripts/build tsan $(JOBS)
-	@scripts/run-tests build-tsan $(JOBS)
+	@JOBS=$(JOBS) scripts/run-tsan build-tsan
 
 fuzz:
 	@scripts/install-deps --fuzz
