@@ -197,8 +197,10 @@ void Node::stop(std::function<void(absl::Status)> done) {
     // Behind everything that was handed to these lanes before.
     lanes_.apply->post([this, done = std::move(done)]() mutable {
       backend_->end_patience();
-      backend_->flush([this, done = std::move(done)](absl::Status flushed) mutable {
-        close_log(std::move(flushed), std::move(done));
+      // Through the door, too: when `done` is called the store's thread has left the lane that it
+      // posted to, which may be gone at once.
+      backend_->flush([this, door = store_door_, done = std::move(done)](absl::Status s) mutable {
+        door->pass([&] { close_log(std::move(s), std::move(done)); });
       });
     });
   });
