@@ -146,8 +146,10 @@ class Logging::Outputs {
      public:
       explicit Mark(std::shared_ptr<std::atomic<bool>> reached) : reached_(std::move(reached)) {}
       void log(const spdlog::details::log_msg&) override {
-        reached_->store(true, std::memory_order_release);
-        reached_->notify_all();
+        // Whoever waits lets go of this sink as soon as it is told: nothing of it is read after.
+        const std::shared_ptr<std::atomic<bool>> reached = reached_;
+        reached->store(true, std::memory_order_release);
+        reached->notify_all();
       }
       void flush() override {}
       void set_pattern(const std::string&) override {}
