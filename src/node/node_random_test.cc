@@ -375,11 +375,15 @@ TEST(NodeRandom, NothingAcknowledgedIsEverLostUnderFaults) {
   }
 }
 
+// Those that did not start again once (what they found is in backend/rocks/power_loss_test.cc,
+// which finds it every time; these may not).
+const std::vector<uint64_t> kFoundOnRocks = {200103, 300089, 400013, 400224, 400407};
+
 // The whole member on its real store: little of it fits in memory, so that it is read from there.
 TEST(NodeRandom, NothingAcknowledgedIsEverLostOnRocks) {
   Quiet quiet;
   uint64_t acknowledged = 0, histories = 0, refused = 0;
-  for_each_seed(Seeds{.count = 12}, [&](uint64_t seed) {
+  for_each_seed(Seeds{.count = 12, .also = kFoundOnRocks}, [&](uint64_t seed) {
     SeededRandom disk(~seed);
     auto store = std::make_unique<RocksStore>(disk);
     const RocksStore& rocks = *store;
