@@ -128,7 +128,12 @@ void for_each_seed(const Seeds& wanted, Body&& body) {
     std::snprintf(test_seeds::replay, sizeof test_seeds::replay,
                   "replay: KEELSON_SEED=%llu %s --gtest_filter=%s\n",
                   static_cast<unsigned long long>(seed), program_invocation_name, test.c_str());
-    body(seed);
+    try {
+      body(seed);
+    } catch (...) {  // which GoogleTest reports
+      test_seeds::print_replay();
+      throw;
+    }
     if (testing::Test::HasFailure()) {
       std::fflush(stdout);
       test_seeds::print_replay();

@@ -1,6 +1,8 @@
 #include "base/test_seeds.h"
 
 #include <map>
+#include <new>
+#include <string>
 
 #include "base/check.h"
 
@@ -57,6 +59,17 @@ TEST(TestSeeds, TheEnvironmentChooses) {
   Environment elsewhere(
       Variables{{"KEELSON_SEEDS", "2"}, {"KEELSON_FIRST_SEED", "18446744073709551614"}});
   EXPECT_EQ(ran(wanted), (std::vector<uint64_t>{UINT64_MAX - 1, UINT64_MAX}));
+}
+
+TEST(TestSeeds, TheReplayCommandIsPrintedForAnException) {
+  Environment elsewhere(Variables{});
+  auto body = [](uint64_t seed) {
+    if (seed == 2) throw std::bad_alloc();
+  };
+  testing::internal::CaptureStdout();
+  EXPECT_THROW(for_each_seed(3, body), std::bad_alloc);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("replay: KEELSON_SEED=2 "), std::string::npos) << said;
 }
 
 // What replays a seed is said however the process ends.

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -106,7 +107,8 @@ class TestUnary final : public UnaryHandler {
 };
 
 // Streams. Echoes each message; "flood: COUNT SIZE" instead sends that many messages of that size
-// as fast as the client takes them. `peak` is the most bytes that were ever pending.
+// (a fuzzer's is cut to kLargestPiece) as fast as the client takes them. `peak` is the most bytes
+// that were ever pending.
 class TestStream final : public StreamHandler {
  public:
   explicit TestStream(Counters* counters) : counters_(*counters) {}
@@ -117,6 +119,8 @@ class TestStream final : public StreamHandler {
   std::atomic<size_t> peak{0};
 
  private:
+  static constexpr size_t kLargestPiece = 4 << 20;
+
   class Receiver final : public StreamReceiver {
    public:
     Receiver(TestStream* service, CallRef call) : service_(*service), call_(std::move(call)) {
@@ -124,7 +128,7 @@ class TestStream final : public StreamHandler {
         char* rest = nullptr;
         std::string text(*flood);
         left_ = std::strtol(text.c_str(), &rest, 10);
-        size_ = std::strtoul(rest, nullptr, 10);
+        size_ = std::min<size_t>(std::strtoul(rest, nullptr, 10), kLargestPiece);
         piece_ = Bytes::build(size_, [&](char* out) { std::fill_n(out, size_, 'f'); });
         on_writable();
       }
