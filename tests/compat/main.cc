@@ -7,6 +7,7 @@
 #include <iostream>
 #include <set>
 
+#include "base/thread.h"
 #include "tests/compat/histories.h"
 #include "tests/compat/runner.h"
 #include "tests/harness/server.h"
@@ -116,5 +117,11 @@ int main(int argc, char** argv) {
   app.add_flag("-v,--verbose", arguments.run.verbose,
                "print every step with the reference's answer");
   CLI11_PARSE(app, argc, argv);
-  return keelson::compat::run(std::move(arguments));
+  // What this prints and parses nests as deep as a request may, and protobuf's text takes more of
+  // the stack for it than any server.
+  int status = 0;
+  keelson::Thread thread([&] { status = keelson::compat::run(std::move(arguments)); },
+                         size_t{512} << 20);
+  thread.join();
+  return status;
 }

@@ -200,7 +200,7 @@ Answer Side::serve(const harness::Method& method, const std::string& body, const
   for (const std::string& each : bodies) {
     if (method.about == nullptr) return broken("an unknown method answered");
     std::shared_ptr<Message> message = harness::new_message(method.about->output_type());
-    if (!message->ParseFromString(each)) return broken("the answer does not parse");
+    if (!harness::parse(each, message.get())) return broken("the answer does not parse");
     answer.messages.push_back(std::move(message));
   }
   if (step.options.contains("last") && answer.messages.size() > 1) {
@@ -311,7 +311,7 @@ std::shared_ptr<Message> Side::next(OpenStream& open, Milliseconds patience) {
   const auto body = open.stream->receive(patience);
   if (!body.has_value()) return nullptr;
   std::shared_ptr<Message> message = harness::new_message(open.method.about->output_type());
-  return message->ParseFromString(*body) ? message : nullptr;
+  return harness::parse(*body, message.get()) ? message : nullptr;
 }
 
 Answer Side::receive(OpenStream& open, int count) {

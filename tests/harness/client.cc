@@ -1,5 +1,7 @@
 #include "tests/harness/client.h"
 
+#include "tests/harness/schema.h"
+
 namespace keelson::harness {
 namespace {
 
@@ -155,7 +157,7 @@ std::unique_ptr<Stream> Client::stream(const std::string& path, const CallOption
 grpc::Status Client::unary(const std::string& path, const google::protobuf::Message& request,
                            google::protobuf::Message* answer, const CallOptions& options) {
   Reply reply = unary(path, request.SerializeAsString(), options);
-  if (reply.status.ok() && !answer->ParseFromString(reply.body)) {
+  if (reply.status.ok() && !parse(reply.body, answer)) {
     return {grpc::StatusCode::INTERNAL, "the answer does not parse"};
   }
   return reply.status;

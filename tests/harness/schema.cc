@@ -1,5 +1,6 @@
 #include "tests/harness/schema.h"
 
+#include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/text_format.h>
 
 #include "base/text.h"
@@ -51,6 +52,13 @@ Method method_of_path(std::string_view path) {
 std::unique_ptr<google::protobuf::Message> new_message(const google::protobuf::Descriptor* type) {
   return std::unique_ptr<google::protobuf::Message>(
       MessageFactory::generated_factory()->GetPrototype(type)->New());
+}
+
+bool parse(std::string_view bytes, google::protobuf::Message* message) {
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                            static_cast<int>(bytes.size()));
+  in.SetRecursionLimit(10'000);
+  return message->ParseFromCodedStream(&in) && in.ConsumedEntireMessage();
 }
 
 std::string to_text(const google::protobuf::Message& message) {

@@ -34,6 +34,9 @@ Method method_of_path(std::string_view path);
 // An empty message of that type, owned by the caller.
 std::unique_ptr<google::protobuf::Message> new_message(const google::protobuf::Descriptor* type);
 
+// Parses messages nested as deep as Go's library reads them, where protobuf's own limit is 100.
+bool parse(std::string_view bytes, google::protobuf::Message* message);
+
 // One line of protobuf text; bytes that are not text are escaped.
 std::string to_text(const google::protobuf::Message& message);
 
