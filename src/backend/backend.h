@@ -9,8 +9,7 @@
 // Threads: commit(), flush() and set_durable_listener() belong to one writer lane. Everything else,
 //   snapshots and iterators included, may be called from any thread. An Iterator is one thread's.
 // Durability: commit() promises nothing about disk: the raft log is the redo log. A crash falls
-// back
-//   to some earlier commit, whole, over all buckets at once; durable_index() says which raft
+//   back to some earlier commit, whole, over all buckets at once; durable_index() says which raft
 //   entries are never needed again.
 // Errors: kDataLoss  stored bytes fail their checksum or do not parse; nothing wrong is returned.
 //         kResourceExhausted  the disk is full; writes still succeed in memory while there is room.

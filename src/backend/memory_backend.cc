@@ -1,6 +1,7 @@
 #include "backend/memory_backend.h"
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/text.h"
 
 namespace keelson::backend {
@@ -81,12 +82,6 @@ class MemorySnapshot final : public Snapshot {
   StatePtr state_;
 };
 
-std::string big_endian(uint64_t v) {
-  std::string out(8, '\0');
-  for (int i = 7; i >= 0; --i, v >>= 8) out[static_cast<size_t>(i)] = static_cast<char>(v);
-  return out;
-}
-
 void put(State& state, Bucket bucket, std::string_view key, std::string_view value) {
   Map& map = state.buckets[static_cast<size_t>(bucket)];
   auto [it, fresh] = map.try_emplace(std::string(key));
@@ -160,10 +155,10 @@ absl::Status MemoryBackend::commit(const WriteBatch& batch, Index index, Term te
   if (index == Index(0)) return absl::OkStatus();
   CHECK(index >= state.index);
   state.index = index;
-  put(state, Bucket::kMeta, kConsistentIndexKey, big_endian(index.value));
+  put(state, Bucket::kMeta, kConsistentIndexKey, big64(index.value));
   if (term == Term(0)) return absl::OkStatus();
   state.term = term;
-  put(state, Bucket::kMeta, kTermKey, big_endian(term.value));
+  put(state, Bucket::kMeta, kTermKey, big64(term.value));
   return absl::OkStatus();
 }
 

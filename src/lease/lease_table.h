@@ -8,8 +8,7 @@
 //   keys to the caller, who deletes them in the same transaction.
 // Threads: one lane at a time; nothing locks. Renewals and questions from elsewhere are posted
 // here. Time: only as the argument `now`; the table never looks at a clock. The records it writes
-// do not
-//   depend on `now`, so that every member writes the same bytes.
+//   do not depend on `now`, so that every member writes the same bytes.
 // Records: bucket `lease`, key = 8-byte big-endian id, value = leasepb.Lease, written into the
 //   caller's batch.
 // Errors: errors::LeaseNotFound, LeaseExist, LeaseTTLTooLarge; errors::NotLeader from renew() on a

@@ -8,8 +8,7 @@
 //   writer: unlink(x); epochs.retire(x); …; publish the new root (seq_cst store); epochs.advance();
 //
 // Why it is safe: advance() stamps what was retired with a new epoch E after the root is published.
-// A
-//   reader whose slot shows an epoch >= E entered after that and can only find the new root; one
+//   A reader whose slot shows an epoch >= E entered after that and can only find the new root; one
 //   that shows less, or is seen entering, holds back everything stamped later than it.
 // Pins: a slot also names the oldest revision that is being read through it. Before the writer cuts
 //   versions that readers of a revision below C may want, it shows C and then looks at the pins:

@@ -5,9 +5,8 @@
 // readers walk it with TreeView (key_tree_view.h) while the writer builds the next one.
 //
 // Copies: a node made since the last publish() is changed in place, an older one is copied first
-// and
-//   the old one retired. Only inserting or removing a key, or its birth or death, touch the tree;
-//   overwriting a live key does not.
+//   and the old one retired. Only inserting or removing a key, or its birth or death, touch the
+//   tree; overwriting a live key does not.
 // Comparing: all keys under a node lie between two fences (the separators left and right of it on
 //   the way down) and so share the fences' common prefix. A node keeps that prefix' length and, per
 //   entry, the 8 bytes behind it as a number: nearly every comparison is one of those, without
@@ -22,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/endian.h"
 #include "mvcc/epoch.h"
 #include "mvcc/record.h"
 #include "mvcc/slab.h"
@@ -58,14 +58,11 @@ struct InnerNode : TreeNode {
 
 // Bytes [prefix, prefix + 8) of `key` as a big-endian number, zeros behind its end.
 inline uint64_t key_head(std::string_view key, size_t prefix) {
-  uint64_t head = 0;
-  if (key.size() >= prefix + 8) {
-    __builtin_memcpy(&head, key.data() + prefix, 8);
-    return __builtin_bswap64(head);
-  }
+  if (key.size() >= prefix + 8) return load_big64(key.data() + prefix);
   if (key.size() <= prefix) return 0;
-  __builtin_memcpy(&head, key.data() + prefix, key.size() - prefix);
-  return __builtin_bswap64(head);
+  char head[8] = {};
+  __builtin_memcpy(head, key.data() + prefix, key.size() - prefix);
+  return load_big64(head);
 }
 
 class KeyTree {

@@ -5,8 +5,7 @@
 // head, cuts at the tail (compaction) and takes values away.
 //
 // Threads: one writer, any number of readers inside an epoch section. Fields without atomics are
-// set
-//   before the object is reachable and stay.
+//   set before the object is reachable and stay.
 
 #pragma once
 

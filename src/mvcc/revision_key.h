@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/endian.h"
 #include "base/ids.h"
 
 namespace keelson::mvcc {
@@ -21,18 +22,14 @@ class RevisionKey {
 
   explicit RevisionKey(Revision revision, bool tombstone = false)
       : size_(tombstone ? kTombstoneSize : kSize) {
-    write(bytes_, static_cast<uint64_t>(revision.main));
+    store_big64(bytes_, static_cast<uint64_t>(revision.main));
     bytes_[8] = '_';
-    write(bytes_ + 9, static_cast<uint64_t>(revision.sub));
+    store_big64(bytes_ + 9, static_cast<uint64_t>(revision.sub));
     bytes_[17] = 't';
   }
   std::string_view view() const { return {bytes_, size_}; }
 
  private:
-  static void write(char* out, uint64_t v) {
-    v = __builtin_bswap64(v);
-    __builtin_memcpy(out, &v, 8);
-  }
   char bytes_[kTombstoneSize];
   size_t size_;
 };
@@ -47,11 +44,8 @@ inline bool parse_revision_key(std::string_view key, ParsedRevision* out) {
   bool marked = key.size() == RevisionKey::kTombstoneSize;
   if (key.size() != RevisionKey::kSize && !marked) return false;
   if (key[8] != '_' || (marked && key[17] != 't')) return false;
-  uint64_t main, sub;
-  __builtin_memcpy(&main, key.data(), 8);
-  __builtin_memcpy(&sub, key.data() + 9, 8);
-  out->revision.main = static_cast<int64_t>(__builtin_bswap64(main));
-  out->revision.sub = static_cast<int64_t>(__builtin_bswap64(sub));
+  out->revision.main = static_cast<int64_t>(load_big64(key.data()));
+  out->revision.sub = static_cast<int64_t>(load_big64(key.data() + 9));
   out->tombstone = marked;
   return out->revision.main >= 0 && out->revision.sub >= 0;
 }

@@ -10,8 +10,7 @@
 //   blocked by the writer, nor it by them.
 // Determinism: what [apply] calls do depends on nothing but the calls before them.
 // Batches: [apply] changes are visible to WriteTxn at once and to readers when publish() returns;
-// it
-//   writes them to the backend together with the raft position they came from.
+//   it writes them to the backend together with the raft position they came from.
 // Failure: a read that meets a damaged or missing record returns kDataLoss, never another value.
 //   After an error from publish() the store must not be used any more: the node stops.
 // Disk: publish() and WriteTxn write to the backend's memory only. WriteTxn reads the backend when

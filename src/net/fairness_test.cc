@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/endian.h"
 #include "base/text.h"
 #include "net/connection.h"
 #include "net/loop_impl.h"
@@ -22,13 +23,10 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 std::string frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
-  std::string out;
-  size_t n = payload.size();
-  for (size_t part : {n >> 16, n >> 8, n, size_t{type}, size_t{flags}}) {
-    out.push_back(static_cast<char>(part));
-  }
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(stream >> shift));
-  return out.append(payload);
+  std::string out = big32(static_cast<uint32_t>(payload.size())).substr(1);
+  out.push_back(static_cast<char>(type));
+  out.push_back(static_cast<char>(flags));
+  return out.append(big32(stream)).append(payload);
 }
 
 // A literal that is not added to the table.

@@ -3,8 +3,7 @@
 // Http2Call is one gRPC call on one HTTP/2 stream: headers in, messages in, messages out, status.
 //
 // Lifetime: the session holds one reference while the stream is open; when it closes the call lets
-// go
-//   of the session and lives on for whoever else holds it. Objects are reused (a free list per
+//   go of the session and lives on for whoever else holds it. Objects are reused (a free list per
 //   thread), so the usual call allocates nothing here.
 // Invariant: session_ is set exactly while the stream is open.
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -20,9 +21,7 @@ constexpr Duration kReadRetry = std::chrono::milliseconds(500);
 constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
 
 Bytes context_bytes(uint64_t context) {
-  return Bytes::build(sizeof context, [&](char* out) {
-    for (int i = 7; i >= 0; --i, context >>= 8) out[i] = static_cast<char>(context);
-  });
+  return Bytes::build(sizeof context, [&](char* out) { store_big64(out, context); });
 }
 
 }  // namespace

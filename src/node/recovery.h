@@ -15,16 +15,15 @@
 //   3. Released are segments that hold nothing past the newest durable mark, and nothing else. So
 //      what the store lost in a crash, (durable, last], is always in the log.
 //   4. At the start the store is at its durable index (its twin in memory, of which only the
-//   process
-//      died, may be past it), and it may be ahead of the commit index that
-//      the log knows (that is written lazily): what the store holds was committed, and the commit
-//      index is raised to it.
+//      process died, may be past it), and it may be ahead of the commit index that the log knows
+//      (that is written lazily): what the store holds was committed, and the commit index is raised
+//      to it.
 //   5. The end of a member needs no flush: the log has everything.
 //
 // Bounds: entries up to the store's index are read past, all but the last of them
-// (LogStorage::Keep)
-//   at most one by one. Entries beyond are kept: what a store may lose is bounded while the member
-//   runs (LogDebt, docs/decisions/0007). Reading begins in the segment of the newest mark.
+//   (LogStorage::Keep) at most one by one. Entries beyond are kept: what a store may lose is
+//   bounded while the member runs (LogDebt, docs/decisions/0007). Reading begins in the segment of
+//   the newest mark.
 // Threads: before the lanes start.
 // Errors: DataLoss when log and store do not belong together, saying what to do; the log's own.
 

@@ -6,6 +6,7 @@
 
 #include "backend/rocks/status.h"
 #include "base/crc32c.h"
+#include "base/endian.h"
 #include "base/text.h"
 
 namespace keelson::backend::rocks {
@@ -17,11 +18,8 @@ using rocksdb::IOStatus;
 constexpr size_t kIndexSize = 8;
 
 std::string encode(Index index) {
-  std::string out;
-  for (int shift = 56; shift >= 0; shift -= 8) out += static_cast<char>(index.value >> shift);
-  uint32_t crc = crc32c::extend(0, out);
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(crc >> shift);
-  return out;
+  std::string out = big64(index.value);
+  return out + big32(crc32c::extend(0, out));
 }
 
 IOStatus sync_directory(rocksdb::FileSystem& files, const std::string& directory) {
@@ -56,10 +54,7 @@ absl::StatusOr<Index> HighWater::load() const {
   IOStatus read = rocksdb::ReadFileToString(files_.get(), path_, &data);
   if (read.IsNotFound() || read.IsPathNotFound()) return Index(0);
   if (!read.ok()) return to_status(read, cat("reading ", path_));
-  uint64_t index = 0;
-  for (char c : std::string_view(data).substr(0, kIndexSize)) {
-    index = index << 8 | static_cast<uint8_t>(c);
-  }
+  const uint64_t index = data.size() < kIndexSize ? 0 : load_big64(data.data());
   if (data != encode(Index(index))) {
     return absl::DataLossError(
         cat("backend: ", path_, " is damaged; restore this member from a snapshot or add it anew"));

@@ -4,8 +4,7 @@
 // durable.
 //
 // Why: RocksDB takes damage in the last record of its MANIFEST for an interrupted write and opens
-// an
-//   older state. The log that led from there to here may be gone by then. A database older than
+//   an older state. The log that led from there to here may be gone by then. A database older than
 //   what it once reported is damaged, and with this file open() can tell.
 // Format: KEELSON.durable: the index, 8 bytes big endian, and its CRC-32C, 4 bytes big endian.
 // Threads: one caller at a time.

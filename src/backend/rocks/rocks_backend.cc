@@ -17,6 +17,7 @@
 #include "backend/rocks/torn_manifest.h"
 #include "backend/rocks/verifier.h"
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -37,10 +38,6 @@ using rocks::SpaceUse;
 using rocks::to_status;
 using rocks::Verifier;
 
-void write_big_endian(char* out, uint64_t v) {
-  for (int i = 7; i >= 0; --i, v >>= 8) out[i] = static_cast<char>(v);
-}
-
 absl::StatusOr<uint64_t> meta_number(const Reader& reader, std::string_view key) {
   absl::StatusOr<std::optional<Bytes>> found = reader.get(Bucket::kMeta, key);
   if (!found.ok()) return found.status();
@@ -49,9 +46,7 @@ absl::StatusOr<uint64_t> meta_number(const Reader& reader, std::string_view key)
     return absl::DataLossError(cat("backend: meta record ", key, " has ", (*found)->size(),
                                    " bytes instead of 8; restore this member from a snapshot"));
   }
-  uint64_t v = 0;
-  for (char c : (*found)->view()) v = v << 8 | static_cast<uint8_t>(c);
-  return v;
+  return load_big64((*found)->data());
 }
 
 class RocksSnapshot final : public Snapshot {
@@ -252,12 +247,12 @@ class RocksBackend final : public Backend {
     if (index == Index(0)) return deletes_keys;
     char number[8];
     if (term != Term(0)) {
-      write_big_endian(number, term.value);
+      store_big64(number, term.value);
       writes_.Put(family(Bucket::kMeta), slice(kTermKey), rocksdb::Slice(number, 8))
           .PermitUncheckedError();
     }
     // Last, so that its sequence number is the batch's largest: Durability relies on it.
-    write_big_endian(number, index.value);
+    store_big64(number, index.value);
     writes_.Put(family(Bucket::kMeta), slice(kConsistentIndexKey), rocksdb::Slice(number, 8))
         .PermitUncheckedError();
     return deletes_keys;
