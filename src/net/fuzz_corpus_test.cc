@@ -5,6 +5,8 @@
 
 #include "base/test_mutation.h"
 #include "base/test_seeds.h"
+#include "net/memory_connection.h"
+#include "net/test_service.h"
 
 namespace keelson::net {
 
@@ -29,6 +31,21 @@ void run(Entry entry, const std::string& name) {
 }
 
 TEST(FuzzCorpusTest, Grpc) { run(fuzz_grpc, "fuzz_grpc"); }
+// A client may send any byte of a request alone.
+TEST(FuzzCorpusTest, ChunksByteByByte) {
+  const std::string head = "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* body : {"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "0;x=y\r\nA: b\r\n\r\n"}) {
+    TestService service;
+    MemoryServer<Http1Session> server(&service.router);
+    for (char byte : head + body) server.feed({&byte, 1});
+    server.settle();
+    const std::string answer = server.take();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << answer;
+    EXPECT_EQ(answer.ends_with("abc"), body[0] == '3') << answer;
+    server.close();
+  }
+}
+
 TEST(FuzzCorpusTest, Http1) { run(fuzz_http1, "fuzz_http1"); }
 TEST(FuzzCorpusTest, Http2) { run(fuzz_http2, "fuzz_http2"); }
 
