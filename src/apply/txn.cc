@@ -1,6 +1,5 @@
 #include "apply/txn.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -8,7 +7,7 @@
 #include "apply/decode.h"
 #include "base/check.h"
 #include "base/errors.h"
-#include "base/key_range.h"
+#include "base/key_set.h"
 
 namespace keelson::apply {
 namespace {
@@ -135,7 +134,8 @@ class Checker {
       } else if (op.has_request_put()) {
         status = check_put(op.request_put());
       } else if (op.has_request_delete_range()) {
-        deleted_.push_back(&op.request_delete_range());
+        const pb::DeleteRangeRequest& range = op.request_delete_range();
+        deleted_.add({range.key(), range.range_end()});
       } else if (op.has_request_txn()) {
         status = check(op.request_txn());
       }
@@ -163,22 +163,16 @@ class Checker {
       if (!keeps_something(put)) return absl::OkStatus();
       // What an operation before it deletes is not there to be kept. (etcd does not look, and ends
       // itself when it comes to the put: an open-ended delete passes its check for duplicates.)
-      if (!view_.exists(put.key()) || deleted(put.key())) return errors::KeyNotFound();
+      if (!view_.exists(put.key()) || deleted_.contains(put.key())) return errors::KeyNotFound();
     }
     return absl::OkStatus();
-  }
-
-  bool deleted(std::string_view key) const {
-    return std::any_of(deleted_.begin(), deleted_.end(), [&](const pb::DeleteRangeRequest* range) {
-      return KeyRange{range->key(), range->range_end()}.contains(key);
-    });
   }
 
   const View& view_;
   const lease::LeaseTable* leases_;
   Path& path_;
   TxnOps& ops_;
-  std::vector<const pb::DeleteRangeRequest*> deleted_;  // so far, on the path taken
+  KeySet deleted_;  // so far, on the path taken
 };
 
 // Runs the operations of one level. Reading transactions instantiate it with a view, where the

@@ -1,12 +1,14 @@
 #include "rpc/checks.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "apply/decode.h"
 #include "base/errors.h"
+#include "base/key_set.h"
 
 namespace keelson::rpc {
 namespace {
@@ -14,83 +16,48 @@ namespace {
 namespace pb = etcdserverpb;
 using Ops = google::protobuf::RepeatedPtrField<pb::RequestOp>;
 
-// The keys that a transaction's deletes cover. Ranges are kept disjoint and sorted. A range whose
-// end is not above its begin covers nothing here, as in etcd; that includes "from this key on"
-// (end "\0"), which etcd does not look at twice either.
-class DeletedKeys {
- public:
-  void add(const pb::DeleteRangeRequest& request) {
-    const std::string& begin = request.key();
-    const std::string& end = request.range_end();
-    if (end.empty()) {
-      points_.insert(begin);
-    } else if (end > begin) {
-      add_range(begin, end);
-    }
-  }
-
-  void add(const DeletedKeys& other) {
-    points_.insert(other.points_.begin(), other.points_.end());
-    for (const auto& [begin, end] : other.ranges_) add_range(begin, end);
-  }
-
-  bool contains(const std::string& key) const {
-    if (points_.contains(key)) return true;
-    auto after = ranges_.upper_bound(key);
-    return after != ranges_.begin() && key < std::prev(after)->second;
-  }
-
- private:
-  void add_range(std::string begin, std::string end) {
-    auto it = ranges_.upper_bound(begin);
-    if (it != ranges_.begin() && std::prev(it)->second >= begin) --it;
-    while (it != ranges_.end() && it->first <= end) {
-      begin = std::min(begin, it->first);
-      end = std::max(end, it->second);
-      it = ranges_.erase(it);
-    }
-    ranges_.emplace(std::move(begin), std::move(end));
-  }
-
-  std::set<std::string> points_;
-  std::map<std::string, std::string> ranges_;
-};
-
+// Of one level and those within it.
 struct ChangedKeys {
-  std::set<std::string> puts;
-  DeletedKeys deletes;
+  std::set<std::string_view> puts;
+  KeySet deletes;
 };
-
-// Adds one key put to the level, unless it is changed already.
-absl::Status add_put(ChangedKeys& level, const std::string& key, bool may_repeat) {
-  if (level.puts.contains(key) && !may_repeat) return errors::DuplicateKey();
-  if (level.deletes.contains(key)) return errors::DuplicateKey();
-  level.puts.insert(key);
-  return absl::OkStatus();
-}
 
 absl::Status collect(const Ops& ops, ChangedKeys& level);
 
+// The larger one takes in the smaller: however deep a key stands, it moves a few times only.
+void merge(std::set<std::string_view>& into, std::set<std::string_view>&& other) {
+  if (other.size() > into.size()) std::swap(into, other);
+  into.merge(other);
+}
+
+bool intersect(const std::set<std::string_view>& a, const std::set<std::string_view>& b) {
+  if (a.size() > b.size()) return intersect(b, a);
+  return std::any_of(a.begin(), a.end(), [&](std::string_view key) { return b.contains(key); });
+}
+
 // A nested transaction: its two branches exclude each other, so both may put the same key.
 absl::Status collect_nested(const pb::TxnRequest& txn, ChangedKeys& level) {
-  ChangedKeys then, otherwise;
-  if (absl::Status s = collect(txn.success(), then); !s.ok()) return s;
+  ChangedKeys nested, otherwise;
+  if (absl::Status s = collect(txn.success(), nested); !s.ok()) return s;
   if (absl::Status s = collect(txn.failure(), otherwise); !s.ok()) return s;
-  for (const std::string& key : then.puts) {
-    if (absl::Status s = add_put(level, key, false); !s.ok()) return s;
+  merge(nested.puts, std::move(otherwise.puts));
+  nested.deletes.merge(std::move(otherwise.deletes));
+  if (intersect(level.puts, nested.puts) || level.deletes.contains_any(nested.puts)) {
+    return errors::DuplicateKey();
   }
-  for (const std::string& key : otherwise.puts) {
-    if (absl::Status s = add_put(level, key, then.puts.contains(key)); !s.ok()) return s;
-  }
-  level.deletes.add(then.deletes);
-  level.deletes.add(otherwise.deletes);
+  merge(level.puts, std::move(nested.puts));
+  level.deletes.merge(std::move(nested.deletes));
   return absl::OkStatus();
 }
 
 // The order matters and is etcd's: this level's deletes, then nested transactions, then its puts.
+// A delete from a key on (its end "\0") is not looked at, as in etcd, which takes it for a range
+// that ends before it begins.
 absl::Status collect(const Ops& ops, ChangedKeys& level) {
   for (const pb::RequestOp& op : ops) {
-    if (op.has_request_delete_range()) level.deletes.add(op.request_delete_range());
+    if (!op.has_request_delete_range()) continue;
+    const KeyRange range{op.request_delete_range().key(), op.request_delete_range().range_end()};
+    if (!range.open_ended()) level.deletes.add(range);
   }
   for (const pb::RequestOp& op : ops) {
     if (!op.has_request_txn()) continue;
@@ -98,7 +65,10 @@ absl::Status collect(const Ops& ops, ChangedKeys& level) {
   }
   for (const pb::RequestOp& op : ops) {
     if (!op.has_request_put()) continue;
-    if (absl::Status s = add_put(level, op.request_put().key(), false); !s.ok()) return s;
+    const std::string& key = op.request_put().key();
+    if (level.deletes.contains(key) || !level.puts.insert(key).second) {
+      return errors::DuplicateKey();
+    }
   }
   return absl::OkStatus();
 }

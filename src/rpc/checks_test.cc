@@ -82,6 +82,26 @@ TEST(Checks, TxnOpsCountDownThroughTheLevels) {
   EXPECT_EQ(txn_error(nested, 1), "etcdserver: too many operations in txn request");
 }
 
+// Keys far down are not gone over again for every level around them.
+TEST(Checks, ManyKeysFarDown) {
+  constexpr int kLevels = 3000, kKeys = 6000, kMost = 2 * kLevels + kKeys + 1;
+  etcdserverpb::TxnRequest outermost;
+  etcdserverpb::TxnRequest* level = &outermost;
+  for (int i = 0; i < kLevels; ++i) {
+    auto* range = level->add_success()->mutable_request_delete_range();
+    range->set_key(cat("d", i));
+    range->set_range_end(cat("d", i, "x"));
+    level = level->add_success()->mutable_request_txn();
+  }
+  for (int i = 0; i < kKeys; ++i) level->add_success()->mutable_request_put()->set_key(cat("k", i));
+  EXPECT_TRUE(check(outermost, kMost).ok());
+  outermost.add_success()->mutable_request_put()->set_key(cat("k", kKeys - 1));
+  EXPECT_EQ(check(outermost, kMost), errors::DuplicateKey());
+  outermost.mutable_success()->RemoveLast();
+  level->add_success()->mutable_request_put()->set_key("d0w");
+  EXPECT_EQ(check(outermost, kMost), errors::DuplicateKey());
+}
+
 // Twice the least stack that the deepest needs, by what one level takes more than another.
 TEST(Checks, TheDeepestTxnLeavesHalfOfTheStack) {
   auto used = [](int levels) {
