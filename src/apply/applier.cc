@@ -149,9 +149,7 @@ absl::Status Applier::admit(int64_t cost) const {
 bool Applier::within_quota(int64_t cost) const {
   CHECK(cost >= 0);
   if (cost == 0) return true;
-  uint64_t added = static_cast<uint64_t>(cost);
-  return backend_.approximate_size() + added < options_.quota_bytes ||
-         backend_.size_on_disk() + added < options_.quota_bytes;
+  return backend_.has_room(static_cast<uint64_t>(cost), options_.quota_bytes);
 }
 
 absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {

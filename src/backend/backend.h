@@ -238,6 +238,11 @@ class Backend : public Reader {
   virtual uint64_t size_on_disk() const = 0;
   // The same to within a few megabytes, for a price that every request can pay.
   virtual uint64_t approximate_size() const { return size_on_disk(); }
+  // Whether `added` more bytes stay below `quota`: asked of the cheap size first, and of the exact
+  // one before it is denied.
+  bool has_room(uint64_t added, uint64_t quota) const {
+    return approximate_size() + added < quota || size_on_disk() + added < quota;
+  }
   virtual uint64_t size_in_use() const = 0;
   // Told by whoever owns the records of the key bucket: the bytes of keys and values that are alive
   // as of the last commit. Until the first call everything counts as alive.

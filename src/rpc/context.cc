@@ -69,9 +69,9 @@ absl::Status Context::admit(net::ServerCall& call, bool stream) {
 
 absl::Status Context::check_quota(Lane& lane, int64_t cost) {
   if (cost == 0 || limits_.quota_bytes == UINT64_MAX) return absl::OkStatus();
-  uint64_t added = static_cast<uint64_t>(cost);
-  if (node_.backend().approximate_size() + added < limits_.quota_bytes) return absl::OkStatus();
-  if (node_.backend().size_on_disk() + added < limits_.quota_bytes) return absl::OkStatus();
+  if (node_.backend().has_room(static_cast<uint64_t>(cost), limits_.quota_bytes)) {
+    return absl::OkStatus();
+  }
   if (!node_.alarms().no_space()) {
     etcdserverpb::AlarmRequest alarm;
     alarm.set_memberid(node_.member().value);
