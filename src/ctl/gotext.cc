@@ -61,32 +61,9 @@ std::string formatted(const char* format, uint64_t value) {
   return buffer.data();
 }
 
-void quote_ascii_control(std::string& out, uint8_t c) {
-  switch (c) {
-    case '\a':
-      out += "\\a";
-      return;
-    case '\b':
-      out += "\\b";
-      return;
-    case '\f':
-      out += "\\f";
-      return;
-    case '\n':
-      out += "\\n";
-      return;
-    case '\r':
-      out += "\\r";
-      return;
-    case '\t':
-      out += "\\t";
-      return;
-    case '\v':
-      out += "\\v";
-      return;
-    default:
-      out += formatted("\\x%02llx", c);
-  }
+void quote_ascii_control(std::string& out, char c) {
+  const char letter = c == '\a' ? 'a' : c == '\v' ? 'v' : escape_letter(c);
+  out += letter != 0 ? std::string{'\\', letter} : formatted("\\x%02llx", static_cast<uint8_t>(c));
 }
 
 void append_utf8(std::string& out, uint32_t r) {
@@ -176,6 +153,23 @@ Digits read_digits(std::string_view text, int base, uint64_t& value) {
 
 }  // namespace
 
+char escape_letter(char c) {
+  switch (c) {
+    case '\b':
+      return 'b';
+    case '\f':
+      return 'f';
+    case '\n':
+      return 'n';
+    case '\r':
+      return 'r';
+    case '\t':
+      return 't';
+    default:
+      return 0;
+  }
+}
+
 std::string go_quote(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
@@ -191,7 +185,7 @@ std::string go_quote(std::string_view text) {
     } else if (is_printable(rune.value)) {
       out += text.substr(0, rune.size);
     } else if (rune.value < 0x80) {
-      quote_ascii_control(out, static_cast<uint8_t>(rune.value));
+      quote_ascii_control(out, static_cast<char>(rune.value));
     } else {
       out += formatted(rune.value < 0x10000 ? "\\u%04llx" : "\\U%08llx", rune.value);
     }

@@ -17,6 +17,10 @@ namespace keelson::ctl {
 
 using Nanos = std::chrono::nanoseconds;
 
+// The letter behind the backslash that Go writes for this control character, in %q and in JSON
+// alike; 0 if it has none there.
+char escape_letter(char c);
+
 // strconv.Quote: what fmt prints for %q.
 std::string go_quote(std::string_view text);
 

@@ -31,34 +31,14 @@ size_t utf8_length(std::string_view s) {
 }
 
 void append_ascii(std::string& out, char c) {
-  switch (c) {
-    case '"':
-      out += "\\\"";
-      return;
-    case '\\':
-      out += "\\\\";
-      return;
-    case '\b':
-      out += "\\b";
-      return;
-    case '\f':
-      out += "\\f";
-      return;
-    case '\n':
-      out += "\\n";
-      return;
-    case '\r':
-      out += "\\r";
-      return;
-    case '\t':
-      out += "\\t";
-      return;
-    default:
-      break;
-  }
+  const char letter = c == '"' || c == '\\' ? c : escape_letter(c);
   // Go keeps its JSON safe for use inside HTML.
-  bool escape = static_cast<uint8_t>(c) < 0x20 || c == '<' || c == '>' || c == '&';
-  out += escape ? unicode_escape(static_cast<uint8_t>(c)) : std::string(1, c);
+  const bool escape = static_cast<uint8_t>(c) < 0x20 || c == '<' || c == '>' || c == '&';
+  if (letter != 0) {
+    out += {'\\', letter};
+  } else {
+    out += escape ? unicode_escape(static_cast<uint8_t>(c)) : std::string(1, c);
+  }
 }
 
 std::string text_or_bytes(const FieldDescriptor& field, const std::string& value) {
