@@ -1,8 +1,5 @@
 #include "backend/rocks/flusher.h"
 
-#include <pthread.h>
-
-#include <chrono>
 #include <future>
 #include <memory>
 #include <utility>
@@ -12,70 +9,18 @@
 #include "base/log.h"
 
 namespace keelson::backend::rocks {
-namespace {
-
-constexpr auto kRetryDelay = std::chrono::seconds(1);
-
-}  // namespace
 
 Flusher::Flusher(rocksdb::DB* db, const Families& families, Durability* durability)
-    : db_(db), families_(families), durability_(durability), thread_([this] { run(); }) {}
-
-void Flusher::flush(Done done) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!stopping_) {
-      asked_.push_back(std::move(done));
-      wake_.notify_one();
-      return;
-    }
-  }
-  done(absl::CancelledError("backend: closing"));
-}
-
-void Flusher::retry_later() {
-  std::lock_guard lock(mutex_);
-  retry_ = true;
-  wake_.notify_one();
-}
+    : db_(db), families_(families), durability_(durability), worker_("backend-flush", [this](bool) {
+        absl::Status status = flush_now();
+        if (absl::IsResourceExhausted(status)) retry_later();
+        return status;
+      }) {}
 
 void Flusher::stop(bool flush_last) {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-    wake_.notify_one();
-  }
-  if (!thread_.joinable()) return;
-  thread_.join();
-  if (flush_last) {
-    if (absl::Status s = flush_now(); !s.ok()) {
-      log::warn("backend: not flushed at close; the log has it", {{"error", message_of(s)}});
-    }
-  }
-  std::vector<Done> left;
-  left.swap(asked_);
-  for (Done& done : left) done(absl::CancelledError("backend: closing"));
-}
-
-void Flusher::run() {
-  pthread_setname_np(pthread_self(), "backend-flush");
-  std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    if (asked_.empty() && retry_) {
-      wake_.wait_for(lock, kRetryDelay, [this] { return stopping_ || !asked_.empty(); });
-    } else {
-      wake_.wait(lock, [this] { return stopping_ || retry_ || !asked_.empty(); });
-      if (asked_.empty()) continue;
-    }
-    if (stopping_) return;
-    std::vector<Done> now;
-    now.swap(asked_);
-    retry_ = false;
-    lock.unlock();
-    absl::Status status = flush_now();
-    for (Done& done : now) done(status);
-    lock.lock();
-    if (absl::IsResourceExhausted(status)) retry_ = true;
+  if (!worker_.stop() || !flush_last) return;
+  if (absl::Status s = flush_now(); !s.ok()) {
+    log::warn("backend: not flushed at close; the log has it", {{"error", message_of(s)}});
   }
 }
 

@@ -6,15 +6,11 @@
 
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-#include <vector>
-
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "backend/rocks/durability.h"
 #include "backend/rocks/reader.h"
+#include "backend/rocks/worker.h"
 
 namespace keelson::backend::rocks {
 
@@ -24,26 +20,19 @@ class Flusher {
   ~Flusher() { stop(false); }
 
   // `done` is called once, on the flusher's thread, or at stop() with kCancelled.
-  void flush(absl::AnyInvocable<void(absl::Status)> done);
+  void flush(Worker::Done done) { worker_.ask(std::move(done)); }
   // One more try in a second.
-  void retry_later();
+  void retry_later() { worker_.soon(); }
   // Ends the thread; `flush_last`: after one more flush.
   void stop(bool flush_last);
 
  private:
-  using Done = absl::AnyInvocable<void(absl::Status)>;
-  void run();
   absl::Status flush_now();
 
   rocksdb::DB* db_;
   const Families& families_;
   Durability* durability_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Done> asked_;
-  bool retry_ = false;
-  bool stopping_ = false;
-  std::thread thread_;
+  Worker worker_;  // last: its thread uses the rest
 };
 
 // Asks for a flush and waits for it. Not on the flusher's own thread.

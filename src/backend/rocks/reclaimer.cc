@@ -1,7 +1,5 @@
 #include "backend/rocks/reclaimer.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -18,8 +16,6 @@
 namespace keelson::backend::rocks {
 namespace {
 
-// A compaction deletes in many small commits: one look for those of a second.
-constexpr auto kGather = std::chrono::seconds(1);
 // Less than this is not worth a file.
 constexpr uint64_t kLeast = 4 << 20;
 constexpr uint64_t kLeastNearQuota = 256 << 10;
@@ -50,70 +46,25 @@ Reclaimer::Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher
       space_(*space),
       quota_(quota),
       step_bytes_(step_bytes),
-      thread_([this] { run(); }) {}
+      worker_("backend-reclaim", [this](bool asked) { return asked ? merge(true) : look(); }) {}
 
-void Reclaimer::look_soon() {
-  if (due_.exchange(true, std::memory_order_relaxed)) return;
-  std::lock_guard lock(mutex_);
-  wake_.notify_one();
-}
-
-void Reclaimer::reclaim(Done done) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!stopping_) {
-      asked_.push_back(std::move(done));
-      wake_.notify_one();
-      return;
-    }
-  }
-  done(absl::CancelledError("backend: closing"));
-}
-
-void Reclaimer::stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-    wake_.notify_one();
-  }
-  if (thread_.joinable()) thread_.join();
-  for (Done& done : std::exchange(asked_, {})) done(absl::CancelledError("backend: closing"));
-}
-
-void Reclaimer::run() {
-  pthread_setname_np(pthread_self(), "backend-reclaim");
-  std::unique_lock lock(mutex_);
-  while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !asked_.empty() || due_; });
-    if (asked_.empty())
-      wake_.wait_for(lock, kGather, [this] { return stopping_ || !asked_.empty(); });
-    if (stopping_) return;
-    std::vector<Done> now = std::exchange(asked_, {});
-    due_.store(false, std::memory_order_relaxed);
-    lock.unlock();
-    if (now.empty()) {
-      look();
-    } else {
-      absl::Status status = merge(true);
-      for (Done& done : now) done(status);
-    }
-    lock.lock();
-  }
-}
-
-void Reclaimer::look() {
+absl::Status Reclaimer::look() {
   const KeySpace before = space_.key_space();
   const uint64_t dead = before.dead(space_.live_bytes());
   known_stuck_ = std::min(known_stuck_, dead);
-  if (!worth_reclaiming(before, space_.live_bytes(), known_stuck_, quota_)) return;
+  if (!worth_reclaiming(before, space_.live_bytes(), known_stuck_, quota_)) {
+    return absl::OkStatus();
+  }
   const auto start = std::chrono::steady_clock::now();
   absl::Status status = merge(before.physical() <= step_bytes_);
   if (!status.ok()) {
     // Nothing is lost by it; deletes to come, and full disks that are no longer full, try again.
-    if (absl::IsCancelled(status)) return;
-    due_.store(true, std::memory_order_relaxed);
-    if (std::exchange(warned_, true)) return;
-    return log::warn("backend: space was not given back", {{"error", message_of(status)}});
+    if (absl::IsCancelled(status)) return status;
+    worker_.soon();
+    if (!std::exchange(warned_, true)) {
+      log::warn("backend: space was not given back", {{"error", message_of(status)}});
+    }
+    return status;
   }
   warned_ = false;
   const KeySpace after = space_.key_space();
@@ -123,6 +74,7 @@ void Reclaimer::look() {
                                          {"size-after", after.physical()},
                                          {"dead-before", dead},
                                          {"took", cat(took.count(), "s")}});
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Levels> Reclaimer::key_levels() const {
@@ -158,16 +110,11 @@ absl::Status Reclaimer::merge_files(const MergeStep& step) {
   return to_status(merged, "giving back space");
 }
 
-bool Reclaimer::wait_for_other_merges() {
-  std::unique_lock lock(mutex_);
-  return !wake_.wait_for(lock, kOtherMerges, [this] { return stopping_.load(); });
-}
-
 absl::Status Reclaimer::merge(bool all) {
   KEELSON_FAILPOINT("backend_before_reclaim");
   if (absl::Status status = flush_and_wait(flusher_); !status.ok()) return status;
   MergePlan plan(step_bytes_, all);
-  for (int in_the_way = 0; !stopping_;) {
+  for (int in_the_way = 0; !worker_.stopping();) {
     absl::StatusOr<Levels> levels = key_levels();
     if (!levels.ok()) return levels.status();
     std::optional<MergeStep> step = plan.next(*levels);
@@ -177,7 +124,7 @@ absl::Status Reclaimer::merge(bool all) {
     }
     absl::Status merged = merge_files(*step);
     if (absl::IsAborted(merged) && ++in_the_way < kMostOtherMerges) {
-      if (!wait_for_other_merges()) break;
+      if (!worker_.pause(kOtherMerges)) break;
       continue;
     }
     if (!merged.ok()) return merged;

@@ -16,18 +16,14 @@
 
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-#include <vector>
+#include <utility>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backend/rocks/flusher.h"
 #include "backend/rocks/merge_plan.h"
 #include "backend/rocks/space_use.h"
+#include "backend/rocks/worker.h"
 
 namespace keelson::backend::rocks {
 
@@ -42,23 +38,19 @@ class Reclaimer {
   ~Reclaimer() { stop(); }
 
   // A commit deleted records, or the store grew: looks within a second whether there is work.
-  void look_soon();
+  void look_soon() { worker_.soon(); }
   // Gives back all that is dead now. `done` is called once, on the reclaimer's thread or at stop().
-  void reclaim(absl::AnyInvocable<void(absl::Status)> done);
+  void reclaim(Worker::Done done) { worker_.ask(std::move(done)); }
   // Ends a run under way, and the thread.
-  void stop();
+  void stop() { worker_.stop(); }
 
  private:
-  using Done = absl::AnyInvocable<void(absl::Status)>;
-  void run();
-  void look();
+  absl::Status look();
   // All of it, or what is worth it.
   absl::Status merge(bool all);
   absl::StatusOr<Levels> key_levels() const;
   // kAborted: another merge has the files, or has just taken them away.
   absl::Status merge_files(const MergeStep& step);
-  // False: stopping.
-  bool wait_for_other_merges();
 
   rocksdb::DB& db_;
   const Families& families_;
@@ -69,12 +61,7 @@ class Reclaimer {
   // The thread's.
   uint64_t known_stuck_ = 0;  // <= what is dead
   bool warned_ = false;       // once per run of failures
-  std::atomic<bool> due_{false};
-  std::atomic<bool> stopping_{false};
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Done> asked_;
-  std::thread thread_;
+  Worker worker_;             // last: its thread uses the rest
 };
 
 }  // namespace keelson::backend::rocks
