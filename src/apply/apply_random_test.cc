@@ -10,7 +10,7 @@
 #include "apply/applier.h"
 #include "apply/slow_machine.h"
 #include "backend/memory_backend.h"
-#include "base/log.h"
+#include "base/quiet_log.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
@@ -29,14 +29,6 @@ class StillClock final : public Clock {
  public:
   MonotonicTime now() const override { return {std::chrono::seconds(100)}; }
   Duration unix_time() const override { return std::chrono::hours(1); }
-};
-
-class Quiet final : public log::Sink {
- public:
-  Quiet() { log::set_sink(this); }
-  ~Quiet() { log::set_sink(nullptr); }
-  bool enabled(log::Level) const override { return false; }
-  void write(log::Level, std::source_location, std::string_view, log::Fields) override {}
 };
 
 struct Step {
@@ -504,7 +496,7 @@ uint64_t run_seed(uint64_t seed) {
 }
 
 TEST(ApplyRandom, EveryMemberEndsInTheSameBytes) {
-  Quiet quiet;
+  log::QuietLog quiet;
   uint64_t failures = 0, logs = 0;
   for_each_seed(300, [&](uint64_t seed) {
     failures += run_seed(seed);

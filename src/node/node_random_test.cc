@@ -346,7 +346,7 @@ class History {
 const std::vector<uint64_t> kFound = {321, 958, 1734};
 
 TEST(NodeRandom, NothingAcknowledgedIsEverLost) {
-  Quiet quiet;
+  log::QuietLog quiet;
   uint64_t acknowledged = 0, histories = 0;
   for_each_seed(Seeds{.count = 250, .also = kFound}, [&](uint64_t seed) {
     History history(seed);
@@ -361,7 +361,7 @@ TEST(NodeRandom, NothingAcknowledgedIsEverLost) {
 }
 
 TEST(NodeRandom, NothingAcknowledgedIsEverLostUnderFaults) {
-  Quiet quiet;
+  log::QuietLog quiet;
   uint64_t acknowledged = 0, histories = 0;
   for_each_seed(Seeds{.count = 250}, [&](uint64_t seed) {
     History history(seed);

@@ -32,7 +32,7 @@ class NodeTest : public ::testing::Test {
     return answer.value_or(absl::InternalError("no answer"));
   }
 
-  Quiet quiet_;
+  log::QuietLog quiet_;
   SeededRandom random_{7};
   TestMember member_{random_};
   size_t keys_ = 0;

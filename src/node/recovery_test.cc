@@ -37,7 +37,7 @@ class RecoveryTest : public ::testing::Test {
 
   static std::string text(size_t bytes) { return std::string(bytes, 'x'); }
 
-  Quiet quiet_;
+  log::QuietLog quiet_;
   wal::MemoryFileSystem files_;
   backend::MemoryBackend store_;
   RecoveryOptions options_{.wal_dir = "/m/wal",

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "base/quiet_log.h"
 #include "base/random.h"
 #include "node/node.h"
 #include "node/test_store.h"
@@ -242,15 +242,6 @@ class TestMember {
   std::unique_ptr<Node> node_;
   Gateway* gateway_ = nullptr;
   std::unique_ptr<mvcc::ReaderSlot> reader_;
-};
-
-// Silences the log for the length of a test that crashes a lot.
-class Quiet final : public log::Sink {
- public:
-  Quiet() { log::set_sink(this); }
-  ~Quiet() { log::set_sink(nullptr); }
-  bool enabled(log::Level) const override { return false; }
-  void write(log::Level, std::source_location, std::string_view, log::Fields) override {}
 };
 
 }  // namespace keelson::node

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <string>
 
-#include "base/log.h"
+#include "base/quiet_log.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
@@ -21,15 +21,6 @@
 #include "wire/raft_types.h"
 
 namespace keelson::wal {
-
-// Silences the log for the length of a test that crashes a lot.
-class Quiet final : public log::Sink {
- public:
-  Quiet() { log::set_sink(this); }
-  ~Quiet() { log::set_sink(nullptr); }
-  bool enabled(log::Level) const override { return false; }
-  void write(log::Level, std::source_location, std::string_view, log::Fields) override {}
-};
 
 inline raft::Entry entry(uint64_t index, uint64_t term, std::string_view data) {
   raft::Entry e;

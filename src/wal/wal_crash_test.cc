@@ -257,7 +257,7 @@ class History {
 };
 
 TEST(WalCrash, AnyMomentOfRandomHistories) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(400, [](uint64_t seed) {
     History history(seed);
     SeededRandom random(seed ^ 0x5eed);
@@ -275,7 +275,7 @@ TEST(WalCrash, AnyMomentOfRandomHistories) {
 
 // One history, the disk failing after its first operation, its second, and so on to its end.
 TEST(WalCrash, EveryMomentOfOneHistory) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(1, [](uint64_t seed) {
     History whole(seed);
     ASSERT_TRUE(whole.run(120));
@@ -296,7 +296,7 @@ TEST(WalCrash, EveryMomentOfOneHistory) {
 // A cut gives the next segment its name; the process dies before the directory is synced; the next
 // one appends there, syncs and acknowledges; then the power fails.
 TEST(WalCrash, WhatAnOpenHandsOutSurvives) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(50, [](uint64_t seed) {
     MemoryFileSystem fs;
     Options options;

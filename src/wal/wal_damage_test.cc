@@ -119,7 +119,7 @@ void flip_every_bit(const Written& log, bool may_cut) {
 }
 
 TEST(WalDamage, NoBitOfAClosedLogCutsAnything) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(3, [](uint64_t seed) {
     SeededRandom random(seed);
     flip_every_bit(write_log(random, true), false);
@@ -128,7 +128,7 @@ TEST(WalDamage, NoBitOfAClosedLogCutsAnything) {
 
 // After a crash nothing is behind the last batch that would show that it was synced.
 TEST(WalDamage, NoBitCutsMoreThanTheLastBatch) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(3, [](uint64_t seed) {
     SeededRandom random(seed ^ 0xba7c4);
     flip_every_bit(write_log(random, false), true);
@@ -138,7 +138,7 @@ TEST(WalDamage, NoBitCutsMoreThanTheLastBatch) {
 // A length of a power of two, one flip away from zero, at the very end of its sector: nothing else
 // in the sector shows that there is a record.
 TEST(WalDamage, ALengthThatBecameZeroAtTheEndOfItsSector) {
-  Quiet quiet;
+  log::QuietLog quiet;
   int aligned = 0;
   for (size_t filler = 0; filler < 512; filler += 8) {
     MemoryFileSystem fs;
@@ -200,7 +200,7 @@ class EtcdWriter {
 };
 
 TEST(WalDamage, NoBitOfEtcdsLogCutsMoreThanItsLastSave) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(2, [](uint64_t seed) {
     SeededRandom random(seed ^ 0xe7cd);
     MemoryFileSystem fs;
@@ -223,7 +223,7 @@ TEST(WalDamage, NoBitOfEtcdsLogCutsMoreThanItsLastSave) {
 
 // Power loss at any moment of etcd's writing: the log opens, with all that was synced.
 TEST(WalDamage, EtcdsCrashesAreNeverTakenForDamage) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(500, [](uint64_t seed) {
     SeededRandom random(seed ^ 0xc4a54);
     MemoryFileSystem fs;
@@ -258,7 +258,7 @@ TEST(WalDamage, EtcdsCrashesAreNeverTakenForDamage) {
 // Our batches, several saves each, behind what etcd wrote: none of our crashes passes for damage.
 // (Seed 1815 loses just the sector that ends with the length of the sum between the two.)
 TEST(WalDamage, OurCrashesBehindEtcdsRecords) {
-  Quiet quiet;
+  log::QuietLog quiet;
   for_each_seed(2000, [](uint64_t seed) {
     SeededRandom random(seed ^ 0x0c4a54);
     MemoryFileSystem fs;
@@ -298,7 +298,7 @@ TEST(WalDamage, OurCrashesBehindEtcdsRecords) {
 
 // Every byte of a log, changed in several ways, a record's type into the next one among them.
 TEST(WalDamage, NoChangedByteIsServed) {
-  Quiet quiet;
+  log::QuietLog quiet;
   MemoryFileSystem fs;
   Options options = options_on(fs);
   options.segment_bytes = 2048;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/quiet_log.h"
 #include "wal/memory_file_system.h"
 #include "wal/wal.h"
 
@@ -14,17 +14,10 @@ namespace {
 
 constexpr char kSegment[] = "wal/0000000000000000-0000000000000000.wal";
 
-class Quiet final : public log::Sink {
- public:
-  bool enabled(log::Level) const override { return false; }
-  void write(log::Level, std::source_location, std::string_view, log::Fields) override {}
-};
-
 }  // namespace
 
 void fuzz_wal_reader(std::string_view bytes) {
-  static Quiet quiet;
-  log::set_sink(&quiet);
+  const log::QuietLog quiet;
   MemoryFileSystem fs;
   CHECK(fs.create_dirs("wal").ok());
   fs.set_contents(kSegment, std::string(bytes));
