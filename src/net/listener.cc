@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -283,6 +284,15 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::start(std::string_view url, 
   if (is_unix) ::unlink(std::string(rest).c_str());
   auto fd = listen_on(*address, options);
   if (!fd.ok()) return fd.status();
+  if (is_unix && options.unix_socket_mode) {
+    const std::string path(rest);
+    if (::chmod(path.c_str(), *options.unix_socket_mode) != 0) {
+      absl::Status failed = system_error(cat("cannot set the mode of ", path));
+      ::close(*fd);
+      ::unlink(path.c_str());
+      return failed;
+    }
+  }
   auto server = std::make_shared<ServerContext>(ServerContext{router, observer, options});
   auto impl = std::make_shared<Impl>(*fd, loops, std::move(server));
   Address bound;

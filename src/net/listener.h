@@ -10,8 +10,11 @@
 
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -37,6 +40,8 @@ struct ListenerOptions {
 
   bool reuse_address = false;  // --socket-reuse-address (Go sets SO_REUSEADDR anyway; so do we)
   bool reuse_port = false;     // --socket-reuse-port
+  // Who may connect to a Unix socket (who may write to it); none: as the umask has it.
+  std::optional<mode_t> unix_socket_mode;
 };
 
 class Listener {

@@ -114,6 +114,7 @@ struct Config {
   Duration grpc_keepalive_interval = hours(2);  // 0: never ping
   Duration grpc_keepalive_timeout = seconds(20);
   bool socket_reuse_port = false;
+  mode_t unix_socket_mode = 0700;  // no flag: what the umask at the start leaves of 0777
   bool socket_reuse_address = false;
   Duration raft_read_timeout = seconds(5);
   Duration raft_write_timeout = seconds(5);

@@ -101,8 +101,8 @@ int main(int argc, char** argv) {
   tune_allocator();
   ignore_signals();
   // What a member writes is for its user alone, whatever the shell's mask; also what RocksDB
-  // writes.
-  ::umask(0077);
+  // writes. Sockets are as open as that mask has them, as etcd's are.
+  const mode_t mask = ::umask(0077);
   std::vector<std::string> args(argv + 1, argv + argc);
   server::CommandLine line = server::parse_command_line(args, server::environment_of(environ));
   if (line.exit) {
@@ -110,5 +110,6 @@ int main(int argc, char** argv) {
     std::fputs(line.exit->err.c_str(), stderr);
     return line.exit->exit_code;
   }
+  line.config.unix_socket_mode = 0777 & ~mask;
   return serve(line);
 }

@@ -204,7 +204,8 @@ absl::Status Server::Running::listen() {
                                .keepalive_min_time = config.grpc_keepalive_min_time,
                                .max_concurrent_streams = config.max_concurrent_streams,
                                .reuse_address = config.socket_reuse_address,
-                               .reuse_port = config.socket_reuse_port};
+                               .reuse_port = config.socket_reuse_port,
+                               .unix_socket_mode = config.unix_socket_mode};
   auto serve = [&](const Url& url, const net::Router* router,
                    net::CallObserver* observer) -> absl::Status {
     std::string where = url.is_unix() ? "unix://" + url.socket_path() : url.str();
