@@ -57,6 +57,7 @@ bool LogDebt::should_mark() const {
 
 bool LogDebt::should_flush() const {
   if (flush_asked_) return false;
+  if (durable_ == Index(0) && handed_ > Index(0)) return true;
   return unflushed_entries() >= limits_.flush_entries || unflushed_bytes() >= limits_.flush_bytes;
 }
 

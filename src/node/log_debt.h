@@ -28,7 +28,9 @@ class LogDebt {
     uint64_t mark_bytes = 64 << 20;  // about a segment of the log
     // The store is asked to flush for so much that it could lose. It flushes by itself for the sake
     // of its memory long before, unless entries are large and leave little behind (transactions
-    // that were refused, overwrites of what is not there).
+    // that were refused, overwrites of what is not there). A new member's first entries are reason
+    // enough: a store that never had anything durable is not told from one of which the log is
+    // gone.
     uint64_t flush_entries = 500'000;
     uint64_t flush_bytes = 256 << 20;
   };

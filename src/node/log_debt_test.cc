@@ -34,16 +34,34 @@ TEST(LogDebt, AMarkThatACrashPreventedIsDueAtOnce) {
           .should_mark());
 }
 
-TEST(LogDebt, LargeEntriesThatLeaveNothingBehindCallForAFlush) {
+// A store that never had anything durable could not be told from a new one, should the log go.
+TEST(LogDebt, TheFirstEntriesCallForAFlush) {
   LogDebt debt(kLimits, {});
-  uint64_t i = 0;
+  EXPECT_FALSE(debt.should_flush());
+  debt.handed(Index(1), 10);
+  EXPECT_TRUE(debt.should_flush());
+  debt.flush_asked();
+  EXPECT_FALSE(debt.should_flush());
+  debt.durable(Index(1));
+  debt.flush_over();
+  debt.handed(Index(2), 10);
+  EXPECT_FALSE(debt.should_flush());
+}
+
+// As a member that has flushed once.
+constexpr LogDebt::Position kFounded = {
+    .marked = Index(0), .durable = Index(1), .applied = Index(1)};
+
+TEST(LogDebt, LargeEntriesThatLeaveNothingBehindCallForAFlush) {
+  LogDebt debt(kLimits, kFounded);
+  uint64_t i = 1;
   while (!debt.should_flush()) debt.handed(Index(++i), 1'500'000);
-  EXPECT_EQ(i, 34u);
+  EXPECT_EQ(i, 35u);
   debt.flush_asked();
   EXPECT_FALSE(debt.should_flush());
   EXPECT_FALSE(debt.is_over());
   while (!debt.is_over()) debt.handed(Index(++i), 1'500'000);
-  EXPECT_EQ(i, 67u);
+  EXPECT_EQ(i, 68u);
   debt.durable(Index(i - 1));
   EXPECT_FALSE(debt.is_over());
   EXPECT_EQ(debt.unflushed_entries(), 1u);
@@ -51,12 +69,12 @@ TEST(LogDebt, LargeEntriesThatLeaveNothingBehindCallForAFlush) {
 }
 
 TEST(LogDebt, SmallEntriesAreCountedToo) {
-  LogDebt debt(kLimits, {});
-  for (uint64_t i = 1; i < 1'000; ++i) debt.handed(Index(i), 10);
+  LogDebt debt(kLimits, kFounded);
+  for (uint64_t i = 2; i < 1'001; ++i) debt.handed(Index(i), 10);
   EXPECT_FALSE(debt.should_flush());
-  debt.handed(Index(1'000), 10);
+  debt.handed(Index(1'001), 10);
   EXPECT_TRUE(debt.should_flush());
-  debt.durable(Index(500));
+  debt.durable(Index(501));
   EXPECT_FALSE(debt.should_flush());
   EXPECT_EQ(debt.unflushed_entries(), 500u);
   // Exact to within a grain, and never too few.
