@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -23,6 +22,7 @@
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
+#include "tests/crash/server_test.h"
 #include "tests/harness/server.h"
 
 namespace keelson::crash {
@@ -271,9 +271,7 @@ class DataDirTest {
 }  // namespace keelson::crash
 
 int main(int argc, char** argv) {
-  std::string server;
-  CLI::App app("Starts a server on data directories that it must refuse.");
-  app.add_option("--server", server, "the server")->required();
-  CLI11_PARSE(app, argc, argv);
-  return keelson::crash::DataDirTest(server).run();
+  return keelson::crash::server_test(
+      argc, argv, "Starts a server on data directories that it must refuse.",
+      [](const std::string& server) { return keelson::crash::DataDirTest(server).run(); });
 }

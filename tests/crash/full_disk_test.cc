@@ -11,7 +11,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -21,6 +20,7 @@
 
 #include "base/text.h"
 #include "tests/crash/model.h"
+#include "tests/crash/server_test.h"
 #include "tests/harness/schema.h"
 #include "tests/harness/server.h"
 
@@ -302,9 +302,7 @@ int run(const std::string& binary) {
 }  // namespace keelson::crash
 
 int main(int argc, char** argv) {
-  std::string server;
-  CLI::App app("Fills the disk under a server, and gives it space again.");
-  app.add_option("--server", server, "the server")->required();
-  CLI11_PARSE(app, argc, argv);
-  return keelson::crash::run(server);
+  return keelson::crash::server_test(
+      argc, argv, "Fills the disk under a server, and gives it space again.",
+      [](const std::string& server) { return keelson::crash::run(server); });
 }

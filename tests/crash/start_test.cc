@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -15,6 +14,7 @@
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
+#include "tests/crash/server_test.h"
 #include "tests/harness/server.h"
 
 namespace keelson::crash {
@@ -62,7 +62,9 @@ class StartTest {
     founding();
     foreign();
     parts();
+    never_flushed();
     modes();
+    sockets();
     signals();
     return failures_ == 0 ? 0 : 1;
   }
@@ -163,6 +165,50 @@ class StartTest {
     anew();
   }
 
+  // A member that was killed soon after its first acknowledged write, and whose log went away.
+  void never_flushed() {
+    Server one({binary_, {}, {}, data_});
+    if (absl::Status s = one.start(); !s.ok()) return failed(cat("never flushed: ", s.message()));
+    etcdserverpb::PutRequest put;
+    put.set_key("k");
+    etcdserverpb::PutResponse answer;
+    if (!one.client().unary("/etcdserverpb.KV/Put", put, &answer, {}).ok()) {
+      failed("never flushed: no answer");
+    }
+    // Nobody asks for a flush, and there is no reason for one but that there was none.
+    const std::string durable = data_ + "/member/keelson/KEELSON.durable";
+    for (int i = 0; i < 1000 && !fs::exists(durable); ++i) usleep(10'000);
+    one.kill();
+    fs::rename(data_ + "/member/wal", home_ + "/log");
+    expect_refused("a young store without its log", {}, "there is a store but no log");
+    fs::remove_all(data_ + "/member/wal");
+    fs::rename(home_ + "/log", data_ + "/member/wal");
+    expect_started("a young store with its log");
+    anew();
+  }
+
+  // The mask says who may connect, as under etcd; no mask opens the data.
+  void sockets() {
+    for (mode_t mask : {0022, 0002, 0077}) {
+      const std::string path = cat(home_, "/socket");
+      const mode_t old = ::umask(mask);
+      Server one({binary_, {"--listen-client-http-urls=unix://" + path}, {}, data_});
+      absl::Status started = one.start();
+      ::umask(old);
+      if (!started.ok()) return failed(cat("sockets: ", started.message()));
+      struct stat found = {};
+      if (::stat(path.c_str(), &found) != 0 || (found.st_mode & 0777) != (0777 & ~mask)) {
+        failed(cat("mode of a socket: ", found.st_mode & 0777, " under the mask ", mask));
+      }
+      if (::stat((data_ + "/member").c_str(), &found) != 0 || (found.st_mode & 0777) != 0700) {
+        failed("mode of the data beside a socket");
+      }
+      one.stop().IgnoreError();
+      anew();
+    }
+    std::cout << "sockets: as the mask has them\n";
+  }
+
   // Nobody else may read anything, whatever the mask.
   void modes() {
     const mode_t old = ::umask(0);
@@ -218,9 +264,7 @@ class StartTest {
 }  // namespace keelson::crash
 
 int main(int argc, char** argv) {
-  std::string server;
-  CLI::App app("Starts a server with directories and flags that do not go together.");
-  app.add_option("--server", server, "the server")->required();
-  CLI11_PARSE(app, argc, argv);
-  return keelson::crash::StartTest(server).run();
+  return keelson::crash::server_test(
+      argc, argv, "Starts a server with directories and flags that do not go together.",
+      [](const std::string& server) { return keelson::crash::StartTest(server).run(); });
 }
