@@ -129,7 +129,7 @@ void LaneEngine::activate_future() {
   }
 }
 
-void LaneEngine::add(Watcher& watcher, const KeyRange& range) {
+void LaneEngine::add(Watcher& watcher, const WatchedKeys& range) {
   watcher.serial = next_serial_++;
   watcher.group = &index_.obtain(range);
   watcher.cursor = watcher.start_revision == 0 ? position_ + 1 : watcher.start_revision;

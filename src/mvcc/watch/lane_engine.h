@@ -48,7 +48,7 @@ class LaneEngine {
   void take_all_new();
 
   // Puts the watcher where its start revision says. The created response must be out.
-  void add(Watcher& watcher, const KeyRange& range);
+  void add(Watcher& watcher, const WatchedKeys& range);
   void remove(Watcher& watcher);
 
   // The stream's sink is over its limit; and has room again.

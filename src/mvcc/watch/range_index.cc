@@ -14,14 +14,14 @@ WatchGroup::Members& WatchGroup::members_of(const Variant& variant) {
   return members.back();
 }
 
-WatchGroup& RangeIndex::obtain(const KeyRange& range) {
+WatchGroup& RangeIndex::obtain(const WatchedKeys& range) {
   WatchGroup* group = find(range);
   if (group == nullptr) {
     auto fresh = std::make_unique<WatchGroup>();
     group = fresh.get();
     group->range = range;
     ++size_;
-    if (range.kind == KeyRange::Kind::kOne) {
+    if (range.kind == WatchedKeys::Kind::kOne) {
       singles_.emplace(to_absl(group->range.begin), std::move(fresh));
     } else {
       group->priority_ = priorities_.next();
@@ -39,18 +39,18 @@ void RangeIndex::release(WatchGroup& group) {
   CHECK(group.synced_count == 0);
   CHECK(group.target_count == 0);
   --size_;
-  if (group.range.kind == KeyRange::Kind::kOne) {
+  if (group.range.kind == WatchedKeys::Kind::kOne) {
     auto it = singles_.find(to_absl(group.range.begin));
     CHECK(it != singles_.end());
     singles_.erase(it);
   } else {
-    KeyRange range = group.range;
+    WatchedKeys range = group.range;
     erase(root_, range);
   }
 }
 
-WatchGroup* RangeIndex::find(const KeyRange& range) const {
-  if (range.kind == KeyRange::Kind::kOne) {
+WatchGroup* RangeIndex::find(const WatchedKeys& range) const {
+  if (range.kind == WatchedKeys::Kind::kOne) {
     auto it = singles_.find(to_absl(range.begin));
     return it == singles_.end() ? nullptr : it->second.get();
   }
@@ -64,15 +64,15 @@ WatchGroup* RangeIndex::find(const KeyRange& range) const {
 }
 
 // By begin, then by end; a range without an end comes last.
-int RangeIndex::compare(const KeyRange& a, const KeyRange& b) {
+int RangeIndex::compare(const WatchedKeys& a, const WatchedKeys& b) {
   if (int order = a.begin.compare(b.begin); order != 0) return order;
   if (a.kind != b.kind) return a.kind < b.kind ? -1 : 1;
   return a.end.compare(b.end);
 }
 
 bool RangeIndex::ends_before(const WatchGroup& a, const WatchGroup& b) {
-  if (a.range.kind == KeyRange::Kind::kFrom) return false;
-  return b.range.kind == KeyRange::Kind::kFrom || a.range.end < b.range.end;
+  if (a.range.kind == WatchedKeys::Kind::kFrom) return false;
+  return b.range.kind == WatchedKeys::Kind::kFrom || a.range.end < b.range.end;
 }
 
 void RangeIndex::update(WatchGroup& node) {
@@ -95,7 +95,7 @@ RangeIndex::Tree RangeIndex::merge(Tree left, Tree right) {
   return right;
 }
 
-std::pair<RangeIndex::Tree, RangeIndex::Tree> RangeIndex::split(Tree tree, const KeyRange& at) {
+std::pair<RangeIndex::Tree, RangeIndex::Tree> RangeIndex::split(Tree tree, const WatchedKeys& at) {
   if (!tree) return {};
   if (compare(tree->range, at) < 0) {
     auto [low, high] = split(std::move(tree->right_), at);
@@ -120,7 +120,7 @@ void RangeIndex::insert(Tree& tree, Tree node) {
   update(*tree);
 }
 
-void RangeIndex::erase(Tree& tree, const KeyRange& range) {
+void RangeIndex::erase(Tree& tree, const WatchedKeys& range) {
   CHECK(tree != nullptr);
   int order = compare(range, tree->range);
   if (order == 0) {

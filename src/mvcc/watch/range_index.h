@@ -26,8 +26,8 @@ namespace keelson::watch {
 
 struct Watcher;
 
-// Which keys: one, [key, end), or everything from `key` on.
-struct KeyRange {
+// Which keys: one, [key, end), or everything from `key` on. Its own copy, unlike base/key_range.h.
+struct WatchedKeys {
   enum class Kind : uint8_t { kOne, kBounded, kFrom };
   Kind kind = Kind::kOne;
   std::string begin;
@@ -40,7 +40,7 @@ struct KeyRange {
   bool ends_after(std::string_view key) const {
     return kind == Kind::kFrom || (kind == Kind::kBounded ? key < end : key == begin);
   }
-  friend bool operator==(const KeyRange&, const KeyRange&) = default;
+  friend bool operator==(const WatchedKeys&, const WatchedKeys&) = default;
 };
 
 // What watchers of one group may differ in and still see other bytes: filters and prev_kv.
@@ -58,7 +58,7 @@ struct WatchGroup {
     std::vector<Watcher*> targets;  // of the slice being served; else empty
   };
 
-  KeyRange range;
+  WatchedKeys range;
   size_t watchers = 0;  // in any state
   absl::InlinedVector<Members, 1> members;
 
@@ -79,7 +79,7 @@ struct WatchGroup {
 class RangeIndex {
  public:
   // The group of exactly this range, made if there is none. Each call is matched by a release().
-  WatchGroup& obtain(const KeyRange& range);
+  WatchGroup& obtain(const WatchedKeys& range);
   void release(WatchGroup& group);
 
   // Calls visit(WatchGroup&) for each group whose range contains the key; the single key's first,
@@ -97,15 +97,15 @@ class RangeIndex {
  private:
   using Tree = std::unique_ptr<WatchGroup>;
 
-  static int compare(const KeyRange& a, const KeyRange& b);
+  static int compare(const WatchedKeys& a, const WatchedKeys& b);
   static bool ends_before(const WatchGroup& a, const WatchGroup& b);
   static void update(WatchGroup& node);
   static Tree merge(Tree left, Tree right);
   // Ranges below `at` go to the first.
-  static std::pair<Tree, Tree> split(Tree tree, const KeyRange& at);
+  static std::pair<Tree, Tree> split(Tree tree, const WatchedKeys& at);
   static void insert(Tree& tree, Tree node);
-  static void erase(Tree& tree, const KeyRange& range);
-  WatchGroup* find(const KeyRange& range) const;
+  static void erase(Tree& tree, const WatchedKeys& range);
+  WatchGroup* find(const WatchedKeys& range) const;
   static size_t check(const WatchGroup* node);
 
   template <typename Visit>

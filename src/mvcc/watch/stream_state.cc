@@ -15,15 +15,15 @@ namespace {
 constexpr std::string_view kEmptyRange = "mvcc: watcher range is empty";
 constexpr std::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
 
-KeyRange range_of(const CreateRequest& request) {
+WatchedKeys range_of(const CreateRequest& request) {
   using namespace std::string_view_literals;
-  KeyRange range;
+  WatchedKeys range;
   // An empty key means the smallest one.
   range.begin = request.key.empty() ? "\0"sv : request.key;
   if (request.range_end == "\0"sv) {
-    range.kind = KeyRange::Kind::kFrom;
+    range.kind = WatchedKeys::Kind::kFrom;
   } else if (!request.range_end.empty()) {
-    range.kind = KeyRange::Kind::kBounded;
+    range.kind = WatchedKeys::Kind::kBounded;
     range.end = request.range_end;
   }
   return range;
@@ -45,8 +45,8 @@ StreamState::~StreamState() {
 void StreamState::create(const CreateRequest& request) {
   if (request.start_revision < 0) return refuse(message_of(errors::Compacted()));
   engine_.take_all_new();
-  KeyRange range = range_of(request);
-  if (range.kind == KeyRange::Kind::kBounded && range.begin >= range.end) {
+  WatchedKeys range = range_of(request);
+  if (range.kind == WatchedKeys::Kind::kBounded && range.begin >= range.end) {
     return refuse(kEmptyRange);
   }
   if (request.watch_id != 0 && watchers_.contains(request.watch_id)) return refuse(kDuplicateId);

@@ -33,11 +33,11 @@ std::string random_key(Random& random) {
   return key;
 }
 
-KeyRange random_range(Random& random) {
-  KeyRange range;
-  range.kind = static_cast<KeyRange::Kind>(random.below(3));
+WatchedKeys random_range(Random& random) {
+  WatchedKeys range;
+  range.kind = static_cast<WatchedKeys::Kind>(random.below(3));
   range.begin = random_key(random);
-  if (range.kind != KeyRange::Kind::kBounded) return range;
+  if (range.kind != WatchedKeys::Kind::kBounded) return range;
   do {
     range.end = random_key(random);
   } while (range.end == range.begin);
@@ -52,7 +52,7 @@ TEST(RangeIndex, AgreesWithList) {
     std::vector<WatchGroup*> held;  // once per obtain()
     for (int i = 0; i < 2000; ++i) {
       if (held.empty() || random.below(100) < (i / 500 % 2 == 0 ? 60u : 40u)) {
-        KeyRange range = random_range(random);
+        WatchedKeys range = random_range(random);
         held.push_back(&index.obtain(range));
         ASSERT_EQ(held.back()->range, range);
       } else {
