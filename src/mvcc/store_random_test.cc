@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
+#include <random>
 
 #include "backend/memory_backend.h"
 #include "backend/rocks/rocks_backend.h"

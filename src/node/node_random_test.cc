@@ -381,7 +381,7 @@ const std::vector<uint64_t> kFoundOnRocks = {200103, 300089, 400013, 400224, 400
 
 // The whole member on its real store: little of it fits in memory, so that it is read from there.
 TEST(NodeRandom, NothingAcknowledgedIsEverLostOnRocks) {
-  Quiet quiet;
+  log::QuietLog quiet;
   uint64_t acknowledged = 0, histories = 0, refused = 0;
   for_each_seed(Seeds{.count = 12, .also = kFoundOnRocks}, [&](uint64_t seed) {
     SeededRandom disk(~seed);

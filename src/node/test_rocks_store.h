@@ -18,6 +18,7 @@
 
 #include "backend/rocks/fault_files.h"
 #include "backend/rocks/rocks_backend.h"
+#include "mvcc/row_head.h"
 #include "node/test_store.h"
 
 namespace keelson::node {
@@ -30,6 +31,7 @@ class RocksStore final : public TestStore {
     options_.write_buffers = uint64_t{4 << 20} << random.below(2);
     options_.background_threads = 2;
     options_.flush_on_close = false;
+    if (random.below(4) > 0) options_.heads = mvcc::kHeadFormat;
   }
 
   absl::StatusOr<std::unique_ptr<backend::Backend>> open() override {
@@ -102,6 +104,12 @@ class RocksStore final : public TestStore {
     }
     void reclaim(absl::AnyInvocable<void(absl::Status)> done) override {
       ForwardingBackend::reclaim(owed(std::move(done)));
+    }
+    void read_through(std::function<void(backend::PassingRecords)> passing) override {
+      ForwardingBackend::read_through([words = words_, passing](backend::PassingRecords records) {
+        words->say(
+            [passing, records = std::move(records)]() mutable { passing(std::move(records)); });
+      });
     }
     void end_patience() override {
       ForwardingBackend::end_patience();

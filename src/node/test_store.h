@@ -46,6 +46,12 @@ class ForwardingBackend : public backend::Backend {
   std::shared_ptr<const backend::Snapshot> snapshot() const override { return to_.snapshot(); }
   void flush(absl::AnyInvocable<void(absl::Status)> done) override { to_.flush(std::move(done)); }
   void end_patience() override { to_.end_patience(); }
+  std::unique_ptr<backend::HeadWalk> walk_heads(const backend::HeadFormat& format) const override {
+    return to_.walk_heads(format);
+  }
+  void read_through(std::function<void(backend::PassingRecords)> passing) override {
+    to_.read_through(std::move(passing));
+  }
   Index durable_index() const override { return to_.durable_index(); }
   void set_durable_listener(std::function<void(Index)> listener) override {
     to_.set_durable_listener(std::move(listener));
