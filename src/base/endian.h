@@ -41,6 +41,12 @@ inline uint32_t load_big32(const char* in) {
   return __builtin_bswap32(value);
 }
 
+inline uint32_t load_little32(const char* in) {
+  uint32_t value;
+  std::memcpy(&value, in, sizeof value);
+  return value;
+}
+
 inline uint64_t load_little64(const char* in) {
   uint64_t value;
   std::memcpy(&value, in, sizeof value);

@@ -1,11 +1,20 @@
 #include "mvcc/restore_rows.h"
 
+#include <span>
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "base/check.h"
 #include "base/text.h"
 
 namespace keelson::mvcc {
+namespace {
+
+bool lies_in(std::string_view part, std::span<const char> text) {
+  return part.data() >= text.data() && part.data() + part.size() <= text.data() + text.size();
+}
+
+}  // namespace
 
 RowReader::RowReader(const backend::Backend& backend) : backend_(backend) {
   thread_ = std::thread([this] { run(); });
@@ -27,6 +36,8 @@ absl::Status RowReader::next(RowBatch* batch) {
   if (ready_.empty()) return end_;
   *batch = std::move(ready_.front());
   ready_.pop_front();
+  CHECK(lies_in(batch->rows.front().head.key, batch->text));
+  CHECK(lies_in(batch->rows.back().head.key, batch->text));
   lock.unlock();
   changed_.notify_all();
   return absl::OkStatus();
@@ -64,7 +75,8 @@ absl::Status RowReader::read() {
     if (!parse_revision_key(walk->key(), &row.at)) {
       return damaged_database("a revision does not parse");
     }
-    batch.text.append(walk->head());
+    const std::string_view head = walk->head();
+    batch.text.insert(batch.text.end(), head.begin(), head.end());
     ends.push_back(batch.text.size());
     if (batch.rows.size() < kBatch) continue;
     absl::StatusOr<bool> wanted = hand_over_batch();

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -31,7 +30,7 @@ struct Row {
 
 struct RowBatch {
   std::vector<Row> rows;
-  std::string text;
+  std::vector<char> text;  // not a string: a short one's bytes move with it
 };
 
 class RowReader {

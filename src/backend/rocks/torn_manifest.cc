@@ -5,6 +5,7 @@
 
 #include "backend/rocks/status.h"
 #include "base/crc32c.h"
+#include "base/endian.h"
 #include "base/text.h"
 
 namespace keelson::backend::rocks {
@@ -50,8 +51,7 @@ class Walk {
  private:
   bool is_whole(std::string_view record) {
     const uint32_t type = byte_at(record, 6);
-    const uint32_t sum = byte_at(record, 0) | byte_at(record, 1) << 8 | byte_at(record, 2) << 16 |
-                         byte_at(record, 3) << 24;
+    const uint32_t sum = load_little32(record.data());
     if (type < kWhole || type > kLast) return false;
     if (sum != masked(crc32c::extend(0, record.substr(6)))) return false;
     const bool begins = type == kWhole || type == kFirst;
