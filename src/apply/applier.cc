@@ -387,6 +387,7 @@ std::unique_ptr<mvcc::HashKvJob> Applier::take_compaction_hash() {
 }
 
 void Applier::when_compacted(Task done) {
+  CHECK(may_wait());
   when_compacted_.push_back(std::move(done));
   if (!store_.compacting()) run_compacted();
 }

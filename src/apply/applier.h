@@ -82,7 +82,10 @@ class Applier {
   Duration background_pause() const { return background_pause_; }
   absl::Status background_step();
   // `done` runs on this lane once no compaction is under way and its removals are committed.
+  // REQUIRES: may_wait().
   void when_compacted(Task done);
+  // False: as many wait as may.
+  bool may_wait() const { return when_compacted_.size() < kMostWaiting; }
 
   // The hash that belongs to a compaction just published, to be computed off this lane; mostly
   // null.
@@ -149,7 +152,8 @@ class Applier {
   Index index_;  // applied so far
   Term term_;    // of it
   absl::Status failure_;
-  std::vector<Task> when_compacted_;
+  static constexpr size_t kMostWaiting = 1024;
+  std::vector<Task> when_compacted_;  // at most kMostWaiting
   OpCounts counts_;
   std::vector<Applied> applied_;     // since the last publish()
   MonotonicTime applying_since_;     // the first of them began

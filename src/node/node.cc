@@ -306,6 +306,7 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
 
 void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
   apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
+    if (!applier.may_wait()) return done(errors::RequestTooManyRequests());
     applier.when_compacted(
         [this, done = std::move(done)]() mutable { backend_->flush(std::move(done)); });
   });
@@ -314,6 +315,7 @@ void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
 // What a compaction has yet to remove is not dead before, and asked for in vain.
 void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
   apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
+    if (!applier.may_wait()) return done(errors::RequestTooManyRequests());
     applier.when_compacted(
         [this, done = std::move(done)]() mutable { backend_->reclaim(std::move(done)); });
   });

@@ -92,6 +92,12 @@ absl::Status check_foreign(const std::string& data_dir) {
 // A log says that there was a member, and a member has a store.
 absl::Status check_parts(const Config& config, bool log) {
   const std::string store = config.effective_data_dir() + "/member/keelson";
+  const std::string log_dir = fs::path(config.effective_wal_dir()).lexically_normal() / "";
+  if (log_dir.starts_with((fs::path(store).lexically_normal() / "").string())) {
+    return absl::FailedPreconditionError(
+        cat("the log cannot be inside the store: name another --wal-dir than ",
+            config.effective_wal_dir()));
+  }
   absl::StatusOr<std::vector<std::string>> files = names_in(store);
   if (!files.ok()) return files.status();
   const bool whole = std::find(files->begin(), files->end(), "CURRENT") != files->end();
@@ -99,6 +105,11 @@ absl::Status check_parts(const Config& config, bool log) {
     return absl::DataLossError(
         cat("there is a log in ", config.effective_wal_dir(), " but no store in ", store,
             "; put both back from the same backup, or remove the member and add it anew"));
+  }
+  if (!log && !whole && has(*files, ".sst")) {
+    return absl::DataLossError(
+        cat("there are tables of a store in ", store, " but neither its CURRENT nor a log in ",
+            config.effective_wal_dir(), "; restore the whole directory, or name an empty one"));
   }
   if (!log && std::find(files->begin(), files->end(), "KEELSON.durable") != files->end()) {
     return absl::DataLossError(

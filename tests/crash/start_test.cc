@@ -162,6 +162,12 @@ class StartTest {
     expect_refused("a store without its log", {}, "there is a store but no log");
     expect_started("the log elsewhere", {"--wal-dir=" + home_ + "/log"});
     fs::remove_all(home_ + "/log");
+    expect_refused("the log within the store", {"--wal-dir=" + data_ + "/member/keelson/heads"},
+                   "the log cannot be inside the store");
+    anew();
+    fs::create_directories(data_ + "/member/keelson");
+    std::ofstream(data_ + "/member/keelson/000007.sst") << "a table";
+    expect_refused("tables alone", {}, "there are tables of a store in");
     anew();
   }
 

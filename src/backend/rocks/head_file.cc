@@ -40,7 +40,8 @@ std::optional<HeadFileId> HeadFileId::parse(std::string_view text) {
     at = space + 1;
   }
   HeadFileId id;
-  if (words.size() != 4 || words[0].empty() || words[0].find('/') != std::string_view::npos) {
+  if (words.size() != 4 || !words[0].ends_with(HeadFileId::kEnding) ||
+      words[0].find('/') != std::string_view::npos) {
     return std::nullopt;
   }
   id.name = words[0];
@@ -57,6 +58,7 @@ void HeadFileWriter::open() {
   // A name of its own for good: a table may be read long after another took its number.
   id_.name = rocksdb::Env::Default()->GenerateUniqueId();
   while (!id_.name.empty() && id_.name.back() == '\n') id_.name.pop_back();
+  id_.name += HeadFileId::kEnding;
   const std::string path = cat(directory_, "/", id_.name);
   if (!files_->NewWritableFile(path, {}, &file_, nullptr).ok()) return fail();
   buffer_ = kMagic;

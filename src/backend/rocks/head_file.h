@@ -22,12 +22,13 @@ namespace keelson::backend::rocks {
 
 // What a table's properties say of its head file: all that is needed to know it again.
 struct HeadFileId {
-  std::string name;      // in the directory of head files; never used twice
+  std::string name;      // in the directory of head files, ends with kEnding; never used twice
   uint32_t version = 0;  // HeadFormat::version
   uint64_t bytes = 0;
   uint32_t crc = 0;  // CRC-32C of all of it
 
   // As kept in the property kProperty. nullopt: not as text() writes it.
+  static constexpr std::string_view kEnding = ".heads";
   static constexpr const char* kProperty = "keelson.heads";
   std::string text() const;
   static std::optional<HeadFileId> parse(std::string_view text);

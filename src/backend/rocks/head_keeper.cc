@@ -85,7 +85,7 @@ void HeadKeeper::adopt(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* family) {
     for (const auto& [path, name] : of_table_) wanted.insert(name);
   }
   for (const std::string& name : std::exchange(found_, {})) {
-    if (name != "." && name != ".." && !wanted.contains(name)) remove(name);
+    if (name.ends_with(HeadFileId::kEnding) && !wanted.contains(name)) remove(name);
   }
 }
 

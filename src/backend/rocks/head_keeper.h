@@ -3,7 +3,7 @@
 // HeadKeeper keeps a head file beside each table file of the key family: written while the table is
 // written (by flushes and merges), named in the table's properties, removed after the table.
 //
-// Place: <store>/heads/. Whatever is there and belongs to no table is removed at open.
+// Place: <store>/heads/. A head file there that belongs to no table is removed at open.
 // Threads: RocksDB's, any number at once; remove_strangers() by whoever opens.
 // Lifetime: shared with the database, which holds it as listener and as collector factory.
 

@@ -150,12 +150,14 @@ TEST(HeadWalk, ShowsWhatTheValuesShow) {
 }
 
 TEST(HeadFileId, TextGoesBothWays) {
-  const rocks::HeadFileId id{.name = "a-name", .version = 3, .bytes = 4711, .crc = 0xdeadbeef};
+  const rocks::HeadFileId id{
+      .name = "a-name.heads", .version = 3, .bytes = 4711, .crc = 0xdeadbeef};
   std::optional<rocks::HeadFileId> back = rocks::HeadFileId::parse(id.text());
   ASSERT_TRUE(back);
   EXPECT_EQ(back->text(), id.text());
-  for (const char* bad : {"", "a", "a 1 2", "a 1 2 3 4", "../a 1 2 3", " 1 2 3", "a 1 2 x",
-                          "a 1 99999999999999 3", "a 1 2 4294967296"}) {
+  for (const char* bad :
+       {"", "a.heads", "a.heads 1 2", "a.heads 1 2 3 4", "../a.heads 1 2 3", " 1 2 3", "a 1 2 3",
+        "a.heads 1 2 x", "a.heads 1 99999999999999 3", "a.heads 1 2 4294967296"}) {
     EXPECT_FALSE(rocks::HeadFileId::parse(bad)) << bad;
   }
 }

@@ -212,6 +212,8 @@ class RocksBackend final : public Backend {
   uint64_t size_in_use() const override { return space_.size_in_use(); }
   void set_live_bytes(uint64_t bytes) override { space_.set_live_bytes(bytes); }
   void reclaim(absl::AnyInvocable<void(absl::Status)> done) override {
+    // It flushes first, which would wait for space.
+    if (absl::Status now = health(); absl::IsResourceExhausted(now)) return done(now);
     reclaimer_.reclaim(std::move(done));
   }
 

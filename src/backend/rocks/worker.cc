@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/errors.h"
+
 namespace keelson::backend::rocks {
 namespace {
 
@@ -21,13 +23,13 @@ Worker::Worker(const char* name, absl::AnyInvocable<absl::Status(bool asked)> wo
 void Worker::ask(Done done) {
   {
     std::lock_guard lock(mutex_);
-    if (!stopping_) {
+    if (!stopping_ && asked_.size() < kMostWaiting) {
       asked_.push_back(std::move(done));
       wake_.notify_one();
       return;
     }
   }
-  done(closing());
+  done(stopping_ ? closing() : errors::RequestTooManyRequests());
 }
 
 void Worker::soon() {

@@ -29,7 +29,9 @@ class Worker {
   Worker(const char* name, absl::AnyInvocable<absl::Status(bool asked)> work);
   ~Worker() { stop(); }
 
-  // `done` is called once, on the thread, or by stop() with kCancelled.
+  // `done` is called once, on the thread, by stop() with kCancelled, or at once with
+  // kResourceExhausted when kMostWaiting wait already.
+  static constexpr size_t kMostWaiting = 1024;
   void ask(Done done);
   void soon();
   // Ends the thread after the run under way. False: it had ended before.
@@ -46,7 +48,7 @@ class Worker {
   std::atomic<bool> hinted_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Done> asked_;  // empty once stopped
+  std::vector<Done> asked_;  // at most kMostWaiting; empty once stopped
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
