@@ -17,6 +17,10 @@ namespace keelson::backend {
 namespace {
 
 constexpr char kPath[] = "/data/member/keelson";
+absl::Status head_of(std::string_view row, std::string_view value, std::string* head) {
+  *head = cat(row, ":", value.size(), ":", value.substr(0, 6));
+  return absl::OkStatus();
+}
 constexpr Bucket kBuckets[] = {Bucket::kKey, Bucket::kLease, Bucket::kMembers};
 
 class History {
@@ -24,6 +28,9 @@ class History {
   explicit History(uint64_t seed) : random_(seed), disk_(random_.next()) {
     options_.write_buffers = uint64_t{256 << 10} << random_.below(6);
     options_.background_threads = 2;
+    options_.heads = {head_of, 7};
+    if (random_.below(2)) options_.reclaim_step = 1 << (8 + random_.below(12));
+    if (random_.below(2)) options_.quota_bytes = 1 << 20;
     largest_value_ = random_.below(2) == 0 ? 200 : 4000;
   }
 
@@ -148,6 +155,26 @@ class History {
             expected.erase({b, std::string(k)});
           });
     }
+    {
+      std::map<std::string, std::string> want, got;
+      for (auto& [k, v] : expected) {
+        if (k.first != Bucket::kKey) continue;
+        std::string h;
+        head_of(k.second, v, &h).IgnoreError();
+        want[k.second] = h;
+      }
+      auto walk = backend_->walk_heads(options_.heads);
+      std::string last;
+      while (walk->next()) {
+        std::string key(walk->key());
+        EXPECT_LT(last, key);
+        last = key;
+        got[key] = walk->head();
+      }
+      ASSERT_TRUE(walk->status().ok()) << walk->status();
+      ASSERT_EQ(got, want) << "heads at index " << index;
+    }
+    if (random_.below(2)) backend_->read_through([](PassingRecords) {});
     Contents found;
     for (Bucket bucket : kBuckets) {
       auto it = backend_->iterate(bucket);
