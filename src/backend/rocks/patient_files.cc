@@ -23,8 +23,12 @@ constexpr auto kRetry = std::chrono::milliseconds(200);
 // when it writes to a file once more after an error, as its table builder does.
 class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  PatientFile(std::unique_ptr<rocksdb::FSWritableFile> file, PatientFiles* files, bool waits)
-      : rocksdb::FSWritableFileOwnerWrapper(std::move(file)), files_(*files), waits_(waits) {}
+  PatientFile(std::unique_ptr<rocksdb::FSWritableFile> file, PatientFiles* files, bool waits,
+              bool manifest)
+      : rocksdb::FSWritableFileOwnerWrapper(std::move(file)),
+        files_(*files),
+        waits_(waits),
+        manifest_(manifest) {}
 
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   IODebugContext* debug) override {
@@ -58,10 +62,10 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return failed_.ok() ? target()->RangeSync(at, bytes, options, debug) : IOStatus::OK();
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return failed_.ok() ? name_no_space(target()->Sync(options, debug)) : failed_;
+    return told(failed_.ok() ? name_no_space(target()->Sync(options, debug)) : failed_);
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return failed_.ok() ? name_no_space(target()->Fsync(options, debug)) : failed_;
+    return told(failed_.ok() ? name_no_space(target()->Fsync(options, debug)) : failed_);
   }
   IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
     IOStatus closed = target()->Close(options, debug);
@@ -69,8 +73,14 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
+  IOStatus told(IOStatus status) {
+    if (manifest_ && !status.ok()) files_.doubt_manifest();
+    return status;
+  }
+
   PatientFiles& files_;
   const bool waits_;  // for space
+  const bool manifest_;
   uint64_t size_ = 0;
   IOStatus failed_;  // once set, nothing is written any more
 };
@@ -118,7 +128,8 @@ IOStatus PatientFiles::NewWritableFile(const std::string& name, const rocksdb::F
   }
   IOStatus status =
       patiently([&] { return target()->NewWritableFile(name, options, result, debug); }, waits);
-  if (status.ok()) *result = std::make_unique<PatientFile>(std::move(*result), this, waits);
+  if (status.ok())
+    *result = std::make_unique<PatientFile>(std::move(*result), this, waits, is_manifest(name));
   return status;
 }
 
@@ -154,6 +165,7 @@ IOStatus PatientFiles::DeleteFile(const std::string& name, const IOOptions& opti
       return IOStatus::IOError("CURRENT names it", name);
     }
   }
+  if (manifest_in_doubt_ && name.ends_with(".sst")) return IOStatus::OK();
   return target()->DeleteFile(name, options, debug);
 }
 

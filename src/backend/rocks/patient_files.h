@@ -13,6 +13,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -64,6 +65,10 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus DeleteFile(const std::string& name, const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* debug) override;
 
+  // A manifest could not be synced: what it names may be on the disk all the same. No table is
+  // removed any more; the next open removes those that no manifest names.
+  void doubt_manifest() { manifest_in_doubt_ = true; }
+
   // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space
   // is waited for, too.
   rocksdb::IOStatus patiently(const std::function<rocksdb::IOStatus()>& attempt,
@@ -73,6 +78,7 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   const std::function<void(bool full)> tell_;
   std::mutex mutex_;
   std::condition_variable stopped_;
+  std::atomic<bool> manifest_in_doubt_{false};
   bool patient_ = false;
   int waiting_ = 0;
   std::set<std::string> merge_outputs_;  // expected, not created yet
