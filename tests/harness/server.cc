@@ -192,7 +192,7 @@ absl::Status Server::stop(Milliseconds patience) {
 std::string Server::log_tail() const {
   std::ifstream in(log_path_, std::ios::binary | std::ios::ate);
   const std::streamoff size = in ? static_cast<std::streamoff>(in.tellg()) : 0;
-  const std::streamoff from = std::max<std::streamoff>(0, size - 3000);
+  const std::streamoff from = std::max<std::streamoff>(0, size - 12000);
   std::string out(static_cast<size_t>(size - from), '\0');
   in.seekg(from);
   in.read(out.data(), size - from);

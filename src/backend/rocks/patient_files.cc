@@ -128,8 +128,9 @@ IOStatus PatientFiles::NewWritableFile(const std::string& name, const rocksdb::F
   }
   IOStatus status =
       patiently([&] { return target()->NewWritableFile(name, options, result, debug); }, waits);
-  if (status.ok())
+  if (status.ok()) {
     *result = std::make_unique<PatientFile>(std::move(*result), this, waits, is_manifest(name));
+  }
   return status;
 }
 
@@ -150,7 +151,9 @@ IOStatus PatientFiles::NewRandomAccessFile(const std::string& name,
 
 IOStatus PatientFiles::RenameFile(const std::string& from, const std::string& to,
                                   const IOOptions& options, IODebugContext* debug) {
-  return patiently([&] { return target()->RenameFile(from, to, options, debug); });
+  IOStatus renamed = patiently([&] { return target()->RenameFile(from, to, options, debug); });
+  if (!renamed.ok() && to.ends_with("/CURRENT")) doubt_manifest();
+  return renamed;
 }
 
 IOStatus PatientFiles::DeleteFile(const std::string& name, const IOOptions& options,

@@ -65,8 +65,9 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus DeleteFile(const std::string& name, const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* debug) override;
 
-  // A manifest could not be synced: what it names may be on the disk all the same. No table is
-  // removed any more; the next open removes those that no manifest names.
+  // A manifest could not be synced, or not be made the current one: what it names may be on the
+  // disk all the same. No table is removed any more; the next open removes those that no manifest
+  // names.
   void doubt_manifest() { manifest_in_doubt_ = true; }
 
   // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space

@@ -69,11 +69,12 @@ absl::Status Reclaimer::look() {
   warned_ = false;
   const KeySpace after = space_.key_space();
   known_stuck_ = after.dead(space_.live_bytes());
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - start);
   log::info("backend: gave space back", {{"size-before", before.physical()},
                                          {"size-after", after.physical()},
                                          {"dead-before", dead},
-                                         {"took", cat(took.count(), "s")}});
+                                         {"took-ms", took.count()}});
   return absl::OkStatus();
 }
 

@@ -9,8 +9,8 @@
 // Full disk, exceeded quota, no more file handles: commits go on into the write buffers while there
 //   is room in them (then they wait), flushes wait for room, and health() says so meanwhile. Merges
 //   are given up and started again later. No open and no close waits: end_patience().
-// Damage: every block carries a checksum that is verified on every read; open() verifies all blocks
-//   of all files before anything is served.
+// Damage: every block carries a checksum that is verified whenever it is read from the disk, so
+//   nothing wrong is served; read_through() finds what nobody reads.
 
 #pragma once
 
