@@ -20,12 +20,13 @@ constexpr size_t kReadBackBatch = 128;
 }  // namespace
 
 RangeRead::RangeRead(const StoreImpl& store, Epochs::Slot* slot, int64_t at, const KeyRange& keys,
-                     const RangeOptions& options)
+                     const RangeOptions& options, ReadBounds* bounds)
     : store_(store),
       slot_(slot),
       at_(at),
       keys_(keys),
       options_(options),
+      bounds_(bounds),
       revision_(options.revision <= 0 ? at : options.revision),
       index_only_(options.keys_only && options.sort_target != SortTarget::kValue),
       enough_(enough()) {}
@@ -62,7 +63,7 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   if (revision_ < at_ && !store_.pin(slot_, revision_, &held)) return errors::Compacted();
   RangeResult result;
   result.revision = at_;
-  walk();
+  if (absl::Status s = walk(); !s.ok()) return s;
   uint64_t count = count_;
   if (!options_.count_only && !options_.total_count && fetch_limit() > 0) {
     count = std::min(count, static_cast<uint64_t>(fetch_limit()));
@@ -70,34 +71,65 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   result.count = static_cast<int64_t>(count);
   if (options_.count_only) return result;
   if (absl::Status s = read_back(); !s.ok()) return s;
-  finish(&result);
+  if (absl::Status s = finish(&result); !s.ok()) return s;
   return result;
 }
 
-void RangeRead::walk() {
+absl::Status RangeRead::walk() {
   bool done = false;
-  while (!done) {
-    EpochSection section(store_.epochs(), slot_);
-    walk_section(&done);
+  while (true) {
+    {
+      EpochSection section(store_.epochs(), slot_);
+      if (absl::Status s = walk_section(&done); !s.ok()) return s;
+    }
+    if (done) return absl::OkStatus();
+    if (unwanted()) return gave_up();
   }
 }
 
-void RangeRead::walk_section(bool* done) {
+absl::Status RangeRead::walk_section(bool* done) {
   Root root = store_.current(slot_);
   KEELSON_FAILPOINT("mvcc_range_section");
   if (keys_.single()) {
+    if (!may_visit(1)) return not_here();
     read_single(root);
     *done = true;
-    return;
+    return absl::OkStatus();
   }
   if (!started_) start(root);
   if (count_known_ && (options_.count_only || have_enough())) {
+    if (!may_visit(1)) return not_here();
     *done = true;
   } else if (revision_ == root.revision) {
+    if (!may_visit(newest_visits())) return not_here();
     walk_newest(root, done);
   } else {
+    if (!may_visit(kSectionKeys)) return not_here();
     walk_older(root, done);
   }
+  return absl::OkStatus();
+}
+
+// What walk_newest() has still to visit, told ahead: a read that is too long is not begun.
+uint64_t RangeRead::newest_visits() const {
+  bool all_count = enough_ > 0 && !has_filters();
+  return all_count ? std::min(left_, enough_ - items_.size()) : left_;
+}
+
+bool RangeRead::may_visit(uint64_t keys) {
+  if (!bounds_) return true;
+  return keys <= UINT64_MAX / ReadBounds::kSorted &&
+         bounds_->spend(is_sorted() ? keys * ReadBounds::kSorted : keys);
+}
+
+bool RangeRead::unwanted() const {
+  return bounds_ && bounds_->unwanted && bounds_->unwanted->load(std::memory_order_relaxed);
+}
+
+absl::Status RangeRead::gave_up() { return absl::CancelledError("nobody waits for this read"); }
+
+absl::Status not_here() {
+  return absl::AbortedError("mvcc: this read is too long for where it is");
 }
 
 void RangeRead::read_single(const Root& root) {
@@ -252,7 +284,13 @@ absl::Status RangeRead::read_back() {
   for (size_t i = 0; i < items_.size(); ++i) {
     if (items_[i].kv.empty()) missing.push_back(i);
   }
+  if (missing.empty()) return absl::OkStatus();
+  if (bounds_ && !bounds_->backend) {
+    bounds_->lacking = missing.size();
+    return not_here();
+  }
   for (size_t from = 0; from < missing.size(); from += kReadBackBatch) {
+    if (unwanted()) return gave_up();
     size_t n = std::min(kReadBackBatch, missing.size() - from);
     std::vector<Revision> revisions;
     for (size_t i = 0; i < n; ++i) revisions.push_back(items_[missing[from + i]].revision);
@@ -273,88 +311,10 @@ absl::Status RangeRead::read_back() {
   return absl::OkStatus();
 }
 
-void RangeRead::finish(RangeResult* result) {
-  bool by_create = options_.min_create_revision != 0 || options_.max_create_revision != 0;
-  SortOrder order = options_.sort_order;
-  if (order == SortOrder::kNone && options_.sort_target != SortTarget::kKey) {
-    order = SortOrder::kAscend;
-  }
-  bool sorted = order != SortOrder::kNone &&
-                !(options_.sort_target == SortTarget::kKey && order == SortOrder::kAscend);
-  bool strip_value = options_.keys_only && !index_only_;
-  if (by_create || sorted || strip_value) {
-    std::vector<KeyValueView> views(items_.size());
-    for (size_t i = 0; i < items_.size(); ++i) {
-      CHECK(decode_key_value(items_[i].kv, &views[i]));  // encoded here, or read back and looked at
-    }
-    if (by_create) filter_by_create(&views);
-    if (sorted) sort(&views);
-    if (strip_value) {
-      for (size_t i = 0; i < items_.size(); ++i) {
-        views[i].value = {};
-        items_[i].kv = encode_key_value(views[i]);
-      }
-    }
-  }
-  if (options_.limit > 0 && items_.size() > static_cast<uint64_t>(options_.limit)) {
-    items_.resize(static_cast<size_t>(options_.limit));
-    result->more = true;
-  }
-  result->kvs.reserve(items_.size());
-  for (Item& item : items_) result->kvs.push_back(std::move(item.kv));
-}
-
-void RangeRead::filter_by_create(std::vector<KeyValueView>* views) {
-  size_t kept = 0;
-  for (size_t i = 0; i < items_.size(); ++i) {
-    int64_t create = (*views)[i].create_revision;
-    if (options_.max_create_revision != 0 && create > options_.max_create_revision) continue;
-    if (options_.min_create_revision != 0 && create < options_.min_create_revision) continue;
-    if (kept != i) {
-      items_[kept] = std::move(items_[i]);
-      (*views)[kept] = (*views)[i];
-    }
-    ++kept;
-  }
-  items_.resize(kept);
-  views->resize(kept);
-}
-
-void RangeRead::sort(std::vector<KeyValueView>* views) {
-  bool descending = options_.sort_order == SortOrder::kDescend;
-  auto less = [this](const KeyValueView& a, const KeyValueView& b) {
-    switch (options_.sort_target) {
-      case SortTarget::kKey:
-        return a.key < b.key;
-      case SortTarget::kVersion:
-        return a.version < b.version;
-      case SortTarget::kCreate:
-        return a.create_revision < b.create_revision;
-      case SortTarget::kMod:
-        return a.mod_revision < b.mod_revision;
-      case SortTarget::kValue:
-        return a.value < b.value;
-    }
-    return false;
-  };
-  std::vector<uint32_t> order(items_.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<uint32_t>(i);
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return descending ? less((*views)[b], (*views)[a]) : less((*views)[a], (*views)[b]);
-  });
-  std::vector<Item> items(items_.size());
-  std::vector<KeyValueView> sorted(items_.size());
-  for (size_t i = 0; i < order.size(); ++i) {
-    items[i] = std::move(items_[order[i]]);
-    sorted[i] = (*views)[order[i]];
-  }
-  items_ = std::move(items);
-  *views = std::move(sorted);
-}
-
 absl::StatusOr<RangeResult> StoreImpl::range(Epochs::Slot* slot, int64_t at, const KeyRange& keys,
-                                             const RangeOptions& options) const {
-  return RangeRead(*this, slot, at, keys, options).run();
+                                             const RangeOptions& options,
+                                             ReadBounds* bounds) const {
+  return RangeRead(*this, slot, at, keys, options, bounds).run();
 }
 
 }  // namespace keelson::mvcc

@@ -12,7 +12,7 @@
 //
 // How it reads: in sections of a few thousand keys, each inside an epoch; the revision, which is
 //   pinned against compaction, ties them together. What is not in memory is read from the backend
-//   after them.
+//   after them. Between any two of these steps it looks whether it may go on (mvcc/read_bounds.h).
 // Threads: one object per read, on the reader's thread.
 
 #pragma once
@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "mvcc/read_bounds.h"
 #include "mvcc/store_impl.h"
 
 namespace keelson::mvcc {
@@ -27,8 +28,9 @@ namespace keelson::mvcc {
 class RangeRead {
  public:
   // `slot` null: the writer's own read on the working tree. `at`: the revision of the view.
+  // `bounds` null: there are none.
   RangeRead(const StoreImpl& store, Epochs::Slot* slot, int64_t at, const KeyRange& keys,
-            const RangeOptions& options);
+            const RangeOptions& options, ReadBounds* bounds);
 
   absl::StatusOr<RangeResult> run();
 
@@ -45,8 +47,15 @@ class RangeRead {
   // How many items are enough; 0: all are needed.
   uint64_t enough() const;
 
-  void walk();
-  void walk_section(bool* done);
+  bool is_sorted() const;
+
+  absl::Status walk();
+  absl::Status walk_section(bool* done);
+  uint64_t newest_visits() const;
+  // False: not here, by the bounds.
+  bool may_visit(uint64_t keys);
+  bool unwanted() const;
+  static absl::Status gave_up();
   void read_single(const Root& root);
   void walk_newest(const Root& root, bool* done);
   void walk_older(const Root& root, bool* done);
@@ -59,8 +68,9 @@ class RangeRead {
   bool have_enough() const { return enough_ > 0 && items_.size() >= enough_; }
 
   absl::Status read_back();
-  void finish(RangeResult* result);
-  void sort(std::vector<KeyValueView>* views);
+  absl::Status finish(RangeResult* result);
+  // False: given up.
+  bool sort(std::vector<KeyValueView>* views);
   void filter_by_create(std::vector<KeyValueView>* views);
 
   const StoreImpl& store_;
@@ -68,6 +78,7 @@ class RangeRead {
   const int64_t at_;
   const KeyRange keys_;
   const RangeOptions& options_;
+  ReadBounds* const bounds_;
   const int64_t revision_;  // read at
   const bool index_only_;   // keys_only from the index
   uint64_t enough_;

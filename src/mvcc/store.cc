@@ -113,7 +113,8 @@ void StoreImpl::check_invariants() const {
 
 // The newest revision may be compacted between the first load and the pin; there is a newer one
 // then.
-ReadView::ReadView(const StoreImpl* store, ReaderSlot* slot) : store_(store), slot_(slot) {
+ReadView::ReadView(const StoreImpl* store, ReaderSlot* slot, ReadBounds* bounds)
+    : store_(store), slot_(slot), bounds_(bounds) {
   Epochs::Slot* place = slot_of(*slot);
   while (true) {
     revision_ = store->published_revision();
@@ -127,6 +128,7 @@ ReadView::ReadView(const StoreImpl* store, ReaderSlot* slot) : store_(store), sl
 ReadView::ReadView(ReadView&& other) noexcept
     : store_(other.store_),
       slot_(std::exchange(other.slot_, nullptr)),
+      bounds_(other.bounds_),
       revision_(other.revision_),
       compact_revision_(other.compact_revision_) {}
 
@@ -136,7 +138,7 @@ ReadView::~ReadView() {
 
 absl::StatusOr<RangeResult> ReadView::range(std::string_view key, std::string_view end,
                                             const RangeOptions& options) const {
-  return store_->range(slot_of(*slot_), revision_, {key, end}, options);
+  return store_->range(slot_of(*slot_), revision_, {key, end}, options, bounds_);
 }
 
 absl::StatusOr<std::optional<Bytes>> ReadView::get(std::string_view key) const {
@@ -161,7 +163,9 @@ std::unique_ptr<ReaderSlot> Store::register_reader() {
   return std::make_unique<SlotHandle>(impl_->epochs().register_slot());
 }
 
-ReadView Store::read(ReaderSlot& slot) const { return ReadView(impl_.get(), &slot); }
+ReadView Store::read(ReaderSlot& slot, ReadBounds* bounds) const {
+  return ReadView(impl_.get(), &slot, bounds);
+}
 
 absl::StatusOr<RangeResult> Store::range(ReaderSlot& slot, std::string_view key,
                                          std::string_view end, const RangeOptions& options) const {

@@ -34,6 +34,7 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "mvcc/event.h"
+#include "mvcc/read_bounds.h"
 
 namespace keelson::mvcc {
 
@@ -104,7 +105,8 @@ class ReadView {
   int64_t compact_revision() const { return compact_revision_; }
 
   // Errors: errors::Compacted(), errors::FutureRev() as etcd has them; kDataLoss and other errors
-  // of the backend. A read of the view's own revision is never errors::Compacted().
+  // of the backend. A read of the view's own revision is never errors::Compacted(). With bounds:
+  // not_here(), and kCancelled when it is unwanted.
   absl::StatusOr<RangeResult> range(std::string_view key, std::string_view end,
                                     const RangeOptions& options = {}) const;
   // The KeyValue of one key at this view's revision; nullopt: no such key.
@@ -113,9 +115,10 @@ class ReadView {
  private:
   friend class Store;
   friend class StoreImpl;
-  ReadView(const StoreImpl* store, ReaderSlot* slot);
+  ReadView(const StoreImpl* store, ReaderSlot* slot, ReadBounds* bounds);
   const StoreImpl* store_;
-  ReaderSlot* slot_;  // null: moved from
+  ReaderSlot* slot_;    // null: moved from
+  ReadBounds* bounds_;  // null: none
   int64_t revision_ = 0;
   int64_t compact_revision_ = 0;
 };
@@ -250,7 +253,8 @@ class Store {
 
   // ---- reading [any] ----
   std::unique_ptr<ReaderSlot> register_reader();
-  ReadView read(ReaderSlot& slot) const;
+  // `bounds`, if given, holds for all ranges of the view together and outlives it.
+  ReadView read(ReaderSlot& slot, ReadBounds* bounds = nullptr) const;
   // One read on a view of its own. result.revision is the view's.
   absl::StatusOr<RangeResult> range(ReaderSlot& slot, std::string_view key, std::string_view end,
                                     const RangeOptions& options = {}) const;

@@ -95,9 +95,9 @@ class StoreImpl {
   bool pin(Epochs::Slot* slot, int64_t revision, RevisionPin* pin) const;
 
   // A read at `at` (the revision of a view or a transaction), which the caller has pinned. `slot`
-  // null: the writer's own, on the working tree.
+  // null: the writer's own, on the working tree; `bounds` null: none.
   absl::StatusOr<RangeResult> range(Epochs::Slot* slot, int64_t at, const KeyRange& keys,
-                                    const RangeOptions& options) const;
+                                    const RangeOptions& options, ReadBounds* bounds) const;
   absl::StatusOr<std::optional<Bytes>> get(Epochs::Slot* slot, int64_t at,
                                            std::string_view key) const;
   absl::StatusOr<History> history(Epochs::Slot* slot, int64_t from, int64_t to,

@@ -240,7 +240,7 @@ WriteTxn::~WriteTxn() {
 
 absl::StatusOr<RangeResult> WriteTxn::range(std::string_view key, std::string_view end,
                                             const RangeOptions& options) const {
-  return store_->range(nullptr, revision(), {key, end}, options);
+  return store_->range(nullptr, revision(), {key, end}, options, nullptr);
 }
 absl::StatusOr<std::optional<Bytes>> WriteTxn::get(std::string_view key) const {
   return store_->get(nullptr, revision(), key);
