@@ -282,19 +282,13 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view, const pb::RangeReque
 }
 
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::TxnRequest& request,
-                                        OpCounts& counts) {
-  TxnOps ops;
+                                        TxnOps& ops) {
   Path path;
   absl::Status status = path.decide(view, request, ops);
   if (status.ok()) status = Checker(view, nullptr, path, ops).check(request);
-  absl::StatusOr<Parts> body = absl::InternalError("not run");
-  if (status.ok()) {
-    path.rewind();
-    body = Runner<const mvcc::ReadView>(view, path, true, ops).run(request);
-  } else {
-    body = std::move(status);
-  }
-  counts.add(ops);
+  if (!status.ok()) return status;
+  path.rewind();
+  absl::StatusOr<Parts> body = Runner<const mvcc::ReadView>(view, path, true, ops).run(request);
   if (!body.ok()) return body.status();
   return Reply{absl::OkStatus(), view.revision(), *std::move(body)};
 }

@@ -26,9 +26,9 @@ mvcc::RangeOptions range_options(const etcdserverpb::RangeRequest& request);
 absl::StatusOr<Reply> run_range(const mvcc::ReadView& view,
                                 const etcdserverpb::RangeRequest& request);
 
-// A transaction that only reads.
+// A transaction that only reads. `ops`: what it did, to be counted.
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
-                                        const etcdserverpb::TxnRequest& request, OpCounts& counts);
+                                        const etcdserverpb::TxnRequest& request, TxnOps& ops);
 
 // A transaction that may write. `wanted` false: nobody reads the answer, so what only fills it is
 // not read; whether the transaction is refused, and what it changes, is the same.

@@ -99,6 +99,8 @@ class ServerCall {
   // True once the call is over for the client: reset, connection gone, deadline passed, or
   // answered. Any thread.
   bool over() const { return over_.load(std::memory_order_relaxed); }
+  // over() as a mark to look at; lives as long as the call.
+  const std::atomic<bool>& over_mark() const { return over_; }
   // The same, but not for a call that was answered. Any thread.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 

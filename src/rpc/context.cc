@@ -39,7 +39,7 @@ bool is_utf8(std::string_view text) {
 Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
                  const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
                  RequestObserver* observer)
-    : node_(node), limits_(limits), observer_(observer) {
+    : node_(node), limits_(limits), observer_(observer), long_reads_(node.store()) {
   for (int i = 0; i < loops.size(); ++i) {
     net::Loop& loop = loops.at(i);
     auto lane = std::make_unique<Lane>(loop, node.request_ids());
@@ -137,9 +137,11 @@ void Context::proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime s
 // no earlier than the last one ended: one look at the clock per read tells both.
 void Context::read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start,
                         const absl::StatusOr<apply::Reply>& reply,
-                        const google::protobuf::Message& request) {
+                        const google::protobuf::Message& request,
+                        const MonotonicTime* began_elsewhere) {
   MonotonicTime end = node_.clock().now();
-  MonotonicTime began = std::max(lane.loop.now(), lane.last_read_end);
+  MonotonicTime began =
+      began_elsewhere ? *began_elsewhere : std::max(lane.loop.now(), lane.last_read_end);
   lane.last_read_end = end;
   if (observer_) {
     observer_->request_done(kind, true, reply.ok(), end - start);

@@ -21,6 +21,7 @@
 #include "net/loop.h"
 #include "node/node.h"
 #include "proto/rpc.pb.h"
+#include "rpc/long_reads.h"
 
 namespace keelson::rpc {
 
@@ -71,6 +72,7 @@ class Context {
 
   node::Node& node() { return node_; }
   const Limits& limits() const { return limits_; }
+  LongReads& long_reads() { return long_reads_; }
   Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
   Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
@@ -93,10 +95,11 @@ class Context {
   void answer(net::ServerCall& call, apply::Reply reply);
 
   // Notes that a read began at `start` (by the loop's clock) and is ready to be answered now.
-  // `request` is only looked at when it was slow.
+  // `request` is only looked at when it was slow. `began`: when a worker had begun with it; null:
+  // it was read on the lane.
   void read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start,
                  const absl::StatusOr<apply::Reply>& reply,
-                 const google::protobuf::Message& request);
+                 const google::protobuf::Message& request, const MonotonicTime* began = nullptr);
   // The same for what went through the log; costs no look at a clock.
   void proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime start, bool ok);
   RequestObserver* observer() { return observer_; }
@@ -108,6 +111,7 @@ class Context {
   const Limits limits_;
   RequestObserver* const observer_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  LongReads long_reads_;
 };
 
 // A unary method whose body runs once the common checks have passed.

@@ -1,5 +1,5 @@
-// The KV service but for RangeStream. Reads run on the call's own lane, on a view of the store;
-// writes go through the log.
+// The KV service but for RangeStream. Reads run on the call's own lane, on a view of the store, or
+// on workers when they are long; writes go through the log.
 
 #include <utility>
 
@@ -27,14 +27,14 @@ class Range final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     MonotonicTime start = lane.loop.now();
-    if (request.serializable()) return answer(lane, *call, request, start);
+    if (request.serializable()) return answer(lane, std::move(call), request, start);
     lane.gateway->read(
         [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
           Lane& lane = context_.lane(*call);
           if (!status.ok()) return fail(lane, *call, std::move(status), start);
           if (absl::Status s = apply::decode(bytes, &lane.range_request); !s.ok())
             return call->fail(std::move(s));
-          answer(lane, *call, lane.range_request, start);
+          answer(lane, std::move(call), lane.range_request, start);
         });
   }
 
@@ -45,12 +45,36 @@ class Range final : public Unary {
     call.fail(std::move(status));
   }
 
-  void answer(Lane& lane, net::ServerCall& call, const pb::RangeRequest& request,
-              MonotonicTime start) {
-    lane.counts.add({.ranges = 1});
+  void answer(Lane& lane, net::CallRef call, const pb::RangeRequest& request, MonotonicTime start) {
+    mvcc::ReadBounds bounds = LongReads::try_bounds();
     absl::StatusOr<apply::Reply> reply =
-        apply::run_range(context_.node().store().read(*lane.slot), request);
-    context_.read_done(lane, InternalKind::kRange, start, reply, request);
+        apply::run_range(context_.node().store().read(*lane.slot, &bounds), request);
+    if (mvcc::is_not_here(reply.status())) {
+      return answer_elsewhere(std::move(call), bounds, request, start);
+    }
+    finish(*call, request, start, std::move(reply));
+  }
+
+  void answer_elsewhere(net::CallRef call, const mvcc::ReadBounds& bounds,
+                        const pb::RangeRequest& request, MonotonicTime start) {
+    auto kept = std::make_unique<pb::RangeRequest>(request);
+    context_.long_reads().run(
+        call, bounds,
+        [this, call, kept = std::move(kept), start](const mvcc::ReadView& view) mutable -> Task {
+          MonotonicTime began = context_.node().clock().now();
+          absl::StatusOr<apply::Reply> reply = apply::run_range(view, *kept);
+          return [this, call = std::move(call), kept = std::move(kept), start, began,
+                  reply = std::move(reply)]() mutable {
+            finish(*call, *kept, start, std::move(reply), &began);
+          };
+        });
+  }
+
+  void finish(net::ServerCall& call, const pb::RangeRequest& request, MonotonicTime start,
+              absl::StatusOr<apply::Reply> reply, const MonotonicTime* began = nullptr) {
+    Lane& lane = context_.lane(call);
+    lane.counts.add({.ranges = 1});
+    context_.read_done(lane, InternalKind::kRange, start, reply, request, began);
     if (!reply.ok()) return call.fail(reply.status());
     context_.answer(call, *std::move(reply));
   }
@@ -101,20 +125,48 @@ class Txn final : public Unary {
     if (!is_read_only(*request))
       return context_.propose(std::move(call), InternalKind::kTxn, bytes);
     MonotonicTime start = lane.loop.now();
-    if (is_serializable(*request)) return answer(*call, *request, start);
-    lane.gateway->read(
-        [this, call = std::move(call), request = std::move(request), start](absl::Status read) {
-          if (!read.ok()) return call->fail(std::move(read));
-          answer(*call, *request, start);
-        });
+    if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);
+    lane.gateway->read([this, call = std::move(call), request = std::move(request),
+                        start](absl::Status read) mutable {
+      if (!read.ok()) return call->fail(std::move(read));
+      answer(std::move(call), std::move(request), start);
+    });
   }
 
   // All of it on one view, which keeps compactions from removing what it shows.
-  void answer(net::ServerCall& call, const pb::TxnRequest& request, MonotonicTime start) {
+  void answer(net::CallRef call, std::unique_ptr<pb::TxnRequest> request, MonotonicTime start) {
+    mvcc::ReadBounds bounds = LongReads::try_bounds();
+    apply::TxnOps ops;
+    absl::StatusOr<apply::Reply> reply = apply::run_read_only_txn(
+        context_.node().store().read(*context_.lane(*call).slot, &bounds), *request, ops);
+    if (mvcc::is_not_here(reply.status())) {
+      return answer_elsewhere(std::move(call), bounds, std::move(request), start);
+    }
+    finish(*call, *request, start, ops, std::move(reply));
+  }
+
+  void answer_elsewhere(net::CallRef call, const mvcc::ReadBounds& bounds,
+                        std::unique_ptr<pb::TxnRequest> request, MonotonicTime start) {
+    context_.long_reads().run(call, bounds,
+                              [this, call, request = std::move(request),
+                               start](const mvcc::ReadView& view) mutable -> Task {
+                                MonotonicTime began = context_.node().clock().now();
+                                apply::TxnOps ops;
+                                absl::StatusOr<apply::Reply> reply =
+                                    apply::run_read_only_txn(view, *request, ops);
+                                return [this, call = std::move(call), request = std::move(request),
+                                        start, began, ops, reply = std::move(reply)]() mutable {
+                                  finish(*call, *request, start, ops, std::move(reply), &began);
+                                };
+                              });
+  }
+
+  void finish(net::ServerCall& call, const pb::TxnRequest& request, MonotonicTime start,
+              const apply::TxnOps& ops, absl::StatusOr<apply::Reply> reply,
+              const MonotonicTime* began = nullptr) {
     Lane& lane = context_.lane(call);
-    absl::StatusOr<apply::Reply> reply =
-        apply::run_read_only_txn(context_.node().store().read(*lane.slot), request, lane.counts);
-    context_.read_done(lane, InternalKind::kTxn, start, reply, request);
+    lane.counts.add(ops);
+    context_.read_done(lane, InternalKind::kTxn, start, reply, request, began);
     if (!reply.ok()) return call.fail(reply.status());
     context_.answer(call, *std::move(reply));
   }

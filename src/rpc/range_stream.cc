@@ -1,5 +1,6 @@
 // KV.RangeStream: a range in chunks, all at one revision. The chunk grows or shrinks towards the
-// request limit in bytes; the header, `more` and the count come with the last one.
+// request limit in bytes; the header, `more` and the count come with the last one. A chunk is one
+// read: on the lane when it is short, else on a worker, and the next one begins when it is back.
 // Source: etcd v3.7.1, server/etcdserver/v3_server.go (rangeStream, adjustChunkLimit).
 
 #include <algorithm>
@@ -48,63 +49,114 @@ class RangeStreamCall final : public net::StreamReceiver {
   }
 
  private:
+  // What one read found.
+  struct Chunk {
+    absl::Status status;
+    mvcc::RangeResult found;
+    int64_t beyond = 0;  // keys behind the last chunk, which the limit cut off
+  };
+
   void begin() {
     started_ = true;
-    if (request_.count_only()) return send_count();
     most_ = request_.limit() > 0 ? request_.limit() : INT64_MAX;
     chunk_ = std::min(kFirstChunk, most_);
     pump();
   }
 
-  // Held for a chunk: the next one may be told that its revision has been compacted meanwhile, as
-  // etcd's clients are.
-  mvcc::ReadView view() { return context_.node().store().read(*context_.lane(*call_).slot); }
+  void pump() {
+    while (!finished_ && !reading_ && !call_->over() && call_->pending_bytes() < kMostPending) {
+      read();
+    }
+  }
 
-  void send_count() {
-    context_.lane(*call_).counts.add({.ranges = 1});
-    absl::StatusOr<mvcc::RangeResult> found =
-        view().range(request_.key(), request_.range_end(), apply::range_options(request_));
-    if (!found.ok()) return call_->fail(found.status());
-    mvcc::RangeResult only_count;
-    only_count.count = found->count;
-    send(context_.respond(found->revision, apply::range_body(only_count)));
+  // Each read has a view of its own: the next one may be told that its revision has been compacted
+  // meanwhile, as etcd's clients are.
+  void read() {
+    Lane& lane = context_.lane(*call_);
+    lane.counts.add({.ranges = 1});
+    mvcc::ReadBounds bounds = LongReads::try_bounds();
+    Chunk chunk = read_chunk(context_.node().store().read(*lane.slot, &bounds), next());
+    if (!mvcc::is_not_here(chunk.status)) return take(std::move(chunk));
+    reading_ = true;
+    context_.long_reads().run(call_, bounds,
+                              [this, next = next(), alive = std::weak_ptr<bool>(alive_)](
+                                  const mvcc::ReadView& view) -> Task {
+                                // Not a look at this object, which may be gone: it is only looked
+                                // at on the loop.
+                                return [this, alive, chunk = read_chunk(view, next)]() mutable {
+                                  if (alive.expired()) return;
+                                  reading_ = false;
+                                  take(std::move(chunk));
+                                  pump();
+                                };
+                              });
+  }
+
+  // What the next chunk is of; a value, as a worker may read it.
+  struct Wanted {
+    std::string key, end;
+    mvcc::RangeOptions options;
+    bool is_last;  // the client's limit ends with this chunk
+  };
+
+  Wanted next() const {
+    Wanted wanted{request_.key(), request_.range_end(), apply::range_options(request_), false};
+    if (request_.count_only()) return wanted;
+    wanted.options.limit = chunk_;
+    wanted.options.revision = revision_ == 0 ? request_.revision() : revision_;
+    wanted.options.total_count = false;
+    wanted.is_last = sent_ + chunk_ >= most_;
+    return wanted;
+  }
+
+  static Chunk read_chunk(const mvcc::ReadView& view, const Wanted& wanted) {
+    Chunk chunk;
+    absl::StatusOr<mvcc::RangeResult> found = view.range(wanted.key, wanted.end, wanted.options);
+    if (!found.ok()) {
+      chunk.status = found.status();
+      return chunk;
+    }
+    chunk.found = *std::move(found);
+    if (!wanted.is_last || !chunk.found.more) return chunk;
+    mvcc::RangeOptions count = wanted.options;
+    if (count.revision == 0) count.revision = chunk.found.revision;
+    count.limit = 0;
+    count.count_only = true;
+    count.total_count = true;
+    absl::StatusOr<mvcc::RangeResult> rest =
+        view.range(key_after(chunk.found.kvs.back()), wanted.end, count);
+    chunk.status = rest.status();
+    if (rest.ok()) chunk.beyond = rest->count;
+    return chunk;
+  }
+
+  void take(Chunk chunk) {
+    if (finished_ || call_->over()) return;
+    if (!chunk.status.ok()) {
+      finished_ = true;
+      return call_->fail(std::move(chunk.status));
+    }
+    if (request_.count_only()) return send_count(chunk.found);
+    if (header_revision_ == 0) {
+      header_revision_ = chunk.found.revision;
+      revision_ = request_.revision() > 0 ? request_.revision() : header_revision_;
+    }
+    sent_ += static_cast<int64_t>(chunk.found.kvs.size());
+    if (chunk.found.more && sent_ < most_) return send_part(std::move(chunk.found));
+    chunk.found.count = sent_ + chunk.beyond;
+    send(context_.respond(header_revision_, apply::range_body(chunk.found)));
     finish();
   }
 
-  void pump() {
-    while (!finished_ && !call_->over() && call_->pending_bytes() < kMostPending) {
-      if (absl::Status s = send_chunk(); !s.ok()) {
-        finished_ = true;
-        return call_->fail(std::move(s));
-      }
-    }
-  }
-
-  absl::Status send_chunk() {
-    mvcc::RangeOptions options = apply::range_options(request_);
-    options.limit = chunk_;
-    options.revision = revision_;
-    options.total_count = false;
-    if (revision_ == 0) options.revision = request_.revision();
-    context_.lane(*call_).counts.add({.ranges = 1});
-    mvcc::ReadView now = view();
-    absl::StatusOr<mvcc::RangeResult> found =
-        now.range(request_.key(), request_.range_end(), options);
-    if (!found.ok()) return found.status();
-    if (header_revision_ == 0) {
-      header_revision_ = found->revision;
-      revision_ = request_.revision() > 0 ? request_.revision() : header_revision_;
-    }
-    sent_ += static_cast<int64_t>(found->kvs.size());
-    if (found->more && sent_ < most_) {
-      send_part(*std::move(found));
-      return absl::OkStatus();
-    }
-    return send_last(now, *std::move(found), options);
+  void send_count(const mvcc::RangeResult& found) {
+    mvcc::RangeResult only_count;
+    only_count.count = found.count;
+    send(context_.respond(found.revision, apply::range_body(only_count)));
+    finish();
   }
 
   void send_part(mvcc::RangeResult chunk) {
-    advance_past(chunk.kvs.back());
+    request_.set_key(key_after(chunk.kvs.back()));
     chunk.more = false;
     chunk.count = 0;
     Parts body = apply::range_body(chunk);
@@ -112,28 +164,10 @@ class RangeStreamCall final : public net::StreamReceiver {
     send(std::move(body));
   }
 
-  absl::Status send_last(const mvcc::ReadView& now, mvcc::RangeResult chunk,
-                         mvcc::RangeOptions options) {
-    chunk.count = sent_;
-    if (chunk.more) {
-      advance_past(chunk.kvs.back());
-      options.limit = 0;
-      options.count_only = true;
-      options.total_count = true;
-      absl::StatusOr<mvcc::RangeResult> rest =
-          now.range(request_.key(), request_.range_end(), options);
-      if (!rest.ok()) return rest.status();
-      chunk.count += rest->count;
-    }
-    send(context_.respond(header_revision_, apply::range_body(chunk)));
-    finish();
-    return absl::OkStatus();
-  }
-
-  void advance_past(const Bytes& kv) {
+  static std::string key_after(const Bytes& kv) {
     mvcc::KeyValueView view;
     CHECK(mvcc::decode_key_value(kv, &view));
-    request_.set_key(std::string(view.key) + '\0');
+    return std::string(view.key) + '\0';
   }
 
   void adapt(size_t bytes) {
@@ -163,6 +197,7 @@ class RangeStreamCall final : public net::StreamReceiver {
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   pb::RangeRequest request_;
   bool started_ = false;
+  bool reading_ = false;  // a worker reads the next chunk
   bool finished_ = false;
   int64_t most_ = 0;   // keys to send in all
   int64_t chunk_ = 0;  // keys in the next chunk

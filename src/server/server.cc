@@ -273,6 +273,7 @@ absl::Status Server::stop(Duration deadline) {
   r.log->stop();
   r.apply->stop();
   r.background->stop();
+  if (r.context) r.context->long_reads().stop();
   if (r.loops) r.loops->stop();
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.

@@ -1,0 +1,58 @@
+// rpc/long_reads.h
+//
+// LongReads is where reads go that must not run on an io lane: those that visit more than a few
+// thousand keys, or sort more than a few hundred, and those of values that are not in memory.
+//
+// A read is tried on its lane first, within try_bounds(). Told "not here", it is run again from the
+// beginning by run(), on one of two sorts of worker threads: some for what lacks a few values and
+// will be done as soon as the disk has answered; others, that give way to everybody, for what takes
+// long. The connections take turns at both.
+//
+// Threads: run() on the call's loop; the read on a worker; what it returns on the loop again.
+// Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(). A read whose
+// call
+//   is over ends within a few thousand keys, and is not begun at all when it has not been.
+// Lifetime: stop() ends it, while the loops and the store still live. Answers to what was dropped
+//   are never given.
+
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/workers.h"
+#include "mvcc/store.h"
+#include "net/grpc.h"
+
+namespace keelson::rpc {
+
+class LongReads {
+ public:
+  // Reads, on a view of the newest revision, and returns what is to be done on the loop then.
+  using Read = absl::AnyInvocable<Task(const mvcc::ReadView&)>;
+
+  explicit LongReads(mvcc::Store& store);
+  ~LongReads();
+
+  // What one request may do on its lane.
+  static mvcc::ReadBounds try_bounds() { return {.keys = 4096, .backend = false}; }
+
+  // REQUIRES: a read within `tried` was told is_not_here().
+  void run(net::CallRef call, const mvcc::ReadBounds& tried, Read read);
+
+  void stop();
+
+ private:
+  struct Pool {
+    Pool(mvcc::Store& store, Workers::Options options);
+    std::vector<std::unique_ptr<mvcc::ReaderSlot>> slots;  // one for each worker
+    Workers workers;
+  };
+
+  mvcc::Store& store_;
+  Pool values_;
+  Pool ranges_;
+};
+
+}  // namespace keelson::rpc
