@@ -1,0 +1,40 @@
+// tests/attack/attacks.h
+//
+// The attacks, each a function that goes on until it is told to stop, and what must hold meanwhile.
+
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace keelson::attack {
+
+struct Target {
+  std::string address;
+  std::atomic<bool> over{false};
+
+  // Until over, or for so long.
+  bool wait(std::chrono::milliseconds most) const;
+};
+
+// What must hold; 0: not looked at.
+struct Bounds {
+  double p99_ms = 50;      // of the probe, on top of the quiet server's
+  double max_ms = 400;     // the same
+  double grown_mb = 0;     // the server's memory, at its largest
+  double left_mb = 0;      // and a few seconds after the attackers have gone
+  double cpu_seconds = 0;  // the server's, from the beginning of the attack to the end
+};
+
+struct Attack {
+  const char* name;
+  const char* what;
+  void (*run)(Target&);
+  Bounds bounds;
+};
+
+const std::vector<Attack>& attacks();
+
+}  // namespace keelson::attack
