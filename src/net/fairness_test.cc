@@ -39,11 +39,11 @@ std::string field(std::string_view name, std::string_view value) {
   return out;
 }
 
-std::string request_headers(uint32_t stream) {
+std::string request_headers(uint32_t stream, std::string_view path = "/test.Echo/Unary") {
   return frame(1, 0x4, stream,
-               field(":method", "POST") + field(":scheme", "http") +
-                   field(":path", "/test.Echo/Unary") + field(":authority", "x") +
-                   field("content-type", "application/grpc") + field("te", "trailers"));
+               field(":method", "POST") + field(":scheme", "http") + field(":path", path) +
+                   field(":authority", "x") + field("content-type", "application/grpc") +
+                   field("te", "trailers"));
 }
 
 // Settings and one request that stays open, then `piece` as often as asked.
@@ -201,6 +201,102 @@ TEST_F(FairnessTest, ATurnHasABoundInTime) {
   EXPECT_EQ(ran, 2);
   loop_.run_ready();
   EXPECT_EQ(ran, 4);
+}
+
+TEST_F(FairnessTest, WhatWasPostedHasABoundInTime) {
+  std::vector<int> ran;
+  for (int i = 0; i < 4; ++i) {
+    loop_.post([&, i] {
+      ran.push_back(i);
+      clock_.advance(kTimePerTurn / 2);
+    });
+  }
+  loop_.run_ready();
+  EXPECT_EQ(ran, (std::vector<int>{0, 1}));
+  loop_.post([&] { ran.push_back(4); });
+  loop_.run_ready();
+  loop_.run_ready();
+  EXPECT_EQ(ran, (std::vector<int>{0, 1, 2, 3, 4}));
+}
+
+// Takes its time over each call and each message, and notes which it was.
+class Slow final : public UnaryHandler, public StreamHandler {
+ public:
+  Slow(ManualClock* clock, Duration takes) : clock_(*clock), takes_(takes) {}
+  void handle(CallRef call, Bytes request) override {
+    note(request);
+    call->respond({});
+  }
+  std::unique_ptr<StreamReceiver> on_open(CallRef) override {
+    return std::make_unique<Receiver>(this);
+  }
+  std::vector<std::string> seen;
+
+ private:
+  struct Receiver final : StreamReceiver {
+    explicit Receiver(Slow* s) : slow(s) {}
+    void on_message(Bytes message) override { slow->note(message); }
+    void on_half_close() override { slow->seen.push_back("end"); }
+    Slow* slow;
+  };
+  void note(const Bytes& message) {
+    clock_.advance(takes_);
+    seen.push_back(message.str());
+  }
+  ManualClock& clock_;
+  const Duration takes_;
+};
+
+std::string message(int number) {
+  return std::string("\0\0\0\0\2", 5) + std::to_string(10 + number);
+}
+
+// One read brings them all; each turn serves some, in order, and nothing else waits for the rest.
+TEST_F(FairnessTest, CallsThatTakeLong) {
+  Slow slow(&clock_, kTimePerTurn / 4);
+  service_.router.unary("/test.Slow/Unary", &slow);
+  std::string calls = cat(kPreface, frame(4, 0, 0, ""));
+  std::vector<std::string> all;
+  for (int i = 0; i < 60; ++i) {
+    const auto stream = static_cast<uint32_t>(2 * i + 1);
+    calls += request_headers(stream, "/test.Slow/Unary") + frame(0, 1, stream, message(i));
+    all.push_back(std::to_string(10 + i));
+  }
+  size_t busy = connect();
+  clients_[busy].unsent = calls;
+  pump(busy);
+  for (size_t turn = 1; slow.seen.size() < 60 && turn < 100; ++turn) {
+    bool posted = false;
+    loop_.post([&] { posted = true; });
+    loop_.run_ready();
+    EXPECT_TRUE(posted);
+    EXPECT_LE(slow.seen.size(), 8 * turn);
+  }
+  EXPECT_EQ(slow.seen, all);
+}
+
+TEST_F(FairnessTest, MessagesThatTakeLong) {
+  Slow slow(&clock_, kTimePerTurn / 4);
+  service_.router.stream("/test.Slow/Stream", MethodKind::kBidiStream, &slow);
+  std::string stream = cat(kPreface, frame(4, 0, 0, ""), request_headers(1, "/test.Slow/Stream"));
+  std::vector<std::string> all;
+  std::string messages;
+  for (int i = 0; i < 60; ++i) {
+    messages += message(i);
+    all.push_back(std::to_string(10 + i));
+  }
+  all.push_back("end");
+  size_t busy = connect();
+  clients_[busy].unsent = stream + frame(0, 1, 1, messages);
+  pump(busy);
+  for (size_t turn = 1; slow.seen.size() < 61 && turn < 100; ++turn) {
+    bool posted = false;
+    loop_.post([&] { posted = true; });
+    loop_.run_ready();
+    EXPECT_TRUE(posted);
+    EXPECT_LE(slow.seen.size(), 9 * turn);
+  }
+  EXPECT_EQ(slow.seen, all);
 }
 
 // Asks again while it is being flushed, for ever, and takes its time over it.

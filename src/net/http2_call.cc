@@ -295,9 +295,11 @@ size_t Http2Call::on_data(std::string_view data) {
 
 void Http2Call::deliver(std::string_view data) {
   while (!data.empty() && !finished_) {
-    if (!reading_) {
-      // Stopped by what it was given: the rest waits without window.
+    const bool late = entry_->stream && session_->backlog_->must_wait();
+    if (!reading_ || late) {
+      // Stopped by what it was given, or for this turn: the rest waits without window.
       held_.append(data);
+      if (late) session_->backlog_->add(this);
       return;
     }
     switch (reader_.feed(&data)) {
@@ -341,11 +343,15 @@ void Http2Call::on_end_stream() {
     return finish(absl::InternalError(
         "cardinality violation: received no request message from non-client-streaming RPC"));
   }
-  if (entry_->unary) {
-    entry_->unary->handle(CallRef(this), std::move(request_));
-  } else {
-    receiver_->on_half_close();
-  }
+  if (!entry_->unary) return receiver_->on_half_close();
+  if (session_->backlog_->must_wait()) return session_->backlog_->add(this);
+  entry_->unary->handle(CallRef(this), std::move(request_));
+}
+
+void Http2Call::go_on() {
+  if (!session_ || finished_) return;
+  if (entry_->unary) return entry_->unary->handle(CallRef(this), std::move(request_));
+  deliver_held();
 }
 
 void Http2Call::set_reading(bool on) {
@@ -353,17 +359,19 @@ void Http2Call::set_reading(bool on) {
   reading_ = on;
   if (!on) return;
   // Not from inside the caller: it may be in the middle of on_message().
-  loop_->post([call = CallRef(this), this] {
-    if (!session_ || !reading_ || finished_) return;
-    std::string data = std::exchange(held_, {});
-    size_t before = data.size();
-    deliver(data);
-    if (!session_) return;
-    size_t consumed = before - held_.size();
-    if (consumed > 0) nghttp2_session_consume_stream(session_->session_, id_, consumed);
-    session_->host_.wake();
-    if (remote_done_) on_end_stream();
-  });
+  loop_->post([call = CallRef(this), this] { deliver_held(); });
+}
+
+void Http2Call::deliver_held() {
+  if (!session_ || !reading_ || finished_) return;
+  std::string data = std::exchange(held_, {});
+  size_t before = data.size();
+  deliver(data);
+  if (!session_) return;
+  size_t consumed = before - held_.size();
+  if (consumed > 0) nghttp2_session_consume_stream(session_->session_, id_, consumed);
+  session_->host_.wake();
+  if (remote_done_) on_end_stream();
 }
 
 std::optional<std::string_view> Http2Call::metadata(std::string_view name) const {

@@ -39,6 +39,8 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   // Returns how many of the bytes the client may be given window for.
   size_t on_data(std::string_view data);
   void on_end_stream();
+  // The call's turn has come (see Backlog).
+  void go_on();
   // The stream is no more. Gives up the session's reference.
   void stream_closed();
   // What nghttp2 asks when the stream may send: how much, and whether that is the end.
@@ -102,6 +104,7 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   absl::Status set_deadline();
   void start();
   void deliver(std::string_view data);
+  void deliver_held();
   void take_message(Bytes message);
 
   void enqueue(MessageParts message);
@@ -131,7 +134,7 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   bool remote_done_ = false;  // END_STREAM seen
   bool half_closed_ = false;  // and told to the receiver
   bool reading_ = true;
-  std::string held_;  // arrived while not reading_
+  std::string held_;  // arrived while not reading_, or before its turn
 
   std::unique_ptr<StreamReceiver> receiver_;
   Task cancel_task_;

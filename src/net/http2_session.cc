@@ -158,7 +158,7 @@ struct Http2Session::Callbacks {
 };
 
 Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
-    : server_(*server), host_(*host), loop_(host->loop().impl()) {
+    : server_(*server), host_(*host), loop_(host->loop().impl()), backlog_(new Backlog(host)) {
   // Shared by all sessions and never freed.
   static nghttp2_session_callbacks* callbacks = Callbacks::make();
   static nghttp2_option* option = make_options();
@@ -170,6 +170,7 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
 
 Http2Session::~Http2Session() {
   closed();
+  backlog_->abandon();
   nghttp2_session_del(session_);
 }
 
@@ -214,6 +215,7 @@ bool Http2Session::produce(OutQueue& out, size_t limit) {
 }
 
 bool Http2Session::input_full() const {
+  if (!backlog_->empty()) return true;
   // A client that sends requests without reading answers is not read from either, once the socket
   // is full and enough is waiting. It only waits for itself, so this cannot lock up.
   return streams_ >= 256 && host_.unsent() > 0;

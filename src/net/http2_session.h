@@ -12,6 +12,7 @@
 
 #include <vector>
 
+#include "net/backlog.h"
 #include "net/http2_call.h"
 #include "net/protocol.h"
 #include "net/timer_wheel.h"
@@ -56,6 +57,7 @@ class Http2Session final : public Protocol, private Timer {
 
   Http2Call* calls_ = nullptr;  // open ones
   size_t streams_ = 0;
+  Backlog* backlog_;                  // calls whose turn has not come; never null
   Http2Call* header_call_ = nullptr;  // whose header block is being read
 
   bool broken_ = false;    // close, nothing to say

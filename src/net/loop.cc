@@ -52,7 +52,7 @@ Loop::Impl::Impl(const Clock* clock, std::string name, int number)
 Loop::Impl::~Impl() { drop_inbox(); }
 
 void Loop::Impl::drop_inbox() {
-  while (LoopWork* work = inbox_.exchange(nullptr)) {
+  while (LoopWork* work = taken_ ? std::exchange(taken_, nullptr) : inbox_.exchange(nullptr)) {
     while (work) {
       LoopWork* next = work->next_;
       work->drop();
@@ -84,24 +84,28 @@ void Loop::Impl::wake() {
 }
 
 size_t Loop::Impl::run_inbox() {
-  if (inbox_.load(std::memory_order_relaxed) == nullptr) return 0;
-  // The inbox is a stack; turned around it is the order of posting.
-  LoopWork* newest_first = inbox_.exchange(nullptr, std::memory_order_seq_cst);
-  LoopWork* oldest_first = nullptr;
-  while (newest_first) {
-    LoopWork* next = newest_first->next_;
-    newest_first->next_ = oldest_first;
-    oldest_first = newest_first;
-    newest_first = next;
-  }
+  if (!taken_) take_inbox();
+  turn_ends_ = clock_->now() + kTimePerTurn;
   size_t ran = 0;
-  while (oldest_first) {
-    LoopWork* work = oldest_first;
-    oldest_first = work->next_;
+  while (LoopWork* work = taken_) {
+    taken_ = work->next_;
     work->run();
     ++ran;
+    if (out_of_time()) break;
   }
   return ran;
+}
+
+void Loop::Impl::take_inbox() {
+  if (inbox_.load(std::memory_order_relaxed) == nullptr) return;
+  // The inbox is a stack; turned around it is the order of posting.
+  LoopWork* newest_first = inbox_.exchange(nullptr, std::memory_order_seq_cst);
+  while (newest_first) {
+    LoopWork* next = newest_first->next_;
+    newest_first->next_ = taken_;
+    taken_ = newest_first;
+    newest_first = next;
+  }
 }
 
 void Loop::Impl::flush_later(Flushable* who) {

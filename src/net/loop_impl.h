@@ -19,7 +19,8 @@
 namespace keelson::net {
 
 // What one turn may do before the others have theirs: how many socket events it takes, and how long
-// these, and then the writing, may go on. What is left over is first in the next turn.
+// these, then what was posted, and then the writing, may go on. What is left over is first in the
+// next turn. (docs/decisions/0008-the-budget-of-a-turn.md)
 inline constexpr size_t kHandlersPerTurn = 128;
 inline constexpr Duration kTimePerTurn = std::chrono::milliseconds(2);
 
@@ -52,6 +53,12 @@ class Loop::Impl {
 
   MonotonicTime now();
 
+  // The part of the turn that runs now has used up its time: who has more to do does it in the
+  // next.
+  bool out_of_time();
+
+  const Clock& clock() const { return *clock_; }
+
   boost::asio::io_context& context() { return context_; }
   TimerWheel& timers() { return timers_; }
   bool on_loop() const { return std::this_thread::get_id() == thread_id_; }
@@ -59,9 +66,9 @@ class Loop::Impl {
  private:
   friend class Loop;
 
-  bool out_of_time();
   size_t run_handlers();
   size_t run_inbox();
+  void take_inbox();
   void run_flushes();
   void end_batch();
   size_t sleep();
@@ -74,6 +81,7 @@ class Loop::Impl {
   const int number_;
 
   std::atomic<LoopWork*> inbox_{nullptr};
+  LoopWork* taken_ = nullptr;          // out of the inbox, in order, and not run yet
   std::atomic<uint32_t> sleeping_{0};  // 1 while the thread waits, or is about to
   bool stopping_ = false;
   bool now_known_ = false;

@@ -9,6 +9,12 @@
 #include "node/consensus.h"
 
 namespace keelson::node {
+namespace {
+
+// How long answers go on in one task of the lane.
+constexpr Duration kSlice = std::chrono::milliseconds(1);
+
+}  // namespace
 
 Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
                  Limits limits)
@@ -59,8 +65,19 @@ void Gateway::flush() {
 }
 
 void Gateway::deliver(std::vector<ProposalPtr> answered) {
-  home_.post([this, answered = std::move(answered)]() mutable {
-    for (ProposalPtr& proposal : answered) finish(std::move(proposal));
+  home_.post(
+      [this, answered = std::move(answered)]() mutable { finish_from(0, std::move(answered)); });
+}
+
+void Gateway::finish_from(size_t next, std::vector<ProposalPtr> answered) {
+  const MonotonicTime until = clock_.now() + kSlice;
+  while (next < answered.size()) {
+    finish(std::move(answered[next++]));
+    if (clock_.now() >= until) break;
+  }
+  if (next == answered.size()) return;
+  home_.post([this, next, answered = std::move(answered)]() mutable {
+    finish_from(next, std::move(answered));
   });
 }
 
@@ -92,7 +109,21 @@ void Gateway::answer(ProposalDone done, apply::Reply reply) {
 
 void Gateway::answer(std::vector<ReadDone> reads, const absl::Status& status) {
   if (!status.ok()) state_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
-  for (ReadDone& done : reads) done(status);
+  answer_from(0, std::move(reads), status);
+}
+
+// One round may answer thousands of reads, and each may take a good part of a millisecond: the rest
+// has its turn when the lane's other work has had it.
+void Gateway::answer_from(size_t next, std::vector<ReadDone> reads, const absl::Status& status) {
+  const MonotonicTime until = clock_.now() + kSlice;
+  while (next < reads.size()) {
+    reads[next++](status);
+    if (clock_.now() >= until) break;
+  }
+  if (next == reads.size()) return;
+  home_.post([this, next, reads = std::move(reads), status]() mutable {
+    answer_from(next, std::move(reads), status);
+  });
 }
 
 // One timer at a time, for the first deadline: in the normal run it finds nobody and goes on to the

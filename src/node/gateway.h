@@ -9,6 +9,9 @@
 // Deadlines: everybody is answered once, at the latest when the time is up, whatever holds it up:
 //   no leader, a log or a state machine that waits for its disk. What comes back later is dropped.
 //   As with etcd, a proposal that timed out may still be done.
+// Fairness: what comes home is answered for about a millisecond in one task of the lane; the rest
+// is
+//   posted again.
 // Bounds: propose() and read() refuse with TooManyRequests when too much is under way in the
 //   member. Under way is what has not come home, answered or not.
 
@@ -64,9 +67,11 @@ class Gateway {
 
  private:
   absl::Status admit() const;
+  void finish_from(size_t next, std::vector<ProposalPtr> answered);
   void finish(ProposalPtr proposal);
   void answer(ProposalDone done, apply::Reply reply);
   void answer(std::vector<ReadDone> reads, const absl::Status& status);
+  void answer_from(size_t next, std::vector<ReadDone> reads, const absl::Status& status);
   void watch_deadlines();
   void expire();
 
