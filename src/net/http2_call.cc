@@ -62,6 +62,14 @@ struct Http2Call::FreeList {
 thread_local Http2Call::FreeList Http2Call::FreeList::list;
 thread_local bool Http2Call::FreeList::gone = false;
 
+// Empties what is reused. Room beyond the usual goes: a call that once held a megabyte must not
+// keep it while it waits for the next one.
+template <typename Container>
+void reset(Container* container, size_t most) {
+  container->clear();
+  if (container->capacity() > most) Container().swap(*container);
+}
+
 // ---- lifetime
 
 Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id) {
@@ -88,7 +96,7 @@ void Http2Call::clear() {
     nghttp2_rcbuf_decref(header.name);
     nghttp2_rcbuf_decref(header.value);
   }
-  headers_.clear();
+  reset(&headers_, 16);
   for (nghttp2_rcbuf*& buffer : known_) {
     if (buffer) nghttp2_rcbuf_decref(std::exchange(buffer, nullptr));
   }
@@ -96,18 +104,19 @@ void Http2Call::clear() {
   headers_too_long_ = false;
   entry_ = nullptr;
   deadline_.reset();
+  reader_.reset(0, false);
   request_ = Bytes();
   got_message_ = remote_done_ = half_closed_ = false;
   reading_ = true;
-  held_.clear();
+  reset(&held_, 1024);
   receiver_.reset();
   cancel_task_ = nullptr;
   drop_queue();
   headers_sent_ = deferred_ = above_low_water_ = false;
   finished_ = trailers_sent_ = reported_ = false;
   status_ = absl::OkStatus();
-  extra_headers_.clear();
-  extra_trailers_.clear();
+  reset(&extra_headers_, 4);
+  reset(&extra_trailers_, 4);
   posted_ = Posted::kRelease;
   posted_status_ = absl::OkStatus();
   posted_message_.clear();
@@ -590,7 +599,7 @@ void Http2Call::notify_writable() {
 }
 
 void Http2Call::drop_queue() {
-  out_.clear();
+  reset(&out_, 32);
   out_first_ = out_offset_ = out_part_ = out_part_start_ = 0;
   queued_ = 0;
 }
@@ -631,6 +640,9 @@ void Http2Call::stream_closed() {
   }
   session_ = nullptr;
   drop_queue();
+  // Whoever still holds the call needs nothing of what has come in.
+  reader_.reset(0, false);
+  reset(&held_, 0);
   receiver_.reset();
   unref();
 }

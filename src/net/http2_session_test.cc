@@ -4,6 +4,7 @@
 #include "net/http2_session.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <deque>
 
@@ -322,6 +323,27 @@ TEST_F(Http2SessionTest, ALengthThatLiesCostsNothing) {
   id = client.send(request("/test.Echo/Unary"), framed("a") + framed("b"));
   client.exchange();
   EXPECT_EQ(client[id].headers["grpc-status"], "13");
+}
+
+// Calls are reused; what they held is not.
+TEST_F(Http2SessionTest, ACallThatWasLargeKeepsNothing) {
+  auto in_use = [] { return mallinfo2().uordblks; };
+  const size_t nothing = in_use();
+  if (auto probe = std::make_unique<std::string>(100'000, 'x'); in_use() < nothing + 100'000) {
+    GTEST_SKIP() << "this allocator does not tell";
+  }
+  Client client(&server_);
+  constexpr size_t kMessage = 1 << 20;
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 50; ++i) {
+    ids.push_back(client.send(request("/test.Echo/Unary"),
+                              framed(std::string(kMessage, 'x')).substr(0, kMessage), true));
+    client.exchange();
+  }
+  const size_t full = in_use();
+  for (int32_t id : ids) client.reset(id);
+  client.exchange();
+  EXPECT_LT(in_use() + 45 * kMessage, full);
 }
 
 TEST_F(Http2SessionTest, AnswersWaitForTheWindow) {
