@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/protobuf.h"
+#include "mvcc/held_range.h"
 
 namespace keelson::apply {
 namespace {
@@ -36,7 +37,16 @@ class BodyWriter {
   }
 
   void parts(Parts content) {
+    if (content.first_late()) {
+      close_gathered();
+      return out_.add(std::move(content));
+    }
     for (const Bytes& part : content.parts()) piece(part);
+  }
+
+  void late(size_t size, std::shared_ptr<PartMaker> maker, size_t number) {
+    close_gathered();
+    out_.add_late(size, std::move(maker), number);
   }
 
   Parts finish() {
@@ -74,9 +84,73 @@ size_t size_of(const std::vector<Bytes>& pieces) {
   return size;
 }
 
+// Makes the KeyValues of a held range, a chunk of the message at a time.
+class HeldParts final : public PartMaker {
+ public:
+  // Some more than one read of the backend, some less than a client's window.
+  static constexpr size_t kChunk = 256 << 10;
+
+  explicit HeldParts(std::shared_ptr<mvcc::HeldRange> held) : held_(std::move(held)) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < held_->count(); ++i) {
+      if (i == 0 || bytes >= kChunk) {
+        starts_.push_back(i);
+        sizes_.push_back(0);
+        bytes = 0;
+      }
+      bytes += pb::bytes_field_size(2, held_->size(i));
+      sizes_.back() = bytes;
+    }
+    starts_.push_back(held_->count());
+  }
+
+  // A million entries are not freed on an io lane.
+  ~HeldParts() override {
+    const auto elsewhere = held_->elsewhere();
+    elsewhere([held = std::move(held_)] {});
+  }
+
+  const std::vector<size_t>& sizes() const { return sizes_; }
+
+  // The maker lives as long as anything that it was asked for.
+  void make(size_t number, absl::AnyInvocable<void(absl::StatusOr<Bytes>)> done) override {
+    if (held_->in_memory(starts_[number], starts_[number + 1])) return done(chunk(*held_, number));
+    held_->elsewhere()([this, held = held_, number, done = std::move(done)]() mutable {
+      done(chunk(*held, number));
+    });
+  }
+
+ private:
+  absl::StatusOr<Bytes> chunk(mvcc::HeldRange& held, size_t number) const {
+    absl::StatusOr<std::vector<Bytes>> kvs = held.take(starts_[number], starts_[number + 1]);
+    if (!kvs.ok()) return kvs.status();
+    return Bytes::build(sizes_[number], [&](char* to) {
+      for (const Bytes& kv : *kvs) {
+        to = pb::write_bytes_head(to, 2, kv.size());
+        std::memcpy(to, kv.data(), kv.size());
+        to += kv.size();
+      }
+    });
+  }
+
+  std::shared_ptr<mvcc::HeldRange> held_;
+  std::vector<size_t> starts_;  // of each chunk, and the end
+  std::vector<size_t> sizes_;   // in bytes of the message
+};
+
+Parts held_range_body(const mvcc::RangeResult& result) {
+  BodyWriter writer(kWholeCopy + 1);
+  auto maker = std::make_shared<HeldParts>(result.held);
+  for (size_t i = 0; i < maker->sizes().size(); ++i) writer.late(maker->sizes()[i], maker, i);
+  writer.varint(3, result.more ? 1 : 0);
+  writer.varint(4, static_cast<uint64_t>(result.count));
+  return writer.finish();
+}
+
 }  // namespace
 
 Parts range_body(const mvcc::RangeResult& result) {
+  if (result.held) return held_range_body(result);
   BodyWriter writer(size_of(result.kvs) + 16);
   for (const Bytes& kv : result.kvs) writer.bytes(2, kv);
   writer.varint(3, result.more ? 1 : 0);

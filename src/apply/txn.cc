@@ -217,8 +217,10 @@ class Runner {
   absl::StatusOr<Parts> range(const pb::RangeRequest& request) {
     if (!wanted_) return response_op(kRangeOp, view_.revision(), {});
     ++ops_.ranges;
+    mvcc::RangeOptions options = range_options(request);
+    options.may_hold = true;
     absl::StatusOr<mvcc::RangeResult> found =
-        view_.range(request.key(), request.range_end(), range_options(request));
+        view_.range(request.key(), request.range_end(), options);
     if (!found.ok()) return found.status();
     return response_op(kRangeOp, found->revision, range_body(*found));
   }
@@ -275,8 +277,9 @@ mvcc::RangeOptions range_options(const pb::RangeRequest& request) {
 }
 
 absl::StatusOr<Reply> run_range(const mvcc::ReadView& view, const pb::RangeRequest& request) {
-  absl::StatusOr<mvcc::RangeResult> found =
-      view.range(request.key(), request.range_end(), range_options(request));
+  mvcc::RangeOptions options = range_options(request);
+  options.may_hold = true;
+  absl::StatusOr<mvcc::RangeResult> found = view.range(request.key(), request.range_end(), options);
   if (!found.ok()) return found.status();
   return Reply{absl::OkStatus(), found->revision, range_body(*found)};
 }

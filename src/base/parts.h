@@ -2,25 +2,49 @@
 //
 // Parts is a message as a few runs of bytes that are sent one after the other. The total length is
 // known before the first byte leaves, so an answer of any size streams out of shared buffers (keys
-// and values as the store holds them) without ever being one piece of memory.
+// and values as the store holds them) without ever being one piece of memory. Parts whose bytes are
+// not in memory are made when their turn to be sent has come; their lengths are known before.
 //
 // Threads: a value.
 
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
 #include "base/bytes.h"
+#include "base/check.h"
 
 namespace keelson {
 
+// Makes parts of a message late.
+class PartMaker {
+ public:
+  virtual ~PartMaker() = default;
+  // Makes part `number`, of the size that was promised; each is asked for once, one at a time.
+  // `done` is called once, on any thread, perhaps from inside, and keeps the maker alive till then.
+  virtual void make(size_t number, absl::AnyInvocable<void(absl::StatusOr<Bytes>)> done) = 0;
+};
+
 class Parts {
  public:
+  // A part that is not made yet.
+  struct Late {
+    size_t part;    // its place in parts(), empty until then
+    size_t offset;  // where it begins in the message
+    size_t size;
+    std::shared_ptr<PartMaker> maker;  // shared with the other parts that it makes
+    size_t number;
+  };
+
   Parts() = default;
   // One part, implicitly: most answers are one buffer.
   Parts(Bytes only) { add(std::move(only)); }
@@ -32,9 +56,36 @@ class Parts {
     parts_.push_back(std::move(part));
   }
   void add(Parts&& other) {
-    for (Bytes& part : other.parts_) add(std::move(part));
+    for (Late& late : other.late_) {
+      late_.push_back(std::move(late));
+      late_.back().part += parts_.size();
+      late_.back().offset += size_;
+    }
+    size_ += other.size_;
+    for (Bytes& part : other.parts_) parts_.push_back(std::move(part));
     other.clear();
   }
+  // REQUIRES: size > 0.
+  void add_late(size_t size, std::shared_ptr<PartMaker> maker, size_t number) {
+    late_.push_back({parts_.size(), size_, size, std::move(maker), number});
+    parts_.emplace_back();
+    size_ += size;
+  }
+
+  // The first part that is not made yet; null: all are.
+  const Late* first_late() const {
+    return next_late_ < late_.size() ? &late_[next_late_] : nullptr;
+  }
+  // Puts it in its place. REQUIRES: first_late()->size bytes.
+  void made(Bytes bytes) {
+    CHECK(next_late_ < late_.size());
+    Late& late = late_[next_late_++];
+    CHECK(bytes.size() == late.size);
+    parts_[late.part] = std::move(bytes);
+    late.maker.reset();
+  }
+  // Lets go of a part that nobody needs any more; size() and the places of the others stay.
+  void release(size_t part) { parts_[part] = Bytes(); }
 
   // Bytes in all parts together.
   size_t size() const { return size_; }
@@ -42,12 +93,15 @@ class Parts {
   std::span<const Bytes> parts() const { return {parts_.data(), parts_.size()}; }
   void clear() {
     parts_.clear();
+    late_.clear();
+    next_late_ = 0;
     size_ = 0;
   }
   void reserve(size_t parts) { parts_.reserve(parts); }
 
-  // All in one piece: for tests and for what is small.
+  // All in one piece: for tests and for what is small. REQUIRES: all parts are made.
   std::string flat() const {
+    CHECK(first_late() == nullptr);
     std::string out;
     out.reserve(size_);
     for (const Bytes& part : parts_) out.append(part.view());
@@ -56,6 +110,8 @@ class Parts {
 
  private:
   absl::InlinedVector<Bytes, 2> parts_;
+  std::vector<Late> late_;  // in order; those before next_late_ are made
+  size_t next_late_ = 0;
   size_t size_ = 0;
 };
 

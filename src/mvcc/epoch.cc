@@ -16,7 +16,7 @@ Epochs::~Epochs() {
   }
 }
 
-Epochs::Slot* Epochs::register_slot() {
+Epochs::Slot* Epochs::register_slot() const {
   std::lock_guard lock(registering_);
   for (Slot* slot = slots_.load(); slot; slot = slot->next) {
     bool taken = false;

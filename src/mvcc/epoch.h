@@ -54,7 +54,7 @@ class Epochs {
   // REQUIRES: no reader is left.
   ~Epochs();
 
-  Slot* register_slot();
+  Slot* register_slot() const;
   static void unregister(Slot* slot) { slot->taken.store(false, std::memory_order_release); }
 
   void enter(Slot* slot) const {
@@ -99,8 +99,8 @@ class Epochs {
 
   Slab* slab_;
   std::atomic<uint64_t> now_{1};
-  std::mutex registering_;
-  std::atomic<Slot*> slots_{nullptr};
+  mutable std::mutex registering_;
+  mutable std::atomic<Slot*> slots_{nullptr};
   std::deque<Retired> retired_;
   std::deque<Stamp> stamps_;
   size_t stamped_ = 0;

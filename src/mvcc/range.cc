@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/failpoint.h"
+#include "mvcc/held_range.h"
 #include "mvcc/key_tree_view.h"
 #include "mvcc/range_read.h"
 
@@ -70,6 +71,7 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   }
   result.count = static_cast<int64_t>(count);
   if (options_.count_only) return result;
+  if (hold(&result)) return result;
   if (absl::Status s = read_back(); !s.ok()) return s;
   if (absl::Status s = finish(&result); !s.ok()) return s;
   return result;
@@ -257,8 +259,8 @@ bool RangeRead::filtered_by_mod(int64_t mod) const {
 
 bool RangeRead::take(KeyRecord* record, Version* version) {
   if (filtered_by_mod(version->main)) return true;
-  items_.push_back(
-      {index_only_ ? from_index(record, version) : version->bytes(), version->revision()});
+  items_.push_back({index_only_ ? from_index(record, version) : version->bytes(),
+                    version->revision(), version->size});
   return !have_enough();
 }
 
@@ -277,6 +279,28 @@ Bytes RangeRead::from_index(KeyRecord* record, Version* version) const {
   kv.create_revision = whole.create_revision;
   kv.version = whole.version;
   return encode_key_value(kv);
+}
+
+bool RangeRead::hold(RangeResult* result) {
+  bool by_create = options_.min_create_revision != 0 || options_.max_create_revision != 0;
+  if (!bounds_ || !options_.may_hold || options_.keys_only || by_create || is_sorted())
+    return false;
+  uint64_t lacking = 0;
+  for (const Item& item : items_) lacking += item.kv.empty() ? item.size : 0;
+  if (lacking <= bounds_->hold_above) return false;
+  limit(result);
+  std::vector<HeldRange::Entry> entries;
+  entries.reserve(items_.size());
+  for (Item& item : items_) entries.push_back({std::move(item.kv), item.revision, item.size});
+  result->held =
+      std::make_shared<HeldRange>(store_, revision_, std::move(entries), *bounds_->elsewhere);
+  return true;
+}
+
+void RangeRead::limit(RangeResult* result) {
+  if (options_.limit <= 0 || items_.size() <= static_cast<uint64_t>(options_.limit)) return;
+  items_.resize(static_cast<size_t>(options_.limit));
+  result->more = true;
 }
 
 absl::Status RangeRead::read_back() {

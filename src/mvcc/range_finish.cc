@@ -60,10 +60,7 @@ absl::Status RangeRead::finish(RangeResult* result) {
       }
     }
   }
-  if (options_.limit > 0 && items_.size() > static_cast<uint64_t>(options_.limit)) {
-    items_.resize(static_cast<size_t>(options_.limit));
-    result->more = true;
-  }
+  limit(result);
   result->kvs.reserve(items_.size());
   for (Item& item : items_) result->kvs.push_back(std::move(item.kv));
   return absl::OkStatus();

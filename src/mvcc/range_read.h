@@ -38,6 +38,7 @@ class RangeRead {
   struct Item {
     Bytes kv;           // empty: still to be read back
     Revision revision;  // of the KeyValue
+    uint32_t size;      // of it, encoded
   };
 
   // etcd's classes of requests.
@@ -67,7 +68,10 @@ class RangeRead {
   bool filtered_by_mod(int64_t mod) const;
   bool have_enough() const { return enough_ > 0 && items_.size() >= enough_; }
 
+  // Leaves what is not in memory where it is, if that may be and is worth it.
+  bool hold(RangeResult* result);
   absl::Status read_back();
+  void limit(RangeResult* result);
   absl::Status finish(RangeResult* result);
   // False: given up.
   bool sort(std::vector<KeyValueView>* views);

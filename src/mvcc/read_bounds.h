@@ -11,7 +11,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 
 namespace keelson::mvcc {
@@ -23,6 +25,11 @@ struct ReadBounds {
   bool backend = true;
   // Looked at after every few thousand keys: set once nobody waits for the answer.
   const std::atomic<bool>* unwanted = nullptr;
+
+  // A range that may be answered so (RangeOptions::may_hold) and lacks more bytes than this is held
+  // instead of read (RangeResult::held). `elsewhere`, which is copied then, runs what reads it.
+  uint64_t hold_above = UINT64_MAX;
+  const std::function<void(absl::AnyInvocable<void()>)>* elsewhere = nullptr;
 
   // Where a read was stopped because of `backend`: how many KeyValues it lacked.
   uint64_t lacking = 0;

@@ -9,6 +9,7 @@
 #include "base/failpoint.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "mvcc/held_range.h"
 #include "mvcc/store.h"
 
 namespace keelson::mvcc {
@@ -99,6 +100,41 @@ TEST_F(EvictedTest, ValuesOfTheBackendAreReadWhereThatIsAllowed) {
   EXPECT_TRUE(all(&bounds, {.count_only = true}).ok());
   bounds.backend = true;
   EXPECT_TRUE(store_->read(*slot_, &bounds).range("100001", "").ok());
+}
+
+TEST_F(EvictedTest, WhatLacksMuchIsHeldAndReadLater) {
+  absl::StatusOr<RangeResult> plain = all(nullptr, {.limit = 9000});
+  ASSERT_TRUE(plain.ok());
+  const std::function<void(absl::AnyInvocable<void()>)> elsewhere = [](auto) {};
+  ReadBounds bounds{.hold_above = 1000, .elsewhere = &elsewhere};
+  RangeOptions options{.limit = 9000};
+  EXPECT_EQ(all(&bounds, options)->held, nullptr);  // not asked for
+  options.may_hold = true;
+  absl::StatusOr<RangeResult> found = all(&bounds, options);
+  ASSERT_TRUE(found.ok());
+  ASSERT_NE(found->held, nullptr);
+  EXPECT_EQ(found->count, plain->count);
+  EXPECT_TRUE(found->more);
+  ASSERT_EQ(found->held->count(), 9000u);
+  // Everything is overwritten and compacted away meanwhile.
+  for (int i = 0; i < kKeys; ++i) put(i, "after");
+  ASSERT_TRUE(store_->publish(++index_, Term(1)).ok());
+  ASSERT_TRUE(store_->compact(store_->revision()).ok());
+  auto step = [&] {
+    ASSERT_TRUE(store_->publish(++index_, Term(1)).ok());
+    store_->compact_step(1000);
+  };
+  for (int i = 0; i < 100; ++i) step();
+  EXPECT_TRUE(store_->compaction_held());
+  for (size_t i = 0; i < 9000; i += 500) {
+    absl::StatusOr<std::vector<Bytes>> kvs = found->held->take(i, i + 500);
+    ASSERT_TRUE(kvs.ok()) << kvs.status();
+    EXPECT_TRUE(std::equal(kvs->begin(), kvs->end(), plain->kvs.begin() + static_cast<long>(i)));
+    EXPECT_EQ(found->held->size(i), plain->kvs[i].size());
+  }
+  found->held.reset();
+  for (int i = 0; i < 100 && store_->compacting(); ++i) step();
+  EXPECT_FALSE(store_->compacting());
 }
 
 TEST_F(ReadBoundsTest, WhatNobodyWaitsForEnds) {

@@ -59,7 +59,11 @@ struct RangeOptions {
   int64_t max_create_revision = 0;
   // False: `count` only says how many keys were visited, limit + 1 at most (etcd's RangeStream).
   bool total_count = true;
+  // The caller can take RangeResult::held.
+  bool may_hold = false;
 };
+
+class HeldRange;
 
 struct RangeResult {
   int64_t revision = 0;  // for the header: the store's revision at the time of the read
@@ -67,6 +71,8 @@ struct RangeResult {
   bool more = false;     // the limit cut something off
   // Encoded mvccpb.KeyValue each, ready to be placed behind a tag. Shared with the store.
   std::vector<Bytes> kvs;
+  // Set: `kvs` is empty, and these are the KeyValues; not all of them are in memory.
+  std::shared_ptr<HeldRange> held;
 };
 
 // The fields of an encoded KeyValue; views into it.

@@ -39,6 +39,9 @@ std::string_view code_text(absl::StatusCode code) {
   return number < std::size(kCodeTexts) ? kCodeTexts[number] : kCodeTexts[2];
 }
 
+// etcd's servers send no longer messages (grpc-go's MaxSendMsgSize, as etcd sets it).
+constexpr size_t kMostToSend = INT32_MAX;
+
 // Not shown as metadata (grpc-go's reserved names), besides the ones we keep in known_.
 bool is_reserved(std::string_view name) {
   return name.starts_with(':') || name == "te" || name == "user-agent" ||
@@ -113,7 +116,7 @@ void Http2Call::clear() {
   cancel_task_ = nullptr;
   drop_queue();
   headers_sent_ = deferred_ = above_low_water_ = false;
-  finished_ = trailers_sent_ = reported_ = false;
+  finished_ = trailers_sent_ = reported_ = making_ = false;
   status_ = absl::OkStatus();
   reset(&extra_headers_, 4);
   reset(&extra_trailers_, 4);
@@ -417,8 +420,13 @@ void Http2Call::add_trailer(std::string_view name, std::string_view value) {
 
 void Http2Call::respond(MessageParts message) {
   if (finished_ || !session_) return;
+  if (message.size() > kMostToSend) {
+    return finish(absl::ResourceExhaustedError(cat("grpc: trying to send message larger than max (",
+                                                   message.size(), " vs. ", kMostToSend, ")")));
+  }
   enqueue(std::move(message));
   finish(absl::OkStatus());
+  if (late_parts_) begin_late();
 }
 
 void Http2Call::send(MessageParts message) {
@@ -441,6 +449,7 @@ void Http2Call::enqueue(MessageParts message) {
   out.prefix[0] = 0;
   store_big32(out.prefix + 1, size);
   out.parts = std::move(message);
+  if (out.parts.first_late()) late_parts_ = true;
 }
 
 void Http2Call::send_headers() {
@@ -534,8 +543,8 @@ void Http2Call::reset_stream(uint32_t error_code) {
 }
 
 ssize_t Http2Call::pull(size_t length, uint32_t* flags) {
-  size_t n = std::min(length, queued_);
-  if (n == 0 && !finished_) {
+  size_t n = std::min(length, sendable());
+  if (n == 0 && (queued_ > 0 || !finished_)) {
     deferred_ = true;
     return NGHTTP2_ERR_DEFERRED;
   }
@@ -570,7 +579,7 @@ void Http2Call::write_data(size_t length, OutQueue* out) {
       length -= n;
       if (in_part + n == part.size()) {
         out_part_start_ += part.size();
-        ++out_part_;
+        message.parts.release(out_part_++);
       }
     }
     if (out_offset_ < kGrpcPrefix + message.parts.size()) break;
@@ -585,6 +594,7 @@ void Http2Call::write_data(size_t length, OutQueue* out) {
     out_.erase(out_.begin(), out_.begin() + static_cast<ptrdiff_t>(out_first_));
     out_first_ = 0;
   }
+  want_part();
   if (above_low_water_ && queued_ < entry_->options.low_water) {
     above_low_water_ = false;
     if (receiver_ && !finished_) notify_writable();
@@ -602,12 +612,17 @@ void Http2Call::drop_queue() {
   reset(&out_, 32);
   out_first_ = out_offset_ = out_part_ = out_part_start_ = 0;
   queued_ = 0;
+  late_parts_ = false;
 }
 
 // ---- the ends that we do not choose
 
 void Http2Call::on_timer() {
-  if (finished_ || !session_) return;
+  if (!session_) return;
+  if (finished_) {
+    if (late_parts_) fail_late(absl::DeadlineExceededError("the client takes it too slowly"));
+    return;
+  }
   cancelled_.store(true, std::memory_order_relaxed);
   Task task = std::exchange(cancel_task_, nullptr);
   if (headers_sent_ && queued_ > 0) {

@@ -108,6 +108,14 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void take_message(Bytes message);
 
   void enqueue(MessageParts message);
+  void begin_late();
+  // Bytes of queued_ ahead of the first part that is not made yet.
+  size_t sendable() const;
+  OutMessage* first_unmade();
+  // Asks for the next part, if there is one and little is left to send before it.
+  void want_part();
+  void part_made(absl::StatusOr<Bytes> part);
+  void fail_late(const absl::Status& why);
   void submit_headers();
   void submit_status_only(int http_status);
   void submit_trailers();
@@ -151,7 +159,9 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   bool above_low_water_ = false;
   bool finished_ = false;  // the status is set
   bool trailers_sent_ = false;
-  bool reported_ = false;  // the observer knows the end
+  bool late_parts_ = false;  // not all parts in out_ are made
+  bool making_ = false;      // one of them is being made
+  bool reported_ = false;    // the observer knows the end
   absl::Status status_;
   std::vector<std::pair<std::string, std::string>> extra_headers_;
   std::vector<std::pair<std::string, std::string>> extra_trailers_;

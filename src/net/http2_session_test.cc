@@ -346,6 +346,96 @@ TEST_F(Http2SessionTest, ACallThatWasLargeKeepsNothing) {
   EXPECT_LT(in_use() + 45 * kMessage, full);
 }
 
+// Makes parts of 100 kB when it is told to.
+class Maker final : public PartMaker {
+ public:
+  static constexpr size_t kSize = 100'000;
+  void make(size_t number, absl::AnyInvocable<void(absl::StatusOr<Bytes>)> done) override {
+    asked.push_back(number);
+    waiting = std::move(done);
+  }
+  bool answer(absl::StatusOr<Bytes> part) {
+    if (!waiting) return false;
+    std::exchange(waiting, nullptr)(std::move(part));
+    return true;
+  }
+  static Bytes part(size_t number) {
+    return Bytes::copy(std::string(kSize, static_cast<char>('a' + number)));
+  }
+  std::vector<size_t> asked;
+  absl::AnyInvocable<void(absl::StatusOr<Bytes>)> waiting;
+};
+
+class LateAnswer final : public UnaryHandler {
+ public:
+  void handle(CallRef call, Bytes) override {
+    Parts parts = Parts::copy("head");
+    for (size_t i = 0; i < 10; ++i) parts.add_late(Maker::kSize, maker, i);
+    parts.add(Bytes::copy("tail"));
+    call->respond(std::move(parts));
+  }
+  std::shared_ptr<Maker> maker = std::make_shared<Maker>();
+};
+
+TEST_F(Http2SessionTest, PartsAreMadeWhenTheyAreWanted) {
+  LateAnswer late;
+  service_.router.unary("/test.Late/Unary", &late);
+  Client client(&server_, /*window=*/250'000, /*auto_window=*/false);
+  int32_t id = client.send(request("/test.Late/Unary"), framed("x"));
+  client.exchange();
+  std::string expected = framed(std::string(10 * Maker::kSize + 8, ' ')).substr(0, 5) + "head";
+  EXPECT_EQ(client[id].data, expected);
+  for (size_t i = 0; i < 10; ++i) expected.append(Maker::part(i).view());
+  expected += "tail";
+  // No more is made than the client takes, and a little.
+  size_t made = 0;
+  while (late.maker->answer(Maker::part(made))) {
+    ++made;
+    client.exchange();
+  }
+  EXPECT_LE(made, 7u);
+  EXPECT_GE(client[id].data.size(), 60'000u);
+  EXPECT_FALSE(client[id].closed);
+  while (!client[id].closed) {
+    client.grant(id, 60'000);
+    client.exchange();
+    if (late.maker->answer(Maker::part(made))) ++made;
+    client.exchange();
+  }
+  EXPECT_EQ(client[id].data, expected);
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+  EXPECT_EQ(late.maker->asked, (std::vector<size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(late.maker.use_count(), 1);
+}
+
+TEST_F(Http2SessionTest, APartThatCannotBeMadeEndsTheStream) {
+  LateAnswer late;
+  service_.router.unary("/test.Late/Unary", &late);
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Late/Unary"), framed("x"));
+  client.exchange();
+  ASSERT_TRUE(late.maker->answer(absl::DataLossError("gone")));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  EXPECT_EQ(client[id].error, uint32_t{NGHTTP2_INTERNAL_ERROR});
+  EXPECT_EQ(client[id].headers.count("grpc-status"), 0u);
+}
+
+TEST_F(Http2SessionTest, WhoTakesAnAnswerTooSlowlyLosesIt) {
+  LateAnswer late;
+  service_.router.unary("/test.Late/Unary", &late);
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Late/Unary"), framed("x"));
+  client.exchange();
+  server_.advance(std::chrono::minutes(3));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  // A part that comes after that is nobody's.
+  ASSERT_TRUE(late.maker->answer(Maker::part(0)));
+  client.exchange();
+  EXPECT_EQ(late.maker.use_count(), 1);
+}
+
 TEST_F(Http2SessionTest, AnswersWaitForTheWindow) {
   Client client(&server_, 1000, /*auto_window=*/false);
   int32_t id = client.send(request("/test.Echo/Unary", {{"reply", "100000"}}), framed(""));

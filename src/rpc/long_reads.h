@@ -39,6 +39,7 @@ class LongReads {
   static mvcc::ReadBounds try_bounds() { return {.keys = 4096, .backend = false}; }
 
   // REQUIRES: a read within `tried` was told is_not_here().
+  // A range that lacks more than a megabyte is held rather than read, where it may be.
   void run(net::CallRef call, const mvcc::ReadBounds& tried, Read read);
 
   void stop();

@@ -1,0 +1,44 @@
+#include "mvcc/held_range.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/text.h"
+
+namespace keelson::mvcc {
+
+bool HeldRange::in_memory(size_t from, size_t to) const {
+  CHECK(from <= to);
+  CHECK(to <= entries_.size());
+  return std::all_of(entries_.begin() + static_cast<ptrdiff_t>(from),
+                     entries_.begin() + static_cast<ptrdiff_t>(to),
+                     [](const Entry& entry) { return !entry.kv.empty(); });
+}
+
+absl::StatusOr<std::vector<Bytes>> HeldRange::take(size_t from, size_t to) {
+  CHECK(from <= to);
+  CHECK(to <= entries_.size());
+  std::vector<Revision> missing;
+  for (size_t i = from; i < to; ++i) {
+    if (entries_[i].kv.empty()) missing.push_back(entries_[i].revision);
+  }
+  std::vector<Bytes> found;
+  if (!missing.empty()) {
+    absl::StatusOr<std::vector<Bytes>> read = store_.read_back(missing);
+    if (!read.ok()) return read.status();
+    found = *std::move(read);
+  }
+  std::vector<Bytes> out;
+  auto next = found.begin();
+  for (size_t i = from; i < to; ++i) {
+    Entry& entry = entries_[i];
+    out.push_back(entry.kv.empty() ? std::move(*next++) : std::move(entry.kv));
+    if (out.back().size() == entry.size) continue;
+    return absl::DataLossError(cat("mvcc: the KeyValue of revision ", entry.revision.main, "_",
+                                   entry.revision.sub, " has ", out.back().size(),
+                                   " bytes in the backend, and ", entry.size, " in the index"));
+  }
+  return out;
+}
+
+}  // namespace keelson::mvcc

@@ -1,0 +1,77 @@
+// Answers whose parts are made while they are sent: what of Http2Call deals with those.
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "net/http2_session.h"
+
+namespace keelson::net {
+namespace {
+
+// How much is made before the client has taken what there is.
+constexpr size_t kMadeAhead = 256 << 10;
+// How long the client may take in all: what makes the parts holds a revision of the store.
+constexpr Duration kLongest = std::chrono::minutes(2);
+constexpr Duration kLongestPerMb = std::chrono::seconds(1);
+
+}  // namespace
+
+void Http2Call::begin_late() {
+  const auto mb = static_cast<int64_t>(queued_ >> 20);
+  loop_->impl().timers().arm(this, loop_->impl().now() + kLongest + mb * kLongestPerMb);
+  want_part();
+}
+
+Http2Call::OutMessage* Http2Call::first_unmade() {
+  for (size_t i = out_first_; i < out_.size(); ++i) {
+    if (out_[i].parts.first_late()) return &out_[i];
+  }
+  return nullptr;
+}
+
+size_t Http2Call::sendable() const {
+  if (!late_parts_) return queued_;
+  size_t ready = 0;
+  for (size_t i = out_first_; i < out_.size(); ++i) {
+    const Parts::Late* late = out_[i].parts.first_late();
+    ready += kGrpcPrefix + (late ? late->offset : out_[i].parts.size());
+    if (late) break;
+  }
+  CHECK(ready >= out_offset_);
+  return ready - out_offset_;
+}
+
+void Http2Call::want_part() {
+  if (!late_parts_ || making_ || sendable() >= kMadeAhead) return;
+  const Parts::Late* late = first_unmade()->parts.first_late();
+  making_ = true;
+  late->maker->make(late->number, [call = CallRef(this), maker = late->maker,
+                                   this](absl::StatusOr<Bytes> part) mutable {
+    loop_->post([call = std::move(call), this, part = std::move(part)]() mutable {
+      part_made(std::move(part));
+    });
+  });
+}
+
+void Http2Call::part_made(absl::StatusOr<Bytes> part) {
+  making_ = false;
+  if (!session_ || !late_parts_) return;
+  if (!part.ok()) return fail_late(part.status());
+  first_unmade()->parts.made(*std::move(part));
+  late_parts_ = first_unmade() != nullptr;
+  if (!late_parts_) Timer::cancel();
+  if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  session_->host_.wake();
+  want_part();
+}
+
+// Part of the message has been sent; what is left is to end the stream without a status.
+void Http2Call::fail_late(const absl::Status& why) {
+  log::warn("an answer ends before it was complete",
+            {{"method", entry_->info.path}, {"error", message_of(why)}});
+  reset_stream(NGHTTP2_INTERNAL_ERROR);
+}
+
+}  // namespace keelson::net
