@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "server/config.h"
 #include "server/logging.h"
 #include "server/server.h"
+#include "server/supervisor.h"
 
 extern char** environ;
 
@@ -55,6 +57,22 @@ void ignore_signals() {
   _exit(1);
 }
 
+// Nobody to tell is no failure; somebody who does not listen is worth a line, no more.
+void note_told(const absl::Status& told) {
+  if (!told.ok()) log::warn("cannot tell the service manager", {{"error", message_of(told)}});
+}
+
+// Says that the member serves, and that it lives if that is asked for.
+void announce(const server::Supervisor& supervisor, server::Server& server) {
+  if (!supervisor.present()) return;
+  const absl::Status told = supervisor.ready();
+  note_told(told);
+  if (told.ok()) log::info("told the service manager that the member is ready");
+  if (std::optional<Duration> interval = supervisor.watchdog_interval(getpid())) {
+    server.watch_lanes(*interval, [&supervisor] { note_told(supervisor.alive()); });
+  }
+}
+
 int serve(const server::CommandLine& line) {
   absl::StatusOr<std::unique_ptr<server::Logging>> logging =
       server::Logging::start(line.config.log);
@@ -74,10 +92,13 @@ int serve(const server::CommandLine& line) {
     log::write(log::Level::kFatal, "failed to start", {{"error", message_of(running.status())}});
     return 1;
   }
+  const server::Supervisor supervisor(server::Supervisor::environment());
+  announce(supervisor, **running);
   int signal = 0;
   sigwait(&signals, &signal);
   log::info("received signal; shutting down",
             {{"signal", signal == SIGTERM ? "terminated" : "interrupt"}});
+  note_told(supervisor.stopping());
   absl::Status stopped = (*running)->stop(kDrain);
   if (!stopped.ok()) {
     log::error("did not shut down cleanly", {{"error", message_of(stopped)}});

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/rocks/rocks_backend.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/thread_lane.h"
@@ -20,6 +21,7 @@
 #include "server/auto_compaction.h"
 #include "server/data_dir.h"
 #include "server/observers.h"
+#include "server/pulse.h"
 #include "server/state.h"
 
 namespace keelson::server {
@@ -94,6 +96,7 @@ struct Server::Running {
   std::unique_ptr<http::Endpoint> endpoint;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
   std::unique_ptr<AutoCompaction> auto_compaction;
+  std::unique_ptr<Pulse> pulse;
   net::Router client_router, http_router, metrics_router;
   std::vector<std::unique_ptr<net::Listener>> listeners;
   bool stopped = false;
@@ -261,6 +264,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Fata
   return server;
 }
 
+void Server::watch_lanes(Duration interval, std::function<void()> beat) {
+  Running& r = *running_;
+  CHECK(!r.pulse);
+  std::vector<Executor*> lanes = {r.consensus.get()};
+  for (int i = 0; i < r.loops->size(); ++i) lanes.push_back(&r.loops->at(i));
+  r.pulse = std::make_unique<Pulse>(std::move(lanes), interval, std::move(beat));
+  r.pulse->start();
+}
+
 absl::Status Server::stop(Duration deadline) {
   Running& r = *running_;
   if (std::exchange(r.stopped, true)) return absl::OkStatus();
@@ -279,6 +291,7 @@ absl::Status Server::stop(Duration deadline) {
   // store.
   for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background}) lane->reset();
   r.auto_compaction.reset();
+  r.pulse.reset();
   r.services.reset();
   r.context.reset();
   r.feed.reset();
