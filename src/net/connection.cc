@@ -16,6 +16,9 @@ constexpr size_t kLargestRead = 64 << 10;
 // How long a client may take to notice that we have ended.
 constexpr Duration kLinger = std::chrono::seconds(1);
 
+// While we end: how long a client may leave what is there for it, with no handler at work.
+constexpr Duration kDrainStall = std::chrono::seconds(1);
+
 // How often one connection may fill its output in one batch.
 constexpr int kRounds = 4;
 
@@ -81,7 +84,6 @@ void Connection::sniff(std::string_view bytes) {
   } else {
     protocol_ = std::make_unique<Http1Session>(server_.get(), host);
   }
-  if (drain_asked_) protocol_->drain();
   std::string bytes_so_far = std::exchange(first_bytes_, {});
   if (!protocol_->receive(bytes_so_far)) ending_ = true;
 }
@@ -122,6 +124,7 @@ bool Connection::write_out() {
     size_t written = transport_->write({pieces, count}, self_);
     out_.consume(written);
     last_write_ += written;
+    if (written > 0) moved_ = true;
     if (written < offered) {
       blocked_ = true;
       return false;
@@ -145,13 +148,22 @@ void Connection::linger() {
   read_more();
 }
 
-void Connection::on_timer() { close(); }
+void Connection::on_timer() {
+  bool waits_for_us = drain_asked_ && !lingering_ && protocol_ && !protocol_->finished();
+  if (waits_for_us && (std::exchange(moved_, false) || protocol_->working())) {
+    loop_.impl().timers().arm(this, loop_.now() + kDrainStall);
+    return;
+  }
+  close();
+}
 
 void Connection::drain() {
   if (closed_ || lingering_) return;
   drain_asked_ = true;
   if (!protocol_) return close();
   protocol_->drain();
+  moved_ = true;  // what the first second costs, nobody is to blame for
+  loop_.impl().timers().arm(this, loop_.now() + kDrainStall);
   wake();
 }
 

@@ -71,6 +71,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool lingering_ = false;            // we have ended; reading what is still on the wire
   bool drain_asked_ = false;
   size_t last_write_ = 0;  // bytes that went out in the last write_out()
+  bool moved_ = false;     // anything went out since drain() looked last
   bool closed_ = false;
 };
 

@@ -189,6 +189,10 @@ class StreamReceiver {
   // The call is over without finish() having been called: reset by the client, connection lost, or
   // deadline passed (the status has been sent). Last call to this object.
   virtual void on_cancel() {}
+  // The server is about to end. A stream that would go on until its client has enough ends now,
+  // with an error that makes the client go elsewhere; the client has been told not to come back
+  // here.
+  virtual void on_drain() {}
   // pending_bytes() has fallen below the low-water mark (MethodOptions::low_water) after it had
   // been at or above it.
   virtual void on_writable() {}

@@ -411,6 +411,8 @@ void Http1Session::drain() {
   host_.wake();
 }
 
+bool Http1Session::parser_done() const { return parser_->is_done(); }
+
 bool Http1Session::finished() const { return broken_ || (closing_ && out_.empty()); }
 
 void Http1Session::input_ended() {

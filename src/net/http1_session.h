@@ -27,6 +27,7 @@ class Http1Session final : public Protocol, private Timer {
   bool produce(OutQueue& out, size_t limit) override;
   bool input_full() const override;
   void drain() override;
+  bool working() const override { return opened_ && parser_done() && !answered_; }
   bool finished() const override;
   void input_ended() override;
   void closed() override;
@@ -35,6 +36,7 @@ class Http1Session final : public Protocol, private Timer {
   friend class Http1Reply;
   class Parser;
 
+  bool parser_done() const;
   void process();
   bool step();
   void begin_request();

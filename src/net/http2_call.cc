@@ -293,6 +293,11 @@ void Http2Call::start() {
   if (!entry_->stream) return;
   receiver_ = entry_->stream->on_open(CallRef(this));
   CHECK(receiver_);
+  if (session_ && session_->draining_) on_drain();
+}
+
+void Http2Call::on_drain() {
+  if (receiver_ && !finished_) receiver_->on_drain();
 }
 
 size_t Http2Call::on_data(std::string_view data) {

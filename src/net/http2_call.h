@@ -41,6 +41,10 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void on_end_stream();
   // The call's turn has come (see Backlog).
   void go_on();
+  // The server is about to end.
+  void on_drain();
+  // The handler has a request and nothing of its answer waits for the client.
+  bool working() const { return !finished_ && (half_closed_ || got_message_) && queued_ == 0; }
   // The stream is no more. Gives up the session's reference.
   void stream_closed();
   // What nghttp2 asks when the stream may send: how much, and whether that is the end.

@@ -236,7 +236,20 @@ void Http2Session::drain() {
   nghttp2_submit_shutdown_notice(session_);
   nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
   loop_.timers().arm(this, loop_.now() + kDrainPause);
+  // Behind the notice on the wire, so who opens another one at once does so elsewhere.
+  for (Http2Call* call = calls_; call;) {
+    Http2Call* next = call->next_;
+    call->on_drain();
+    call = next;
+  }
   host_.wake();
+}
+
+bool Http2Session::working() const {
+  for (const Http2Call* call = calls_; call; call = call->next_) {
+    if (call->working()) return true;
+  }
+  return false;
 }
 
 void Http2Session::final_goaway() {

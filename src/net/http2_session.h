@@ -28,6 +28,7 @@ class Http2Session final : public Protocol, private Timer {
   bool produce(OutQueue& out, size_t limit) override;
   bool input_full() const override;
   void drain() override;
+  bool working() const override;
   bool finished() const override;
   void input_ended() override { broken_ = true; }
   void closed() override;

@@ -34,6 +34,8 @@ constexpr int kAcceptsPerTurn = 64;  // of the loop that accepts
 // Between attempts when the process is out of descriptors (as Go's net/http: 5 ms, doubled to 1 s).
 constexpr Duration kFirstBackoff = std::chrono::milliseconds(5);
 constexpr Duration kLongestBackoff = std::chrono::seconds(1);
+// How long the end waits for loops to cut what they hold; a turn of a loop is far shorter.
+constexpr Duration kCutPatience = std::chrono::seconds(2);
 
 struct Address {
   sockaddr_storage storage{};
@@ -143,9 +145,10 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
     accept_loop_.post([self = shared_from_this()] { self->accept_some(); });
   }
 
-  // Stops accepting; returns when that is so.
+  // Stops accepting. What happens on the loops happens in the order of the calls.
   void stop_accepting();
   void each_connection(void (Connection::*what)());
+  // Until accepting has stopped and no connection is left.
   bool wait_until_empty(std::chrono::steady_clock::time_point until);
 
   std::string address_;
@@ -171,6 +174,7 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
   size_t next_loop_ = 0;
   Duration backoff_ = kFirstBackoff;
   std::atomic<bool> stopped_{false};
+  bool accepting_ = true;  // under mutex_
   std::mutex mutex_;
   std::condition_variable changed_;
 };
@@ -223,6 +227,7 @@ void Listener::Impl::add(size_t number, int fd, PeerInfo peer) {
       [this, number](Connection* c) { remove(number, c); });
   per_loop_[number].emplace(connection.get(), connection);
   connection->start();
+  if (stopped_) connection->drain();  // it was on its way here when the others were told
 }
 
 void Listener::Impl::remove(size_t number, Connection* connection) {
@@ -234,20 +239,15 @@ void Listener::Impl::remove(size_t number, Connection* connection) {
 
 void Listener::Impl::stop_accepting() {
   if (stopped_.exchange(true)) return;
-  std::mutex mutex;
-  std::condition_variable done;
-  bool finished = false;
-  accept_loop_.post([&] {
-    Timer::cancel();
+  accept_loop_.post([self = shared_from_this()] {
+    self->Timer::cancel();
     boost::system::error_code ignored;
-    socket_.close(ignored);
-    std::lock_guard lock(mutex);
-    finished = true;
-    done.notify_one();
+    self->socket_.close(ignored);
+    if (!self->unix_path_.empty()) ::unlink(self->unix_path_.c_str());
+    std::lock_guard lock(self->mutex_);
+    self->accepting_ = false;
+    self->changed_.notify_all();
   });
-  std::unique_lock lock(mutex);
-  done.wait(lock, [&] { return finished; });
-  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
 }
 
 void Listener::Impl::each_connection(void (Connection::*what)()) {
@@ -262,7 +262,7 @@ void Listener::Impl::each_connection(void (Connection::*what)()) {
 
 bool Listener::Impl::wait_until_empty(std::chrono::steady_clock::time_point until) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, until, [this] { return open_.load() == 0; });
+  return changed_.wait_until(lock, until, [this] { return !accepting_ && open_.load() == 0; });
 }
 
 // ---- Listener
@@ -315,18 +315,25 @@ const std::string& Listener::address() const { return impl_->address_; }
 uint16_t Listener::port() const { return impl_->port_; }
 size_t Listener::connections() const { return impl_->open_.load(); }
 
-void Listener::drain(Duration deadline) {
-  auto until = std::chrono::steady_clock::now() + deadline;
+void Listener::begin_drain() {
   impl_->stop_accepting();
   impl_->each_connection(&Connection::drain);
-  impl_->wait_until_empty(until);
-  close();
 }
 
-void Listener::close() {
+bool Listener::finish_drain(std::chrono::steady_clock::time_point until) {
+  if (impl_->wait_until_empty(until)) return true;
+  return close();
+}
+
+bool Listener::drain(Duration deadline) {
+  begin_drain();
+  return finish_drain(std::chrono::steady_clock::now() + deadline);
+}
+
+bool Listener::close() {
   impl_->stop_accepting();
   impl_->each_connection(&Connection::close);
-  impl_->wait_until_empty(std::chrono::steady_clock::time_point::max());
+  return impl_->wait_until_empty(std::chrono::steady_clock::now() + kCutPatience);
 }
 
 }  // namespace keelson::net

@@ -4,7 +4,7 @@
 // knowledge) and HTTP/1.1 share the port: the first bytes of a connection tell which it is.
 //
 // Threads: start(), drain() and close() from any thread but the pool's loops.
-// Lifetime: Router, observer and LoopPool outlive the listener. The destructor closes.
+// Lifetime: Router, observer and LoopPool outlive the listener. The destructor closes, as close().
 // Failure: a connection that misbehaves is closed alone. When the process runs out of descriptors
 //   accepting pauses and goes on; what is connected stays.
 
@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -60,12 +61,18 @@ class Listener {
   // 0 for a Unix socket.
   uint16_t port() const;
 
-  // Graceful end: stops accepting, tells clients (GOAWAY, Connection: close), lets running calls
-  // finish and returns when all connections have closed, or `deadline` has passed and the rest was
-  // cut. Then as closed.
-  void drain(Duration deadline);
-  // Stops accepting and cuts all connections; returns when they have gone.
-  void close();
+  // Graceful end, in two steps, so that several listeners can end at the same time.
+  // The first stops accepting, tells clients (GOAWAY, Connection: close) and streams
+  // (StreamReceiver::on_drain), and lets running calls finish. A client that owes nothing but to
+  // take what is there for it has a second for each bit of it.
+  void begin_drain();
+  // The second waits until all connections have closed, or `until` has passed; cuts what is left;
+  // then as close().
+  bool finish_drain(std::chrono::steady_clock::time_point until);
+  bool drain(Duration deadline);
+  // Stops accepting and cuts all connections. False when a loop did not get round to it within two
+  // seconds: then the router and the observer must live until that loop has been stopped.
+  bool close();
 
   // Open connections, for tests and metrics.
   size_t connections() const;

@@ -52,6 +52,9 @@ class Protocol {
   virtual bool input_full() const = 0;
   // Ends gracefully: no new requests, running ones go on.
   virtual void drain() = 0;
+  // A handler has a request and has not answered it in full: what is left is not only for the
+  // client to take or to send.
+  virtual bool working() const = 0;
   // Nothing is left to do: close once everything is written.
   virtual bool finished() const = 0;
   // The client will send no more.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "apply/decode.h"
+#include "base/errors.h"
 #include "proto/health.pb.h"
 #include "rpc/context.h"
 
@@ -73,6 +74,7 @@ class WatchReceiver final : public net::StreamReceiver {
     }
     call_->send(state_->now());
   }
+  void on_drain() override { call_->finish(errors::Stopped()); }
 
  private:
   const std::shared_ptr<State> state_;

@@ -123,6 +123,13 @@ class KeepAliveCall final : public net::StreamReceiver {
     finish_if_idle();
   }
 
+  // etcd's clients open the stream again; who was heard is answered first.
+  void on_drain() override {
+    draining_ = true;
+    call_->set_reading(false);
+    finish_if_idle();
+  }
+
  private:
   static constexpr int kMostUnderWay = 64;
 
@@ -186,12 +193,14 @@ class KeepAliveCall final : public net::StreamReceiver {
     field::append_varint_field(body, 3, static_cast<uint64_t>(*ttl));
     message.add(Bytes::copy(body));
     call_->send(std::move(message));
-    if (under_way_-- == kMostUnderWay) call_->set_reading(true);
+    if (under_way_-- == kMostUnderWay && !draining_) call_->set_reading(true);
     finish_if_idle();
   }
 
   void finish_if_idle() {
-    if (half_closed_ && under_way_ == 0) call_->finish(absl::OkStatus());
+    if (under_way_ > 0) return;
+    if (half_closed_) return call_->finish(absl::OkStatus());
+    if (draining_) call_->finish(errors::Stopped());
   }
 
   Context& context_;
@@ -200,6 +209,7 @@ class KeepAliveCall final : public net::StreamReceiver {
   pb::LeaseKeepAliveRequest request_;
   int under_way_ = 0;
   bool half_closed_ = false;
+  bool draining_ = false;
 };
 
 class LeaseKeepAlive final : public net::StreamHandler {

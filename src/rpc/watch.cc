@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "apply/decode.h"
+#include "base/errors.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -41,6 +42,12 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
   void on_half_close() override {}
 
   void on_cancel() override { stream_.reset(); }
+
+  // etcd's clients open the watch again, at the revision after the last one they saw.
+  void on_drain() override {
+    stream_.reset();
+    call_->finish(errors::Stopped());
+  }
 
   void on_writable() override {
     if (!stream_) return;

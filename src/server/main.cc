@@ -7,12 +7,19 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "base/log.h"
 #include "base/text.h"
@@ -28,6 +35,7 @@ namespace {
 using namespace keelson;  // NOLINT: the program itself
 
 constexpr Duration kDrain = std::chrono::seconds(5);
+constexpr Duration kLongestEnd = std::chrono::seconds(60);
 
 // Signals are taken by sigwait() on the main thread alone, so they are blocked before any other
 // thread starts.
@@ -73,7 +81,52 @@ void announce(const server::Supervisor& supervisor, server::Server& server) {
   }
 }
 
-int serve(const server::CommandLine& line) {
+// Nothing in the orderly end waits without a bound of its own, but a disk may. What was
+// acknowledged is durable without it, so when it takes too long the process ends as in a crash.
+class EndGuard {
+ public:
+  explicit EndGuard(server::Logging* logging)
+      : thread_([this, logging] {
+          std::unique_lock lock(mutex_);
+          if (done_.wait_for(lock, kLongestEnd, [this] { return over_; })) return;
+          log::error("did not shut down in time; leaving as in a crash");
+          logging->flush();
+          _exit(1);
+        }) {}
+  ~EndGuard() {
+    {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    done_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable done_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+// The end that whoever sent the signal looks for, as after etcd's own: by the signal. The first
+// process of a container cannot die by one, so there it is an exit with 0.
+[[noreturn]] void die_by(int number) {
+#if defined(__SANITIZE_ADDRESS__)
+  __lsan_do_leak_check();
+#endif
+  if (getpid() == 1) _exit(0);
+  ::signal(number, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  ::kill(getpid(), number);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  _exit(128 + number);
+}
+
+// The program's exit code; a signal that ended it in order is left in `ended_by`.
+int serve(const server::CommandLine& line, int* ended_by) {
   absl::StatusOr<std::unique_ptr<server::Logging>> logging =
       server::Logging::start(line.config.log);
   if (!logging.ok()) {
@@ -98,6 +151,7 @@ int serve(const server::CommandLine& line) {
   sigwait(&signals, &signal);
   log::info("received signal; shutting down",
             {{"signal", signal == SIGTERM ? "terminated" : "interrupt"}});
+  EndGuard guard(sink);
   note_told(supervisor.stopping());
   absl::Status stopped = (*running)->stop(kDrain);
   if (!stopped.ok()) {
@@ -105,6 +159,7 @@ int serve(const server::CommandLine& line) {
     return 1;
   }
   log::info("shut down");
+  *ended_by = signal;
   return 0;
 }
 
@@ -132,5 +187,8 @@ int main(int argc, char** argv) {
     return line.exit->exit_code;
   }
   line.config.unix_socket_mode = 0777 & ~mask;
-  return serve(line);
+  int signal = 0;
+  const int code = serve(line, &signal);
+  if (signal != 0) die_by(signal);
+  return code;
 }

@@ -277,8 +277,13 @@ absl::Status Server::stop(Duration deadline) {
   Running& r = *running_;
   if (std::exchange(r.stopped, true)) return absl::OkStatus();
   if (r.services) r.services->set_serving(false);
-  for (auto& listener : r.listeners) listener->drain(deadline);
-  r.listeners.clear();
+  for (auto& listener : r.listeners) listener->begin_drain();
+  const auto until = std::chrono::steady_clock::now() + deadline;
+  for (auto& listener : r.listeners) {
+    if (!listener->finish_drain(until)) {
+      log::warn("connections are still open; going on", {{"address", listener->address()}});
+    }
+  }
   absl::Status status = r.stop_node();
   // Threads end before what runs on them goes away; loops last, as answers still travel to them.
   r.consensus->stop();
@@ -287,6 +292,7 @@ absl::Status Server::stop(Duration deadline) {
   r.background->stop();
   if (r.context) r.context->long_reads().stop();
   if (r.loops) r.loops->stop();
+  r.listeners.clear();
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.
   for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background}) lane->reset();

@@ -28,12 +28,12 @@ class Server {
   // Stops if stop() was not called.
   ~Server();
 
-  // From now on calls `beat` about every `interval`, for as long as consensus and all io lanes turn.
-  // At most once; `beat` runs on a lane, until stop().
+  // From now on calls `beat` about every `interval`, for as long as consensus and all io lanes
+  // turn. At most once; `beat` runs on a lane, until stop().
   void watch_lanes(Duration interval, std::function<void()> beat);
 
-  // Graceful end: no new connections, running calls finish (up to `deadline`), log and store made
-  // durable.
+  // Graceful end: no new connections, streams are told to go elsewhere, running calls finish (up to
+  // `deadline`, for all listeners together), log and store made durable.
   absl::Status stop(Duration deadline);
 
   struct Running;

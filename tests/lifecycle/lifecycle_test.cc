@@ -1,0 +1,200 @@
+// lifecycle_test: how a server begins and ends: what its service manager hears, how long clients of
+// every kind hold it up, what they are told, and by what it dies.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "base/text.h"
+#include "proto/rpc.pb.h"
+#include "tests/harness/raw.h"
+#include "tests/harness/server.h"
+
+namespace keelson {
+namespace {
+
+using harness::Milliseconds;
+using harness::RawConnection;
+using harness::Server;
+using std::chrono::steady_clock;
+namespace h2 = harness::h2;
+
+std::string binary;  // NOLINT: from the command line
+
+constexpr char kRange[] = "/etcdserverpb.KV/Range";
+constexpr char kWatch[] = "/etcdserverpb.Watch/Watch";
+constexpr char kKeepAlive[] = "/etcdserverpb.Lease/LeaseKeepAlive";
+// No client may hold the end up for longer; the drain's own pauses are a second each.
+constexpr Milliseconds kPromptEnd{4000};
+
+Server make_server(std::vector<std::string> environment = {}) {
+  return Server({.binary = binary, .flags = {}, .environment = std::move(environment)});
+}
+
+// Sends `signal` and waits; how long it took.
+Milliseconds end(Server& server, int signal = SIGTERM) {
+  const auto start = steady_clock::now();
+  ::kill(server.pid(), signal);
+  while (!server.exited() && steady_clock::now() - start < std::chrono::seconds(60)) {
+    std::this_thread::sleep_for(Milliseconds(5));
+  }
+  return std::chrono::duration_cast<Milliseconds>(steady_clock::now() - start);
+}
+
+// The socket that systemd would hold.
+class Manager {
+ public:
+  Manager() : fd_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    name_ = cat("@keelson-lifecycle-", getpid());
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path + 1, name_.data() + 1, name_.size() - 1);
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name_.size());
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    const timeval patience{20, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  }
+  ~Manager() { ::close(fd_); }
+  const std::string& name() const { return name_; }
+  std::string heard() {
+    char buffer[256];
+    const ssize_t n = ::recv(fd_, buffer, sizeof(buffer), 0);
+    return n < 0 ? "" : std::string(buffer, static_cast<size_t>(n));
+  }
+
+ private:
+  std::string name_;
+  const int fd_;
+};
+
+TEST(Lifecycle, TheServiceManagerIsTold) {
+  Manager manager;
+  Server server = make_server({cat("NOTIFY_SOCKET=", manager.name()), "WATCHDOG_USEC=200000"});
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  EXPECT_EQ(manager.heard(), "READY=1");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(manager.heard(), "WATCHDOG=1");
+  end(server);
+  std::string last;
+  while ((last = manager.heard()) == "WATCHDOG=1") {
+  }
+  EXPECT_EQ(last, "STOPPING=1");
+}
+
+TEST(Lifecycle, DiesByTheSignal) {
+  for (int signal : {SIGTERM, SIGINT}) {
+    Server server = make_server();
+    ASSERT_TRUE(server.start().ok()) << server.log_tail();
+    EXPECT_LT(end(server, signal), kPromptEnd);
+    EXPECT_EQ(server.exit_text(), cat("killed by signal ", signal));
+    const std::string log = server.log_tail();
+    EXPECT_NE(log.find("shut down\""), std::string::npos) << log;
+    EXPECT_EQ(log.find('\n', log.find("shut down\"")), log.size() - 1) << log;
+  }
+}
+
+std::string create_request() {
+  etcdserverpb::WatchRequest request;
+  request.mutable_create_request()->set_key("a");
+  return request.SerializeAsString();
+}
+
+TEST(Lifecycle, StreamsEndWithWhatClientsRetryOn) {
+  Server server = make_server();
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  auto watch = server.client().stream(kWatch);
+  ASSERT_TRUE(watch->send(create_request()));
+  ASSERT_TRUE(watch->receive(Milliseconds(10000)));
+  auto keep_alive = server.client().stream(kKeepAlive);
+  etcdserverpb::LeaseKeepAliveRequest renewal;
+  renewal.set_id(7);
+  ASSERT_TRUE(keep_alive->send(renewal.SerializeAsString()));
+  ASSERT_TRUE(keep_alive->receive(Milliseconds(10000)));
+  std::thread reader([&] {
+    for (harness::Stream* stream : {watch.get(), keep_alive.get()}) {
+      const grpc::Status status = stream->finish();
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+      EXPECT_EQ(status.error_message(), "etcdserver: server stopped");
+    }
+  });
+  EXPECT_LT(end(server), Milliseconds(2000));
+  reader.join();
+}
+
+// Neither acknowledges anything nor reads, with everything open that a client can have open.
+TEST(Lifecycle, StuckClientsCostABoundedTime) {
+  Server server = make_server();
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  etcdserverpb::PutRequest put;
+  put.set_key("a");
+  put.set_value(std::string(1 << 20, 'v'));
+  ASSERT_TRUE(server.client().unary("/etcdserverpb.KV/Put", put.SerializeAsString()).status.ok());
+  etcdserverpb::RangeRequest get;
+  get.set_key("a");
+  std::vector<RawConnection> stuck;
+  auto add = [&](const std::string& bytes) {
+    stuck.emplace_back(server.address(), 4096);
+    stuck.back().send(bytes);
+  };
+  add("");
+  add("GET /health HT");
+  add("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
+  add("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  add(h2::preface());
+  add(h2::preface() + h2::unary_call(1, kRange, get.SerializeAsString()));
+  add(h2::preface() + h2::headers(1, h2::block(h2::grpc_request(kRange)), false));
+  add(h2::preface() + h2::headers(1, h2::block(h2::grpc_request(kWatch)), false) +
+      h2::frame(h2::kData, 0, 1, h2::message(create_request())));
+  // The last of them has been seen once its answer is there.
+  ASSERT_FALSE(stuck.back().receive(Milliseconds(10000)).empty());
+  EXPECT_LT(end(server), kPromptEnd);
+  EXPECT_EQ(server.exit_text(), cat("killed by signal ", SIGTERM));
+}
+
+TEST(Lifecycle, AFloodCostsNothing) {
+  Server server = make_server();
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  etcdserverpb::RangeRequest get;
+  get.set_key("a");
+  const std::string message = get.SerializeAsString();
+  std::vector<std::thread> floods;
+  std::atomic<int> running{0};
+  for (int i = 0; i < 4; ++i) {
+    floods.emplace_back([&, i] {
+      RawConnection connection(server.address());
+      connection.send(h2::preface());
+      for (uint32_t stream = 1; !connection.ended(); stream += 2) {
+        std::string bytes = i % 2 == 0
+                                ? h2::unary_call(stream, kRange, message)
+                                : h2::window_update(0, 1) + h2::frame(h2::kPing, 1, 0, "12345678");
+        if (!connection.send(bytes, Milliseconds(1000))) break;
+        connection.receive(Milliseconds(0));
+        if (stream == 1) ++running;
+      }
+    });
+  }
+  while (running < 4) std::this_thread::yield();
+  EXPECT_LT(end(server), kPromptEnd);
+  EXPECT_EQ(server.exit_text(), cat("killed by signal ", SIGTERM));
+  for (std::thread& flood : floods) flood.join();
+}
+
+}  // namespace
+}  // namespace keelson
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  for (int i = 1; i + 1 < argc; ++i) {
+    if (std::string_view(argv[i]) == "--server") keelson::binary = argv[i + 1];
+  }
+  if (keelson::binary.empty()) return 2;
+  keelson::binary = std::filesystem::absolute(keelson::binary);
+  return RUN_ALL_TESTS();
+}
