@@ -11,12 +11,6 @@
 namespace keelson::net {
 namespace {
 
-std::string_view view(nghttp2_rcbuf* buffer) {
-  if (!buffer) return {};
-  nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
-  return {reinterpret_cast<const char*>(vec.base), vec.len};
-}
-
 // A header whose texts outlive the frame: nghttp2 need not copy them.
 nghttp2_nv constant(std::string_view name, std::string_view value) {
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
@@ -41,13 +35,6 @@ std::string_view code_text(absl::StatusCode code) {
 
 // etcd's servers send no longer messages (grpc-go's MaxSendMsgSize, as etcd sets it).
 constexpr size_t kMostToSend = INT32_MAX;
-
-// Not shown as metadata (grpc-go's reserved names), besides the ones we keep in known_.
-bool is_reserved(std::string_view name) {
-  return name.starts_with(':') || name == "te" || name == "user-agent" ||
-         name == "grpc-message-type" || name == "grpc-message" || name == "grpc-status" ||
-         name == "grpc-accept-encoding" || name == "host";
-}
 
 }  // namespace
 
@@ -75,7 +62,8 @@ void reset(Container* container, size_t most) {
 
 // ---- lifetime
 
-Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id) {
+Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id,
+                           RequestHead* head) {
   Http2Call* call = nullptr;
   auto& free = FreeList::list.calls;
   if (free.empty()) {
@@ -87,6 +75,7 @@ Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id)
   }
   call->session_ = session;
   call->id_ = stream_id;
+  call->head_.swap(*head);
   call->refs_.store(1, std::memory_order_relaxed);
   return call;
 }
@@ -95,16 +84,8 @@ Http2Call::~Http2Call() { clear(); }
 
 void Http2Call::clear() {
   Timer::cancel();
-  for (Header& header : headers_) {
-    nghttp2_rcbuf_decref(header.name);
-    nghttp2_rcbuf_decref(header.value);
-  }
-  reset(&headers_, 16);
-  for (nghttp2_rcbuf*& buffer : known_) {
-    if (buffer) nghttp2_rcbuf_decref(std::exchange(buffer, nullptr));
-  }
-  header_bytes_ = 0;
-  headers_too_long_ = false;
+  head_.clear();
+  counted_ = false;
   entry_ = nullptr;
   deadline_.reset();
   reader_.reset(0, false);
@@ -172,91 +153,43 @@ void Http2Call::drop() {
 
 // ---- what comes in
 
-std::string_view Http2Call::known(Known which) const { return view(known_[which]); }
-
-int Http2Call::known_index(std::string_view name) {
-  switch (name.size()) {
-    case 5:
-      return name == ":path" ? kPath : -1;
-    case 7:
-      return name == ":method" ? kMethod : -1;
-    case 10:
-      return name == ":authority" ? kAuthority : -1;
-    case 12:
-      return name == "content-type" ? kContentType : name == "grpc-timeout" ? kTimeout : -1;
-    case 13:
-      return name == "grpc-encoding" ? kEncoding : -1;
-    default:
-      return -1;
-  }
-}
-
-void Http2Call::on_header(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit) {
-  std::string_view text = view(name);
-  header_bytes_ += text.size() + view(value).size() + 32;
-  if (header_bytes_ > limit) headers_too_long_ = true;
-  if (headers_too_long_) return;
-  int index = known_index(text);
-  if (index >= 0) {
-    if (known_[index]) nghttp2_rcbuf_decref(known_[index]);
-    known_[index] = value;
-    nghttp2_rcbuf_incref(value);
-    return;
-  }
-  if (is_reserved(text)) return;
-  nghttp2_rcbuf_incref(name);
-  nghttp2_rcbuf_incref(value);
-  headers_.push_back({name, value, {}});
-}
-
-absl::Status Http2Call::decode_binary_headers() {
-  for (Header& header : headers_) {
-    if (!view(header.name).ends_with("-bin")) continue;
-    if (!decode_base64(view(header.value), &header.decoded)) {
-      return absl::InternalError(cat("malformed binary metadata ", quoted(view(header.value)),
-                                     " in header ", quoted(view(header.name)),
-                                     ": illegal base64 data"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Http2Call::set_deadline() {
-  started_ = loop_->impl().now();
-  std::string_view timeout = known(kTimeout);
-  if (!known_[kTimeout]) return absl::OkStatus();
-  auto parsed = parse_grpc_timeout(timeout);
+  if (!head_.has(RequestHead::kTimeout)) return absl::OkStatus();
+  auto parsed = parse_grpc_timeout(known(RequestHead::kTimeout));
   if (!parsed.ok()) return parsed.status();
   // A century is never; this keeps the sum in range.
   Duration bounded = std::min<Duration>(*parsed, std::chrono::hours(24 * 36500));
-  deadline_ = started_ + bounded;
+  deadline_ = loop_->impl().now() + bounded;
   return absl::OkStatus();
 }
 
 // The order of the checks is grpc-go's.
 bool Http2Call::refuse_unfit() {
-  if (headers_too_long_) {
-    reset_stream(NGHTTP2_FRAME_SIZE_ERROR);
+  if (head_.many_hosts()) {
+    refuse(400, absl::InternalError(
+                    cat("num values of :authority: ", head_.has(RequestHead::kAuthority) ? 1 : 0,
+                        ", num values of host: ", head_.hosts(),
+                        ", both must only have 1 value as per HTTP/2 spec")));
     return true;
   }
-  std::string_view type = known(kContentType);
+  std::string_view type = known(RequestHead::kContentType);
   if (!is_grpc_content_type(type)) {
     refuse(415,
            absl::InvalidArgumentError(cat("invalid gRPC request content-type ", quoted(type))));
     return true;
   }
   absl::Status headers = set_deadline();
-  if (headers.ok()) headers = decode_binary_headers();
+  if (headers.ok()) headers = head_.decode_binary();
   if (!headers.ok()) {
     refuse(400, headers);
     return true;
   }
-  if (known(kMethod) != "POST") {
-    refuse(405, absl::InternalError(cat("Received a HEADERS frame with :method ",
-                                        quoted(known(kMethod)), " which should be POST")));
+  if (std::string_view method = known(RequestHead::kMethod); method != "POST") {
+    refuse(405, absl::InternalError(cat("Received a HEADERS frame with :method ", quoted(method),
+                                        " which should be POST")));
     return true;
   }
-  if (deadline_ && *deadline_ <= started_) {
+  if (deadline_ && *deadline_ <= loop_->impl().now()) {
     refuse(200, absl::DeadlineExceededError("context deadline exceeded"));
     return true;
   }
@@ -270,16 +203,16 @@ void Http2Call::refuse(int http_status, const absl::Status& status) {
   submit_status_only(http_status);
 }
 
-void Http2Call::on_headers_end(bool end_stream) {
+void Http2Call::begin(bool end_stream) {
   remote_done_ = end_stream;
   if (refuse_unfit()) return;
   const Router::Table& table = session_->server_.router->table();
-  entry_ = table.find_method(known(kPath));
-  if (!entry_) return refuse(200, table.unknown(known(kPath)));
-  std::string_view encoding = known(kEncoding);
+  std::string_view path = known(RequestHead::kPath);
+  entry_ = table.find_method(path);
+  if (!entry_) return refuse(200, table.unknown(path));
+  std::string_view encoding = known(RequestHead::kEncoding);
   bool gzip = encoding == "gzip";
   reader_.reset(entry_->options.max_request_bytes, gzip);
-  if (CallObserver* o = session_->server_.observer) o->call_started(loop_->number(), entry_->info);
   if (!gzip && !encoding.empty() && encoding != "identity") {
     return finish(absl::UnimplementedError(
         cat("grpc: Decompressor is not installed for grpc-encoding ", quoted(encoding))));
@@ -291,6 +224,7 @@ void Http2Call::on_headers_end(bool end_stream) {
 void Http2Call::start() {
   if (deadline_) loop_->impl().timers().arm(this, *deadline_);
   if (!entry_->stream) return;
+  count_start();
   receiver_ = entry_->stream->on_open(CallRef(this));
   CHECK(receiver_);
   if (session_ && session_->draining_) on_drain();
@@ -338,6 +272,7 @@ void Http2Call::take_message(Bytes message) {
     return finish(absl::InternalError(
         "cardinality violation: received multiple request messages for non-client-streaming RPC"));
   }
+  if (entry_->unary) count_start();
   if (CallObserver* o = session_->server_.observer) {
     o->message_received(loop_->number(), entry_->info, message.size());
   }
@@ -392,19 +327,15 @@ void Http2Call::deliver_held() {
 }
 
 std::optional<std::string_view> Http2Call::metadata(std::string_view name) const {
-  for (const Header& header : headers_) {
-    if (view(header.name) != name) continue;
-    return name.ends_with("-bin") ? std::string_view(header.decoded) : view(header.value);
-  }
-  return std::nullopt;
+  return head_.metadata(name);
 }
 
 void Http2Call::each_metadata(
     absl::FunctionRef<void(std::string_view, std::string_view)> visit) const {
-  for (const Header& header : headers_) visit(view(header.name), view(header.value));
+  head_.each_metadata(visit);
 }
 
-std::string_view Http2Call::authority() const { return known(kAuthority); }
+std::string_view Http2Call::authority() const { return head_.authority(); }
 
 const PeerInfo& Http2Call::peer() const {
   static const PeerInfo gone;
@@ -481,8 +412,16 @@ void Http2Call::finish(absl::Status status) {
   session_->host_.wake();
 }
 
+// A unary call counts, and its time runs, from its message on, as in etcd, whose interceptors come
+// behind the decoding; what the client does before that is its own affair.
+void Http2Call::count_start() {
+  counted_ = true;
+  started_ = loop_->impl().now();
+  if (CallObserver* o = session_->server_.observer) o->call_started(loop_->number(), entry_->info);
+}
+
 void Http2Call::report_end() {
-  if (std::exchange(reported_, true) || !entry_) return;
+  if (std::exchange(reported_, true) || !counted_) return;
   if (CallObserver* o = session_->server_.observer) {
     o->call_finished(loop_->number(), entry_->info,
                      {status_.code(), loop_->impl().now() - started_, peer().address});
@@ -495,7 +434,7 @@ void Http2Call::submit_headers() {
   auto& nv = session_->nv_;
   nv.clear();
   nv.push_back(constant(":status", "200"));
-  std::string_view type = known(kContentType);
+  std::string_view type = known(RequestHead::kContentType);
   nv.push_back(type == "application/grpc" ? constant("content-type", "application/grpc")
                                           : copied("content-type", type));
   for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
@@ -515,7 +454,7 @@ void Http2Call::submit_status_only(int http_status) {
   nv.clear();
   session_->scratch_[0] = cat(http_status);
   nv.push_back(copied(":status", session_->scratch_[0]));
-  std::string_view type = known(kContentType);
+  std::string_view type = known(RequestHead::kContentType);
   if (!is_grpc_content_type(type)) type = "application/grpc";
   nv.push_back(copied("content-type", type));
   nv.push_back(constant("grpc-status", code_text(status_.code())));

@@ -18,6 +18,7 @@
 #include "net/grpc_codec.h"
 #include "net/loop_impl.h"
 #include "net/out_queue.h"
+#include "net/request_head.h"
 #include "net/router.h"
 #include "net/timer_wheel.h"
 
@@ -27,15 +28,14 @@ class Http2Session;
 
 class Http2Call final : public ServerCall, private LoopWork, private Timer {
  public:
-  // A call with one reference, which the session gives back through stream_closed().
-  static Http2Call* make(Loop* loop, Http2Session* session, int32_t stream_id);
+  // A call with one reference, which the session gives back through stream_closed(). Takes what
+  // `head` holds.
+  static Http2Call* make(Loop* loop, Http2Session* session, int32_t stream_id, RequestHead* head);
 
   // ---- from the session
 
-  // One request header, in order.
-  void on_header(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit);
-  // All request headers are in: finds the method and starts it, or refuses.
-  void on_headers_end(bool end_stream);
+  // Finds the method and starts it, or refuses. First of all calls.
+  void begin(bool end_stream);
   // Returns how many of the bytes the client may be given window for.
   size_t on_data(std::string_view data);
   void on_end_stream();
@@ -75,16 +75,10 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   friend class Http2Session;
 
   struct FreeList;
-  struct Header {
-    nghttp2_rcbuf* name;
-    nghttp2_rcbuf* value;
-    std::string decoded;  // of a -bin value
-  };
   struct OutMessage {
     char prefix[kGrpcPrefix];
     MessageParts parts;
   };
-  enum Known { kPath, kMethod, kAuthority, kContentType, kEncoding, kTimeout, kKnownCount };
   enum class Posted { kAnswer, kRelease };
 
   explicit Http2Call(Loop* loop) : ServerCall(loop) {}
@@ -96,13 +90,11 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void drop() override;
   void on_timer() override;  // the deadline
 
-  std::string_view known(Known which) const;
-  static int known_index(std::string_view name);
+  std::string_view known(RequestHead::Known which) const { return head_.known(which); }
   void clear();
   void recycle();
   void unref();
 
-  absl::Status decode_binary_headers();
   bool refuse_unfit();
   void refuse(int http_status, const absl::Status& status);
   absl::Status set_deadline();
@@ -124,6 +116,7 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void submit_status_only(int http_status);
   void submit_trailers();
   void reset_stream(uint32_t error_code);
+  void count_start();
   void report_end();
   void tell_cancelled();
   void drop_queue();
@@ -134,12 +127,10 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   const MethodEntry* entry_ = nullptr;
 
   // What came in.
-  std::vector<Header> headers_;  // but gRPC's own
-  size_t header_bytes_ = 0;
-  bool headers_too_long_ = false;
-  nghttp2_rcbuf* known_[kKnownCount] = {};  // gRPC's own
+  RequestHead head_;
   std::optional<MonotonicTime> deadline_;
-  MonotonicTime started_{};
+  MonotonicTime started_{};  // by the observer's reckoning, once counted_
+  bool counted_ = false;     // the observer knows of the call
   MessageReader reader_;
   Bytes request_;  // unary: the message, until the client half-closes
   bool got_message_ = false;

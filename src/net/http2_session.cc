@@ -21,6 +21,16 @@ constexpr uint8_t kAlivePing[8] = {'k', 'e', 'e', 'l', 'p', 'n', 'g', 0};
 constexpr uint64_t kResetBurst = 20000;
 constexpr uint64_t kResetsPerSecond = 2000;
 
+// What the large heads of one connection's open calls may hold together. The usual ones do not
+// count: there may be any number of streams.
+constexpr size_t kMostHeaderBytes = 4 << 20;
+constexpr size_t kLargeHead = 8 << 10;
+
+size_t charge(const RequestHead& head) { return head.bytes() < kLargeHead ? 0 : head.bytes(); }
+
+// Frames of 16 KB, as Go's clients cut a header block, up to the longest that is taken, and a few.
+constexpr size_t kMostContinuations = 80;
+
 Http2Call* call_of(nghttp2_session* session, int32_t stream_id) {
   return static_cast<Http2Call*>(nghttp2_session_get_stream_user_data(session, stream_id));
 }
@@ -32,6 +42,8 @@ nghttp2_option* make_options() {
   nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_stream_reset_rate_limit(option, kResetBurst, kResetsPerSecond);
   nghttp2_option_set_max_outbound_ack(option, 1000);
+  nghttp2_option_set_no_http_messaging(option, 1);  // RequestHead does it
+  nghttp2_option_set_max_continuations(option, kMostContinuations);
   return option;
 }
 
@@ -42,21 +54,16 @@ struct Http2Session::Callbacks {
 
   static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& me = self(user);
-    me.header_call_ = nullptr;
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    Http2Call* call = Http2Call::make(&me.host_.loop(), &me, frame->hd.stream_id);
-    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
-    me.call_opened(call);
-    me.header_call_ = call;
+    me.head_.clear();
+    me.reading_head_ =
+        frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
     return 0;
   }
 
   static int on_header(nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf* name,
                        nghttp2_rcbuf* value, uint8_t, void* user) {
     Http2Session& me = self(user);
-    if (me.header_call_) {
-      me.header_call_->on_header(name, value, me.server_.options.max_header_bytes);
-    }
+    if (me.reading_head_) me.head_.add(name, value, me.server_.options.max_header_bytes);
     return 0;
   }
 
@@ -65,9 +72,13 @@ struct Http2Session::Callbacks {
     bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
-        if (Http2Call* call = std::exchange(me.header_call_, nullptr)) {
-          call->on_headers_end(end);
-        } else if (Http2Call* trailed = call_of(session, frame->hd.stream_id); trailed && end) {
+        if (std::exchange(me.reading_head_, false)) {
+          me.open_call(frame->hd.stream_id, end);
+        } else if (!end) {
+          // A second block of headers that is not the trailers.
+          nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                    NGHTTP2_PROTOCOL_ERROR);
+        } else if (Http2Call* trailed = call_of(session, frame->hd.stream_id)) {
           trailed->on_end_stream();
         }
         break;
@@ -107,7 +118,6 @@ struct Http2Session::Callbacks {
   static int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t, void* user) {
     Http2Session& me = self(user);
     if (Http2Call* call = call_of(session, stream_id)) {
-      if (me.header_call_ == call) me.header_call_ = nullptr;
       nghttp2_session_set_stream_user_data(session, stream_id, nullptr);
       me.call_closed(call);
       call->stream_closed();
@@ -265,12 +275,38 @@ void Http2Session::final_goaway() {
 void Http2Session::closed() {
   broken_ = true;
   Timer::cancel();
-  header_call_ = nullptr;
+  reading_head_ = false;
+  head_.clear();
   while (Http2Call* call = calls_) {
     nghttp2_session_set_stream_user_data(session_, call->id_, nullptr);
     call_closed(call);
     call->stream_closed();
   }
+}
+
+void Http2Session::open_call(int32_t stream_id, bool end_stream) {
+  switch (head_.fault()) {
+    case RequestHead::Fault::kNone:
+      break;
+    case RequestHead::Fault::kMalformed:
+      return reset(stream_id, NGHTTP2_PROTOCOL_ERROR);
+    case RequestHead::Fault::kTooLong:
+      return reset(stream_id, NGHTTP2_FRAME_SIZE_ERROR);  // grpc-go's code
+  }
+  // Who holds much by way of headers already is told to try again later.
+  if (header_bytes_ + charge(head_) > kMostHeaderBytes) {
+    return reset(stream_id, NGHTTP2_REFUSED_STREAM);
+  }
+  Http2Call* call = Http2Call::make(&host_.loop(), this, stream_id, &head_);
+  nghttp2_session_set_stream_user_data(session_, stream_id, call);
+  call_opened(call);
+  call->begin(end_stream);
+}
+
+void Http2Session::reset(int32_t stream_id, uint32_t error_code) {
+  head_.clear();
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream_id, error_code);
+  host_.wake();
 }
 
 void Http2Session::call_opened(Http2Call* call) {
@@ -279,12 +315,14 @@ void Http2Session::call_opened(Http2Call* call) {
   if (calls_) calls_->prev_ = call;
   calls_ = call;
   ++streams_;
+  header_bytes_ += charge(call->head_);
 }
 
 void Http2Session::call_closed(Http2Call* call) {
   (call->prev_ ? call->prev_->next_ : calls_) = call->next_;
   if (call->next_) call->next_->prev_ = call->prev_;
   --streams_;
+  header_bytes_ -= charge(call->head_);
 }
 
 // ---- keepalive

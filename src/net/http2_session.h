@@ -44,6 +44,8 @@ class Http2Session final : public Protocol, private Timer {
   void on_timer() override;  // keepalive, or the pause between the two GOAWAYs
   void arm_keepalive();
   void final_goaway();
+  void open_call(int32_t stream_id, bool end_stream);
+  void reset(int32_t stream_id, uint32_t error_code);
   void call_opened(Http2Call* call);
   void call_closed(Http2Call* call);
 
@@ -59,7 +61,9 @@ class Http2Session final : public Protocol, private Timer {
   Http2Call* calls_ = nullptr;  // open ones
   size_t streams_ = 0;
   Backlog* backlog_;                  // calls whose turn has not come; never null
-  Http2Call* header_call_ = nullptr;  // whose header block is being read
+  size_t header_bytes_ = 0;    // of open calls, of large heads; <= kMostHeaderBytes
+  RequestHead head_;           // of the request whose header block is being read …
+  bool reading_head_ = false;  // … if one is
 
   bool broken_ = false;    // close, nothing to say
   bool expelled_ = false;  // close as soon as the GOAWAY is out

@@ -35,7 +35,8 @@ struct ListenerOptions {
   uint32_t max_concurrent_streams = UINT32_MAX;  // per connection
   uint32_t stream_window = 1 << 20;              // bytes a client may send ahead on one stream
   uint32_t connection_window = 16 << 20;         // and on all streams of a connection
-  size_t max_header_bytes = 64 << 10;            // of one request, names + values + 32 each
+  // Of one request, names + values + 32 each. etcd takes metadata of 1 MB.
+  size_t max_header_bytes = (1 << 20) + (64 << 10);
 
   Duration read_header_timeout = std::chrono::minutes(5);  // for HTTP/1.1 headers; etcd's value
 

@@ -143,7 +143,7 @@ TEST_F(ListenerTest, MalformedHttp1) {
   expect("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" +
              std::string(2000, 'x') + "\r\n0\r\n\r\n",
          "413");
-  expect("GET / HTTP/1.1\r\nHost: x\r\nBig: " + std::string(100'000, 'h') + "\r\n\r\n", "431");
+  expect("GET / HTTP/1.1\r\nHost: x\r\nBig: " + std::string(1'200'000, 'h') + "\r\n\r\n", "431");
   expect_serving();
 }
 
