@@ -49,7 +49,8 @@ Endpoint::Endpoint(Handlers& handlers, EndpointOptions options)
     : handlers_(handlers), options_(std::move(options)) {}
 
 void Endpoint::add_to(net::Router& router, bool everything) {
-  for (std::string_view path : Handlers::paths(everything)) router.http(path, this);
+  for (std::string_view path : Handlers::paths(everything))
+    router.http(path, this, {.ignores_body = true});
 }
 
 bool Endpoint::host_allowed(const net::HttpRequest& request) const {

@@ -8,7 +8,7 @@
 // Lifetime: a reply outlives its connection; what is sent after the client has gone is dropped and
 //   reply->over() is true. A reply whose last reference goes without an answer answers 500.
 // Errors: malformed requests never reach a handler; they get 400 (431 for headers over the limit,
-//   413 for a body over the limit) and the connection closes.
+//   413 for a body over the limit, 501 for a coding but "chunked") and the connection closes.
 
 #pragma once
 
@@ -34,7 +34,7 @@ struct HttpField {
 
 struct HttpRequest {
   std::string method;              // "GET"
-  std::string target;              // as sent: "/health?serializable=true"
+  std::string target;              // "/health?serializable=true", also when sent as a URL
   std::string_view path() const;   // target up to '?'
   std::string_view query() const;  // after '?', or empty
   std::vector<HttpField> fields;
@@ -115,9 +115,16 @@ class HttpStreamHandler {
   virtual std::unique_ptr<HttpBodyReceiver> on_open(HttpRequest head, HttpReplyRef reply) = 0;
 };
 
+// How long a JSON body may be that carries a message of `message_bytes` in base64, and some more.
+constexpr size_t json_body_limit(size_t message_bytes) {
+  return message_bytes / 3 * 4 + (64 << 10);
+}
+
 struct HttpOptions {
-  // A longer body is refused with 413.
-  size_t max_body_bytes = 1 << 20;
+  // A longer body is refused with 413. The default is for messages of etcd's default limit.
+  size_t max_body_bytes = json_body_limit(1536 * 1024 + 512 * 1024);
+  // A body of any length is thrown away as it comes.
+  bool ignores_body = false;
 };
 
 }  // namespace keelson::net

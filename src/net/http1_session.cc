@@ -59,7 +59,6 @@ class Http1Session::Parser final : public bhttp::basic_parser<true> {
   }
   HttpRequest request;
   int version = 11;
-  size_t hosts = 0;
   std::string body;
 
  private:
@@ -74,8 +73,7 @@ class Http1Session::Parser final : public bhttp::basic_parser<true> {
     ec = {};
   }
   void on_response_impl(int, Text, int, beast::error_code& ec) override { ec = {}; }
-  void on_field_impl(bhttp::field field, Text name, Text value, beast::error_code& ec) override {
-    if (field == bhttp::field::host) ++hosts;
+  void on_field_impl(bhttp::field, Text name, Text value, beast::error_code& ec) override {
     request.fields.push_back({str(name), str(value)});
     ec = {};
   }
@@ -227,7 +225,7 @@ bool Http1Session::step() {
     used_ += used;
     if (ec == bhttp::error::need_more) return used > 0 && used < input.size();
     if (ec) {
-      refuse(ec == bhttp::error::header_limit ? 431 : 400);
+      refuse(refusal_of(ec));
       return false;
     }
     if (parser_->is_header_done() && !opened_) open();
@@ -243,16 +241,20 @@ void Http1Session::open() {
   to_head_ = parser_->request.method == "HEAD";
   keep_alive_ = parser_->keep_alive() && !draining_;
   parser_->request.peer = host_.peer();
-  if (parser_->version >= 11 && parser_->hosts != 1) return refuse(400);
+  if (auto refusal = settle_head(&parser_->request, parser_->version)) return refuse(*refusal);
+  const std::string_view expect = parser_->request.field("expect");
+  const bool will_wait = absl::EqualsIgnoreCase(to_absl(expect), "100-continue");
+  if (!expect.empty() && !will_wait) return refuse({417, "", ""});
+  // A coding means nothing in HTTP/1.0, so where the next request begins is anybody's guess.
+  if (parser_->version < 11 && parser_->chunked()) keep_alive_ = false;
   reply_ = std::make_shared<Http1Reply>(this);
   handle_ = Http1Reply::handle_for(reply_);
   entry_ = server_.router->table().find_http(parser_->request.path());
   if (!entry_) return;
   if (entry_->handler && parser_->content_length().value_or(0) > entry_->options.max_body_bytes) {
-    return refuse(413);
+    return refuse({413, "", ""});
   }
-  if (!parser_->is_done() &&
-      absl::EqualsIgnoreCase(to_absl(parser_->request.field("expect")), "100-continue")) {
+  if (will_wait && !parser_->is_done() && parser_->version >= 11) {
     queue(Bytes::copy("HTTP/1.1 100 Continue\r\n\r\n"));
   }
   if (entry_->stream) {
@@ -265,11 +267,11 @@ void Http1Session::open() {
 bool Http1Session::take_body() {
   if (!opened_) return true;
   std::string& body = parser_->body;
-  if (!entry_ || entry_->stream) {
+  if (!entry_ || entry_->stream || entry_->options.ignores_body) {
     if (receiver_ && !body.empty()) receiver_->on_body(Bytes::copy(body));
     body.clear();
   } else if (body.size() > entry_->options.max_body_bytes) {
-    refuse(413);
+    refuse({413, "", ""});
     return false;
   }
   return true;
@@ -283,6 +285,7 @@ void Http1Session::dispatch() {
     return;
   }
   auto handle = std::exchange(handle_, nullptr);
+  if (parser_->request.target == "*") return handle->send({});  // what we can do on the whole
   if (!entry_) {
     HttpResponse response;
     response.status = 404;
@@ -305,16 +308,28 @@ void Http1Session::stop_reading() {
 }
 
 // Says what is wrong and ends the connection: where the next request begins cannot be known.
-void Http1Session::refuse(int status) {
+void Http1Session::refuse(const Refusal& refusal) {
   Timer::cancel();
-  std::string text = cat(status, " ", reason(status));
+  std::string text = cat(refusal.status, " ", reason(refusal.status),
+                         refusal.detail.empty() ? "" : ": ", refusal.detail);
   queue(Bytes::copy(cat("HTTP/1.1 ", text,
                         "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n",
-                        text)));
+                        refusal.body.empty() ? std::string_view(text) : refusal.body)));
   stop_reading();
   if (reply_) std::exchange(reply_, nullptr)->detach();
   if (receiver_) std::exchange(receiver_, nullptr)->on_abort();
   handle_.reset();
+}
+
+// Beast stops at a second coding, and at a length beside a coding. (Go ignores the length then; it
+// is how requests are smuggled, and a server may refuse it.)
+Refusal Http1Session::refusal_of(const boost::system::error_code& error) const {
+  if (error == bhttp::error::header_limit) return {431, "", ""};
+  const bool second = !parser_->request.field("transfer-encoding").empty();
+  if (error == bhttp::error::bad_transfer_encoding && second) {
+    return {501, "", "Unsupported transfer encoding"};
+  }
+  return {};
 }
 
 void Http1Session::on_timer() {

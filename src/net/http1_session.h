@@ -5,11 +5,13 @@
 
 #pragma once
 
+#include <boost/system/error_code.hpp>
 #include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "net/http1_framing.h"
 #include "net/protocol.h"
 #include "net/router.h"
 #include "net/timer_wheel.h"
@@ -44,7 +46,8 @@ class Http1Session final : public Protocol, private Timer {
   bool take_body();
   void dispatch();
   void stop_reading();
-  void refuse(int status);
+  void refuse(const Refusal& refusal);
+  Refusal refusal_of(const boost::system::error_code& error) const;
   void on_timer() override;
 
   // From the reply.

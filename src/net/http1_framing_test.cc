@@ -1,0 +1,147 @@
+// Where a request ends and for whom it is: what Go's server behind etcd answers to each of these,
+// but where a case says that we are stricter.
+
+#include "net/http1_framing.h"
+
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "net/memory_connection.h"
+#include "net/test_service.h"
+
+namespace keelson::net {
+namespace {
+
+constexpr std::string_view kNext = "GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+constexpr std::string_view kChunks = "5\r\nhello\r\n0\r\n\r\n";
+
+class Http1FramingTest : public testing::Test {
+ protected:
+  // Everything that one connection answers to the request and another one right behind it.
+  std::string answers(std::string_view request) {
+    TestService service;
+    MemoryServer<Http1Session> server(&service.router);
+    server.feed(cat(request, kNext));
+    server.settle();
+    return server.take();
+  }
+  // The first status, and whether the next request was answered, too.
+  std::string outcome(std::string_view request) {
+    const std::string all = answers(request);
+    const bool next = all.find("GET /next") != std::string::npos;
+    return cat(all.substr(9, 3), next ? " next" : "");
+  }
+  std::string with(std::string_view fields, std::string_view body = "") {
+    return outcome(cat("POST /a HTTP/1.1\r\nHost: x\r\n", fields, "\r\n", body));
+  }
+};
+
+TEST_F(Http1FramingTest, OneCodingAndThatChunked) {
+  for (std::string_view value : {"chunked", "Chunked", "  chunked  "}) {
+    EXPECT_EQ(with(cat("Transfer-Encoding: ", value, "\r\n"), kChunks), "200 next") << value;
+  }
+  for (std::string_view value : {"xchunked", "gzip, chunked", "chunked, gzip", "identity", "",
+                                 "chunked, chunked", "\"chunked\"", "chunked;q=1"}) {
+    EXPECT_EQ(with(cat("Transfer-Encoding: ", value, "\r\n"), kChunks), "501") << value;
+  }
+  EXPECT_EQ(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", kChunks), "501");
+  EXPECT_EQ(with("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", kChunks), "501");
+  EXPECT_TRUE(answers("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n")
+                  .ends_with("\r\n\r\nUnsupported transfer encoding"));
+  // Stricter: Go goes by the coding.
+  EXPECT_EQ(with("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", kChunks), "400");
+  EXPECT_EQ(with("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", kChunks), "400");
+  // It says nothing in HTTP/1.0, and nothing is believed after it.
+  EXPECT_EQ(outcome(cat("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n",
+                        kChunks)),
+            "200");
+}
+
+TEST_F(Http1FramingTest, OneLength) {
+  for (std::string_view value : {"5", "5 ", "05"}) {
+    EXPECT_EQ(with(cat("Content-Length: ", value, "\r\n"), "hello"), "200 next") << value;
+  }
+  for (std::string_view value : {"5, 5", "5,6", "+5", "-5", "0x5", "5 5", "99999999999999999999"}) {
+    EXPECT_EQ(with(cat("Content-Length: ", value, "\r\n"), "hello"), "400") << value;
+  }
+  EXPECT_EQ(with("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"), "200 next");
+  EXPECT_EQ(with("Content-Length: 5\r\nContent-Length: 6\r\n", "hello"), "400");
+  EXPECT_EQ(with("Content-Length : 5\r\n", "hello"), "400");
+}
+
+TEST_F(Http1FramingTest, ATargetMayBeAUrl) {
+  auto line = [&](std::string_view target) {
+    return answers(cat("GET ", target, " HTTP/1.1\r\nHost: y\r\n\r\n"));
+  };
+  EXPECT_NE(line("http://x/path?a=b").find("GET /path [a=b] "), std::string::npos);
+  EXPECT_NE(line("HTTPS://u@x:80/path").find("GET /path [] "), std::string::npos);
+  EXPECT_NE(line("http://x?a").find("GET / [a] "), std::string::npos);
+  for (std::string_view target : {"path", "?a", "*", "ftp://x/path", "x:80"}) {
+    EXPECT_TRUE(line(target).starts_with("HTTP/1.1 400 Bad Request\r\n")) << target;
+  }
+  EXPECT_EQ(outcome("OPTIONS * HTTP/1.1\r\nHost: y\r\n\r\n"), "200 next");
+}
+
+TEST_F(Http1FramingTest, TheUrlsHostCounts) {
+  HttpRequest request;
+  request.method = "GET";
+  request.target = "http://u@real:1/a?b";
+  request.fields = {{"HOST", "other"}};
+  EXPECT_FALSE(settle_head(&request, 11));
+  EXPECT_EQ(request.target, "/a?b");
+  EXPECT_EQ(request.field("host"), "real:1");
+}
+
+TEST_F(Http1FramingTest, OneHostAndAPossibleOne) {
+  auto first_line = [&](std::string_view fields) {
+    const std::string all = answers(cat("GET / HTTP/1.1\r\n", fields, "\r\n"));
+    return all.substr(0, all.find('\r'));
+  };
+  EXPECT_EQ(first_line(""), "HTTP/1.1 400 Bad Request: missing required Host header");
+  for (std::string_view host : {"a b", "a/b", "a\xff", "a\"", "a{"}) {
+    EXPECT_EQ(first_line(cat("Host: ", host, "\r\n")),
+              "HTTP/1.1 400 Bad Request: malformed Host header")
+        << host;
+  }
+  EXPECT_EQ(first_line("Host: a\r\nHost: b\r\n"), "HTTP/1.1 400 Bad Request");
+  for (std::string_view host : {"", "x", "[::1]:2379", "a_b.c", "x:1"}) {
+    EXPECT_EQ(first_line(cat("Host: ", host, "\r\n")), "HTTP/1.1 200 OK") << host;
+  }
+}
+
+TEST_F(Http1FramingTest, OnlyOneThingCanBeExpected) {
+  EXPECT_EQ(with("Expect: nonsense\r\n"), "417");
+  EXPECT_EQ(with("Expect: 100-continue\r\n"), "200 next");
+}
+
+// A handler that has no use for bodies gets none, whatever their length.
+class BodyCounter final : public HttpHandler {
+ public:
+  void handle(HttpRequest request, HttpReplyRef reply) override {
+    HttpResponse response;
+    response.body = MessageParts::copy(cat("body of ", request.body.size()));
+    reply->send(std::move(response));
+  }
+};
+
+TEST_F(Http1FramingTest, WhatNobodyReadsIsThrownAway) {
+  BodyCounter counter;
+  Router router;
+  router.http("/without", &counter, {.ignores_body = true});
+  router.http("/with", &counter, {.max_body_bytes = json_body_limit(2 << 20)});
+  MemoryServer<Http1Session> server(&router);
+  const std::string body(json_body_limit(2 << 20), 'b');
+  for (std::string_view path : {"/without", "/with"}) {
+    server.feed(
+        cat("POST ", path, " HTTP/1.1\r\nHost: x\r\nContent-Length: ", body.size(), "\r\n\r\n"));
+    server.feed(body);
+    server.settle();
+    EXPECT_TRUE(
+        server.take().ends_with(path == "/with" ? cat("body of ", body.size()) : "body of 0"));
+  }
+  EXPECT_GT(body.size(), (2u << 20) * 4 / 3);  // base64 of a message, and the JSON around it
+}
+
+}  // namespace
+}  // namespace keelson::net
