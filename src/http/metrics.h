@@ -154,6 +154,7 @@ struct Metrics {
   Labelled known_peers, active_peers, disconnected_peers;  // {Local, Remote}
   Labelled peer_sent_bytes, peer_sent_failures;            // {To}
   Labelled peer_received_bytes, peer_received_failures;    // {From}
+  Gauge accept_paused, accept_pauses;  // for want of descriptors: now (0 or 1), how often
 
   // Log and backend.
   Histogram wal_fsync, wal_write, snap_fsync, snap_save;

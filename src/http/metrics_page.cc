@@ -167,6 +167,14 @@ void add_watches_and_leases(const Metrics& m, Families& out) {
   out.gauge("etcd_debugging_auth_revision", "Revision of the auth store.", m.auth_revision);
 }
 
+// What etcd has no names for.
+void add_own(const Metrics& m, Families& out) {
+  out.gauge("keelson_network_accept_paused",
+            "Whether connections wait because file descriptors have run short.", m.accept_paused);
+  out.counter("keelson_network_accept_pauses_total", "How often that has begun.",
+              m.accept_pauses.value());
+}
+
 }  // namespace
 
 std::string metrics_page(Metrics& metrics) {
@@ -181,6 +189,7 @@ std::string metrics_page(Metrics& metrics) {
   add_store(metrics, families);
   add_watches_and_leases(metrics, families);
   add_process(families);
+  add_own(metrics, families);
   std::ostringstream page;
   prometheus::TextSerializer().Serialize(page, families.take());
   return std::move(page).str();

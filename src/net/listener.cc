@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "net/accept_gate.h"
 #include "net/connection.h"
 #include "net/loop_impl.h"
 #include "net/protocol.h"
@@ -34,6 +35,8 @@ constexpr int kAcceptsPerTurn = 64;  // of the loop that accepts
 // Between attempts when the process is out of descriptors (as Go's net/http: 5 ms, doubled to 1 s).
 constexpr Duration kFirstBackoff = std::chrono::milliseconds(5);
 constexpr Duration kLongestBackoff = std::chrono::seconds(1);
+// How often a gate that is shut is tried again.
+constexpr Duration kGatePause = std::chrono::milliseconds(100);
 // How long the end waits for loops to cut what they hold; a turn of a loop is far shorter.
 constexpr Duration kCutPatience = std::chrono::seconds(2);
 
@@ -182,6 +185,10 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
 void Listener::Impl::accept_some() {
   for (int round = 0; round < kAcceptsPerTurn; ++round) {
     if (stopped_) return;
+    if (AcceptGate* gate = server_->options.gate; gate && !gate->open(socket_.native_handle())) {
+      accept_loop_.impl().timers().arm(this, accept_loop_.now() + kGatePause);
+      return;
+    }
     Address address;
     address.size = sizeof(address.storage);
     int fd = ::accept4(socket_.native_handle(), address.get(), &address.size,

@@ -5,8 +5,9 @@
 //
 // Threads: start(), drain() and close() from any thread but the pool's loops.
 // Lifetime: Router, observer and LoopPool outlive the listener. The destructor closes, as close().
-// Failure: a connection that misbehaves is closed alone. When the process runs out of descriptors
-//   accepting pauses and goes on; what is connected stays.
+// Failure: a connection that misbehaves is closed alone. When the process runs short of descriptors
+//   (net/accept_gate.h) accepting pauses and goes on; what is connected stays, who wants in waits
+//   in the kernel's queue.
 
 #pragma once
 
@@ -26,6 +27,8 @@
 
 namespace keelson::net {
 
+class AcceptGate;
+
 struct ListenerOptions {
   // gRPC keepalive; defaults are etcd's (--grpc-keepalive-interval, -timeout, -min-time).
   Duration keepalive_interval = std::chrono::hours(2);    // ping after this much silence; 0: never
@@ -39,6 +42,9 @@ struct ListenerOptions {
   size_t max_header_bytes = (1 << 20) + (64 << 10);
 
   Duration read_header_timeout = std::chrono::minutes(5);  // for HTTP/1.1 headers; etcd's value
+
+  // Asked before each accept; null: nobody is.
+  AcceptGate* gate = nullptr;
 
   bool reuse_address = false;  // --socket-reuse-address (Go sets SO_REUSEADDR anyway; so do we)
   bool reuse_port = false;     // --socket-reuse-port

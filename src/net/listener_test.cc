@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
+#include "net/accept_gate.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
@@ -222,6 +223,40 @@ TEST_F(ListenerTest, OutOfDescriptorsIsSurvived) {
   EXPECT_EQ(listener_->connections(), 11u);
   setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_TRUE(late.read_all().ends_with("GET /late [] "));
+}
+
+// The reserve is kept: who comes too many waits in the queue and is served when somebody leaves.
+TEST_F(ListenerTest, AcceptingStopsShortOfTheReserve) {
+  log::warn("expect warnings about descriptors");
+  AcceptGate gate;
+  ListenerOptions options;
+  options.gate = &gate;
+  start(options);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const int next_fd = ::dup(0);
+  ::close(next_fd);
+  rlimit tight = before;
+  // Room for five connections, both ends of them, above the reserve.
+  tight.rlim_cur = static_cast<rlim_t>(next_fd) + AcceptGate::kReserve + 10;
+  setrlimit(RLIMIT_NOFILE, &tight);
+  std::vector<Client> clients;
+  for (int i = 0; i < 20; ++i) clients.emplace_back(listener_->port());
+  for (int i = 0; i < 2000 && !gate.shut(); ++i) usleep(1000);
+  EXPECT_TRUE(gate.shut());
+  EXPECT_LE(listener_->connections(), 5u);
+  const int store = ::dup(0);
+  EXPECT_LT(store, next_fd + 40);  // there is room for the store and the log
+  ::close(store);
+  Client last = std::move(clients.back());
+  last.send("GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  clients.clear();
+  EXPECT_TRUE(last.read_all().ends_with("GET /late [] "));
+  for (int i = 0; i < 2000 && gate.shut(); ++i) usleep(1000);  // those who left are still accepted
+  EXPECT_FALSE(gate.shut());
+  EXPECT_GE(gate.times_shut(), 1u);
+  setrlimit(RLIMIT_NOFILE, &before);
+  listener_.reset();
 }
 
 TEST_F(ListenerTest, BadAddresses) {

@@ -14,6 +14,7 @@
 #include "http/handlers.h"
 #include "http/metrics.h"
 #include "mvcc/row_head.h"
+#include "net/accept_gate.h"
 #include "net/listener.h"
 #include "node/node.h"
 #include "rpc/context.h"
@@ -86,6 +87,7 @@ struct Server::Running {
   ApplyMetrics apply_metrics{metrics};
 
   std::unique_ptr<ThreadLane> consensus, log, apply, background;
+  net::AcceptGate gate;
   std::unique_ptr<net::LoopPool> loops;
   std::unique_ptr<node::Node> node;
   std::unique_ptr<watch::EventFeed> feed;
@@ -186,7 +188,11 @@ void Server::Running::build_services() {
 
   state = std::make_unique<State>(*node, *context);
   state->describe(config, metrics);
-  metrics.on_scrape = [this](http::Metrics& m) { state->collect(m); };
+  metrics.on_scrape = [this](http::Metrics& m) {
+    state->collect(m);
+    m.accept_paused.set(gate.shut() ? 1 : 0);
+    m.accept_pauses.set(gate.times_shut());
+  };
   handlers = std::make_unique<http::Handlers>(
       *state, metrics,
       http::HandlersOptions{.etcd_version = std::string(kEtcdVersion),
@@ -206,6 +212,7 @@ absl::Status Server::Running::listen() {
                                .keepalive_timeout = config.grpc_keepalive_timeout,
                                .keepalive_min_time = config.grpc_keepalive_min_time,
                                .max_concurrent_streams = config.max_concurrent_streams,
+                               .gate = &gate,
                                .reuse_address = config.socket_reuse_address,
                                .reuse_port = config.socket_reuse_port,
                                .unix_socket_mode = config.unix_socket_mode};
@@ -245,6 +252,7 @@ Server::~Server() {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Fatal fatal) {
   if (absl::Status s = refuse_what_is_missing(config); !s.ok()) return s;
+  if (absl::Status s = net::AcceptGate::raise_limit(); !s.ok()) return s;
   auto running = std::make_unique<Running>(config);
   Running& r = *running;
   if (absl::Status s = r.open_node(std::move(fatal)); !s.ok()) return s;
