@@ -1,5 +1,6 @@
 #include "net/http1_session.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
@@ -175,14 +176,18 @@ class Http1Reply final : public HttpReply, public std::enable_shared_from_this<H
 Http1Session::Http1Session(const ServerContext* server, ProtocolHost* host)
     : server_(*server), host_(*host) {
   begin_request();
-  host_.loop().impl().timers().arm(this, host_.loop().now() + server_.options.read_header_timeout);
+  expect_within(server_.options.read_header_timeout);
+}
+
+void Http1Session::expect_within(Duration time) {
+  host_.loop().impl().timers().arm(this, host_.loop().now() + time);
 }
 
 Http1Session::~Http1Session() { closed(); }
 
 void Http1Session::begin_request() {
   parser_ = std::make_unique<Parser>(server_.options.max_header_bytes);
-  opened_ = waiting_ = answered_ = chunked_ = to_head_ = false;
+  begun_ = opened_ = waiting_ = answered_ = chunked_ = to_head_ = false;
   keep_alive_ = true;
   entry_ = nullptr;
   receiver_.reset();
@@ -194,6 +199,7 @@ bool Http1Session::receive(std::string_view bytes) {
   if (closing_) return true;
   input_.append(bytes);
   process();
+  if (reading_body()) expect_body();
   host_.wake();
   return !broken_;
 }
@@ -215,10 +221,7 @@ void Http1Session::process() {
 bool Http1Session::step() {
   std::string_view input = std::string_view(input_).substr(used_);
   if (input.empty() && !parser_->is_done()) return false;
-  if (!opened_ && !Timer::armed()) {
-    host_.loop().impl().timers().arm(this,
-                                     host_.loop().now() + server_.options.read_header_timeout);
-  }
+  if (!std::exchange(begun_, true)) expect_within(server_.options.read_header_timeout);
   if (!parser_->is_done()) {
     beast::error_code ec;
     size_t used = parser_->put(boost::asio::const_buffer(input.data(), input.size()), ec);
@@ -238,6 +241,7 @@ bool Http1Session::step() {
 void Http1Session::open() {
   Timer::cancel();
   opened_ = true;
+  body_began_ = host_.loop().now();
   to_head_ = parser_->request.method == "HEAD";
   keep_alive_ = parser_->keep_alive() && !draining_;
   parser_->request.peer = host_.peer();
@@ -277,7 +281,21 @@ bool Http1Session::take_body() {
   return true;
 }
 
+bool Http1Session::reading_body() const {
+  return opened_ && !closing_ && !broken_ && !parser_->is_done();
+}
+
+// Called for each bit of it.
+void Http1Session::expect_body() {
+  const ListenerOptions& options = server_.options;
+  MonotonicTime due = host_.loop().now() + options.body_stall_timeout;
+  const bool streamed = entry_ && entry_->stream;
+  if (!streamed) due = std::min(due, body_began_ + options.read_body_timeout);
+  host_.loop().impl().timers().arm(this, due);
+}
+
 void Http1Session::dispatch() {
+  Timer::cancel();
   waiting_ = true;
   if (entry_ && entry_->stream) {
     if (receiver_) receiver_->on_end();
@@ -333,7 +351,7 @@ Refusal Http1Session::refusal_of(const boost::system::error_code& error) const {
 }
 
 void Http1Session::on_timer() {
-  // Headers that never end; there is nobody to answer to.
+  // A head or a body that does not end, or nothing at all; there is nobody to answer to.
   broken_ = true;
   host_.wake();
 }
@@ -395,6 +413,7 @@ void Http1Session::complete() {
   }
   if (!waiting_) return;  // the rest of the body is still coming
   begin_request();
+  expect_within(server_.options.idle_timeout);
   if (draining_) closing_ = true;
   process();
 }

@@ -49,6 +49,9 @@ class Http1Session final : public Protocol, private Timer {
   void refuse(const Refusal& refusal);
   Refusal refusal_of(const boost::system::error_code& error) const;
   void on_timer() override;
+  void expect_within(Duration time);
+  bool reading_body() const;
+  void expect_body();
 
   // From the reply.
   void write_head(HttpResponse& response, bool length_known);
@@ -67,7 +70,9 @@ class Http1Session final : public Protocol, private Timer {
   bool processing_ = false;
 
   // The request under way.
-  bool opened_ = false;    // its handler is chosen
+  bool begun_ = false;   // its first byte is there
+  bool opened_ = false;  // its handler is chosen
+  MonotonicTime body_began_{};
   bool waiting_ = false;   // whole request delivered, answer not complete
   bool answered_ = false;  // answer complete, request perhaps not
   bool keep_alive_ = true;

@@ -55,6 +55,8 @@ struct Http2Session::Callbacks {
   static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& me = self(user);
     me.head_.clear();
+    me.head_unfinished_ = true;
+    me.owed_since_ = me.loop_.now();
     me.reading_head_ =
         frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
     return 0;
@@ -69,6 +71,8 @@ struct Http2Session::Callbacks {
 
   static int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& me = self(user);
+    me.settings_seen_ = true;     // nghttp2 takes nothing else as the first frame …
+    me.head_unfinished_ = false;  // … and nothing in the middle of a head
     bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
@@ -174,8 +178,8 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
   static nghttp2_option* option = make_options();
   CHECK(nghttp2_session_server_new3(&session_, callbacks, this, option, pooled_memory()) == 0);
   configure();
-  last_read_ = loop_.now();
-  arm_keepalive();
+  last_read_ = owed_since_ = loop_.now();
+  arm_timer();
 }
 
 Http2Session::~Http2Session() {
@@ -206,6 +210,7 @@ bool Http2Session::receive(std::string_view bytes) {
                                        bytes.size());
   // Garbage instead of the preface, a flood, or no memory: there is nobody to talk to.
   if (n < 0) broken_ = true;
+  if (head_unfinished_) arm_timer();
   return !broken_;
 }
 
@@ -269,7 +274,7 @@ void Http2Session::final_goaway() {
                         nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
                         nullptr, 0);
   host_.wake();
-  arm_keepalive();
+  arm_timer();
 }
 
 void Http2Session::closed() {
@@ -327,17 +332,39 @@ void Http2Session::call_closed(Http2Call* call) {
 
 // ---- keepalive
 
-void Http2Session::arm_keepalive() {
+// The client has yet to say its first word, or to end a head that it has begun.
+bool Http2Session::client_owes() const { return !settings_seen_ || head_unfinished_; }
+
+// After how much silence we ask whether the client is there. One without a call is asked sooner: it
+// may have nothing to say for ever, and costs a descriptor.
+Duration Http2Session::silence() const {
   Duration interval = server_.options.keepalive_interval;
-  if (interval <= Duration(0)) return;
-  MonotonicTime due = last_read_ + interval;
-  if (ping_outstanding_) due = ping_sent_ + server_.options.keepalive_timeout;
-  loop_.timers().arm(this, due);
+  return streams_ == 0 ? std::min(interval, server_.options.idle_timeout) : interval;
+}
+
+void Http2Session::arm_timer() {
+  if (draining_ && !final_goaway_sent_) return;  // armed for that
+  const ListenerOptions& options = server_.options;
+  std::optional<MonotonicTime> due;
+  if (client_owes()) due = owed_since_ + options.read_header_timeout;
+  if (options.keepalive_interval > Duration(0)) {
+    MonotonicTime next =
+        ping_outstanding_ ? ping_sent_ + options.keepalive_timeout : last_read_ + silence();
+    // Calls end without a look at the timer, so it looks by itself.
+    if (!ping_outstanding_) next = std::min(next, loop_.now() + options.idle_timeout);
+    if (!due || next < *due) due = next;
+  }
+  if (due) loop_.timers().arm(this, *due);
 }
 
 void Http2Session::on_timer() {
   if (draining_ && !final_goaway_sent_) return final_goaway();
   MonotonicTime now = loop_.now();
+  if (client_owes() && now >= owed_since_ + server_.options.read_header_timeout) {
+    broken_ = true;
+    host_.wake();
+    return;
+  }
   if (ping_outstanding_ && now >= ping_sent_ + server_.options.keepalive_timeout) {
     log::debug("closing a connection: keepalive ping not acked within timeout",
                {{"remote-addr", host_.peer().address}});
@@ -345,13 +372,14 @@ void Http2Session::on_timer() {
     host_.wake();
     return;
   }
-  if (!ping_outstanding_ && now >= last_read_ + server_.options.keepalive_interval) {
+  if (!ping_outstanding_ && now >= last_read_ + silence() &&
+      server_.options.keepalive_interval > Duration(0)) {
     nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kAlivePing);
     ping_outstanding_ = true;
     ping_sent_ = now;
     host_.wake();
   }
-  arm_keepalive();
+  arm_timer();
 }
 
 void Http2Session::on_ping() {

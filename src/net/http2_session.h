@@ -41,8 +41,10 @@ class Http2Session final : public Protocol, private Timer {
 
   void configure();
   void on_ping();
-  void on_timer() override;  // keepalive, or the pause between the two GOAWAYs
-  void arm_keepalive();
+  void on_timer() override;  // keepalive, what the client owes, or the pause between the GOAWAYs
+  void arm_timer();
+  bool client_owes() const;
+  Duration silence() const;
   void final_goaway();
   void open_call(int32_t stream_id, bool end_stream);
   void reset(int32_t stream_id, uint32_t error_code);
@@ -69,6 +71,11 @@ class Http2Session final : public Protocol, private Timer {
   bool expelled_ = false;  // close as soon as the GOAWAY is out
   bool draining_ = false;
   bool final_goaway_sent_ = false;
+
+  // What the client owes us, and since when.
+  bool settings_seen_ = false;
+  bool head_unfinished_ = false;
+  MonotonicTime owed_since_{};
 
   // Keepalive (as grpc-go's server).
   MonotonicTime last_read_{};

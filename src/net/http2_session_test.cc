@@ -358,6 +358,8 @@ TEST_F(Http2SessionTest, OurAnswersForgivePings) {
 TEST_F(Http2SessionTest, KeepaliveClosesADeadConnection) {
   {
     Client client(&server_);
+    client.send(request("/test.Echo/Stream"), "", true);
+    client.exchange();
     server_.advance(hours(2) + seconds(1));
     EXPECT_FALSE(server_.finished());
     client.exchange();

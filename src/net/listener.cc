@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,6 +23,7 @@
 #include "net/connection.h"
 #include "net/loop_impl.h"
 #include "net/protocol.h"
+#include "net/tcp.h"
 
 namespace keelson::net {
 namespace {
@@ -217,8 +217,7 @@ void Listener::Impl::wait_for_next() {
 }
 
 void Listener::Impl::adopt(int fd, PeerInfo peer) {
-  int on = 1;
-  if (unix_path_.empty()) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (unix_path_.empty()) set_tcp_options(fd);
   size_t number = next_loop_;
   next_loop_ = (next_loop_ + 1) % per_loop_.size();
   open_.fetch_add(1);

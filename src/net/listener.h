@@ -41,7 +41,13 @@ struct ListenerOptions {
   // Of one request, names + values + 32 each. etcd takes metadata of 1 MB.
   size_t max_header_bytes = (1 << 20) + (64 << 10);
 
-  Duration read_header_timeout = std::chrono::minutes(5);  // for HTTP/1.1 headers; etcd's value
+  // What a client may take for its part: the first bytes, a whole head (of any protocol), HTTP/2's
+  // first SETTINGS; the silence within a body, and a whole body unless its handler streams it; the
+  // silence between two HTTP/1 requests (the last two are Go's ReadTimeout of etcd).
+  Duration read_header_timeout = std::chrono::seconds(30);
+  Duration body_stall_timeout = std::chrono::seconds(30);
+  Duration read_body_timeout = std::chrono::minutes(5);
+  Duration idle_timeout = std::chrono::minutes(5);
 
   // Asked before each accept; null: nobody is.
   AcceptGate* gate = nullptr;
