@@ -1,7 +1,8 @@
 // net/http.h
 //
 // Plain HTTP on a listener's port: health, metrics, version, and the peers' endpoints. HTTP/1.1
-// with keep-alive; requests of one connection are answered in order, one at a time.
+// with keep-alive, where requests of one connection are answered in order, one at a time, and
+// HTTP/2, where they are not.
 //
 // Threads: handlers run on the connection's loop; HttpReply is for that thread only. Work that
 //   finishes elsewhere posts back to reply->loop(). HttpReplyRef may be moved through other lanes.

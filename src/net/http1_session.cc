@@ -5,7 +5,6 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/status.hpp>
-#include <ctime>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
@@ -20,27 +19,9 @@ namespace bhttp = boost::beast::http;
 
 namespace {
 
-constexpr size_t kOutputHigh = 64 << 10;
-
-std::string http_date() {
-  time_t now = time(nullptr);
-  tm parts{};
-  gmtime_r(&now, &parts);
-  char text[64];
-  strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  return text;
-}
-
 std::string_view reason(int status) {
   auto text = bhttp::obsolete_reason(bhttp::int_to_status(static_cast<unsigned>(status)));
   return {text.data(), text.size()};
-}
-
-bool has_field(const HttpResponse& response, std::string_view name) {
-  for (const HttpField& field : response.fields) {
-    if (absl::EqualsIgnoreCase(to_absl(field.name), to_absl(name))) return true;
-  }
-  return false;
 }
 
 // A line break in a value would let it forge what follows.
@@ -94,83 +75,6 @@ class Http1Session::Parser final : public bhttp::basic_parser<true> {
     return text.size();
   }
   void on_finish_impl(beast::error_code& ec) override { ec = {}; }
-};
-
-// The answer to one request. The session holds it while the request runs; the handler holds a
-// handle whose end, without an answer, is an answer too.
-class Http1Reply final : public HttpReply, public std::enable_shared_from_this<Http1Reply> {
- public:
-  explicit Http1Reply(Http1Session* session)
-      : HttpReply(&session->host_.loop()), session_(session) {}
-
-  static HttpReplyRef handle_for(std::shared_ptr<Http1Reply> reply) {
-    HttpReply* raw = reply.get();
-    return HttpReplyRef(raw, [reply = std::move(reply)](HttpReply*) mutable {
-      if (reply->over()) return;
-      Loop& loop = reply->loop();
-      loop.post([reply = std::move(reply)] { reply->abandoned(); });
-    });
-  }
-
-  void send(HttpResponse response) override {
-    if (!session_ || begun_) return;
-    begun_ = true;
-    session_->write_head(response, true);
-    if (!session_->to_head_) session_->queue(response.body);
-    done();
-  }
-  void begin(HttpResponse response) override {
-    if (!session_ || begun_) return;
-    begun_ = true;
-    session_->write_head(response, false);
-    session_->write_piece(response.body);
-  }
-  void write(MessageParts piece) override {
-    if (session_ && begun_) session_->write_piece(piece);
-  }
-  void end() override {
-    if (!session_ || !begun_) return;
-    if (session_->chunked_ && !session_->to_head_) session_->queue(Bytes::copy("0\r\n\r\n"));
-    done();
-  }
-  void abort() override {
-    if (session_) session_->abort();
-  }
-  size_t pending_bytes() const override { return session_ ? session_->pending() : 0; }
-  void on_writable(Task task) override { writable_ = std::move(task); }
-  void on_gone(Task task) override {
-    if (session_) gone_ = std::move(task);
-  }
-
-  void detach() {
-    session_ = nullptr;
-    writable_ = nullptr;
-    if (over_.exchange(true)) return;
-    if (Task task = std::exchange(gone_, nullptr)) task();
-  }
-  void writable() {
-    if (session_ && writable_) writable_();
-  }
-
- private:
-  void done() {
-    over_.store(true);
-    gone_ = nullptr;
-    Http1Session* session = std::exchange(session_, nullptr);
-    session->complete();
-  }
-  void abandoned() {
-    if (!session_) return;
-    if (begun_) return session_->abort();
-    HttpResponse response;
-    response.status = 500;
-    send(std::move(response));
-  }
-
-  Http1Session* session_;
-  bool begun_ = false;
-  Task writable_;
-  Task gone_;
 };
 
 Http1Session::Http1Session(const ServerContext* server, ProtocolHost* host)
@@ -251,8 +155,8 @@ void Http1Session::open() {
   if (!expect.empty() && !will_wait) return refuse({417, "", ""});
   // A coding means nothing in HTTP/1.0, so where the next request begins is anybody's guess.
   if (parser_->version < 11 && parser_->chunked()) keep_alive_ = false;
-  reply_ = std::make_shared<Http1Reply>(this);
-  handle_ = Http1Reply::handle_for(reply_);
+  reply_ = std::make_shared<SinkReply>(&host_.loop(), static_cast<HttpSink*>(this));
+  handle_ = SinkReply::handle_for(reply_);
   entry_ = server_.router->table().find_http(parser_->request.path());
   if (!entry_) return;
   if (entry_->handler && parser_->content_length().value_or(0) > entry_->options.max_body_bytes) {
@@ -299,19 +203,12 @@ void Http1Session::dispatch() {
   waiting_ = true;
   if (entry_ && entry_->stream) {
     if (receiver_) receiver_->on_end();
-    if (answered_) complete();
+    if (answered_) finish_request();
     return;
   }
   auto handle = std::exchange(handle_, nullptr);
   if (parser_->request.target == "*") return handle->send({});  // what we can do on the whole
-  if (!entry_) {
-    HttpResponse response;
-    response.status = 404;
-    response.fields = {{"Content-Type", "text/plain; charset=utf-8"},
-                       {"X-Content-Type-Options", "nosniff"}};
-    response.body = MessageParts::copy("404 page not found\n");
-    return handle->send(std::move(response));
-  }
+  if (!entry_) return handle->send(not_found());
   HttpRequest request = std::move(parser_->request);
   request.body = Bytes::copy(parser_->body);
   parser_->body.clear();
@@ -359,7 +256,7 @@ void Http1Session::on_timer() {
 // ---- the answer
 
 void Http1Session::write_head(HttpResponse& response, bool length_known) {
-  bool no_body = response.status == 204 || response.status == 304 || response.status < 200;
+  bool no_body = is_bodiless(response.status);
   chunked_ = !length_known && parser_->version >= 11 && !no_body;
   if (!length_known && parser_->version < 11) keep_alive_ = false;
   if (draining_ || !parser_->is_done()) keep_alive_ = false;
@@ -399,14 +296,20 @@ void Http1Session::queue(const MessageParts& parts) {
 void Http1Session::queue(Bytes bytes) {
   queued_ += bytes.size();
   out_.push_back(std::move(bytes));
-  if (pending() >= kOutputHigh) was_full_ = true;
+  if (pending() >= kHttpOutputHigh) was_full_ = true;
   host_.wake();
 }
 
 void Http1Session::complete() {
-  host_.wake();
+  if (chunked_ && !to_head_) queue(Bytes::copy("0\r\n\r\n"));
   answered_ = true;
   reply_.reset();
+  finish_request();
+}
+
+// The answer is complete; the request perhaps not.
+void Http1Session::finish_request() {
+  host_.wake();
   if (!keep_alive_) {
     stop_reading();
     return;
@@ -431,7 +334,7 @@ bool Http1Session::produce(OutQueue& out, size_t limit) {
     queued_ -= piece.size();
     out.append(piece, 0, piece.size());
   }
-  if (was_full_ && pending() < kOutputHigh) {
+  if (was_full_ && pending() < kHttpOutputHigh) {
     was_full_ = false;
     if (reply_) host_.loop().post([reply = reply_] { reply->writable(); });
   }

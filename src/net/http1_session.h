@@ -12,15 +12,14 @@
 #include <string_view>
 
 #include "net/http1_framing.h"
+#include "net/http_reply.h"
 #include "net/protocol.h"
 #include "net/router.h"
 #include "net/timer_wheel.h"
 
 namespace keelson::net {
 
-class Http1Reply;
-
-class Http1Session final : public Protocol, private Timer {
+class Http1Session final : public Protocol, private HttpSink, private Timer {
  public:
   Http1Session(const ServerContext* server, ProtocolHost* host);
   ~Http1Session() override;
@@ -35,7 +34,6 @@ class Http1Session final : public Protocol, private Timer {
   void closed() override;
 
  private:
-  friend class Http1Reply;
   class Parser;
 
   bool parser_done() const;
@@ -53,14 +51,15 @@ class Http1Session final : public Protocol, private Timer {
   bool reading_body() const;
   void expect_body();
 
-  // From the reply.
-  void write_head(HttpResponse& response, bool length_known);
-  void write_piece(const MessageParts& piece);
-  void complete();
-  void abort();
+  // HttpSink.
+  void write_head(HttpResponse& response, bool length_known) override;
+  void write_piece(const MessageParts& piece) override;
+  void complete() override;
+  void abort() override;
+  size_t pending() const override { return queued_ + host_.unsent(); }
+  void finish_request();
   void queue(Bytes bytes);
   void queue(const MessageParts& parts);
-  size_t pending() const { return queued_ + host_.unsent(); }
 
   const ServerContext& server_;
   ProtocolHost& host_;
@@ -80,7 +79,7 @@ class Http1Session final : public Protocol, private Timer {
   bool to_head_ = false;  // the request was HEAD
   const HttpEntry* entry_ = nullptr;
   std::unique_ptr<HttpBodyReceiver> receiver_;
-  std::shared_ptr<Http1Reply> reply_;
+  std::shared_ptr<SinkReply> reply_;
   HttpReplyRef handle_;  // until the handler gets it
 
   std::deque<Bytes> out_;

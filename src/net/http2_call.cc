@@ -11,20 +11,6 @@
 namespace keelson::net {
 namespace {
 
-// A header whose texts outlive the frame: nghttp2 need not copy them.
-nghttp2_nv constant(std::string_view name, std::string_view value) {
-  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
-
-// A header that nghttp2 copies. `indexed`: whether it is worth a place in the compression table.
-nghttp2_nv copied(std::string_view name, std::string_view value, bool indexed = true) {
-  nghttp2_nv nv = constant(name, value);
-  nv.flags = indexed ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX;
-  return nv;
-}
-
 constexpr std::string_view kCodeTexts[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                            "9", "10", "11", "12", "13", "14", "15", "16"};
 
@@ -438,12 +424,7 @@ void Http2Call::submit_headers() {
   nv.push_back(type == "application/grpc" ? constant("content-type", "application/grpc")
                                           : copied("content-type", type));
   for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
-  nghttp2_data_provider provider;
-  provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
-                              nghttp2_data_source* source, void*) {
-    return static_cast<Http2Call*>(source->ptr)->pull(length, flags);
-  };
+  nghttp2_data_provider provider = this->provider();
   nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(), &provider);
 }
 

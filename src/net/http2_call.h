@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "net/grpc_codec.h"
+#include "net/http2_stream.h"
 #include "net/loop_impl.h"
 #include "net/out_queue.h"
 #include "net/request_head.h"
@@ -24,9 +25,7 @@
 
 namespace keelson::net {
 
-class Http2Session;
-
-class Http2Call final : public ServerCall, private LoopWork, private Timer {
+class Http2Call final : public ServerCall, public Http2Stream, private LoopWork, private Timer {
  public:
   // A call with one reference, which the session gives back through stream_closed(). Takes what
   // `head` holds.
@@ -37,20 +36,23 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   // Finds the method and starts it, or refuses. First of all calls.
   void begin(bool end_stream);
   // Returns how many of the bytes the client may be given window for.
-  size_t on_data(std::string_view data);
-  void on_end_stream();
+  size_t on_data(std::string_view data) override;
+  void on_end_stream() override;
   // The call's turn has come (see Backlog).
   void go_on();
   // The server is about to end.
-  void on_drain();
+  void on_drain() override;
   // The handler has a request and nothing of its answer waits for the client.
-  bool working() const { return !finished_ && (half_closed_ || got_message_) && queued_ == 0; }
+  bool working() const override {
+    return !finished_ && (half_closed_ || got_message_) && queued_ == 0;
+  }
   // The stream is no more. Gives up the session's reference.
-  void stream_closed();
+  void stream_closed() override;
   // What nghttp2 asks when the stream may send: how much, and whether that is the end.
-  ssize_t pull(size_t length, uint32_t* flags);
+  ssize_t pull(size_t length, uint32_t* flags) override;
   // Moves `length` bytes, as pulled before, to `out`.
-  void write_data(size_t length, OutQueue* out);
+  void write_data(size_t length, OutQueue* out) override;
+  size_t head_bytes() const override { return head_.bytes(); }
 
   // ---- ServerCall
 
@@ -72,8 +74,6 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void on_cancel(Task task) override;
 
  private:
-  friend class Http2Session;
-
   struct FreeList;
   struct OutMessage {
     char prefix[kGrpcPrefix];
@@ -122,8 +122,6 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   void drop_queue();
   void notify_writable();
 
-  Http2Session* session_ = nullptr;
-  int32_t id_ = 0;
   const MethodEntry* entry_ = nullptr;
 
   // What came in.
@@ -134,7 +132,6 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   MessageReader reader_;
   Bytes request_;  // unary: the message, until the client half-closes
   bool got_message_ = false;
-  bool remote_done_ = false;  // END_STREAM seen
   bool half_closed_ = false;  // and told to the receiver
   bool reading_ = true;
   std::string held_;  // arrived while not reading_, or before its turn
@@ -165,10 +162,6 @@ class Http2Call final : public ServerCall, private LoopWork, private Timer {
   Posted posted_ = Posted::kRelease;
   absl::Status posted_status_;
   MessageParts posted_message_;
-
-  // The session's list of open calls.
-  Http2Call* prev_ = nullptr;
-  Http2Call* next_ = nullptr;
 };
 
 }  // namespace keelson::net

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "net/block_pool.h"
+#include "net/http2_exchange.h"
 
 namespace keelson::net {
 namespace {
@@ -26,13 +27,13 @@ constexpr uint64_t kResetsPerSecond = 2000;
 constexpr size_t kMostHeaderBytes = 4 << 20;
 constexpr size_t kLargeHead = 8 << 10;
 
-size_t charge(const RequestHead& head) { return head.bytes() < kLargeHead ? 0 : head.bytes(); }
+size_t charge(size_t head) { return head < kLargeHead ? 0 : head; }
 
 // Frames of 16 KB, as Go's clients cut a header block, up to the longest that is taken, and a few.
 constexpr size_t kMostContinuations = 80;
 
-Http2Call* call_of(nghttp2_session* session, int32_t stream_id) {
-  return static_cast<Http2Call*>(nghttp2_session_get_stream_user_data(session, stream_id));
+Http2Stream* stream_of(nghttp2_session* session, int32_t stream_id) {
+  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, stream_id));
 }
 
 nghttp2_option* make_options() {
@@ -77,17 +78,17 @@ struct Http2Session::Callbacks {
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
         if (std::exchange(me.reading_head_, false)) {
-          me.open_call(frame->hd.stream_id, end);
+          me.open_stream(frame->hd.stream_id, end);
         } else if (!end) {
           // A second block of headers that is not the trailers.
           nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                     NGHTTP2_PROTOCOL_ERROR);
-        } else if (Http2Call* trailed = call_of(session, frame->hd.stream_id)) {
+        } else if (Http2Stream* trailed = stream_of(session, frame->hd.stream_id)) {
           trailed->on_end_stream();
         }
         break;
       case NGHTTP2_DATA:
-        if (Http2Call* call = end ? call_of(session, frame->hd.stream_id) : nullptr) {
+        if (Http2Stream* call = end ? stream_of(session, frame->hd.stream_id) : nullptr) {
           call->on_end_stream();
         }
         break;
@@ -108,7 +109,7 @@ struct Http2Session::Callbacks {
                            const uint8_t* data, size_t size, void*) {
     // The connection's window is given back at once whatever the stream does: one stream whose
     // messages wait must not hold up the others.
-    Http2Call* call = call_of(session, stream_id);
+    Http2Stream* call = stream_of(session, stream_id);
     size_t consumed = call ? call->on_data({reinterpret_cast<const char*>(data), size}) : size;
     if (consumed == size) {
       nghttp2_session_consume(session, stream_id, size);
@@ -121,9 +122,9 @@ struct Http2Session::Callbacks {
 
   static int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t, void* user) {
     Http2Session& me = self(user);
-    if (Http2Call* call = call_of(session, stream_id)) {
+    if (Http2Stream* call = stream_of(session, stream_id)) {
       nghttp2_session_set_stream_user_data(session, stream_id, nullptr);
-      me.call_closed(call);
+      me.stream_closed(call);
       call->stream_closed();
     }
     return 0;
@@ -132,8 +133,9 @@ struct Http2Session::Callbacks {
   // An answer that ended before the request did: the client may stop sending. Not earlier: nghttp2
   // drops what is queued behind a reset, trailers too.
   static int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void*) {
-    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
-    Http2Call* call = call_of(session, frame->hd.stream_id);
+    const bool may_end = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (!may_end || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    Http2Stream* call = stream_of(session, frame->hd.stream_id);
     if (call && !call->remote_done_) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     }
@@ -145,7 +147,7 @@ struct Http2Session::Callbacks {
     Http2Session& me = self(user);
     if (me.out_->size() >= me.out_limit_) return NGHTTP2_ERR_WOULDBLOCK;
     me.out_->append({reinterpret_cast<const char*>(frame_header), 9});
-    static_cast<Http2Call*>(source->ptr)->write_data(length, me.out_);
+    static_cast<Http2Stream*>(source->ptr)->write_data(length, me.out_);
     return 0;
   }
 
@@ -252,8 +254,8 @@ void Http2Session::drain() {
   nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
   loop_.timers().arm(this, loop_.now() + kDrainPause);
   // Behind the notice on the wire, so who opens another one at once does so elsewhere.
-  for (Http2Call* call = calls_; call;) {
-    Http2Call* next = call->next_;
+  for (Http2Stream* call = open_; call;) {
+    Http2Stream* next = call->next_;
     call->on_drain();
     call = next;
   }
@@ -261,7 +263,7 @@ void Http2Session::drain() {
 }
 
 bool Http2Session::working() const {
-  for (const Http2Call* call = calls_; call; call = call->next_) {
+  for (const Http2Stream* call = open_; call; call = call->next_) {
     if (call->working()) return true;
   }
   return false;
@@ -282,14 +284,14 @@ void Http2Session::closed() {
   Timer::cancel();
   reading_head_ = false;
   head_.clear();
-  while (Http2Call* call = calls_) {
+  while (Http2Stream* call = open_) {
     nghttp2_session_set_stream_user_data(session_, call->id_, nullptr);
-    call_closed(call);
+    stream_closed(call);
     call->stream_closed();
   }
 }
 
-void Http2Session::open_call(int32_t stream_id, bool end_stream) {
+void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
   switch (head_.fault()) {
     case RequestHead::Fault::kNone:
       break;
@@ -299,13 +301,33 @@ void Http2Session::open_call(int32_t stream_id, bool end_stream) {
       return reset(stream_id, NGHTTP2_FRAME_SIZE_ERROR);  // grpc-go's code
   }
   // Who holds much by way of headers already is told to try again later.
-  if (header_bytes_ + charge(head_) > kMostHeaderBytes) {
+  if (header_bytes_ + charge(head_.bytes()) > kMostHeaderBytes) {
     return reset(stream_id, NGHTTP2_REFUSED_STREAM);
   }
+  if (!is_grpc_content_type(head_.known(RequestHead::kContentType)) &&
+      open_exchange(stream_id, end_stream)) {
+    return;
+  }
   Http2Call* call = Http2Call::make(&host_.loop(), this, stream_id, &head_);
-  nghttp2_session_set_stream_user_data(session_, stream_id, call);
-  call_opened(call);
+  stream_opened(call);
   call->begin(end_stream);
+}
+
+// What is not gRPC is for the plain HTTP handlers. Without one for its path it gets the answer that
+// etcd gives: over TLS that of its HTTP server, else that of grpc-go (false: not taken).
+bool Http2Session::open_exchange(int32_t stream_id, bool end_stream) {
+  const std::string_view target = head_.known(RequestHead::kPath);
+  const HttpEntry* entry = server_.router->table().find_http(target.substr(0, target.find('?')));
+  if (!entry && !host_.peer().tls) return false;
+  if (!head_.has(RequestHead::kMethod)) {
+    reset(stream_id, NGHTTP2_PROTOCOL_ERROR);
+    return true;
+  }
+  auto* exchange = new Http2Exchange(this, stream_id, head_, entry);  // its stream's end deletes it
+  head_.clear();
+  stream_opened(exchange);
+  exchange->begin(end_stream);
+  return true;
 }
 
 void Http2Session::reset(int32_t stream_id, uint32_t error_code) {
@@ -314,20 +336,21 @@ void Http2Session::reset(int32_t stream_id, uint32_t error_code) {
   host_.wake();
 }
 
-void Http2Session::call_opened(Http2Call* call) {
+void Http2Session::stream_opened(Http2Stream* call) {
+  nghttp2_session_set_stream_user_data(session_, call->id_, call);
   call->prev_ = nullptr;
-  call->next_ = calls_;
-  if (calls_) calls_->prev_ = call;
-  calls_ = call;
+  call->next_ = open_;
+  if (open_) open_->prev_ = call;
+  open_ = call;
   ++streams_;
-  header_bytes_ += charge(call->head_);
+  header_bytes_ += charge(call->head_bytes());
 }
 
-void Http2Session::call_closed(Http2Call* call) {
-  (call->prev_ ? call->prev_->next_ : calls_) = call->next_;
+void Http2Session::stream_closed(Http2Stream* call) {
+  (call->prev_ ? call->prev_->next_ : open_) = call->next_;
   if (call->next_) call->next_->prev_ = call->prev_;
   --streams_;
-  header_bytes_ -= charge(call->head_);
+  header_bytes_ -= charge(call->head_bytes());
 }
 
 // ---- keepalive

@@ -1,6 +1,7 @@
 // net/http2_session.h
 //
-// Http2Session speaks HTTP/2 with one gRPC client: nghttp2 does the framing, Http2Call the calls,
+// Http2Session speaks HTTP/2 with one client: nghttp2 does the framing, Http2Call gRPC's calls,
+// Http2Exchange plain HTTP,
 // and this the connection's own business: limits, keepalive both ways, the graceful end.
 //
 // Limits on a hostile client: streams (SETTINGS), header bytes, frames without end (CONTINUATION),
@@ -37,6 +38,7 @@ class Http2Session final : public Protocol, private Timer {
 
  private:
   friend class Http2Call;
+  friend class Http2Exchange;
   struct Callbacks;
 
   void configure();
@@ -46,10 +48,11 @@ class Http2Session final : public Protocol, private Timer {
   bool client_owes() const;
   Duration silence() const;
   void final_goaway();
-  void open_call(int32_t stream_id, bool end_stream);
+  void open_stream(int32_t stream_id, bool end_stream);
+  bool open_exchange(int32_t stream_id, bool end_stream);
   void reset(int32_t stream_id, uint32_t error_code);
-  void call_opened(Http2Call* call);
-  void call_closed(Http2Call* call);
+  void stream_opened(Http2Stream* call);
+  void stream_closed(Http2Stream* call);
 
   const ServerContext& server_;
   ProtocolHost& host_;
@@ -60,9 +63,9 @@ class Http2Session final : public Protocol, private Timer {
   std::vector<nghttp2_nv> nv_;  // for building header blocks
   std::string scratch_[2];      // texts nv_ points to
 
-  Http2Call* calls_ = nullptr;  // open ones
+  Http2Stream* open_ = nullptr;  // the first of them
   size_t streams_ = 0;
-  Backlog* backlog_;                  // calls whose turn has not come; never null
+  Backlog* backlog_;           // calls whose turn has not come; never null
   size_t header_bytes_ = 0;    // of open calls, of large heads; <= kMostHeaderBytes
   RequestHead head_;           // of the request whose header block is being read …
   bool reading_head_ = false;  // … if one is

@@ -62,7 +62,7 @@ struct Refusal {
 
 TEST_F(Http2SessionTest, UnfitRequestsAreRefusedAsGrpcGoDoes) {
   Headers plain = {
-      {":method", "GET"}, {":scheme", "http"}, {":path", "/health"}, {":authority", "test"}};
+      {":method", "GET"}, {":scheme", "http"}, {":path", "nowhere"}, {":authority", "test"}};
   Headers get = request("/test.Echo/Unary");
   get[0].second = "GET";
   std::vector<Refusal> cases = {

@@ -1,0 +1,191 @@
+#include "net/http2_exchange.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "base/check.h"
+#include "base/text.h"
+#include "net/http2_session.h"
+
+namespace keelson::net {
+namespace {
+
+// Fields that are about a connection, which HTTP/2 forbids.
+bool is_of_connection(std::string_view lower_name) {
+  return lower_name == "connection" || lower_name == "keep-alive" || lower_name == "upgrade" ||
+         lower_name == "proxy-connection" || lower_name == "transfer-encoding";
+}
+
+std::string lower(std::string_view name) { return absl::AsciiStrToLower(to_absl(name)); }
+
+}  // namespace
+
+Http2Exchange::Http2Exchange(Http2Session* session, int32_t stream_id, const RequestHead& head,
+                             const HttpEntry* entry)
+    : entry_(entry),
+      head_bytes_(head.bytes()),
+      to_head_(head.known(RequestHead::kMethod) == "HEAD") {
+  session_ = session;
+  id_ = stream_id;
+  request_.method = head.known(RequestHead::kMethod);
+  request_.target = head.known(RequestHead::kPath);
+  request_.fields.push_back({"Host", std::string(head.authority())});
+  if (head.has(RequestHead::kContentType)) {
+    request_.fields.push_back({"Content-Type", std::string(head.known(RequestHead::kContentType))});
+  }
+  head.each([this](std::string_view name, std::string_view value) {
+    request_.fields.push_back({std::string(name), std::string(value)});
+  });
+  request_.peer = session->host_.peer();
+}
+
+void Http2Exchange::begin(bool end_stream) {
+  reply_ = std::make_shared<SinkReply>(&session_->host_.loop(), static_cast<HttpSink*>(this));
+  handle_ = SinkReply::handle_for(reply_);
+  for (const HttpField& field : request_.fields) {
+    if (is_of_connection(field.name)) return refuse(400);
+  }
+  uint64_t length = 0;
+  if (std::string_view text = request_.field("content-length"); !text.empty()) {
+    if (!absl::SimpleAtoi(to_absl(text), &length)) return refuse(400);
+  }
+  if (!entry_) return std::exchange(handle_, nullptr)->send(not_found());
+  if (entry_->stream) {
+    receiver_ = entry_->stream->on_open(std::move(request_), std::exchange(handle_, nullptr));
+  } else if (!entry_->options.ignores_body && length > entry_->options.max_body_bytes) {
+    return refuse(413);
+  }
+  if (end_stream) on_end_stream();
+}
+
+size_t Http2Exchange::on_data(std::string_view data) {
+  if (answered_ || !entry_) return data.size();
+  if (entry_->stream) {
+    if (receiver_) receiver_->on_body(Bytes::copy(data));
+  } else if (!entry_->options.ignores_body) {
+    if (body_.size() + data.size() > entry_->options.max_body_bytes) {
+      refuse(413);
+    } else {
+      body_.append(data);
+    }
+  }
+  return data.size();
+}
+
+void Http2Exchange::on_end_stream() {
+  remote_done_ = true;
+  if (std::exchange(delivered_, true) || !entry_) return;
+  if (entry_->stream) {
+    if (receiver_) receiver_->on_end();
+    return;
+  }
+  if (answered_) return;
+  request_.body = Bytes::copy(std::exchange(body_, {}));
+  entry_->handler->handle(std::move(request_), std::exchange(handle_, nullptr));
+}
+
+void Http2Exchange::stream_closed() {
+  session_ = nullptr;
+  handle_.reset();
+  if (reply_) std::exchange(reply_, nullptr)->detach();
+  if (receiver_ && !delivered_) receiver_->on_abort();
+  delete this;
+}
+
+// ---- the answer
+
+void Http2Exchange::refuse(int status) {
+  HttpResponse response;
+  response.status = status;
+  std::exchange(handle_, nullptr)->send(std::move(response));
+}
+
+void Http2Exchange::write_head(HttpResponse& response, bool length_known) {
+  const bool no_body = to_head_ || is_bodiless(response.status);
+  bodiless_ = no_body || (length_known && response.body.size() == 0);
+  std::vector<std::pair<std::string, std::string>> fields = {{":status", cat(response.status)}};
+  for (HttpField& field : response.fields) {
+    std::string name = lower(field.name);
+    std::replace(field.value.begin(), field.value.end(), '\n', ' ');
+    std::replace(field.value.begin(), field.value.end(), '\r', ' ');
+    if (!is_of_connection(name)) fields.emplace_back(std::move(name), std::move(field.value));
+  }
+  if (!has_field(response, "Date")) fields.emplace_back("date", http_date());
+  if (length_known && !is_bodiless(response.status) && !has_field(response, "Content-Length")) {
+    fields.emplace_back("content-length", cat(response.body.size()));
+  }
+  std::vector<nghttp2_nv> nv;
+  for (const auto& [name, value] : fields) nv.push_back(copied(name, value));
+  session_->forgive_ping_ = true;
+  nghttp2_data_provider body = provider();
+  nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(),
+                          bodiless_ ? nullptr : &body);
+  session_->host_.wake();
+}
+
+void Http2Exchange::write_piece(const MessageParts& piece) {
+  if (bodiless_) return;
+  for (const Bytes& part : piece.parts()) {
+    if (part.size() == 0) continue;
+    queued_ += part.size();
+    out_.push_back(part);
+  }
+  if (pending() >= kHttpOutputHigh) was_full_ = true;
+  resume();
+}
+
+void Http2Exchange::complete() {
+  answered_ = true;
+  reply_.reset();
+  body_.clear();
+  resume();
+}
+
+void Http2Exchange::abort() {
+  nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
+  session_->host_.wake();
+}
+
+void Http2Exchange::resume() {
+  if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  session_->host_.wake();
+}
+
+size_t Http2Exchange::pending() const { return queued_ + session_->host_.unsent(); }
+
+ssize_t Http2Exchange::pull(size_t length, uint32_t* flags) {
+  const size_t n = std::min(length, queued_);
+  if (n == 0 && !answered_) {
+    deferred_ = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (n == queued_ && answered_) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  return static_cast<ssize_t>(n);
+}
+
+void Http2Exchange::write_data(size_t length, OutQueue* out) {
+  CHECK(length <= queued_);
+  session_->forgive_ping_ = true;
+  queued_ -= length;
+  while (length > 0) {
+    const Bytes& front = out_.front();
+    const size_t n = std::min(length, front.size() - out_offset_);
+    out->append(front, out_offset_, n);
+    out_offset_ += n;
+    length -= n;
+    if (out_offset_ == front.size()) {
+      out_.pop_front();
+      out_offset_ = 0;
+    }
+  }
+  if (!was_full_ || pending() >= kHttpOutputHigh) return;
+  was_full_ = false;
+  // Later: nghttp2 is in the middle of a frame.
+  if (reply_) session_->host_.loop().post([reply = reply_] { reply->writable(); });
+}
+
+}  // namespace keelson::net

@@ -1,0 +1,69 @@
+// net/http2_exchange.h
+//
+// Http2Exchange is one plain HTTP request on an HTTP/2 stream, answered by the Router's plain HTTP
+// handlers as over HTTP/1.
+//
+// Lifetime: its stream's. Bounds: a body has the handler's limit; an answer is produced as the
+//   client's window takes it.
+
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "net/http2_stream.h"
+#include "net/http_reply.h"
+#include "net/request_head.h"
+#include "net/router.h"
+
+namespace keelson::net {
+
+class Http2Exchange final : public Http2Stream, private HttpSink {
+ public:
+  // `entry` null: there is nothing at that path. Keeps what it needs of `head`.
+  Http2Exchange(Http2Session* session, int32_t stream_id, const RequestHead& head,
+                const HttpEntry* entry);
+  ~Http2Exchange() = default;
+  // Chooses the handler, or refuses. First of all calls, once the session knows the stream.
+  void begin(bool end_stream);
+
+  size_t on_data(std::string_view data) override;
+  void on_end_stream() override;
+  void on_drain() override {}
+  bool working() const override { return remote_done_ && !answered_ && queued_ == 0; }
+  void stream_closed() override;
+  ssize_t pull(size_t length, uint32_t* flags) override;
+  void write_data(size_t length, OutQueue* out) override;
+  size_t head_bytes() const override { return head_bytes_; }
+
+ private:
+  void write_head(HttpResponse& response, bool length_known) override;
+  void write_piece(const MessageParts& piece) override;
+  void complete() override;
+  void abort() override;
+  size_t pending() const override;
+
+  void refuse(int status);
+  void resume();
+
+  const HttpEntry* const entry_;
+  const size_t head_bytes_;
+  HttpRequest request_;
+  std::string body_;
+  std::unique_ptr<HttpBodyReceiver> receiver_;
+  std::shared_ptr<SinkReply> reply_;
+  HttpReplyRef handle_;  // until the handler gets it
+
+  const bool to_head_;      // the request is HEAD
+  bool delivered_ = false;  // the whole request, to its handler
+  bool answered_ = false;   // in full
+  bool bodiless_ = false;   // the answer ended with its head
+  bool deferred_ = false;   // nghttp2 waits for nghttp2_session_resume_data
+  bool was_full_ = false;
+  std::deque<Bytes> out_;
+  size_t out_offset_ = 0;  // of out_.front()
+  size_t queued_ = 0;      // bytes from there on
+};
+
+}  // namespace keelson::net

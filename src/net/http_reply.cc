@@ -1,0 +1,92 @@
+#include "net/http_reply.h"
+
+#include <ctime>
+
+#include "absl/strings/match.h"
+#include "base/text.h"
+
+namespace keelson::net {
+
+HttpReplyRef SinkReply::handle_for(std::shared_ptr<SinkReply> reply) {
+  HttpReply* raw = reply.get();
+  return HttpReplyRef(raw, [reply = std::move(reply)](HttpReply*) mutable {
+    if (reply->over()) return;
+    Loop& loop = reply->loop();
+    loop.post([reply = std::move(reply)] { reply->abandoned(); });
+  });
+}
+
+void SinkReply::send(HttpResponse response) {
+  if (!sink_ || begun_) return;
+  begun_ = true;
+  sink_->write_head(response, true);
+  sink_->write_piece(response.body);
+  done();
+}
+
+void SinkReply::begin(HttpResponse response) {
+  if (!sink_ || begun_) return;
+  begun_ = true;
+  sink_->write_head(response, false);
+  sink_->write_piece(response.body);
+}
+
+void SinkReply::write(MessageParts piece) {
+  if (sink_ && begun_) sink_->write_piece(piece);
+}
+
+void SinkReply::end() {
+  if (sink_ && begun_) done();
+}
+
+void SinkReply::abort() {
+  if (sink_) sink_->abort();
+}
+
+void SinkReply::detach() {
+  sink_ = nullptr;
+  writable_ = nullptr;
+  if (over_.exchange(true)) return;
+  if (Task task = std::exchange(gone_, nullptr)) task();
+}
+
+void SinkReply::done() {
+  over_.store(true);
+  gone_ = nullptr;
+  std::exchange(sink_, nullptr)->complete();
+}
+
+void SinkReply::abandoned() {
+  if (!sink_) return;
+  if (begun_) return sink_->abort();
+  HttpResponse response;
+  response.status = 500;
+  send(std::move(response));
+}
+
+std::string http_date() {
+  time_t now = time(nullptr);
+  tm parts{};
+  gmtime_r(&now, &parts);
+  char text[64];
+  strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return text;
+}
+
+bool has_field(const HttpResponse& response, std::string_view name) {
+  for (const HttpField& field : response.fields) {
+    if (absl::EqualsIgnoreCase(to_absl(field.name), to_absl(name))) return true;
+  }
+  return false;
+}
+
+HttpResponse not_found() {
+  HttpResponse response;
+  response.status = 404;
+  response.fields = {{"Content-Type", "text/plain; charset=utf-8"},
+                     {"X-Content-Type-Options", "nosniff"}};
+  response.body = MessageParts::copy("404 page not found\n");
+  return response;
+}
+
+}  // namespace keelson::net
