@@ -223,31 +223,35 @@ bool Target::wait(std::chrono::milliseconds most) const {
 }
 
 const std::vector<Attack>& attacks() {
-  static const std::vector<Attack> all = {
-      {"ranges", "two connections of small Ranges without a pause", ranges, {}},
-      {"pages", "two connections of Ranges of 2000 keys without a pause", pages, {}},
-      {"window-updates", "WINDOW_UPDATE frames without end", window_updates, {}},
-      {"empty-data", "empty DATA frames without end", empty_data, {}},
-      {"pings", "PING frames without end", pings, {}},
-      {"ping-acks", "PING acks without end", ping_acks, {}},
-      {"priorities", "PRIORITY frames without end", priorities, {}},
-      {"chunks", "chunks of one byte to a path that is not there", chunks, {}},
-      {"sorts", "20 sorts of all keys at a time", sorts, {}},
-      {"sorting-txns", "4 transactions of 10 sorts of all keys", sorting_txns, {}},
-      {"reset-sorts", "100 sorts of all keys, reset at once", reset_sorts, {.cpu_seconds = 1.5}},
-      {"unread-lists",
-       "8 lists of all keys that nobody reads",
-       unread_lists,
-       {.grown_mb = 150, .left_mb = 100}},
-      {"half-requests",
-       "1000 requests of 1.5 MB that never end",
-       half_requests,
-       {.grown_mb = 500, .left_mb = 100}},
-      {"stalled-watches",
-       "100 watches that read nothing while 30 MB are written",
-       stalled_watches,
-       {.grown_mb = 400, .left_mb = 150}},
-  };
+  static const std::vector<Attack> all = [] {
+    std::vector<Attack> list = {
+        {"ranges", "two connections of small Ranges without a pause", ranges, {}},
+        {"pages", "two connections of Ranges of 2000 keys without a pause", pages, {}},
+        {"window-updates", "WINDOW_UPDATE frames without end", window_updates, {}},
+        {"empty-data", "empty DATA frames without end", empty_data, {}},
+        {"pings", "PING frames without end", pings, {}},
+        {"ping-acks", "PING acks without end", ping_acks, {}},
+        {"priorities", "PRIORITY frames without end", priorities, {}},
+        {"chunks", "chunks of one byte to a path that is not there", chunks, {}},
+        {"sorts", "20 sorts of all keys at a time", sorts, {}},
+        {"sorting-txns", "4 transactions of 10 sorts of all keys", sorting_txns, {}},
+        {"reset-sorts", "100 sorts of all keys, reset at once", reset_sorts, {.cpu_seconds = 1.5}},
+        {"unread-lists",
+         "8 lists of all keys that nobody reads",
+         unread_lists,
+         {.grown_mb = 150, .left_mb = 100}},
+        {"half-requests",
+         "1000 requests of 1.5 MB that never end",
+         half_requests,
+         {.grown_mb = 500, .left_mb = 100}},
+        {"stalled-watches",
+         "100 watches that read nothing while 30 MB are written",
+         stalled_watches,
+         {.grown_mb = 400, .left_mb = 150}},
+    };
+    for (const Attack& attack : door_attacks()) list.push_back(attack);
+    return list;
+  }();
   return all;
 }
 

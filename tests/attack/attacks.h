@@ -21,11 +21,12 @@ struct Target {
 
 // What must hold; 0: not looked at.
 struct Bounds {
-  double p99_ms = 50;      // of the probe, on top of the quiet server's
-  double max_ms = 400;     // the same
-  double grown_mb = 0;     // the server's memory, at its largest
-  double left_mb = 0;      // and a few seconds after the attackers have gone
-  double cpu_seconds = 0;  // the server's, from the beginning of the attack to the end
+  double p99_ms = 50;        // of the probe, on top of the quiet server's
+  double max_ms = 400;       // the same
+  double grown_mb = 0;       // the server's memory, at its largest
+  double left_mb = 0;        // and a few seconds after the attackers have gone
+  double cpu_seconds = 0;    // the server's, from the beginning of the attack to the end
+  unsigned descriptors = 0;  // not a bound: what the server is allowed while this goes on
 };
 
 struct Attack {
@@ -36,5 +37,7 @@ struct Attack {
 };
 
 const std::vector<Attack>& attacks();
+// Those on heads, bodies that dawdle, resets and descriptors; among the others.
+std::vector<Attack> door_attacks();
 
 }  // namespace keelson::attack

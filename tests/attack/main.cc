@@ -7,9 +7,12 @@
 // meanwhile, how the server's memory and CPU time grew, and whether the bounds held. Without
 // --server it is a real etcd, whose rows are for comparing: no bounds are looked at.
 
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <thread>
 
@@ -50,7 +53,27 @@ void fill(harness::Client& client, int keys, int value_size) {
 struct Row {
   Latencies quiet, under;
   double grown_mb = 0, left_mb = 0, cpu_s = 0;
+  int descriptors_left = 0;   // more than before, a few seconds after the attackers have gone
+  bool served_after = false;  // somebody new
 };
+
+int descriptors_of(pid_t pid) {
+  int count = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+    ++count;
+  }
+  return count;
+}
+
+bool serves_somebody_new(const std::string& address) {
+  etcdserverpb::RangeRequest get;
+  get.set_key("probe");
+  etcdserverpb::RangeResponse answer;
+  harness::Client client(address);
+  return client.unary("/etcdserverpb.KV/Range", get, &answer, {.deadline = milliseconds(5000)})
+      .ok();
+}
 
 Latencies probe_for(Probe& probe, double seconds) {
   probe.start();
@@ -88,6 +111,11 @@ Row run_one(const Attack& attack, harness::Server& server, double seconds) {
   Row row;
   Probe probe(server.address());
   row.quiet = probe_for(probe, 1);
+  const int descriptors = descriptors_of(server.pid());
+  if (const rlim_t most = attack.bounds.descriptors; most != 0) {
+    const rlimit tight{most, most};
+    prlimit(server.pid(), RLIMIT_NOFILE, &tight, nullptr);
+  }
   Watermark memory(server.pid());
   const double cpu = cpu_seconds(server.pid());
   Target target{.address = server.address()};
@@ -99,6 +127,8 @@ Row run_one(const Attack& attack, harness::Server& server, double seconds) {
   row.cpu_s = cpu_seconds(server.pid()) - cpu;
   std::this_thread::sleep_for(std::chrono::seconds(3));
   row.left_mb = memory.now();
+  row.descriptors_left = descriptors_of(server.pid()) - descriptors;
+  row.served_after = serves_somebody_new(server.address());
   return row;
 }
 
@@ -114,6 +144,11 @@ bool judge(const Bounds& bounds, const Row& row) {
   good &= holds("memory grown MB", row.grown_mb, bounds.grown_mb);
   good &= holds("memory left MB", row.left_mb, bounds.left_mb);
   good &= holds("CPU s", row.cpu_s, bounds.cpu_seconds);
+  good &= holds("descriptors left", row.descriptors_left, 20);
+  if (!row.served_after) {
+    std::printf("    nobody new is served afterwards\n");
+    good = false;
+  }
   if (row.under.failed > 0) {
     std::printf("    %zu probes failed\n", row.under.failed);
     good = false;
