@@ -98,6 +98,10 @@ void Connection::flush() {
       wait_to_write();
       return read_more();
     }
+    if (!ending_ && next_ && protocol_->finished()) {
+      become_next();
+      continue;
+    }
     if (ending_ || protocol_->finished()) return linger();
     if (last_write_ < kOutputLimit) return read_more();
   }
@@ -106,9 +110,25 @@ void Connection::flush() {
   read_more();
 }
 
+void Connection::hand_over(ProtocolFactory make, std::string unread) {
+  CHECK(!next_);
+  next_ = std::move(make);
+  unread_ = std::move(unread);
+  wake();
+}
+
+void Connection::become_next() {
+  protocol_->closed();
+  protocol_ = std::exchange(next_, nullptr)(this);
+  CHECK(protocol_);
+  if (drain_asked_) protocol_->drain();
+  std::string unread = std::exchange(unread_, {});
+  if (!unread.empty() && !protocol_->receive(unread)) ending_ = true;
+}
+
 void Connection::wait_to_write() {
   // A client that was shown the door and does not read is not waited for.
-  bool leaving = ending_ || protocol_->finished();
+  bool leaving = ending_ || (!next_ && protocol_->finished());
   if (leaving && !Timer::armed()) loop_.impl().timers().arm(this, loop_.now() + kLinger);
 }
 

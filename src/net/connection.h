@@ -49,7 +49,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   const PeerInfo& peer() const override { return peer_; }
   size_t unsent() const override { return blocked_ ? out_.size() : 0; }
 
+  void hand_over(ProtocolFactory make, std::string unread) override;
+
   void sniff(std::string_view bytes);
+  void become_next();
   void read_more();
   bool write_out();
   void wait_to_write();
@@ -62,6 +65,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Protocol> protocol_;  // once the first bytes have told which
   std::string first_bytes_;             // until then
+  ProtocolFactory next_;                // of what is spoken after protocol_; null: nothing
+  std::string unread_;                  // for that one
   std::vector<char> buffer_;
   OutQueue out_;
   std::shared_ptr<Connection> self_;  // from start() to the flush() after close()

@@ -21,12 +21,17 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "base/bytes.h"
 #include "net/grpc.h"
 #include "net/loop.h"
 #include "net/message.h"
 
 namespace keelson::net {
+
+class Protocol;
+class ProtocolHost;
+using ProtocolFactory = absl::AnyInvocable<std::unique_ptr<Protocol>(ProtocolHost*)>;
 
 struct HttpField {
   std::string name;
@@ -63,6 +68,11 @@ class HttpReply {
   virtual void begin(HttpResponse response) = 0;
   virtual void write(MessageParts piece) = 0;
   virtual void end() = 0;
+  // Instead of an answer: 101 with `head`'s fields (Upgrade and Connection among them), and from
+  // then on the connection speaks what `make` returns (net/protocol.h), beginning with whatever the
+  // client has sent behind the request. False, and nothing is done, where that cannot be: over
+  // HTTP/2 or 1.0, with an answer begun, or when the server is about to end.
+  virtual bool upgrade(HttpResponse head, ProtocolFactory make) = 0;
   // Cuts the connection: the only honest way to say that a begun answer cannot be completed.
   virtual void abort() = 0;
 

@@ -326,6 +326,17 @@ void Http1Session::abort() {
   host_.wake();
 }
 
+bool Http1Session::upgrade(HttpResponse& head, ProtocolFactory make) {
+  if (!waiting_ || !keep_alive_ || draining_ || parser_->version < 11) return false;
+  head.status = 101;
+  write_head(head, true);
+  host_.hand_over(std::move(make), input_.substr(used_));
+  answered_ = true;
+  reply_.reset();
+  stop_reading();
+  return true;
+}
+
 bool Http1Session::produce(OutQueue& out, size_t limit) {
   if (broken_) return false;
   while (!out_.empty() && out.size() < limit) {

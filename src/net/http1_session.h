@@ -56,6 +56,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   void write_piece(const MessageParts& piece) override;
   void complete() override;
   void abort() override;
+  bool upgrade(HttpResponse& head, ProtocolFactory make) override;
   size_t pending() const override { return queued_ + host_.unsent(); }
   void finish_request();
   void queue(Bytes bytes);

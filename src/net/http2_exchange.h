@@ -42,6 +42,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   void write_piece(const MessageParts& piece) override;
   void complete() override;
   void abort() override;
+  bool upgrade(HttpResponse&, ProtocolFactory) override { return false; }
   size_t pending() const override;
 
   void refuse(int status);

@@ -43,6 +43,14 @@ void SinkReply::abort() {
   if (sink_) sink_->abort();
 }
 
+bool SinkReply::upgrade(HttpResponse head, ProtocolFactory make) {
+  if (!sink_ || begun_ || !sink_->upgrade(head, std::move(make))) return false;
+  over_.store(true);
+  gone_ = nullptr;
+  sink_ = nullptr;
+  return true;
+}
+
 void SinkReply::detach() {
   sink_ = nullptr;
   writable_ = nullptr;

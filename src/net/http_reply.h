@@ -23,6 +23,8 @@ class HttpSink {
   // The answer is complete. The sink knows of the reply no more.
   virtual void complete() = 0;
   virtual void abort() = 0;
+  // See HttpReply. When true, the sink knows of the reply no more.
+  virtual bool upgrade(HttpResponse& head, ProtocolFactory make) = 0;
   // Bytes written that the socket has not taken.
   virtual size_t pending() const = 0;
 
@@ -42,6 +44,7 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
   void write(MessageParts piece) override;
   void end() override;
   void abort() override;
+  bool upgrade(HttpResponse head, ProtocolFactory make) override;
   size_t pending_bytes() const override { return sink_ ? sink_->pending() : 0; }
   void on_writable(Task task) override { writable_ = std::move(task); }
   void on_gone(Task task) override {

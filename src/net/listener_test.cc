@@ -16,6 +16,7 @@
 #include "base/test_seeds.h"
 #include "base/text.h"
 #include "net/accept_gate.h"
+#include "net/protocol.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
@@ -256,6 +257,69 @@ TEST_F(ListenerTest, AcceptingStopsShortOfTheReserve) {
   EXPECT_FALSE(gate.shut());
   EXPECT_GE(gate.times_shut(), 1u);
   setrlimit(RLIMIT_NOFILE, &before);
+  listener_.reset();
+}
+
+// Says everything again in capitals, until it hears "bye".
+class Shout final : public Protocol {
+ public:
+  explicit Shout(ProtocolHost* host) : host_(*host) {}
+  bool receive(std::string_view bytes) override {
+    for (char c : bytes) out_.push_back(c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c);
+    over_ = over_ || bytes.find("bye") != std::string_view::npos;
+    host_.wake();
+    return true;
+  }
+  bool produce(OutQueue& out, size_t) override {
+    out.append(std::exchange(out_, {}));
+    return true;
+  }
+  bool input_full() const override { return false; }
+  void drain() override { over_ = true; }
+  bool working() const override { return false; }
+  bool finished() const override { return over_ && out_.empty(); }
+  void input_ended() override { over_ = true; }
+  void closed() override {}
+
+ private:
+  ProtocolHost& host_;
+  std::string out_;
+  bool over_ = false;
+};
+
+class Upgrader final : public HttpHandler {
+ public:
+  void handle(HttpRequest, HttpReplyRef reply) override {
+    HttpResponse head;
+    head.fields = {{"Upgrade", "shout"}, {"Connection", "Upgrade"}};
+    auto make = [](ProtocolHost* host) { return std::make_unique<Shout>(host); };
+    if (!reply->upgrade(std::move(head), make)) reply->send({.status = 426, .body = {}});
+  }
+};
+
+TEST_F(ListenerTest, AConnectionGoesOnWithAnotherProtocol) {
+  Upgrader upgrader;
+  service_.router.http("/shout", &upgrader);
+  start({});
+  Client client(listener_->port());
+  client.send("GET /first HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.read_until("GET /first [] ");
+  client.send("GET /shout HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\r\nright behind");
+  const std::string head = client.read_until("RIGHT BEHIND");
+  EXPECT_TRUE(head.starts_with("HTTP/1.1 101 Switching Protocols\r\nUpgrade: shout\r\n")) << head;
+  EXPECT_TRUE(head.ends_with("\r\n\r\nRIGHT BEHIND")) << head;
+  EXPECT_EQ(head.find("Content-Length"), std::string::npos);
+  client.send("GET /not-a-request HTTP/1.1\r\n\r\n");
+  client.read_until("GET /NOT-A-REQUEST HTTP/1.1\r\n\r\n");
+  client.send("bye");
+  EXPECT_EQ(client.read_all(), "BYE");
+  EXPECT_TRUE(exchange("GET /shout HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 426 "));
+  // A client that waits in the other protocol is told about the end like any other.
+  Client waiting(listener_->port());
+  waiting.send("GET /shout HTTP/1.1\r\nHost: x\r\n\r\nhi");
+  waiting.read_until("HI");
+  listener_->drain(std::chrono::seconds(20));
+  EXPECT_EQ(waiting.read_all(), "");
   listener_.reset();
 }
 

@@ -88,6 +88,7 @@ class MemoryServer final : public ProtocolHost {
   bool finished() const { return !alive_ || session_->finished(); }
 
   void wake() override {}
+  void hand_over(ProtocolFactory, std::string) override { CHECK(false); }  // needs a connection
   Loop& loop() override { return loop_; }
   const PeerInfo& peer() const override { return peer_; }
   size_t unsent() const override { return socket_full ? queue_.size() : 0; }

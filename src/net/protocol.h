@@ -9,8 +9,10 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
+#include "absl/functional/any_invocable.h"
 #include "net/grpc.h"
 #include "net/listener.h"
 #include "net/loop.h"
@@ -18,9 +20,19 @@
 
 namespace keelson::net {
 
+class Protocol;
+class ProtocolHost;
+
+// Makes what a connection speaks next (HTTP's Upgrade).
+using ProtocolFactory = absl::AnyInvocable<std::unique_ptr<Protocol>(ProtocolHost*)>;
+
 // What a protocol needs from its connection; outlives it.
 class ProtocolHost {
  public:
+  // Once this protocol is finished() and what it has produced is written, the connection goes on
+  // with the one that `make` returns, instead of ending. `unread` is what the client has sent
+  // beyond this protocol's part: the next one receives it first.
+  virtual void hand_over(ProtocolFactory make, std::string unread) = 0;
   // There is something to produce(): ask for it at the end of this batch.
   virtual void wake() = 0;
   virtual Loop& loop() = 0;
