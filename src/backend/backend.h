@@ -208,6 +208,17 @@ class Backend : public Reader {
   virtual Index consistent_index() const = 0;
   virtual Term consistent_term() const = 0;
 
+  // As multi_get(), from memory alone: false when one of them is only on the disk. The answers are
+  // in `found` otherwise. What is all in memory says true always.
+  virtual absl::StatusOr<bool> multi_get_in_memory(Bucket bucket,
+                                                   std::span<const std::string_view> keys,
+                                                   std::vector<std::optional<Bytes>>* found) const {
+    absl::StatusOr<std::vector<std::optional<Bytes>>> all = multi_get(bucket, keys);
+    if (!all.ok()) return all.status();
+    *found = *std::move(all);
+    return true;
+  }
+
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
 
   // Asks for everything committed so far to go to stable storage; returns at once. `done` is called

@@ -133,6 +133,13 @@ absl::StatusOr<std::optional<Bytes>> MemoryBackend::get(Bucket bucket, std::stri
   return find(*state_, bucket, key);
 }
 
+absl::StatusOr<bool> MemoryBackend::multi_get_in_memory(
+    Bucket bucket, std::span<const std::string_view> keys,
+    std::vector<std::optional<Bytes>>* found) const {
+  if (cold_) return false;
+  return Backend::multi_get_in_memory(bucket, keys, found);
+}
+
 absl::StatusOr<std::vector<std::optional<Bytes>>> MemoryBackend::multi_get(
     Bucket bucket, std::span<const std::string_view> keys) const {
   std::lock_guard lock(mutex_);

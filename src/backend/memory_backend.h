@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,8 @@ class MemoryBackend final : public Backend {
       Bucket bucket, std::span<const std::string_view> keys) const override;
   std::unique_ptr<Iterator> iterate(Bucket bucket, IterateOptions options = {}) const override;
 
+  absl::StatusOr<bool> multi_get_in_memory(Bucket bucket, std::span<const std::string_view> keys,
+                                           std::vector<std::optional<Bytes>>* found) const override;
   absl::Status commit(const WriteBatch& batch, Index consistent_index, Term term) override;
   Index consistent_index() const override;
   Term consistent_term() const override;
@@ -55,6 +58,8 @@ class MemoryBackend final : public Backend {
   void fail_writes(absl::Status status);
   // get() and multi_get() fail with `status` after `good` more of them; Ok mends it.
   void fail_reads(absl::Status status, int good = 0);
+  // From now on, or no longer, multi_get_in_memory() says that nothing is.
+  void set_cold(bool cold) { cold_ = cold; }
   std::unique_ptr<MemoryBackend> open_checkpoint(const std::string& dir) const;
 
   // One moment's contents; immutable once shared.
@@ -80,6 +85,7 @@ class MemoryBackend final : public Backend {
   absl::Status read_failure_;
   mutable int good_reads_ = 0;  // before read_failure_ shows
   bool hold_ = false;
+  std::atomic<bool> cold_{false};
   std::vector<std::pair<StatePtr, absl::AnyInvocable<void(absl::Status)>>> held_;
   std::map<std::string, StatePtr> checkpoints_;
 };

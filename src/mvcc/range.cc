@@ -309,17 +309,27 @@ absl::Status RangeRead::read_back() {
     if (items_[i].kv.empty()) missing.push_back(i);
   }
   if (missing.empty()) return absl::OkStatus();
-  if (bounds_ && !bounds_->backend) {
+  const bool in_memory = bounds_ && !bounds_->backend;
+  auto refuse = [&] {
     bounds_->lacking = missing.size();
     return not_here();
-  }
+  };
+  if (in_memory && missing.size() > kReadBackBatch) return refuse();
   for (size_t from = 0; from < missing.size(); from += kReadBackBatch) {
     if (unwanted()) return gave_up();
     size_t n = std::min(kReadBackBatch, missing.size() - from);
     std::vector<Revision> revisions;
     for (size_t i = 0; i < n; ++i) revisions.push_back(items_[missing[from + i]].revision);
     KEELSON_FAILPOINT("mvcc_read_back");
-    absl::StatusOr<std::vector<Bytes>> found = store_.read_back(revisions);
+    absl::StatusOr<std::vector<Bytes>> found;
+    if (in_memory) {
+      found.emplace();
+      absl::StatusOr<bool> all = store_.read_back_in_memory(revisions, &*found);
+      if (!all.ok()) return all.status();
+      if (!*all) return refuse();
+    } else {
+      found = store_.read_back(revisions);
+    }
     if (!found.ok()) return found.status();
     for (size_t i = 0; i < n; ++i) {
       Item& item = items_[missing[from + i]];

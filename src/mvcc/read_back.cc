@@ -22,6 +22,25 @@ absl::StatusOr<Bytes> checked(Revision revision, std::optional<Bytes> found) {
   return *std::move(found);
 }
 
+struct Keys {
+  explicit Keys(std::span<const Revision> revisions) : keys(revisions.begin(), revisions.end()) {
+    for (const RevisionKey& key : keys) views.push_back(key.view());
+  }
+  const std::vector<RevisionKey> keys;
+  std::vector<std::string_view> views;
+};
+
+absl::StatusOr<std::vector<Bytes>> all_checked(std::span<const Revision> revisions,
+                                               std::vector<std::optional<Bytes>> found) {
+  std::vector<Bytes> values;
+  for (size_t i = 0; i < revisions.size(); ++i) {
+    absl::StatusOr<Bytes> value = checked(revisions[i], std::move(found[i]));
+    if (!value.ok()) return value.status();
+    values.push_back(*std::move(value));
+  }
+  return values;
+}
+
 }  // namespace
 
 absl::StatusOr<Bytes> StoreImpl::read_back(Revision revision) const {
@@ -32,19 +51,24 @@ absl::StatusOr<Bytes> StoreImpl::read_back(Revision revision) const {
 }
 
 absl::StatusOr<std::vector<Bytes>> StoreImpl::read_back(std::span<const Revision> revisions) const {
-  std::vector<RevisionKey> keys(revisions.begin(), revisions.end());
-  std::vector<std::string_view> views;
-  for (const RevisionKey& key : keys) views.push_back(key.view());
+  const Keys keys(revisions);
   absl::StatusOr<std::vector<std::optional<Bytes>>> found =
-      backend_->multi_get(backend::Bucket::kKey, views);
+      backend_->multi_get(backend::Bucket::kKey, keys.views);
   if (!found.ok()) return found.status();
-  std::vector<Bytes> values;
-  for (size_t i = 0; i < revisions.size(); ++i) {
-    absl::StatusOr<Bytes> value = checked(revisions[i], std::move((*found)[i]));
-    if (!value.ok()) return value.status();
-    values.push_back(*std::move(value));
-  }
-  return values;
+  return all_checked(revisions, *std::move(found));
+}
+
+absl::StatusOr<bool> StoreImpl::read_back_in_memory(std::span<const Revision> revisions,
+                                                    std::vector<Bytes>* values) const {
+  const Keys keys(revisions);
+  std::vector<std::optional<Bytes>> found;
+  absl::StatusOr<bool> all =
+      backend_->multi_get_in_memory(backend::Bucket::kKey, keys.views, &found);
+  if (!all.ok() || !*all) return all;
+  absl::StatusOr<std::vector<Bytes>> checked = all_checked(revisions, std::move(found));
+  if (!checked.ok()) return checked.status();
+  *values = *std::move(checked);
+  return true;
 }
 
 }  // namespace keelson::mvcc

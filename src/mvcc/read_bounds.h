@@ -21,7 +21,8 @@ namespace keelson::mvcc {
 struct ReadBounds {
   // Visits that are left to all ranges of the view. A key that is to be sorted is kSorted of them.
   uint64_t keys = UINT64_MAX;
-  // May the backend be read, which may wait for a disk?
+  // May the backend be read from the disk? Else a hundred values at most are, if it has them in
+  // memory.
   bool backend = true;
   // Looked at after every few thousand keys: set once nobody waits for the answer.
   const std::atomic<bool>* unwanted = nullptr;

@@ -92,6 +92,7 @@ TEST_F(ReadBoundsTest, AllRangesOfAViewSpendTogether) {
 }
 
 TEST_F(EvictedTest, ValuesOfTheBackendAreReadWhereThatIsAllowed) {
+  backend_.set_cold(true);
   ReadBounds bounds{.backend = false};
   EXPECT_TRUE(is_not_here(store_->read(*slot_, &bounds).range("100001", "").status()));
   EXPECT_EQ(bounds.lacking, 1u);
@@ -100,6 +101,12 @@ TEST_F(EvictedTest, ValuesOfTheBackendAreReadWhereThatIsAllowed) {
   EXPECT_TRUE(all(&bounds, {.count_only = true}).ok());
   bounds.backend = true;
   EXPECT_TRUE(store_->read(*slot_, &bounds).range("100001", "").ok());
+  // What the backend has in memory is read anywhere, as long as it is not much.
+  backend_.set_cold(false);
+  bounds.backend = false;
+  EXPECT_TRUE(store_->read(*slot_, &bounds).range("100001", "").ok());
+  EXPECT_TRUE(all(&bounds, {.limit = 50}).ok());
+  EXPECT_TRUE(is_not_here(all(&bounds, {.limit = 500}).status()));
 }
 
 TEST_F(EvictedTest, WhatLacksMuchIsHeldAndReadLater) {

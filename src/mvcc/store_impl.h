@@ -111,6 +111,9 @@ class StoreImpl {
   // are visible. kDataLoss: one is missing, does not parse or is another's.
   absl::StatusOr<Bytes> read_back(Revision revision) const;
   absl::StatusOr<std::vector<Bytes>> read_back(std::span<const Revision> revisions) const;
+  // The same without waiting for a disk: false when that would be needed.
+  absl::StatusOr<bool> read_back_in_memory(std::span<const Revision> revisions,
+                                           std::vector<Bytes>* values) const;
 
   backend::Backend& backend() const { return *backend_; }
   const LivenessRing& ring() const { return *ring_; }

@@ -39,7 +39,7 @@ bool is_utf8(std::string_view text) {
 Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
                  const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
                  RequestObserver* observer)
-    : node_(node), limits_(limits), observer_(observer), long_reads_(node.store()) {
+    : node_(node), limits_(limits), observer_(observer), long_reads_(node.store(), loops) {
   for (int i = 0; i < loops.size(); ++i) {
     net::Loop& loop = loops.at(i);
     auto lane = std::make_unique<Lane>(loop, node.request_ids());

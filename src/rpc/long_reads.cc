@@ -15,6 +15,9 @@ constexpr uint64_t kFewValues = 64;
 // A range that lacks more bytes than this is read while it is sent.
 constexpr uint64_t kHeldAbove = 1 << 20;
 
+// Reads of a few values that go together.
+constexpr size_t kTogether = 16;
+
 // They wait for the disk most of the time, so there are more of them than processors.
 Workers::Options for_values() {
   return {.name = "read-value", .threads = 8, .threads_per_owner = 4};
@@ -35,27 +38,66 @@ LongReads::Pool::Pool(mvcc::Store& store, Workers::Options options) : workers(st
   for (int i = 0; i < workers.size(); ++i) slots.push_back(store.register_reader());
 }
 
-LongReads::LongReads(mvcc::Store& store)
-    : store_(store), values_(store, for_values()), ranges_(store, for_ranges()) {}
+LongReads::LongReads(mvcc::Store& store, net::LoopPool& loops)
+    : store_(store),
+      values_(store, for_values()),
+      ranges_(store, for_ranges()),
+      gathered_(static_cast<size_t>(loops.size())) {
+  for (int i = 0; i < loops.size(); ++i) {
+    Gathered* gathered = &gathered_[static_cast<size_t>(i)];
+    loops.at(i).after_batch([this, gathered] { hand_over(*gathered); });
+  }
+}
 
 LongReads::~LongReads() { stop(); }
 
 void LongReads::run(net::CallRef call, const mvcc::ReadBounds& tried, Read read) {
-  const bool few = tried.lacking > 0 && tried.lacking <= kFewValues;
-  Pool& pool = few ? values_ : ranges_;
   const auto owner = reinterpret_cast<uintptr_t>(&call->peer());
-  bool taken = pool.workers.run(
-      owner, [this, &pool, call, owner, read = std::move(read)](int worker) mutable {
-        if (call->over()) return;
-        const std::function<void(Task)> elsewhere = [this, owner](Task task) {
-          values_.workers.go_on(owner, [task = std::move(task)](int) mutable { task(); });
-        };
-        mvcc::ReadBounds bounds{
-            .unwanted = &call->over_mark(), .hold_above = kHeldAbove, .elsewhere = &elsewhere};
-        Task then = read(store_.read(*pool.slots[static_cast<size_t>(worker)], &bounds));
-        if (!call->over()) call->loop().post(std::move(then));
-      });
-  if (!taken) call->fail(errors::RequestTooManyRequests());
+  One one{std::move(call), std::move(read)};
+  if (tried.lacking > 0 && tried.lacking <= kFewValues) {
+    Gathered& gathered = gathered_[static_cast<size_t>(one.call->loop().number())];
+    if (gathered.owner != owner || gathered.reads.size() >= kTogether) hand_over(gathered);
+    gathered.owner = owner;
+    gathered.reads.push_back(std::move(one));
+    return;
+  }
+  net::CallRef asking = one.call;
+  bool taken = ranges_.workers.run(owner, [this, owner, one = std::move(one)](int worker) mutable {
+    Task then = this->read(ranges_, worker, owner, one);
+    if (then) one.call->loop().post(std::move(then));
+  });
+  if (!taken) asking->fail(errors::RequestTooManyRequests());
+}
+
+void LongReads::hand_over(Gathered& gathered) {
+  if (gathered.reads.empty()) return;
+  std::vector<net::CallRef> asking;
+  for (const One& one : gathered.reads) asking.push_back(one.call);
+  auto job = [this, owner = gathered.owner,
+              reads = std::exchange(gathered.reads, {})](int worker) mutable {
+    net::Loop& loop = reads.front().call->loop();
+    std::vector<Task> answers;
+    for (One& one : reads) {
+      if (Task then = read(values_, worker, owner, one)) answers.push_back(std::move(then));
+    }
+    loop.post([answers = std::move(answers)]() mutable {
+      for (Task& answer : answers) answer();
+    });
+  };
+  if (values_.workers.run(gathered.owner, std::move(job))) return;
+  for (const net::CallRef& call : asking) call->fail(errors::RequestTooManyRequests());
+}
+
+Task LongReads::read(Pool& pool, int worker, uint64_t owner, One& one) {
+  if (one.call->over()) return nullptr;
+  const std::function<void(Task)> elsewhere = [this, owner](Task task) {
+    values_.workers.go_on(owner, [task = std::move(task)](int) mutable { task(); });
+  };
+  mvcc::ReadBounds bounds{
+      .unwanted = &one.call->over_mark(), .hold_above = kHeldAbove, .elsewhere = &elsewhere};
+  Task then = one.read(store_.read(*pool.slots[static_cast<size_t>(worker)], &bounds));
+  if (one.call->over()) return nullptr;
+  return then;
 }
 
 void LongReads::stop() {

@@ -6,7 +6,9 @@
 // A read is tried on its lane first, within try_bounds(). Told "not here", it is run again from the
 // beginning by run(), on one of two sorts of worker threads: some for what lacks a few values and
 // will be done as soon as the disk has answered; others, that give way to everybody, for what takes
-// long. The connections take turns at both.
+// long. The connections take turns at both. Reads of a few values that one connection asks for in
+// the same batch of its loop go to a worker together, and come back together: the way there costs
+// more than such a read.
 //
 // Threads: run() on the call's loop; the read on a worker; what it returns on the loop again.
 // Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(). A read whose
@@ -32,7 +34,8 @@ class LongReads {
   // Reads, on a view of the newest revision, and returns what is to be done on the loop then.
   using Read = absl::AnyInvocable<Task(const mvcc::ReadView&)>;
 
-  explicit LongReads(mvcc::Store& store);
+  // Before the loops have anything to do; they outlive this.
+  LongReads(mvcc::Store& store, net::LoopPool& loops);
   ~LongReads();
 
   // What one request may do on its lane.
@@ -45,15 +48,30 @@ class LongReads {
   void stop();
 
  private:
+  struct One {
+    net::CallRef call;
+    Read read;
+  };
+  // Reads of a few values, of one connection.
+  struct Gathered {
+    uint64_t owner = 0;
+    std::vector<One> reads;
+  };
   struct Pool {
     Pool(mvcc::Store& store, Workers::Options options);
     std::vector<std::unique_ptr<mvcc::ReaderSlot>> slots;  // one for each worker
     Workers workers;
   };
 
+  // On a worker.
+  Task read(Pool& pool, int worker, uint64_t owner, One& one);
+  // On the loop that gathered them.
+  void hand_over(Gathered& gathered);
+
   mvcc::Store& store_;
   Pool values_;
   Pool ranges_;
+  std::vector<Gathered> gathered_;  // one for each loop, that loop's
 };
 
 }  // namespace keelson::rpc

@@ -77,20 +77,47 @@ absl::StatusOr<std::optional<Bytes>> DbReader::get(Bucket bucket, std::string_vi
 
 absl::StatusOr<std::vector<std::optional<Bytes>>> DbReader::multi_get(
     Bucket bucket, std::span<const std::string_view> keys) const {
+  std::vector<std::optional<Bytes>> out;
+  rocksdb::Status status = multi_get(read_options(pinned_), bucket, keys, &out);
+  if (!status.ok()) return to_status(status, "reading");
+  return out;
+}
+
+absl::StatusOr<bool> DbReader::multi_get_in_memory(Bucket bucket,
+                                                   std::span<const std::string_view> keys,
+                                                   std::vector<std::optional<Bytes>>* found) const {
+  rocksdb::ReadOptions options = read_options(pinned_);
+  options.read_tier = rocksdb::kBlockCacheTier;
+  rocksdb::Status status = multi_get(options, bucket, keys, found);
+  if (status.IsIncomplete()) return false;
+  if (!status.ok()) return to_status(status, "reading");
+  return true;
+}
+
+// The first status that is neither Ok nor NotFound.
+rocksdb::Status DbReader::multi_get(const rocksdb::ReadOptions& options, Bucket bucket,
+                                    std::span<const std::string_view> keys,
+                                    std::vector<std::optional<Bytes>>* out) const {
+  rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(bucket)];
+  out->assign(keys.size(), std::nullopt);
+  if (keys.size() == 1) {
+    rocksdb::PinnableSlice value;
+    rocksdb::Status status = db_->Get(options, family, slice(keys[0]), &value);
+    if (status.ok()) out->front() = Bytes::copy(view(value));
+    return status.IsNotFound() ? rocksdb::Status::OK() : status;
+  }
   std::vector<rocksdb::Slice> slices;
   slices.reserve(keys.size());
   for (std::string_view key : keys) slices.push_back(slice(key));
   std::vector<rocksdb::PinnableSlice> values(keys.size());
   std::vector<rocksdb::Status> statuses(keys.size());
-  db_->MultiGet(read_options(pinned_), families_[static_cast<size_t>(bucket)], keys.size(),
-                slices.data(), values.data(), statuses.data());
-  std::vector<std::optional<Bytes>> out(keys.size());
+  db_->MultiGet(options, family, keys.size(), slices.data(), values.data(), statuses.data());
   for (size_t i = 0; i < keys.size(); ++i) {
     if (statuses[i].IsNotFound()) continue;
-    if (!statuses[i].ok()) return to_status(statuses[i], "reading");
-    out[i] = Bytes::copy(view(values[i]));
+    if (!statuses[i].ok()) return statuses[i];
+    (*out)[i] = Bytes::copy(view(values[i]));
   }
-  return out;
+  return rocksdb::Status::OK();
 }
 
 std::unique_ptr<Iterator> DbReader::iterate(Bucket bucket, IterateOptions options) const {

@@ -26,12 +26,19 @@ class DbReader final : public Reader {
   absl::StatusOr<std::optional<Bytes>> get(Bucket bucket, std::string_view key) const override;
   absl::StatusOr<std::vector<std::optional<Bytes>>> multi_get(
       Bucket bucket, std::span<const std::string_view> keys) const override;
+  // See Backend::multi_get_in_memory().
+  absl::StatusOr<bool> multi_get_in_memory(Bucket bucket, std::span<const std::string_view> keys,
+                                           std::vector<std::optional<Bytes>>* found) const;
   std::unique_ptr<Iterator> iterate(Bucket bucket, IterateOptions options) const override;
 
   // How everything of ours is read.
   static rocksdb::ReadOptions read_options(const rocksdb::Snapshot* pinned);
 
  private:
+  rocksdb::Status multi_get(const rocksdb::ReadOptions& options, Bucket bucket,
+                            std::span<const std::string_view> keys,
+                            std::vector<std::optional<Bytes>>* out) const;
+
   rocksdb::DB* db_;
   const Families& families_;
   const rocksdb::Snapshot* pinned_;

@@ -143,6 +143,11 @@ class RocksBackend final : public Backend {
       Bucket bucket, std::span<const std::string_view> keys) const override {
     return reader_.multi_get(bucket, keys);
   }
+  absl::StatusOr<bool> multi_get_in_memory(
+      Bucket bucket, std::span<const std::string_view> keys,
+      std::vector<std::optional<Bytes>>* found) const override {
+    return reader_.multi_get_in_memory(bucket, keys, found);
+  }
   std::unique_ptr<Iterator> iterate(Bucket bucket, IterateOptions options) const override {
     return reader_.iterate(bucket, options);
   }
