@@ -54,6 +54,8 @@ class MessageReader {
   Step feed(std::string_view* in);
   Bytes take() { return std::move(message_); }
   const absl::Status& error() const { return error_; }
+  // Bytes that it holds.
+  size_t held() const { return buffer_.size() + message_.size(); }
   // A message has begun and not ended.
   bool in_message() const { return prefix_size_ > 0; }
 

@@ -224,10 +224,13 @@ size_t Http2Call::on_data(std::string_view data) {
   if (finished_) return data.size();
   if (!reading_ || !held_.empty()) {
     held_.append(data);
+    count_incoming();
     return 0;
   }
   deliver(data);
-  return data.size() - held_.size();
+  const size_t consumed = data.size() - held_.size();
+  count_incoming();
+  return consumed;
 }
 
 void Http2Call::deliver(std::string_view data) {
@@ -283,12 +286,18 @@ void Http2Call::on_end_stream() {
   }
   if (!entry_->unary) return receiver_->on_half_close();
   if (session_->backlog_->must_wait()) return session_->backlog_->add(this);
-  entry_->unary->handle(CallRef(this), std::move(request_));
+  serve();
+}
+
+void Http2Call::serve() {
+  Bytes request = std::move(request_);
+  count_incoming();
+  entry_->unary->handle(CallRef(this), std::move(request));
 }
 
 void Http2Call::go_on() {
   if (!session_ || finished_) return;
-  if (entry_->unary) return entry_->unary->handle(CallRef(this), std::move(request_));
+  if (entry_->unary) return serve();
   deliver_held();
 }
 
@@ -307,6 +316,7 @@ void Http2Call::deliver_held() {
   deliver(data);
   if (!session_) return;
   size_t consumed = before - held_.size();
+  count_incoming();
   if (consumed > 0) nghttp2_session_consume_stream(session_->session_, id_, consumed);
   session_->host_.wake();
   if (remote_done_) on_end_stream();
@@ -578,11 +588,10 @@ void Http2Call::stream_closed() {
     report_end();
     tell_cancelled();
   }
+  // Whoever still holds the call needs nothing of what has come in.
+  drop_incoming();
   session_ = nullptr;
   drop_queue();
-  // Whoever still holds the call needs nothing of what has come in.
-  reader_.reset(0, false);
-  reset(&held_, 0);
   receiver_.reset();
   unref();
 }

@@ -102,6 +102,11 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   void deliver(std::string_view data);
   void deliver_held();
   void take_message(Bytes message);
+  // Tells the session what is held of incoming messages; ends the call when that is too much.
+  void count_incoming();
+  void drop_incoming();
+  // Hands a unary call's request to its handler.
+  void serve();
 
   void enqueue(MessageParts message);
   void begin_late();
@@ -134,7 +139,8 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool got_message_ = false;
   bool half_closed_ = false;  // and told to the receiver
   bool reading_ = true;
-  std::string held_;  // arrived while not reading_, or before its turn
+  size_t counted_ = 0;  // what the session was told last
+  std::string held_;    // arrived while not reading_, or before its turn
 
   std::unique_ptr<StreamReceiver> receiver_;
   Task cancel_task_;

@@ -11,6 +11,9 @@
 namespace keelson::net {
 namespace {
 
+// By how much a connection may be wrong about what it has told of its incoming messages.
+constexpr size_t kToldStep = 64 << 10;
+
 constexpr int kMaxPingStrikes = 2;
 constexpr Duration kIdlePingTime = std::chrono::hours(2);  // without a running call
 constexpr Duration kDrainPause = std::chrono::seconds(1);  // between the two GOAWAYs
@@ -187,6 +190,8 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
 Http2Session::~Http2Session() {
   closed();
   backlog_->abandon();
+  CHECK(incoming_ == 0);
+  server_.incoming->fetch_sub(told_);
   nghttp2_session_del(session_);
 }
 
@@ -289,6 +294,20 @@ void Http2Session::closed() {
     stream_closed(call);
     call->stream_closed();
   }
+}
+
+bool Http2Session::count_incoming(size_t before, size_t after) {
+  CHECK(incoming_ >= before);
+  incoming_ = incoming_ - before + after;
+  bool fits = incoming_ <= server_.options.connection_incoming;
+  // What all connections hold is shared between the loops, so it is told in steps.
+  const size_t apart = incoming_ > told_ ? incoming_ - told_ : told_ - incoming_;
+  if (apart >= kToldStep) {
+    const size_t of_all = server_.incoming->fetch_add(incoming_ - told_) + (incoming_ - told_);
+    told_ = incoming_;
+    fits &= of_all <= server_.options.listener_incoming;
+  }
+  return fits || after <= before;
 }
 
 void Http2Session::open_stream(int32_t stream_id, bool end_stream) {

@@ -187,6 +187,52 @@ TEST_F(Http2SessionTest, ACallThatWasLargeKeepsNothing) {
   EXPECT_LT(in_use() + 45 * kMessage, full);
 }
 
+TEST_F(Http2SessionTest, RequestsThatNeverEndHoldABoundedMemory) {
+  ListenerOptions options;
+  options.connection_incoming = 8 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server);
+  constexpr size_t kMost = 1 << 20;
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 20; ++i) {
+    ids.push_back(client.send(request("/test.Echo/Unary"),
+                              framed(std::string(kMost + 1, 'x')).substr(0, kMost), true));
+    client.exchange();
+  }
+  size_t refused = 0;
+  for (int32_t id : ids) refused += client[id].headers["grpc-status"] == "8" ? 1 : 0;
+  EXPECT_GE(refused, 12u);
+  EXPECT_LE(refused, 16u);
+  EXPECT_EQ(client[ids.back()].headers["grpc-message"], "etcdserver: too many requests");
+  // Others are served, and those that were there first once they end.
+  int32_t small = client.send(request("/test.Echo/Unary"), framed("small"));
+  client.exchange();
+  EXPECT_EQ(client[small].headers["grpc-status"], "0");
+  client.add(ids[0], std::string(6, 'x'), true);
+  client.exchange();
+  EXPECT_EQ(client[ids[0]].headers["grpc-status"], "0");
+  for (int32_t id : ids) client.reset(id);
+  client.exchange();
+  int32_t again = client.send(request("/test.Echo/Unary"), framed(std::string(kMost, 'x')));
+  client.exchange();
+  EXPECT_EQ(client[again].headers["grpc-status"], "0");
+}
+
+TEST_F(Http2SessionTest, AllConnectionsTogetherHoldABoundedMemory) {
+  ListenerOptions options;
+  options.listener_incoming = 1 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server);
+  server.incoming().store(2 << 20);  // others'
+  int32_t id = client.send(request("/test.Echo/Unary"), framed(std::string(500'000, 'x')), true);
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "8");
+  EXPECT_EQ(server.incoming().load(), size_t{2 << 20});
+  int32_t small = client.send(request("/test.Echo/Unary"), framed("small"));
+  client.exchange();
+  EXPECT_EQ(client[small].headers["grpc-status"], "0");
+}
+
 // Makes parts of 100 kB when it is told to.
 class Maker final : public PartMaker {
  public:

@@ -38,6 +38,10 @@ struct ListenerOptions {
   uint32_t max_concurrent_streams = UINT32_MAX;  // per connection
   uint32_t stream_window = 1 << 20;              // bytes a client may send ahead on one stream
   uint32_t connection_window = 16 << 20;         // and on all streams of a connection
+  // What requests that are not complete, or not served yet, may hold; a call that would take more
+  // is refused with errors::RequestTooManyRequests().
+  size_t connection_incoming = size_t{64} << 20;  // of one connection
+  size_t listener_incoming = size_t{512} << 20;   // of all of them
   // Of one request, names + values + 32 each. etcd takes metadata of 1 MB.
   size_t max_header_bytes = (1 << 20) + (64 << 10);
 

@@ -85,6 +85,7 @@ class MemoryServer final : public ProtocolHost {
     }
   }
   Session& session() { return *session_; }
+  std::atomic<size_t>& incoming() { return *context_.incoming; }
   bool finished() const { return !alive_ || session_->finished(); }
 
   void wake() override {}

@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -49,6 +50,8 @@ struct ServerContext {
   const Router* router = nullptr;
   CallObserver* observer = nullptr;  // may be null
   ListenerOptions options;
+  // See ListenerOptions::listener_incoming.
+  std::shared_ptr<std::atomic<size_t>> incoming = std::make_shared<std::atomic<size_t>>(0);
 };
 
 class Protocol {

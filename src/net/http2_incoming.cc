@@ -1,0 +1,28 @@
+// What calls hold of messages that are not complete, or not served yet, and what is done when that
+// is too much: what of Http2Call deals with it.
+
+#include <utility>
+
+#include "base/errors.h"
+#include "net/http2_session.h"
+
+namespace keelson::net {
+
+void Http2Call::count_incoming() {
+  const size_t before = std::exchange(counted_, reader_.held() + request_.size() + held_.size());
+  if (!session_ || counted_ == before || session_->count_incoming(before, counted_)) return;
+  // What is complete is served at once, or soon, which gives room.
+  if (!reader_.in_message() && held_.empty()) return;
+  finish(errors::RequestTooManyRequests());
+  drop_incoming();
+}
+
+void Http2Call::drop_incoming() {
+  reader_.reset(0, false);
+  request_ = Bytes();
+  std::string().swap(held_);
+  if (session_) session_->count_incoming(counted_, 0);
+  counted_ = 0;
+}
+
+}  // namespace keelson::net
