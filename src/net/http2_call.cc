@@ -74,7 +74,6 @@ void Http2Call::clear() {
   counted_ = false;
   entry_ = nullptr;
   deadline_.reset();
-  reader_.reset(0, false);
   request_ = Bytes();
   got_message_ = remote_done_ = half_closed_ = false;
   reading_ = true;

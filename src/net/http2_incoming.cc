@@ -18,6 +18,7 @@ void Http2Call::count_incoming() {
 }
 
 void Http2Call::drop_incoming() {
+  if (counted_ == 0 && !reader_.in_message() && held_.empty()) return;
   reader_.reset(0, false);
   request_ = Bytes();
   std::string().swap(held_);

@@ -71,7 +71,7 @@ class Range final : public Unary {
   }
 
   void finish(net::ServerCall& call, const pb::RangeRequest& request, MonotonicTime start,
-              absl::StatusOr<apply::Reply> reply, const MonotonicTime* began = nullptr) {
+              absl::StatusOr<apply::Reply>&& reply, const MonotonicTime* began = nullptr) {
     Lane& lane = context_.lane(call);
     lane.counts.add({.ranges = 1});
     context_.read_done(lane, InternalKind::kRange, start, reply, request, began);
@@ -162,7 +162,7 @@ class Txn final : public Unary {
   }
 
   void finish(net::ServerCall& call, const pb::TxnRequest& request, MonotonicTime start,
-              const apply::TxnOps& ops, absl::StatusOr<apply::Reply> reply,
+              const apply::TxnOps& ops, absl::StatusOr<apply::Reply>&& reply,
               const MonotonicTime* began = nullptr) {
     Lane& lane = context_.lane(call);
     lane.counts.add(ops);
