@@ -1,0 +1,181 @@
+// What an HTTP/2 connection holds in memory: of requests that never end, of calls that are reused,
+// and of answers that are made while they are sent.
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/http2_test_client.h"
+#include "net/test_service.h"
+
+namespace keelson::net {
+namespace {
+
+class Http2MemoryTest : public testing::Test {
+ protected:
+  TestService service_;
+  MemoryServer<Http2Session> server_{&service_.router};
+};
+
+// Calls are reused; what they held is not.
+TEST_F(Http2MemoryTest, ACallThatWasLargeKeepsNothing) {
+  auto in_use = [] { return mallinfo2().uordblks; };
+  const size_t nothing = in_use();
+  if (auto probe = std::make_unique<std::string>(100'000, 'x'); in_use() < nothing + 100'000) {
+    GTEST_SKIP() << "this allocator does not tell";
+  }
+  Client client(&server_);
+  constexpr size_t kMessage = 1 << 20;
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 50; ++i) {
+    ids.push_back(client.send(request("/test.Echo/Unary"),
+                              framed(std::string(kMessage, 'x')).substr(0, kMessage), true));
+    client.exchange();
+  }
+  const size_t full = in_use();
+  for (int32_t id : ids) client.reset(id);
+  client.exchange();
+  EXPECT_LT(in_use() + 45 * kMessage, full);
+}
+
+TEST_F(Http2MemoryTest, RequestsThatNeverEndHoldABoundedMemory) {
+  ListenerOptions options;
+  options.connection_incoming = 8 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server);
+  constexpr size_t kMost = 1 << 20;
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 20; ++i) {
+    ids.push_back(client.send(request("/test.Echo/Unary"),
+                              framed(std::string(kMost + 1, 'x')).substr(0, kMost), true));
+    client.exchange();
+  }
+  size_t refused = 0;
+  for (int32_t id : ids) refused += client[id].headers["grpc-status"] == "8" ? 1 : 0;
+  EXPECT_GE(refused, 12u);
+  EXPECT_LE(refused, 16u);
+  EXPECT_EQ(client[ids.back()].headers["grpc-message"], "etcdserver: too many requests");
+  // Others are served, and those that were there first once they end.
+  int32_t small = client.send(request("/test.Echo/Unary"), framed("small"));
+  client.exchange();
+  EXPECT_EQ(client[small].headers["grpc-status"], "0");
+  client.add(ids[0], std::string(6, 'x'), true);
+  client.exchange();
+  EXPECT_EQ(client[ids[0]].headers["grpc-status"], "0");
+  for (int32_t id : ids) client.reset(id);
+  client.exchange();
+  int32_t again = client.send(request("/test.Echo/Unary"), framed(std::string(kMost, 'x')));
+  client.exchange();
+  EXPECT_EQ(client[again].headers["grpc-status"], "0");
+}
+
+TEST_F(Http2MemoryTest, AllConnectionsTogetherHoldABoundedMemory) {
+  ListenerOptions options;
+  options.listener_incoming = 1 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server);
+  server.incoming().store(2 << 20);  // others'
+  int32_t id = client.send(request("/test.Echo/Unary"), framed(std::string(500'000, 'x')), true);
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "8");
+  EXPECT_EQ(server.incoming().load(), size_t{2 << 20});
+  int32_t small = client.send(request("/test.Echo/Unary"), framed("small"));
+  client.exchange();
+  EXPECT_EQ(client[small].headers["grpc-status"], "0");
+}
+
+// Makes parts of 100 kB when it is told to.
+class Maker final : public PartMaker {
+ public:
+  static constexpr size_t kSize = 100'000;
+  void make(size_t number, absl::AnyInvocable<void(absl::StatusOr<Bytes>)> done) override {
+    asked.push_back(number);
+    waiting = std::move(done);
+  }
+  bool answer(absl::StatusOr<Bytes> part) {
+    if (!waiting) return false;
+    std::exchange(waiting, nullptr)(std::move(part));
+    return true;
+  }
+  static Bytes part(size_t number) {
+    return Bytes::copy(std::string(kSize, static_cast<char>('a' + number)));
+  }
+  std::vector<size_t> asked;
+  absl::AnyInvocable<void(absl::StatusOr<Bytes>)> waiting;
+};
+
+class LateAnswer final : public UnaryHandler {
+ public:
+  void handle(CallRef call, Bytes) override {
+    Parts parts = Parts::copy("head");
+    for (size_t i = 0; i < 10; ++i) parts.add_late(Maker::kSize, maker, i);
+    parts.add(Bytes::copy("tail"));
+    call->respond(std::move(parts));
+  }
+  std::shared_ptr<Maker> maker = std::make_shared<Maker>();
+};
+
+TEST_F(Http2MemoryTest, PartsAreMadeWhenTheyAreWanted) {
+  LateAnswer late;
+  service_.router.unary("/test.Late/Unary", &late);
+  Client client(&server_, /*window=*/250'000, /*auto_window=*/false);
+  int32_t id = client.send(request("/test.Late/Unary"), framed("x"));
+  client.exchange();
+  std::string expected = framed(std::string(10 * Maker::kSize + 8, ' ')).substr(0, 5) + "head";
+  EXPECT_EQ(client[id].data, expected);
+  for (size_t i = 0; i < 10; ++i) expected.append(Maker::part(i).view());
+  expected += "tail";
+  // No more is made than the client takes, and a little.
+  size_t made = 0;
+  while (late.maker->answer(Maker::part(made))) {
+    ++made;
+    client.exchange();
+  }
+  EXPECT_LE(made, 7u);
+  EXPECT_GE(client[id].data.size(), 60'000u);
+  EXPECT_FALSE(client[id].closed);
+  while (!client[id].closed) {
+    client.grant(id, 60'000);
+    client.exchange();
+    if (late.maker->answer(Maker::part(made))) ++made;
+    client.exchange();
+  }
+  EXPECT_EQ(client[id].data, expected);
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+  EXPECT_EQ(late.maker->asked, (std::vector<size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(late.maker.use_count(), 1);
+}
+
+TEST_F(Http2MemoryTest, APartThatCannotBeMadeEndsTheStream) {
+  LateAnswer late;
+  service_.router.unary("/test.Late/Unary", &late);
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Late/Unary"), framed("x"));
+  client.exchange();
+  ASSERT_TRUE(late.maker->answer(absl::DataLossError("gone")));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  EXPECT_EQ(client[id].error, uint32_t{NGHTTP2_INTERNAL_ERROR});
+  EXPECT_EQ(client[id].headers.count("grpc-status"), 0u);
+}
+
+TEST_F(Http2MemoryTest, WhoTakesAnAnswerTooSlowlyLosesIt) {
+  LateAnswer late;
+  service_.router.unary("/test.Late/Unary", &late);
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Late/Unary"), framed("x"));
+  client.exchange();
+  server_.advance(std::chrono::minutes(3));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  // A part that comes after that is nobody's.
+  ASSERT_TRUE(late.maker->answer(Maker::part(0)));
+  client.exchange();
+  EXPECT_EQ(late.maker.use_count(), 1);
+}
+
+}  // namespace
+}  // namespace keelson::net
