@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "net/http1_session.h"
 #include "net/http2_session.h"
+#include "net/tls/transport.h"
 
 namespace keelson::net {
 namespace {
@@ -22,6 +23,13 @@ constexpr Duration kDrainStall = std::chrono::seconds(1);
 // How often one connection may fill its output in one batch.
 constexpr int kRounds = 4;
 
+std::unique_ptr<Transport> make_transport(const ServerContext& server, Loop* loop, int fd,
+                                          const std::string& remote, TransportEvents* events) {
+  const std::shared_ptr<const ListenerTls>& tls = server.options.tls;
+  if (!tls) return make_socket_transport(&loop->impl(), fd, events);
+  return make_tls_transport(tls.get(), loop, fd, remote, events);
+}
+
 }  // namespace
 
 Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, int fd,
@@ -30,7 +38,7 @@ Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, 
       loop_(*loop),
       peer_(std::move(peer)),
       on_closed_(std::move(on_closed)),
-      transport_(make_socket_transport(&loop->impl(), fd, this)),
+      transport_(make_transport(*server_, loop, fd, peer_.address, this)),
       buffer_(kFirstRead) {}
 
 Connection::~Connection() = default;
@@ -150,7 +158,13 @@ bool Connection::write_out() {
       return false;
     }
   }
-  return true;
+  blocked_ = transport_->unsent() > 0;
+  return !blocked_;
+}
+
+void Connection::on_secured(std::shared_ptr<const TlsIdentity> identity) {
+  peer_.tls = true;
+  peer_.identity = std::move(identity);
 }
 
 void Connection::on_writable() {

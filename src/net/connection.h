@@ -39,6 +39,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_read(size_t bytes) override;
   void on_writable() override;
   void on_error() override { close(); }
+  void on_secured(std::shared_ptr<const TlsIdentity> identity) override;
   void flush() override;
   void on_timer() override;
 
@@ -47,7 +48,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   }
   Loop& loop() override { return loop_; }
   const PeerInfo& peer() const override { return peer_; }
-  size_t unsent() const override { return blocked_ ? out_.size() : 0; }
+  size_t unsent() const override { return (blocked_ ? out_.size() : 0) + transport_->unsent(); }
 
   void hand_over(ProtocolFactory make, std::string unread) override;
 
@@ -60,7 +61,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   const std::shared_ptr<const ServerContext> server_;
   Loop& loop_;
-  const PeerInfo peer_;
+  PeerInfo peer_;
   std::function<void(Connection*)> on_closed_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Protocol> protocol_;  // once the first bytes have told which

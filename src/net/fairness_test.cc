@@ -76,7 +76,7 @@ class FairnessTest : public testing::Test {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     auto context = std::make_shared<ServerContext>(ServerContext{&service_.router, nullptr, {}});
     connections_.push_back(std::make_shared<Connection>(
-        context, &loop_, ends[1], PeerInfo{"@", false, ""}, [](Connection*) {}));
+        context, &loop_, ends[1], PeerInfo{.address = "@"}, [](Connection*) {}));
     connections_.back()->start();
     clients_.push_back({ends[0], ends[1], "", ""});
     return clients_.size() - 1;

@@ -39,6 +39,7 @@ class HttpHandler;
 class HttpStreamHandler;
 struct HttpOptions;
 class ServerCall;
+struct TlsIdentity;
 
 enum class MethodKind { kUnary, kClientStream, kServerStream, kBidiStream };
 
@@ -55,7 +56,9 @@ struct MethodInfo {
 struct PeerInfo {
   std::string address;  // "127.0.0.1:51234", or "@" for an unnamed Unix socket
   bool tls = false;
-  std::string common_name;  // of the verified client certificate; empty without one
+  // Of the verified client certificate; null without one. Shared with the calls, which may outlive
+  // the connection.
+  std::shared_ptr<const TlsIdentity> identity = nullptr;
 };
 
 // Shared ownership of a call. Copies and destruction on any thread.
@@ -94,6 +97,8 @@ class ServerCall {
       absl::FunctionRef<void(std::string_view name, std::string_view value)> visit) const = 0;
   virtual std::string_view authority() const = 0;
   virtual const PeerInfo& peer() const = 0;
+  // The connection's PeerInfo::identity, and the call's own: valid after the connection, too.
+  const std::shared_ptr<const TlsIdentity>& identity() const { return identity_; }
   virtual std::optional<MonotonicTime> deadline() const = 0;
 
   // True once the call is over for the client: reset, connection gone, deadline passed, or
@@ -157,6 +162,7 @@ class ServerCall {
   std::atomic<bool> cancelled_{false};
   std::atomic<uint32_t> refs_{0};
   Loop* loop_;
+  std::shared_ptr<const TlsIdentity> identity_;
 
  private:
   friend class CallRef;

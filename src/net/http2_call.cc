@@ -69,6 +69,7 @@ Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id,
 Http2Call::~Http2Call() { clear(); }
 
 void Http2Call::clear() {
+  identity_.reset();
   Timer::cancel();
   head_.clear();
   counted_ = false;
@@ -190,6 +191,7 @@ void Http2Call::refuse(int http_status, const absl::Status& status) {
 
 void Http2Call::begin(bool end_stream) {
   remote_done_ = end_stream;
+  identity_ = session_->host_.peer().identity;
   if (refuse_unfit()) return;
   const Router::Table& table = session_->server_.router->table();
   std::string_view path = known(RequestHead::kPath);

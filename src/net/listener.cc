@@ -195,7 +195,7 @@ void Listener::Impl::accept_some() {
                        SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       backoff_ = kFirstBackoff;
-      adopt(fd, {address_text(address), false, ""});
+      adopt(fd, {.address = address_text(address)});
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return wait_for_next();

@@ -1,7 +1,8 @@
 // net/listener.h
 //
 // Listener owns one listening socket and the connections accepted from it. gRPC (HTTP/2 with prior
-// knowledge) and HTTP/1.1 share the port: the first bytes of a connection tell which it is.
+// knowledge, or chosen by ALPN under TLS) and HTTP/1.1 share the port: the first bytes of a
+// connection tell which it is.
 //
 // Threads: start(), drain() and close() from any thread but the pool's loops.
 // Lifetime: Router, observer and LoopPool outlive the listener. The destructor closes, as close().
@@ -28,6 +29,7 @@
 namespace keelson::net {
 
 class AcceptGate;
+struct ListenerTls;
 
 struct ListenerOptions {
   // gRPC keepalive; defaults are etcd's (--grpc-keepalive-interval, -timeout, -min-time).
@@ -60,6 +62,9 @@ struct ListenerOptions {
   bool reuse_port = false;     // --socket-reuse-port
   // Who may connect to a Unix socket (who may write to it); none: as the umask has it.
   std::optional<mode_t> unix_socket_mode;
+
+  // Null: plaintext. Shared by the connections, which may outlive the listener by a moment.
+  std::shared_ptr<const ListenerTls> tls = nullptr;
 };
 
 class Listener {

@@ -100,7 +100,7 @@ class MemoryServer final : public ProtocolHost {
  private:
   Loop loop_;
   ServerContext context_;
-  PeerInfo peer_{"memory", false, ""};
+  PeerInfo peer_{.address = "memory"};
   OutQueue queue_;
   bool alive_ = true;
   std::unique_ptr<Session> session_;

@@ -1,6 +1,7 @@
 // net/transport.h
 //
-// Transport is a byte stream to one client: a TCP or Unix socket now, the same under TLS later.
+// Transport is a byte stream to one client: a TCP or Unix socket, or the same under TLS
+// (net/tls/transport.h).
 //
 // Threads: all on the loop it was made for. Lifetime: the connection owns it; events stop with
 //   close(), which may be called from inside an event.
@@ -24,6 +25,8 @@ class TransportEvents {
   virtual void on_writable() = 0;
   // Broken for good.
   virtual void on_error() = 0;
+  // TLS stands, before the first read ends. `identity` is the client's, null without a certificate.
+  virtual void on_secured(std::shared_ptr<const TlsIdentity> identity) {}
 
  protected:
   ~TransportEvents() = default;
@@ -38,6 +41,8 @@ class Transport {
   // Takes bytes now as far as it can without waiting and returns how many. If that is not all,
   // on_writable() follows once. Errors come as on_error(), later.
   virtual size_t write(std::span<const iovec> pieces, std::shared_ptr<void> keep) = 0;
+  // Bytes taken by write() that the socket has not: on_writable() follows when there are none left.
+  virtual size_t unsent() const { return 0; }
   // Says that nothing more will be written, keeping the reading side open.
   virtual void shutdown_write() = 0;
   virtual void close() = 0;

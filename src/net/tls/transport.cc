@@ -1,0 +1,398 @@
+#include "net/tls/transport.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "net/tls/session.h"
+
+namespace keelson::net {
+namespace {
+
+// etcd's, since 3.6.14.
+constexpr Duration kHandshakeTime = std::chrono::seconds(10);
+// How long a client that was refused may take to read why.
+constexpr Duration kLinger = std::chrono::seconds(1);
+// Plaintext that becomes one send.
+constexpr size_t kBatch = 128 << 10;
+constexpr size_t kFirstRead = 4 << 10;
+constexpr char kHandshakeRecord = 0x16;
+
+// What a connection has sent is given back for the next one of this thread.
+thread_local std::string spare_out;
+
+class TlsTransport final : public Transport,
+                           private TransportEvents,
+                           private Timer,
+                           private HandshakeStep {
+ public:
+  TlsTransport(const ListenerTls* tls, Loop* loop, int fd, std::string remote,
+               TransportEvents* events)
+      : tls_(*tls),
+        loop_(*loop),
+        remote_(std::move(remote)),
+        events_(events),
+        inner_(make_socket_transport(&loop->impl(), fd, this)) {}
+
+  void read(std::span<char> buffer, std::shared_ptr<void> keep) override;
+  size_t write(std::span<const iovec> pieces, std::shared_ptr<void> keep) override;
+  size_t unsent() const override { return sending_.size() - sent_; }
+  void shutdown_write() override;
+  void close() override;
+
+ private:
+  enum class State { kNew, kHandshake, kOpen, kPlain, kRefused };
+  using Keep = std::shared_ptr<void>;
+
+  // From the socket.
+  void on_read(size_t bytes) override;
+  void on_writable() override;
+  void on_error() override { fail("EOF"); }
+  void on_timer() override;
+
+  void run_step() override;
+  void put_out() override;
+
+  void read_socket();
+  void first_bytes(size_t bytes);
+  void submit(bool first);
+  void step_done(TlsSession::Step step);
+  void opened();
+  void deliver();
+  void fail(std::string_view why);
+  void refuse(std::string_view why);
+  void log_failure(std::string_view why);
+  void leave_pool();
+  bool send();
+  struct Cursor {
+    size_t piece = 0;
+    size_t offset = 0;  // in it
+  };
+  size_t encrypt(std::span<const iovec> pieces, Cursor* at);
+
+  const ListenerTls& tls_;
+  Loop& loop_;
+  const std::string remote_;
+  TransportEvents* const events_;
+  const std::unique_ptr<Transport> inner_;
+  std::weak_ptr<void> owner_;  // of us; what operations under way hold on to
+
+  State state_ = State::kNew;
+  bool closed_ = false;
+  bool stepping_ = false;  // a worker has the session, or will; nobody else touches it
+  Keep step_keep_;         // set exactly while stepping_
+  std::optional<TlsSession> session_;
+  std::string raw_;                // what the socket's reads fill
+  std::span<char> buffer_;         // of the read() under way
+  bool reading_ = false;           // the socket's read is under way
+  bool read_later_ = false;        // once what waits to be sent has gone
+  bool waiting_to_write_ = false;  // the socket is full
+  bool broken_ = false;            // OpenSSL refuses to go on
+  bool ending_ = false;            // shutdown_write() was called
+  std::string sending_;            // ciphertext; what is before sent_ has gone
+  size_t sent_ = 0;                // <= sending_.size()
+};
+
+void TlsTransport::read(std::span<char> buffer, Keep keep) {
+  owner_ = keep;
+  buffer_ = buffer;
+  switch (state_) {
+    case State::kPlain:
+      return inner_->read(buffer, std::move(keep));
+    case State::kNew:
+      loop_.impl().timers().arm(this, loop_.now() + kHandshakeTime);
+      raw_.resize(kFirstRead);
+      return read_socket();
+    case State::kOpen:
+      // What is there already needs no socket; but never from inside the caller.
+      if (session_->input_left() > 0 || session_->has_pending()) {
+        return loop_.post([this, keep = std::move(keep)] {
+          if (!closed_) deliver();
+        });
+      }
+      if (raw_.size() < buffer.size()) raw_.resize(buffer.size());
+      return read_socket();
+    case State::kHandshake:
+    case State::kRefused:
+      return;  // read as the state needs it
+  }
+}
+
+void TlsTransport::read_socket() {
+  if (reading_ || closed_) return;
+  if (unsent() > 0 && state_ == State::kOpen) {
+    // A client that makes us answer (key updates) and reads nothing waits for itself.
+    read_later_ = true;
+    return;
+  }
+  Keep keep = owner_.lock();
+  if (!keep) return;
+  reading_ = true;
+  inner_->read({raw_.data(), raw_.size()}, std::move(keep));
+}
+
+void TlsTransport::on_read(size_t bytes) {
+  reading_ = false;
+  switch (state_) {
+    case State::kPlain:
+      return events_->on_read(bytes);
+    case State::kNew:
+      return bytes == 0 ? fail("EOF") : first_bytes(bytes);
+    case State::kHandshake:
+      if (bytes == 0) return fail("EOF");
+      session_->set_input({raw_.data(), bytes});
+      return submit(false);
+    case State::kOpen:
+      // An end without close_notify is an end: HTTP tells itself whether something is missing.
+      if (bytes == 0) return events_->on_read(0);
+      session_->set_input({raw_.data(), bytes});
+      return deliver();
+    case State::kRefused:
+      return bytes == 0 ? events_->on_error() : read_socket();
+  }
+}
+
+void TlsTransport::first_bytes(size_t bytes) {
+  if (tls_.plaintext_too && raw_[0] != kHandshakeRecord) {
+    Timer::cancel();
+    state_ = State::kPlain;
+    CHECK(bytes <= buffer_.size());
+    std::memcpy(buffer_.data(), raw_.data(), bytes);
+    raw_ = {};
+    return events_->on_read(bytes);
+  }
+  state_ = State::kHandshake;
+  raw_.resize(bytes);
+  submit(true);
+}
+
+// ---- the handshake
+
+void TlsTransport::submit(bool first) {
+  stepping_ = true;
+  step_keep_ = owner_.lock();
+  CHECK(step_keep_ != nullptr);
+  first ? tls_.handshakes->begin(this) : tls_.handshakes->resume(this);
+}
+
+void TlsTransport::run_step() {
+  if (!session_) {
+    session_.emplace(tls_.context->current());
+    session_->set_input(raw_);
+  }
+  const TlsSession::Step step = session_->handshake();
+  // Held by the task from here on: a stopped loop drops it with its inbox.
+  loop_.post([this, step, keep = std::move(step_keep_)] { step_done(step); });
+}
+
+void TlsTransport::step_done(TlsSession::Step step) {
+  stepping_ = false;
+  if (closed_) return;  // and close() has told the pool, which may be gone by now
+  sending_.append(std::exchange(session_->out(), {}));
+  switch (step) {
+    case TlsSession::Step::kFailed:
+      leave_pool();
+      return refuse(session_->why());
+    case TlsSession::Step::kNeedInput:
+      tls_.handshakes->stall(this);
+      if (!send()) return;
+      raw_.resize(kFirstRead);
+      return read_socket();
+    case TlsSession::Step::kDone:
+      leave_pool();
+      return opened();
+  }
+}
+
+void TlsTransport::opened() {
+  Timer::cancel();
+  state_ = State::kOpen;
+  events_->on_secured(session_->identity());
+  if (!send()) return;
+  deliver();
+}
+
+void TlsTransport::leave_pool() {
+  if (state_ != State::kHandshake) return;
+  if (tls_.handshakes->end(this)) {
+    stepping_ = false;
+    step_keep_.reset();
+  }
+}
+
+// Under the pool's lock, on any thread.
+void TlsTransport::put_out() {
+  Keep keep = owner_.lock();
+  if (!keep) return;
+  loop_.post([this, keep = std::move(keep)] {
+    if (!closed_ && state_ == State::kHandshake) fail("too many handshakes are under way");
+  });
+}
+
+void TlsTransport::on_timer() {
+  if (state_ == State::kRefused) return events_->on_error();
+  fail("i/o timeout");
+}
+
+void TlsTransport::log_failure(std::string_view why) {
+  const bool usual = why == "EOF";
+  uint64_t unsaid = 0;
+  if (!usual && !tls_.handshakes->may_log(&unsaid)) return;
+  const bool known = !stepping_ && session_;
+  log::write(usual ? log::Level::kDebug : log::Level::kWarn, tls_.rejected,
+             {{"remote-addr", remote_},
+              {"server-name", known ? session_->server_name() : ""},
+              {"error", why},
+              {"not-logged", unsaid}});
+}
+
+// Broken: nothing more is said.
+void TlsTransport::fail(std::string_view why) {
+  Timer::cancel();
+  if (state_ == State::kNew || state_ == State::kHandshake) log_failure(why);
+  events_->on_error();
+}
+
+// The client hears why: closing a socket with unread bytes would reset it, and the reset overtake
+// the alert.
+void TlsTransport::refuse(std::string_view why) {
+  log_failure(why);
+  state_ = State::kRefused;
+  ending_ = true;
+  loop_.impl().timers().arm(this, loop_.now() + kLinger);
+  if (send()) inner_->shutdown_write();
+  raw_.resize(kFirstRead);
+  read_socket();
+}
+
+// ---- afterwards
+
+void TlsTransport::deliver() {
+  size_t bytes = 0;
+  const TlsSession::Read result = session_->read(buffer_, &bytes);
+  if (!session_->out().empty()) {
+    sending_.append(std::exchange(session_->out(), {}));
+    send();
+  }
+  switch (result) {
+    case TlsSession::Read::kBytes:
+      return events_->on_read(bytes);
+    case TlsSession::Read::kEnd:
+      return events_->on_read(0);
+    case TlsSession::Read::kNeedInput:
+      if (raw_.size() < buffer_.size()) raw_.resize(buffer_.size());
+      return read_socket();
+    case TlsSession::Read::kFailed:
+      log::debug("a client's TLS is broken",
+                 {{"remote-addr", remote_}, {"error", session_->why()}});
+      return events_->on_error();
+  }
+}
+
+// Makes records of a batch, full ones as far as there is enough: small pieces are put together
+// first. `at` is where in the pieces it begins; returns how much it took.
+size_t TlsTransport::encrypt(std::span<const iovec> pieces, Cursor* at) {
+  char record[TlsSession::kRecord];
+  size_t filled = 0;
+  size_t taken = 0;
+  while (at->piece < pieces.size() && taken < kBatch && !broken_) {
+    const iovec& piece = pieces[at->piece];
+    std::string_view bytes(static_cast<const char*>(piece.iov_base), piece.iov_len);
+    bytes.remove_prefix(at->offset);
+    const size_t n = std::min(bytes.size(), sizeof(record) - filled);
+    if (n == sizeof(record)) {
+      broken_ = !session_->write(bytes.substr(0, n));
+    } else {
+      std::memcpy(record + filled, bytes.data(), n);
+      filled += n;
+      if (filled == sizeof(record)) broken_ = !session_->write({record, std::exchange(filled, 0)});
+    }
+    taken += n;
+    at->offset += n;
+    if (at->offset == piece.iov_len) *at = {at->piece + 1, 0};
+  }
+  if (filled > 0 && !broken_) broken_ = !session_->write({record, filled});
+  return taken;
+}
+
+size_t TlsTransport::write(std::span<const iovec> pieces, Keep keep) {
+  if (state_ == State::kPlain) return inner_->write(pieces, std::move(keep));
+  CHECK(state_ == State::kOpen);
+  CHECK(!ending_);
+  size_t total = 0;
+  Cursor at;
+  while (unsent() == 0 && at.piece < pieces.size() && !broken_) {
+    std::string& out = session_->out();
+    if (out.capacity() < spare_out.capacity()) out.swap(spare_out);
+    out.clear();
+    total += encrypt(pieces, &at);
+    sending_.swap(out);
+    sent_ = 0;
+    if (!send()) break;
+  }
+  if (broken_) {
+    loop_.post([this, keep = std::move(keep)] {
+      if (!closed_) events_->on_error();
+    });
+  }
+  return total;
+}
+
+// True when everything has gone; otherwise on_writable() goes on.
+bool TlsTransport::send() {
+  if (waiting_to_write_) return false;
+  if (unsent() > 0) {
+    const iovec piece{sending_.data() + sent_, unsent()};
+    sent_ += inner_->write({&piece, 1}, owner_.lock());
+    CHECK(sent_ <= sending_.size());
+  }
+  if (unsent() > 0) {
+    waiting_to_write_ = true;
+    return false;
+  }
+  sending_.clear();
+  sent_ = 0;
+  if (sending_.capacity() > spare_out.capacity()) std::swap(spare_out, sending_);
+  sending_.shrink_to_fit();
+  return true;
+}
+
+void TlsTransport::on_writable() {
+  waiting_to_write_ = false;
+  if (state_ == State::kPlain) return events_->on_writable();
+  if (!send()) return;
+  if (ending_) inner_->shutdown_write();
+  if (state_ == State::kHandshake) {
+    raw_.resize(kFirstRead);
+    return read_socket();
+  }
+  if (state_ != State::kOpen) return;
+  if (std::exchange(read_later_, false)) read_socket();
+  events_->on_writable();
+}
+
+void TlsTransport::shutdown_write() {
+  if (state_ == State::kPlain) return inner_->shutdown_write();
+  if (std::exchange(ending_, true) || state_ != State::kOpen) return;
+  session_->end_writing();
+  sending_.append(std::exchange(session_->out(), {}));
+  if (send()) inner_->shutdown_write();
+}
+
+void TlsTransport::close() {
+  if (std::exchange(closed_, true)) return;
+  Timer::cancel();
+  leave_pool();
+  inner_->close();
+}
+
+}  // namespace
+
+std::unique_ptr<Transport> make_tls_transport(const ListenerTls* tls, Loop* loop, int fd,
+                                              std::string remote, TransportEvents* events) {
+  return std::make_unique<TlsTransport>(tls, loop, fd, std::move(remote), events);
+}
+
+}  // namespace keelson::net
