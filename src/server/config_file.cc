@@ -26,6 +26,9 @@ constexpr SectionKey kSectionKeys[] = {
     {"client-transport-security.client-key-file", "client-key-file", FileKind::kString},
     {"client-transport-security.client-cert-auth", "client-cert-auth", FileKind::kBool},
     {"client-transport-security.trusted-ca-file", "trusted-ca-file", FileKind::kString},
+    // A key that etcd does not have: there a file cannot name the list.
+    {"client-transport-security.crl-file", "client-crl-file", FileKind::kString},
+    {"peer-transport-security.crl-file", "peer-crl-file", FileKind::kString},
     {"client-transport-security.auto-tls", "auto-tls", FileKind::kBool},
     {"client-transport-security.allowed-hostname", "client-cert-allowed-hostname", FileKind::kList},
     {"peer-transport-security.cert-file", "peer-cert-file", FileKind::kString},

@@ -146,7 +146,8 @@ TEST(CommandLine, NamesMistakes) {
        "LeaseCheckpoint"},
       {{"--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://127.0.0.1:1"},
        1,
-       "TLS is not supported by this version of Keelson"},
+       "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 "
+       "with HTTPS scheme"},
       {{"--config-file=/does/not/exist"}, 1, "open /does/not/exist"},
   };
   for (const Mistake& mistake : mistakes) {
@@ -232,10 +233,14 @@ initial-cluster-state:
 feature-gates: LeaseCheckpoint=true
 socket-options:
   reuse-port: true
+listen-metrics-urls: https://127.0.0.1:3
+listen-peer-urls: https://127.0.0.1:4
 client-transport-security:
   cert-file: c.pem
   client-cert-auth: true
+  crl-file: crl.der
 peer-transport-security:
+  client-cert-auth: true
   allowed-cn: [a, b]
 unheard-of: 1
 )",
@@ -255,9 +260,61 @@ unheard-of: 1
   EXPECT_TRUE(config->socket_reuse_port);
   EXPECT_EQ(config->client_tls.cert_file, "c.pem");
   EXPECT_TRUE(config->client_tls.client_cert_auth);
+  EXPECT_EQ(config->client_tls.crl_file, "crl.der");
   EXPECT_EQ(config->peer_tls.allowed_cns, (std::vector<std::string>{"a", "b"}));
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_EQ(notes[0].fields[0].second, "unheard-of");
+}
+
+// What asks for security and gets none stops the start.
+TEST(CommandLine, TlsFlagsTakeEffectOrStopTheStart) {
+  const std::string secure = "https://127.0.0.1:1", plain = "http://127.0.0.1:1";
+  const auto start = [](const std::string& url, std::vector<std::string> args) {
+    args.push_back("--listen-client-urls=" + url);
+    args.push_back("--advertise-client-urls=" + url);
+    CommandLine line = parse(args);
+    return line.exit ? line.exit->err : "";
+  };
+  const std::tuple<std::string, std::vector<std::string>, std::string> cases[] = {
+      {secure, {"--cert-file=c", "--key-file=k"}, ""},
+      {secure, {"--auto-tls"}, ""},
+      {secure, {"--cert-file=c", "--key-file=k", "--auto-tls", "--client-cert-auth"}, ""},
+      {secure, {"--cert-file=c", "--key-file=k", "--trusted-ca-file=a", "--client-crl-file=r"}, ""},
+      {secure + "," + plain, {"--cert-file=c", "--key-file=k", "--client-cert-auth"}, ""},
+      {plain, {"--listen-metrics-urls=https://127.0.0.1:2", "--auto-tls"}, ""},
+      {plain, {"--cert-file=c"}, "--cert-file cannot take effect: no listen URL"},
+      {plain, {"--auto-tls"}, "--auto-tls cannot take effect: no listen URL"},
+      {plain, {"--client-cert-auth"}, "--client-cert-auth cannot take effect: no listen URL"},
+      {plain, {"--cipher-suites=X"}, "--cipher-suites cannot take effect: nothing is served"},
+      {plain, {"--peer-cert-file=c"}, "--peer-cert-file cannot take effect: no listen URL"},
+      {plain,
+       {"--listen-metrics-urls=https://127.0.0.1:2"},
+       "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url"},
+      {secure,
+       {"--auto-tls", "--client-cert-auth"},
+       "--client-cert-auth cannot take effect with --auto-tls"},
+      {secure,
+       {"--cert-file=c", "--key-file=k", "--client-crl-file=r"},
+       "--client-crl-file cannot take effect: without --trusted-ca-file or --client-cert-auth"},
+      {secure,
+       {"--cert-file=c", "--key-file=k", "--client-cert-allowed-hostname=r"},
+       "--client-cert-allowed-hostname cannot take effect: without"},
+      {plain,
+       {"--listen-peer-urls=https://127.0.0.1:3", "--peer-auto-tls", "--peer-cert-allowed-cn=x"},
+       "--peer-cert-allowed-cn cannot take effect with --peer-auto-tls"},
+      {plain,
+       {"--listen-client-http-urls=" + plain},
+       "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url " +
+           plain},
+  };
+  for (const auto& [url, args, error] : cases) {
+    const std::string said = start(url, args);
+    if (error.empty()) {
+      EXPECT_EQ(said, "");
+    } else {
+      EXPECT_NE(said.find(error), std::string::npos) << said << " instead of " << error;
+    }
+  }
 }
 
 TEST(ConfigFile, NamesMistakes) {

@@ -24,6 +24,7 @@
 #include "server/observers.h"
 #include "server/pulse.h"
 #include "server/state.h"
+#include "server/tls.h"
 
 namespace keelson::server {
 namespace {
@@ -58,16 +59,36 @@ std::vector<std::string> texts(const std::vector<Url>& urls) {
   return out;
 }
 
-absl::Status refuse_what_is_missing(const Config& config) {
-  for (const auto* urls :
-       {&config.listen_client_urls, &config.listen_client_http_urls, &config.listen_metrics_urls}) {
-    for (const Url& url : *urls) {
-      if (url.is_tls()) {
-        return absl::UnimplementedError(
-            cat("TLS is not supported yet, so ", url.str(), " cannot be served"));
-      }
-    }
+// One socket. Two URLs may name the same, one with TLS and one without.
+struct Place {
+  std::string address;  // as Listener::start() wants it
+  bool plain = false;
+  bool secure = false;
+};
+
+std::vector<Place> places_of(const std::vector<Url>& urls) {
+  std::vector<Place> places;
+  for (const Url& url : urls) {
+    std::string address = url.is_unix() ? "unix://" + url.socket_path() : url.host;
+    auto found = std::find_if(places.begin(), places.end(),
+                              [&](const Place& place) { return place.address == address; });
+    if (found == places.end()) found = places.insert(found, {std::move(address)});
+    (url.is_tls() ? found->secure : found->plain) = true;
   }
+  return places;
+}
+
+void tell_of(const Place& place, std::string_view traffic, std::string_view address) {
+  if (place.plain) {
+    log::info("serving client traffic insecurely; this is strongly discouraged!",
+              {{"traffic", traffic}, {"address", address}});
+  }
+  if (place.secure) {
+    log::info("serving client traffic securely", {{"traffic", traffic}, {"address", address}});
+  }
+}
+
+absl::Status refuse_what_is_missing(const Config& config) {
   if (config.force_new_cluster) {
     return absl::UnimplementedError("--force-new-cluster is not supported yet");
   }
@@ -89,6 +110,8 @@ struct Server::Running {
   std::unique_ptr<ThreadLane> consensus, log, apply, background;
   net::AcceptGate gate;
   std::unique_ptr<net::LoopPool> loops;
+  std::shared_ptr<net::TlsContext> client_tls;     // null without TLS
+  std::unique_ptr<net::TlsHandshakes> handshakes;  // set exactly when client_tls is
   std::unique_ptr<node::Node> node;
   std::unique_ptr<watch::EventFeed> feed;
   std::unique_ptr<rpc::Context> context;
@@ -108,12 +131,17 @@ struct Server::Running {
   absl::Status open_node(Fatal fatal);
   void build_services();
   absl::Status listen();
+  std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
   absl::Status stop_node();
 };
 
 absl::Status Server::Running::open_node(Fatal fatal) {
   if (absl::Status s = check_data_dir(config); !s.ok()) return s;
   if (absl::Status s = make_data_dir(config); !s.ok()) return s;
+  if (absl::Status s = prepare_peer_tls(config); !s.ok()) return s;
+  absl::StatusOr<std::shared_ptr<net::TlsContext>> tls = prepare_client_tls(config);
+  if (!tls.ok()) return tls.status();
+  client_tls = *std::move(tls);
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
       config.effective_data_dir() + "/member/keelson",
       {.write_buffers = config.keelson_write_buffer_bytes,
@@ -216,26 +244,41 @@ absl::Status Server::Running::listen() {
                                .reuse_address = config.socket_reuse_address,
                                .reuse_port = config.socket_reuse_port,
                                .unix_socket_mode = config.unix_socket_mode};
-  auto serve = [&](const Url& url, const net::Router* router,
-                   net::CallObserver* observer) -> absl::Status {
-    std::string where = url.is_unix() ? "unix://" + url.socket_path() : url.str();
-    absl::StatusOr<std::unique_ptr<net::Listener>> listener =
-        net::Listener::start(where, loops.get(), router, observer, options);
-    if (!listener.ok()) return listener.status();
-    log::info("serving", {{"address", (*listener)->address()}});
-    listeners.push_back(*std::move(listener));
-    return absl::OkStatus();
+  if (client_tls) {
+    handshakes = std::make_unique<net::TlsHandshakes>(
+        static_cast<int>(std::max(1u, config.effective_io_threads() / 2)));
+  }
+  const bool split = !config.listen_client_http_urls.empty();
+  const struct {
+    const std::vector<Url>& urls;
+    const net::Router* router;
+    net::CallObserver* observer;
+    std::string_view traffic;
+  } kinds[] = {
+      {config.listen_client_urls, &client_router, grpc_observer.get(),
+       split ? "grpc" : "grpc+http"},
+      {config.listen_client_http_urls, &http_router, nullptr, "http"},
+      {config.listen_metrics_urls, &metrics_router, nullptr, "metrics"},
   };
-  for (const Url& url : config.listen_client_urls) {
-    if (absl::Status s = serve(url, &client_router, grpc_observer.get()); !s.ok()) return s;
-  }
-  for (const Url& url : config.listen_client_http_urls) {
-    if (absl::Status s = serve(url, &http_router, nullptr); !s.ok()) return s;
-  }
-  for (const Url& url : config.listen_metrics_urls) {
-    if (absl::Status s = serve(url, &metrics_router, nullptr); !s.ok()) return s;
+  for (const auto& kind : kinds) {
+    for (const Place& place : places_of(kind.urls)) {
+      options.tls = place.secure ? listener_tls(place.plain) : nullptr;
+      absl::StatusOr<std::unique_ptr<net::Listener>> listener =
+          net::Listener::start(place.address, loops.get(), kind.router, kind.observer, options);
+      if (!listener.ok()) return listener.status();
+      tell_of(place, kind.traffic, (*listener)->address());
+      listeners.push_back(*std::move(listener));
+    }
   }
   return absl::OkStatus();
+}
+
+std::shared_ptr<const net::ListenerTls> Server::Running::listener_tls(bool plaintext_too) const {
+  auto tls = std::make_shared<net::ListenerTls>();
+  tls->context = client_tls;
+  tls->handshakes = handshakes.get();
+  tls->plaintext_too = plaintext_too;
+  return tls;
 }
 
 absl::Status Server::Running::stop_node() {
@@ -301,6 +344,7 @@ absl::Status Server::stop(Duration deadline) {
   if (r.context) r.context->long_reads().stop();
   if (r.loops) r.loops->stop();
   r.listeners.clear();
+  r.handshakes.reset();  // nobody shakes hands any more
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.
   for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background}) lane->reset();

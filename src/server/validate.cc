@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "server/config.h"
 #include "server/go_values.h"
+#include "server/tls_rules.h"
 
 namespace keelson::server {
 namespace {
@@ -83,19 +84,6 @@ absl::Status check_listeners(const Config& config) {
                       " must be in the format \"host:port\", \"unix:/path/to/socket\" or "
                       "\"unixs:/path/to/socket\" (",
                       *bad, ")"));
-  }
-  return absl::OkStatus();
-}
-
-// A rule of ours: what asks for TLS must not be served in the clear.
-absl::Status check_no_tls(const Config& config) {
-  for (const std::vector<Url>* urls :
-       {&config.listen_client_urls, &config.listen_client_http_urls, &config.listen_metrics_urls}) {
-    for (const Url& url : *urls) {
-      if (url.is_tls()) {
-        return refuse(cat("TLS is not supported by this version of Keelson (", url.str(), ")"));
-      }
-    }
   }
   return absl::OkStatus();
 }
@@ -218,7 +206,6 @@ absl::Status check_features(const Config& config) {
 absl::Status Config::validate() const {
   if (absl::Status s = check_logging(log); !s.ok()) return s;
   if (absl::Status s = check_listeners(*this); !s.ok()) return s;
-  if (absl::Status s = check_no_tls(*this); !s.ok()) return s;
   if (absl::Status s = check_bootstrap(*this); !s.ok()) return s;
   if (absl::Status s = check_timing(*this); !s.ok()) return s;
   if (absl::Status s = check_sizes(*this); !s.ok()) return s;
@@ -229,7 +216,8 @@ absl::Status Config::validate() const {
   }
   if (absl::Status s = check_compaction(*this); !s.ok()) return s;
   if (absl::Status s = check_features(*this); !s.ok()) return s;
-  return check_tls_versions(*this);
+  if (absl::Status s = check_tls_versions(*this); !s.ok()) return s;
+  return check_tls_flags(*this);
 }
 
 }  // namespace keelson::server
