@@ -160,9 +160,14 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& endpoint, const O
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
-  if (!options.tls.server_name.empty()) {
-    args.SetSslTargetNameOverride(options.tls.server_name);
+  // On a socket in the file system the certificate has to name the file, as for etcdctl.
+  std::string name = options.tls.server_name;
+  if (name.empty() && starts_with(target.address, "unix:")) {
+    name = target.address.substr(target.address.find_last_of('/') + 1);
+    if (starts_with(name, "unix:")) name = name.substr(5);
+    name = name.substr(0, name.find(':'));
   }
+  if (!name.empty()) args.SetSslTargetNameOverride(name);
   return grpc::CreateCustomChannel(
       target.address,
       secure ? tls_credentials(tls.value_or(TlsMaterial{})) : grpc::InsecureChannelCredentials(),
