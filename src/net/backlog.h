@@ -4,9 +4,9 @@
 // had used up its time; they are served in later turns, in order, a slice of time in each. One read
 // from a socket can bring a thousand calls, and a call may take a good part of a millisecond.
 //
-// Threads: the loop's. Lifetime: made by a session, which lets go of it with abandon(); it then
-// goes
-//   when the loop's inbox lets go of it. Bounds: a connection with a backlog is not read from.
+// Threads: the loop's. Bounds: a connection with a backlog is not read from.
+// Lifetime: made by a session, which lets go of it with abandon(); it then goes when the loop's
+//   inbox lets go of it.
 
 #pragma once
 

@@ -139,8 +139,8 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool got_message_ = false;
   bool half_closed_ = false;  // and told to the receiver
   bool reading_ = true;
-  size_t counted_ = 0;  // what the session was told last
-  std::string held_;    // arrived while not reading_, or before its turn
+  size_t told_incoming_ = 0;  // what the session was told last
+  std::string held_;          // arrived while not reading_, or before its turn
 
   std::unique_ptr<StreamReceiver> receiver_;
   Task cancel_task_;

@@ -9,8 +9,10 @@
 namespace keelson::net {
 
 void Http2Call::count_incoming() {
-  const size_t before = std::exchange(counted_, reader_.held() + request_.size() + held_.size());
-  if (!session_ || counted_ == before || session_->count_incoming(before, counted_)) return;
+  const size_t before =
+      std::exchange(told_incoming_, reader_.held() + request_.size() + held_.size());
+  if (!session_ || told_incoming_ == before || session_->count_incoming(before, told_incoming_))
+    return;
   // What is complete is served at once, or soon, which gives room.
   if (!reader_.in_message() && held_.empty()) return;
   finish(errors::RequestTooManyRequests());
@@ -18,12 +20,12 @@ void Http2Call::count_incoming() {
 }
 
 void Http2Call::drop_incoming() {
-  if (counted_ == 0 && !reader_.in_message() && held_.empty()) return;
+  if (told_incoming_ == 0 && !reader_.in_message() && held_.empty()) return;
   reader_.reset(0, false);
   request_ = Bytes();
   std::string().swap(held_);
-  if (session_) session_->count_incoming(counted_, 0);
-  counted_ = 0;
+  if (session_) session_->count_incoming(told_incoming_, 0);
+  told_incoming_ = 0;
 }
 
 }  // namespace keelson::net

@@ -8,11 +8,17 @@
 #include <string>
 #include <vector>
 
-#include "net/http2_test_client.h"
+#include "net/test_client.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
 namespace {
+
+using test::Answer;
+using test::Client;
+using test::framed;
+using test::Headers;
+using test::request;
 
 class Http2MemoryTest : public testing::Test {
  protected:

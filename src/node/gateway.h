@@ -9,9 +9,8 @@
 // Deadlines: everybody is answered once, at the latest when the time is up, whatever holds it up:
 //   no leader, a log or a state machine that waits for its disk. What comes back later is dropped.
 //   As with etcd, a proposal that timed out may still be done.
-// Fairness: what comes home is answered for about a millisecond in one task of the lane; the rest
-// is
-//   posted again.
+// Fairness: what comes home is answered for about a millisecond in one task of the lane; then the
+//   rest is posted again.
 // Bounds: propose() and read() refuse with TooManyRequests when too much is under way in the
 //   member. Under way is what has not come home, answered or not.
 

@@ -11,9 +11,8 @@
 // more than such a read.
 //
 // Threads: run() on the call's loop; the read on a worker; what it returns on the loop again.
-// Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(). A read whose
-// call
-//   is over ends within a few thousand keys, and is not begun at all when it has not been.
+// Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(). Once its call
+//   is over a read ends within a few thousand keys, or is not begun at all.
 // Lifetime: stop() ends it, while the loops and the store still live. Answers to what was dropped
 //   are never given.
 

@@ -142,7 +142,7 @@ class Member {
     compare_with_protobuf(bytes, request);
     if (!check(request, kMaxTxnOps).ok()) return true;
     if (is_read_only(request)) {
-      apply::OpCounts counts;
+      apply::TxnOps counts;
       apply::run_read_only_txn(store_->read(*slot_), request, counts).status().IgnoreError();
     }
     must_apply(InternalKind::kTxn, bytes);

@@ -19,13 +19,6 @@ void literal(std::string* out, std::string_view text) {
 
 }  // namespace
 
-std::string big32(uint32_t value) {
-  std::string out(4, '\0');
-  for (int i = 0; i < 4; ++i)
-    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-  return out;
-}
-
 std::string frame(Frame type, uint8_t flags, uint32_t stream, std::string_view payload) {
   std::string out = big32(static_cast<uint32_t>(payload.size())).substr(1);
   out.push_back(static_cast<char>(type));

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <thread>
 
+#include "base/endian.h"
+
 namespace keelson::attack {
 
 enum class Frame : uint8_t {
@@ -33,7 +35,6 @@ inline constexpr uint8_t kAck = 1;
 inline constexpr uint8_t kEndHeaders = 4;
 
 std::string frame(Frame type, uint8_t flags, uint32_t stream, std::string_view payload);
-std::string big32(uint32_t value);
 // A request's header block, nothing of it indexed.
 std::string header_block(std::string_view path, std::string_view content_type = "application/grpc");
 // The message behind gRPC's five bytes.

@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/endian.h"
+
 namespace keelson::harness {
 namespace {
 
@@ -113,8 +115,9 @@ std::optional<std::string> RawConnection::receive_all(Milliseconds patience) {
 namespace h2 {
 namespace {
 
+// The last `bytes` of it, big-endian.
 void append_big(std::string* out, uint32_t value, int bytes) {
-  for (int i = bytes - 1; i >= 0; --i) out->push_back(static_cast<char>(value >> (8 * i)));
+  out->append(big32(value), static_cast<size_t>(4 - bytes));
 }
 
 // HPACK's integer with a prefix of seven bits (RFC 7541, 5.1).
@@ -205,12 +208,12 @@ std::string unary_call(uint32_t stream, std::string_view path, std::string_view 
 }
 
 std::optional<Frame> take_frame(std::string* bytes) {
-  auto at = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>((*bytes)[i])); };
   if (bytes->size() < 9) return std::nullopt;
-  const size_t size = at(0) << 16 | at(1) << 8 | at(2);
+  const uint32_t head = load_big32(bytes->data());  // 24 bits of length, 8 of type
+  const size_t size = head >> 8;
   if (bytes->size() < 9 + size) return std::nullopt;
-  Frame out{static_cast<uint8_t>(at(3)), static_cast<uint8_t>(at(4)),
-            (at(5) & 0x7f) << 24 | at(6) << 16 | at(7) << 8 | at(8), bytes->substr(9, size)};
+  Frame out{static_cast<uint8_t>(head), static_cast<uint8_t>((*bytes)[4]),
+            load_big32(bytes->data() + 5) & 0x7fffffff, bytes->substr(9, size)};
   bytes->erase(0, 9 + size);
   return out;
 }
