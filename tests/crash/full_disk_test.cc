@@ -97,12 +97,23 @@ class FullDisk {
     if (grpc::Status s = put(); !s.ok()) return wrong(cat("after kill -9: ", s.error_message()));
     if (absl::Status s = server_.stop(); !s.ok()) return s;
     if (absl::Status s = server_.start(); !s.ok()) return s;
-    return check("after a stop");
+    if (absl::Status s = check("after a stop"); !s.ok()) return s;
+    return stop_while_full();
   }
 
   std::string log_tail() const { return server_.log_tail(); }
 
  private:
+  // An orderly end does not wait until there is space.
+  absl::Status stop_while_full() {
+    ballast_.fill(what_.leave);
+    if (absl::Status s = write_until_full(); !s.ok()) return s;
+    if (absl::Status s = server_.stop(); !s.ok()) return wrong(cat("stop: ", s.message()));
+    ballast_.remove();
+    if (absl::Status s = server_.start(); !s.ok()) return s;
+    return check("after a stop on a full disk");
+  }
+
   // A write that is answered with an error may or may not have happened; until it is known, the
   // model has both futures. One writer, so there is never more than a run of them.
   grpc::Status put() {
