@@ -33,9 +33,9 @@ class Collector final : public rocksdb::TablePropertiesCollector {
     return rocksdb::Status::OK();
   }
   rocksdb::Status Finish(rocksdb::UserCollectedProperties* properties) override {
-    if (std::optional<HeadFileId> id = writer_.finish(format_.version)) {
-      (*properties)[HeadFileId::kProperty] = id->text();
-    }
+    // Asked once for the table, and again for whoever is told of it.
+    if (!std::exchange(finished_, true)) id_ = writer_.finish(format_.version);
+    if (id_) (*properties)[HeadFileId::kProperty] = id_->text();
     return rocksdb::Status::OK();
   }
   rocksdb::UserCollectedProperties GetReadableProperties() const override { return {}; }
@@ -45,6 +45,8 @@ class Collector final : public rocksdb::TablePropertiesCollector {
   const HeadFormat format_;
   HeadFileWriter writer_;
   std::string head_;
+  bool finished_ = false;
+  std::optional<HeadFileId> id_;  // once finished_: of the file, if there is one
 };
 
 std::optional<HeadFileId> id_in(const rocksdb::TableProperties& table) {

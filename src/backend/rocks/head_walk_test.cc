@@ -74,7 +74,8 @@ class History {
 
   void open() {
     RocksOptions options{.write_buffers = 256 << 10, .reclaim_step = 64 << 10};
-    if (draw(0, 9) > 0) options.heads = {head_of, draw(0, 9) == 0 ? 8u : 7u};
+    keeps_heads_ = draw(0, 9) > 0;
+    if (keeps_heads_) options.heads = {head_of, draw(0, 9) == 0 ? 8u : 7u};
     auto opened = open_rocks_backend(dir_, options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     backend_ = *std::move(opened);
@@ -101,6 +102,14 @@ class History {
     ask([&](absl::Status status) { done.set_value(std::move(status)); });
     const absl::Status status = done.get_future().get();
     ASSERT_TRUE(status.ok()) << status;
+  }
+
+  static size_t files(const std::string& directory, std::string_view ending) {
+    size_t n = 0;
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      n += entry.path().extension() == ending;
+    }
+    return n;
   }
 
   void damage_some() {
@@ -131,6 +140,8 @@ class History {
 
   void reopen() {
     backend_.reset();
+    // A head file goes with its table, not only at the next open.
+    if (keeps_heads_) EXPECT_LE(files(dir_ + "/heads", ".heads"), files(dir_, ".sst"));
     damage_some();
     open();
     if (!backend_) return;
@@ -143,6 +154,7 @@ class History {
   const std::string dir_;
   std::unique_ptr<Backend> backend_;
   uint64_t index_ = 0;
+  bool keeps_heads_ = false;
 };
 
 TEST(HeadWalk, ShowsWhatTheValuesShow) {
