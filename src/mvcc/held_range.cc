@@ -3,9 +3,39 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 
 namespace keelson::mvcc {
+namespace {
+
+// What is made of it before the client has taken what there was, with some room.
+constexpr uint64_t kMadeAhead = 512 << 10;
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<HeldRange>> HeldRange::begin(const StoreImpl& store,
+                                                            int64_t revision, size_t count) {
+  const uint64_t bytes = count * sizeof(Entry) + kMadeAhead;
+  const uint64_t others = store.held_bytes().fetch_add(bytes, std::memory_order_relaxed);
+  std::shared_ptr<HeldRange> held(new HeldRange(store, bytes));  // gives the bytes back
+  if (others > 0 && others + bytes > kMostBytes) return errors::RequestTooManyRequests();
+  KEELSON_FAILPOINT("mvcc_hold");
+  if (!store.pin(held->slot_.slot(), revision, &held->pin_)) held.reset();
+  return held;
+}
+
+HeldRange::~HeldRange() {
+  const uint64_t before = store_.held_bytes().fetch_sub(bytes_, std::memory_order_relaxed);
+  CHECK(before >= bytes_);
+}
+
+void HeldRange::fill(std::vector<Entry> entries, Elsewhere elsewhere) {
+  CHECK(entries.size() * sizeof(Entry) <= bytes_);
+  entries_ = std::move(entries);
+  elsewhere_ = std::move(elsewhere);
+}
 
 bool HeldRange::in_memory(size_t from, size_t to) const {
   CHECK(from <= to);

@@ -5,11 +5,13 @@
 //
 // It pins the revision at which they are visible, so that no compaction removes them; whoever holds
 // it for a client therefore bounds the time that the client may take.
+// Bounds: what all of a store's take beside the values is at most kMostBytes, or one alone is more.
 // Threads: any, one at a time. Lifetime: gone before the store is.
 
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "mvcc/store_impl.h"
@@ -25,14 +27,19 @@ class HeldRange {
   };
   using Elsewhere = std::function<void(absl::AnyInvocable<void()>)>;
 
-  // REQUIRES: `revision` is pinned by the caller.
-  HeldRange(const StoreImpl& store, int64_t revision, std::vector<Entry> entries,
-            Elsewhere elsewhere)
-      : store_(store),
-        slot_(store.epochs().register_slot()),
-        pin_(slot_.slot(), revision),
-        entries_(std::move(entries)),
-        elsewhere_(std::move(elsewhere)) {}
+  static constexpr uint64_t kMostBytes = uint64_t{512} << 20;
+
+  // Room for `count` entries, and the pin; to be filled next. Null: a compaction has begun to pass
+  // the revision, and only the caller's own pin keeps it. errors::RequestTooManyRequests(): too
+  // much is held already. REQUIRES: `revision` is pinned by the caller.
+  static absl::StatusOr<std::shared_ptr<HeldRange>> begin(const StoreImpl& store, int64_t revision,
+                                                          size_t count);
+  ~HeldRange();
+  HeldRange(const HeldRange&) = delete;
+  HeldRange& operator=(const HeldRange&) = delete;
+
+  // Once. REQUIRES: no more entries than were announced.
+  void fill(std::vector<Entry> entries, Elsewhere elsewhere);
 
   size_t count() const { return entries_.size(); }
   size_t size(size_t i) const { return entries_[i].size; }
@@ -45,11 +52,15 @@ class HeldRange {
   const Elsewhere& elsewhere() const { return elsewhere_; }
 
  private:
+  HeldRange(const StoreImpl& store, uint64_t bytes)
+      : store_(store), bytes_(bytes), slot_(store.epochs().register_slot()) {}
+
   const StoreImpl& store_;
+  const uint64_t bytes_;  // counted in the store's held_bytes() while this lives
   const SlotHandle slot_;
-  const RevisionPin pin_;
+  RevisionPin pin_;
   std::vector<Entry> entries_;
-  const Elsewhere elsewhere_;
+  Elsewhere elsewhere_;
 };
 
 }  // namespace keelson::mvcc

@@ -60,8 +60,8 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   if (revision_ > at_) return errors::FutureRev();
   // The view holds its own revision; an older one is held here. From then on nothing that this read
   // is to see can go away.
-  RevisionPin held;
-  if (revision_ < at_ && !store_.pin(slot_, revision_, &held)) return errors::Compacted();
+  RevisionPin pinned;
+  if (revision_ < at_ && !store_.pin(slot_, revision_, &pinned)) return errors::Compacted();
   RangeResult result;
   result.revision = at_;
   if (absl::Status s = walk(); !s.ok()) return s;
@@ -71,7 +71,9 @@ absl::StatusOr<RangeResult> RangeRead::run() {
   }
   result.count = static_cast<int64_t>(count);
   if (options_.count_only) return result;
-  if (hold(&result)) return result;
+  absl::StatusOr<bool> held = hold(&result);
+  if (!held.ok()) return held.status();
+  if (*held) return result;
   if (absl::Status s = read_back(); !s.ok()) return s;
   if (absl::Status s = finish(&result); !s.ok()) return s;
   return result;
@@ -281,19 +283,24 @@ Bytes RangeRead::from_index(KeyRecord* record, Version* version) const {
   return encode_key_value(kv);
 }
 
-bool RangeRead::hold(RangeResult* result) {
+// False: it is read at once.
+absl::StatusOr<bool> RangeRead::hold(RangeResult* result) {
   bool by_create = options_.min_create_revision != 0 || options_.max_create_revision != 0;
   if (!bounds_ || !options_.may_hold || options_.keys_only || by_create || is_sorted())
     return false;
   uint64_t lacking = 0;
   for (const Item& item : items_) lacking += item.kv.empty() ? item.size : 0;
   if (lacking <= bounds_->hold_above) return false;
+  absl::StatusOr<std::shared_ptr<HeldRange>> held =
+      HeldRange::begin(store_, revision_, items_.size());
+  if (!held.ok()) return held.status();
+  if (!*held) return false;
   limit(result);
   std::vector<HeldRange::Entry> entries;
   entries.reserve(items_.size());
   for (Item& item : items_) entries.push_back({std::move(item.kv), item.revision, item.size});
-  result->held =
-      std::make_shared<HeldRange>(store_, revision_, std::move(entries), *bounds_->elsewhere);
+  (*held)->fill(std::move(entries), *bounds_->elsewhere);
+  result->held = *std::move(held);
   return true;
 }
 

@@ -69,7 +69,7 @@ class RangeRead {
   bool have_enough() const { return enough_ > 0 && items_.size() >= enough_; }
 
   // Leaves what is not in memory where it is, if that may be and is worth it.
-  bool hold(RangeResult* result);
+  absl::StatusOr<bool> hold(RangeResult* result);
   absl::Status read_back();
   void limit(RangeResult* result);
   absl::Status finish(RangeResult* result);

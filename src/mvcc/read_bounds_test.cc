@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "backend/memory_backend.h"
+#include "base/errors.h"
 #include "base/failpoint.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -142,6 +143,49 @@ TEST_F(EvictedTest, WhatLacksMuchIsHeldAndReadLater) {
   found->held.reset();
   for (int i = 0; i < 100 && store_->compacting(); ++i) step();
   EXPECT_FALSE(store_->compacting());
+}
+
+// A compaction that begins before the range has its own pin is not held back by it: the range is
+// read under the view's.
+TEST_F(EvictedTest, WhatACompactionOvertakesIsNotHeld) {
+  absl::StatusOr<RangeResult> plain = all(nullptr);
+  ASSERT_TRUE(plain.ok());
+  const std::function<void(absl::AnyInvocable<void()>)> elsewhere = [](auto) {};
+  ReadBounds bounds{.hold_above = 1000, .elsewhere = &elsewhere};
+  ASSERT_TRUE(failpoint::arm("mvcc_hold=pause").ok());
+  absl::StatusOr<RangeResult> found = absl::UnknownError("not run");
+  std::thread reader([&] { found = all(&bounds, {.may_hold = true}); });
+  while (failpoint::hits("mvcc_hold") == 0) std::this_thread::yield();
+  for (int i = 0; i < kKeys; ++i) put(i, "after");
+  ASSERT_TRUE(store_->publish(++index_, Term(1)).ok());
+  ASSERT_TRUE(store_->compact(store_->revision()).ok());
+  auto step = [&] {
+    ASSERT_TRUE(store_->publish(++index_, Term(1)).ok());
+    store_->compact_step(1000);
+  };
+  for (int i = 0; i < 10; ++i) step();
+  failpoint::disarm();
+  reader.join();
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->held, nullptr);
+  EXPECT_TRUE(found->kvs == plain->kvs);
+  for (int i = 0; i < 200 && store_->compacting(); ++i) step();
+  EXPECT_FALSE(store_->compacting());
+}
+
+TEST_F(EvictedTest, SoMuchIsHeldAndNoMore) {
+  const std::function<void(absl::AnyInvocable<void()>)> elsewhere = [](auto) {};
+  std::vector<std::shared_ptr<HeldRange>> held;
+  auto one = [&] {
+    ReadBounds bounds{.hold_above = 100, .elsewhere = &elsewhere};
+    return all(&bounds, {.limit = 100, .may_hold = true});
+  };
+  absl::StatusOr<RangeResult> found = one();
+  for (; found.ok() && held.size() < 5000; found = one()) held.push_back(found->held);
+  EXPECT_EQ(found.status(), errors::RequestTooManyRequests());
+  EXPECT_GT(held.size(), 500u);
+  held.pop_back();
+  EXPECT_TRUE(one().ok());
 }
 
 TEST_F(ReadBoundsTest, WhatNobodyWaitsForEnds) {

@@ -90,6 +90,8 @@ class StoreImpl {
   uint64_t published_compacted() const {
     return published_compacted_.load(std::memory_order_relaxed);
   }
+  // Of all HeldRanges that live, beside their values. [any]
+  std::atomic<uint64_t>& held_bytes() const { return held_bytes_; }
   // Keeps what is visible at `revision` from being compacted away until the pin goes. False: a
   // compaction has passed the revision. `slot` null: the writer itself, who needs no pin.
   bool pin(Epochs::Slot* slot, int64_t revision, RevisionPin* pin) const;
@@ -202,6 +204,7 @@ class StoreImpl {
   // Of the root, for who has no slot.
   std::atomic<int64_t> published_revision_{1};
   std::atomic<int64_t> published_compact_revision_{-1};
+  mutable std::atomic<uint64_t> held_bytes_{0};
   std::atomic<int64_t> published_finished_revision_{-1};
   std::atomic<int64_t> published_keys_{0};
   std::atomic<uint64_t> published_compacted_{0};
