@@ -139,6 +139,7 @@ int serve(const server::CommandLine& line, int* ended_by) {
                                  {"etcd-version", server::kEtcdVersion},
                                  {"data-dir", line.config.effective_data_dir()}});
   server::Logging* sink = logging->get();
+  std::optional<EndGuard> guard;  // over the end of all that follows
   absl::StatusOr<std::unique_ptr<server::Server>> running =
       server::Server::start(line.config, [sink](absl::Status status) { die(status, sink); });
   if (!running.ok()) {
@@ -151,7 +152,7 @@ int serve(const server::CommandLine& line, int* ended_by) {
   sigwait(&signals, &signal);
   log::info("received signal; shutting down",
             {{"signal", signal == SIGTERM ? "terminated" : "interrupt"}});
-  EndGuard guard(sink);
+  guard.emplace(sink);
   note_told(supervisor.stopping());
   absl::Status stopped = (*running)->stop(kDrain);
   if (!stopped.ok()) {

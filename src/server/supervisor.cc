@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -14,6 +15,9 @@
 
 namespace keelson::server {
 namespace {
+
+// Whoever wants to be told more often would have us do nothing else.
+constexpr Duration kShortestInterval = std::chrono::milliseconds(10);
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -40,7 +44,7 @@ std::optional<Duration> Supervisor::watchdog_interval(pid_t self) const {
   if (!environment_.watchdog_pid.empty() && number(environment_.watchdog_pid) != self) {
     return std::nullopt;
   }
-  return std::chrono::microseconds(*most) / 2;
+  return std::max<Duration>(std::chrono::microseconds(*most) / 2, kShortestInterval);
 }
 
 absl::Status Supervisor::notify(std::string_view state) const {

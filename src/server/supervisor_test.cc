@@ -79,6 +79,7 @@ TEST(SupervisorTest, WatchedOnlyWhenMeant) {
   EXPECT_EQ(interval("30000000", ""), Duration(std::chrono::seconds(15)));
   EXPECT_EQ(interval("30000000", "43"), std::nullopt);
   EXPECT_EQ(interval("30000000", "43x"), std::nullopt);
+  EXPECT_EQ(interval("1", ""), Duration(std::chrono::milliseconds(10)));
   EXPECT_EQ(interval("0", "42"), std::nullopt);
   EXPECT_EQ(interval("-5", "42"), std::nullopt);
   EXPECT_EQ(interval("soon", "42"), std::nullopt);
