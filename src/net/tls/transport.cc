@@ -210,7 +210,10 @@ void TlsTransport::opened() {
   Timer::cancel();
   state_ = State::kOpen;
   events_->on_secured(session_->identity());
-  if (!send()) return;
+  if (!send()) {
+    read_later_ = true;
+    return;
+  }
   deliver();
 }
 
@@ -369,8 +372,9 @@ void TlsTransport::on_writable() {
     return read_socket();
   }
   if (state_ != State::kOpen) return;
-  if (std::exchange(read_later_, false)) read_socket();
   events_->on_writable();
+  // From what is there already, or else from the socket.
+  if (!closed_ && std::exchange(read_later_, false)) deliver();
 }
 
 void TlsTransport::shutdown_write() {
