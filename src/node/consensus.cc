@@ -187,7 +187,7 @@ void Consensus::note_handed(Index last, uint64_t bytes) {
 void Consensus::flush_when_due() {
   if (!debt_.should_flush()) return;
   debt_.flush_asked();
-  log::info("asking the store to flush, so that the log can let go",
+  log::info("asking the store to flush",
             {{"entries", debt_.unflushed_entries()}, {"bytes", debt_.unflushed_bytes()}});
   doors_.flush_store();
 }
