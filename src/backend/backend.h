@@ -168,6 +168,8 @@ class HeadWalk {
 
 // Records as they passed by, keys with their values.
 using PassingRecords = std::vector<std::pair<std::string, std::string>>;
+// False: no more are wanted.
+using TakePassing = std::function<bool(PassingRecords)>;
 
 // What both the newest state and a pinned one can answer.
 class Reader {
@@ -239,7 +241,7 @@ class Backend : public Reader {
   // From now on everything that is stored is read once, slowly, in the background: damage that no
   // read has met yet shows in health(). The key bucket's records are handed to `passing` on the
   // way, some hundred at a time, in order, from that thread: note them, do not work there. Once.
-  virtual void read_through(std::function<void(PassingRecords)> passing) {}
+  virtual void read_through(TakePassing passing) {}
 
   // Space. size_on_disk() is what the quota is held against and what etcd calls dbSize: the files
   // of the newest state and the write buffers that will become files; not the raft log, and not

@@ -342,13 +342,15 @@ void Node::warm_up() {
   auto progress = std::make_shared<Progress>();
   backend_->read_through([door = store_door_, progress, this](backend::PassingRecords records) {
     // A lane that is behind has better to do: these stay on disk until they are asked for.
-    if (progress->enough || progress->busy.exchange(true)) return;
+    if (progress->enough) return false;
+    if (progress->busy.exchange(true)) return true;
     door->pass([&] {
       lanes_.apply->post([this, progress, records = std::move(records)] {
         progress->enough = !store_->warm(records);
         progress->busy = false;
       });
     });
+    return true;
   });
 }
 

@@ -105,10 +105,11 @@ class RocksStore final : public TestStore {
     void reclaim(absl::AnyInvocable<void(absl::Status)> done) override {
       ForwardingBackend::reclaim(owed(std::move(done)));
     }
-    void read_through(std::function<void(backend::PassingRecords)> passing) override {
+    void read_through(backend::TakePassing passing) override {
       ForwardingBackend::read_through([words = words_, passing](backend::PassingRecords records) {
         words->say(
             [passing, records = std::move(records)]() mutable { passing(std::move(records)); });
+        return true;
       });
     }
     void end_patience() override {

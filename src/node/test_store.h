@@ -49,9 +49,7 @@ class ForwardingBackend : public backend::Backend {
   std::unique_ptr<backend::HeadWalk> walk_heads(const backend::HeadFormat& format) const override {
     return to_.walk_heads(format);
   }
-  void read_through(std::function<void(backend::PassingRecords)> passing) override {
-    to_.read_through(std::move(passing));
-  }
+  void read_through(backend::TakePassing passing) override { to_.read_through(std::move(passing)); }
   Index durable_index() const override { return to_.durable_index(); }
   void set_durable_listener(std::function<void(Index)> listener) override {
     to_.set_durable_listener(std::move(listener));

@@ -195,7 +195,7 @@ class RocksBackend final : public Backend {
     if (!heads_ || heads_->version() != format.version) return Backend::walk_heads(format);
     return rocks::merge_head_files(db_.get(), family(Bucket::kKey), reader_, *heads_, format);
   }
-  void read_through(std::function<void(PassingRecords)> passing) override {
+  void read_through(TakePassing passing) override {
     CHECK(!verifier_);
     verifier_ = std::make_unique<Verifier>(
         db_.get(), families_, std::move(passing),

@@ -222,6 +222,7 @@ TEST_F(DamagedUnderneath, ReadingThroughShowsAllThereIs) {
   backend->read_through([&](PassingRecords records) {
     for (const auto& [key, value] : records) EXPECT_EQ(value, this->value(passed++)) << key;
     if (passed == kRecords) all.set_value();
+    return true;
   });
   all.get_future().wait();
   EXPECT_TRUE(backend->health().ok());
@@ -236,7 +237,8 @@ TEST_F(DamagedUnderneath, ReadingThroughFindsIt) {
   backend->set_health_listener([&](const absl::Status& health) {
     if (!std::exchange(once, true)) told.set_value(health);
   });
-  backend->read_through([](PassingRecords) {});
+  int asked = 0;
+  backend->read_through([&](PassingRecords) { return ++asked < 2; });
   EXPECT_EQ(told.get_future().get().code(), absl::StatusCode::kDataLoss);
 }
 

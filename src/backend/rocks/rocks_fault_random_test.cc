@@ -174,7 +174,7 @@ class History {
       ASSERT_TRUE(walk->status().ok()) << walk->status();
       ASSERT_EQ(got, want) << "heads at index " << index;
     }
-    if (random_.below(2)) backend_->read_through([](PassingRecords) {});
+    if (random_.below(2)) backend_->read_through([](PassingRecords) { return true; });
     Contents found;
     for (Bucket bucket : kBuckets) {
       auto it = backend_->iterate(bucket);

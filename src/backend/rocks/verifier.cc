@@ -27,8 +27,7 @@ constexpr int kSlicesOfAnIterator = 256;
 
 }  // namespace
 
-Verifier::Verifier(rocksdb::DB* db, const Families& families,
-                   std::function<void(PassingRecords)> passing,
+Verifier::Verifier(rocksdb::DB* db, const Families& families, TakePassing passing,
                    std::function<void(absl::Status)> damaged)
     : db_(*db),
       families_(families),
@@ -55,10 +54,12 @@ void Verifier::run() {
   const auto start = Clock::now();
   for (rocksdb::ColumnFamilyHandle* family : families_) {
     const bool key_family = family == families_[static_cast<size_t>(Bucket::kKey)];
-    absl::Status status = verify(family, key_family && passing_);
+    const uint64_t before = verified_;
+    absl::Status status = verify(family, key_family);
     // What cannot be read may be a passing weakness of the disk; what is wrong stays wrong.
     for (int tries = 1; absl::IsUnavailable(status) && tries < kTries; ++tries) {
       if (!rest(kBeforeAnotherTry)) return;
+      verified_ = before;
       status = verify(family, false);
     }
     if (absl::IsCancelled(status)) return;
@@ -70,6 +71,7 @@ void Verifier::run() {
 }
 
 void Verifier::slice(rocksdb::Iterator& it, bool show) {
+  show = show && wanted_;
   PassingRecords records;
   uint64_t read = 0;
   for (size_t n = 0; it.Valid() && read < kSliceBytes && n < kSliceRecords; it.Next(), ++n) {
@@ -77,7 +79,7 @@ void Verifier::slice(rocksdb::Iterator& it, bool show) {
     if (show) records.emplace_back(it.key().ToString(), it.value().ToString());
   }
   verified_ += read;
-  if (show) passing_(std::move(records));
+  if (show) wanted_ = passing_(std::move(records));
 }
 
 absl::Status Verifier::verify(rocksdb::ColumnFamilyHandle* family, bool show) {

@@ -23,7 +23,7 @@ namespace keelson::backend::rocks {
 
 class Verifier {
  public:
-  Verifier(rocksdb::DB* db, const Families& families, std::function<void(PassingRecords)> passing,
+  Verifier(rocksdb::DB* db, const Families& families, TakePassing passing,
            std::function<void(absl::Status)> damaged);
   ~Verifier() { stop(); }
 
@@ -38,9 +38,11 @@ class Verifier {
 
   rocksdb::DB& db_;
   const Families& families_;
-  const std::function<void(PassingRecords)> passing_;
+  const TakePassing passing_;
   const std::function<void(absl::Status)> damaged_;
-  uint64_t verified_ = 0;  // bytes of keys and values; the thread's
+  // The thread's.
+  uint64_t verified_ = 0;  // bytes of keys and values
+  bool wanted_ = true;     // by passing_
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
