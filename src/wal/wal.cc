@@ -19,6 +19,9 @@ namespace {
 constexpr size_t kWriteOutBytes = 4 << 20;
 // Beyond a segment's size, space is taken in these steps.
 constexpr uint64_t kReserveStep = 64 << 10;
+// Kept in the tail for marks and elections: this, or that share of a smaller segment.
+constexpr uint64_t kMostRoom = 256 << 10;
+constexpr uint64_t kRoomShare = 16;
 // etcd's threshold.
 constexpr Duration kSlowSync = std::chrono::seconds(1);
 
@@ -65,6 +68,8 @@ absl::Status Wal::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) 
 }
 absl::Status Wal::sync() { return impl_->sync(); }
 void Wal::release_to(Index index) { impl_->release_to(index); }
+void Wal::be_frugal(bool on) { impl_->be_frugal(on); }
+absl::Status Wal::give_back() { return impl_->give_back(); }
 absl::Status Wal::close() { return impl_->close(); }
 Index Wal::last_index() const { return impl_->last_index(); }
 uint64_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
@@ -103,9 +108,14 @@ absl::Status Wal::Impl::append(const raft::HardState& state, std::span<const raf
     return status;
   }
   uint64_t bound = state.empty() ? 0 : framed_bound(wire::kMaxHardStateSize);
-  for (const raft::Entry& entry : entries) bound += framed_bound(wire::wire_size(entry));
+  uint64_t data = 0;
+  for (const raft::Entry& entry : entries) {
+    bound += framed_bound(wire::wire_size(entry));
+    data += entry.data.size();
+  }
   if (bound == 0) return absl::OkStatus();
-  if (absl::Status status = begin_records(bound); !status.ok()) return status;
+  const For what = data == 0 ? For::kElection : For::kData;
+  if (absl::Status status = begin_records(bound, what); !status.ok()) return status;
 
   if (!entries.empty()) CHECK(entries.front().index <= last_index_ + 1);
   for (const raft::Entry& entry : entries) {
@@ -136,7 +146,7 @@ absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& 
   Bytes data = wire::encode(record);
   KEELSON_FAILPOINT("wal_before_mark");
   const uint64_t bound = framed_bound(wire::kMaxHardStateSize) + framed_bound(data.size());
-  if (absl::Status status = begin_records(bound); !status.ok()) return status;
+  if (absl::Status status = begin_records(bound, For::kMark); !status.ok()) return status;
   if (state_.commit < mark.index) {
     if (state_.term < mark.term) state_ = {mark.term, raft::kNobody, state_.commit};
     state_.commit = mark.index;
@@ -173,8 +183,8 @@ void Wal::Impl::settled() {
 
 // Takes space for `bytes` of records. The first ones after a sync are preceded by a sum: that tells
 // a reader that everything before it was durable, whatever it looks like then.
-absl::Status Wal::Impl::begin_records(uint64_t bytes) {
-  if (absl::Status status = reserve(framed_bound(0) + bytes); !status.ok()) return status;
+absl::Status Wal::Impl::begin_records(uint64_t bytes, For what) {
+  if (absl::Status status = reserve(framed_bound(0) + bytes, what); !status.ok()) return status;
   if (unsynced_bytes() == 0 && !ends_in_sum_ && !options_.unsafe_no_fsync) buffer_.add_crc();
   ends_in_sum_ = false;
   return absl::OkStatus();
@@ -184,16 +194,24 @@ absl::Status Wal::Impl::begin_records(uint64_t bytes) {
 absl::Status Wal::Impl::seal() {
   if (ends_in_sum_ || options_.unsafe_no_fsync) return absl::OkStatus();
   CHECK(unsynced_bytes() == 0);
-  if (absl::Status status = reserve(framed_bound(0)); !status.ok()) return status;
+  if (absl::Status status = reserve(framed_bound(0), For::kMark); !status.ok()) return status;
   buffer_.add_crc();
   ends_in_sum_ = true;
   return sync();
 }
 
-absl::Status Wal::Impl::reserve(uint64_t bytes) {
+uint64_t Wal::Impl::room_left_by(For what) const {
+  const uint64_t room = std::min(kMostRoom, options_.segment_bytes / kRoomShare);
+  if (what == For::kMark) return 0;
+  return what == For::kElection ? room / 2 : room;
+}
+
+absl::Status Wal::Impl::reserve(uint64_t bytes, For what) {
   const uint64_t needed = written_ + buffer_.size() + bytes;
-  if (needed <= reserved_) return absl::OkStatus();
-  const uint64_t wanted = (needed + kReserveStep - 1) / kReserveStep * kReserveStep;
+  if (needed + room_left_by(what) <= reserved_) return absl::OkStatus();
+  // The room stays what it was, or is made anew, whoever asks.
+  const uint64_t whole = needed + room_left_by(For::kData);
+  const uint64_t wanted = (whole + kReserveStep - 1) / kReserveStep * kReserveStep;
   absl::Status status = tail().file->allocate(wanted);
   if (status.ok()) {
     reserved_ = wanted;
@@ -244,7 +262,8 @@ void Wal::Impl::release_to(Index index) {
   if (!usable().ok()) return;
   index = std::min(index, durable_mark_);
   size_t files = older_.size() + segments_.size();
-  const size_t keep = options_.max_segments == 0 ? files : options_.max_segments;
+  const size_t wanted = options_.max_segments == 0 ? files : options_.max_segments;
+  const size_t keep = frugal_ ? 1 : wanted;
 
   // The oldest first, and none past one that stays: the segments left have no gap.
   while (!older_.empty() && files > keep) {

@@ -23,6 +23,8 @@
 //   once there is space. Space is taken a segment (64 MB) ahead, so the disk being full is met here
 //   and not in sync(). Should a write inside sync() still meet it (file systems that cannot
 //   reserve), sync() says ResourceExhausted, keeps what is buffered, and may be called again.
+//   A little of what is taken is kept for what gives space back or lets a member serve: marks, and
+//   the states and empty entries of elections; what carries data is refused before it is used.
 // Failure: any other failed write or sync poisons the Wal: every later call returns the same error.
 //   We never retry an fsync: after a failed one the kernel may have dropped the dirty pages, and
 //   the second "success" would be a lie. The node stops instead.
@@ -128,6 +130,14 @@ class Wal {
   // newest durable mark needs. What cannot be deleted only costs space: it is logged once and
   // tried again next time.
   void release_to(Index index);
+
+  // Space is short, or is not any more. While it is, release_to() keeps no more segments than it
+  // has to, no space is taken ahead, and give_back() is of use.
+  void be_frugal(bool on);
+  // Goes over to a small new segment when all that is in a tail of some size is older than the
+  // newest durable mark: so the next mark lets go of that tail. Only while frugal. The errors of
+  // append(); none for a lack of space.
+  absl::Status give_back();
 
   // Syncs, unlocks, closes. The Wal is of no use afterwards. Ok the second time.
   absl::Status close();

@@ -25,8 +25,16 @@ absl::Status Wal::Impl::cut() {
   Segment next{name, path_of(to_string(name)), std::move(next_.file)};
   if (absl::Status status = begin_segment(std::move(next)); !status.ok()) return status;
   KEELSON_FAILPOINT("wal_cut_end");
-  prepare_next();
+  if (!frugal_) prepare_next();
   return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::give_back() {
+  if (absl::Status status = usable(); !status.ok()) return status;
+  if (!frugal_ || durable_mark_ < last_index_ || unsynced_bytes() > 0) return absl::OkStatus();
+  if (written_ < 2 * size_of_next()) return absl::OkStatus();
+  absl::Status status = cut();
+  return absl::IsResourceExhausted(status) ? absl::OkStatus() : status;
 }
 
 // The tail ends here: all of it durable, and no zeros after it.
@@ -66,7 +74,7 @@ absl::Status Wal::Impl::begin_segment(Segment next) {
   ends_in_sum_ = false;
   written_ = head.size();
   unsynced_ = 0;
-  reserved_ = std::max<uint64_t>(options_.segment_bytes, written_);
+  reserved_ = std::max(next_bytes_, written_);
   buffer_ = RecordBuffer(head.chain());
   log::info("created a new WAL segment", {{"path", next.path}});
   segments_.push_back(std::move(next));
@@ -79,9 +87,16 @@ void Wal::Impl::add_head(RecordBuffer& buffer) const {
   if (!state_.empty()) buffer.add_state(state_);
 }
 
+// While space is short a segment gets no more ahead than what its first batches need.
+uint64_t Wal::Impl::size_of_next() const {
+  constexpr uint64_t kFrugalSegment = 1 << 20;
+  return frugal_ ? std::min(kFrugalSegment, options_.segment_bytes) : options_.segment_bytes;
+}
+
 // Takes the space of the next segment while there is some, so that a full disk is met one segment
 // early. Failing here loses nothing: the tail grows until it succeeds.
 void Wal::Impl::prepare_next() {
+  CHECK(!next_.file);
   const std::string path = path_of(cat(next_number_ % 2, ".tmp"));
   absl::Status status = KEELSON_FAILPOINT_STATUS("wal_cut_allocate");
   if (status.ok()) {
@@ -92,8 +107,9 @@ void Wal::Impl::prepare_next() {
       status = next_.file->try_lock();
     }
   }
-  if (status.ok()) status = next_.file->allocate(options_.segment_bytes);
+  if (status.ok()) status = next_.file->allocate(size_of_next());
   if (status.ok()) {
+    next_bytes_ = size_of_next();
     ++next_number_;
     warned_no_space_ = false;
     return;
@@ -102,7 +118,7 @@ void Wal::Impl::prepare_next() {
   if (warned_no_space_) return;
   warned_no_space_ = true;
   log::warn("failed to preallocate space when creating a new WAL",
-            {{"size", options_.segment_bytes}, {"error", message_of(status)}});
+            {{"size", size_of_next()}, {"error", message_of(status)}});
 }
 
 void Wal::Impl::drop_next() {

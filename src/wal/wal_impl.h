@@ -36,6 +36,8 @@ class Wal::Impl {
   absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
   absl::Status sync();
   void release_to(Index index);
+  void be_frugal(bool on) { frugal_ = on; }
+  absl::Status give_back();
   absl::Status close();
 
   Index last_index() const { return last_index_; }
@@ -51,13 +53,17 @@ class Wal::Impl {
   absl::Status poison(absl::Status status);
   absl::Status usable() const;
 
-  absl::Status begin_records(uint64_t bytes);
+  // Who may use how much of the room that is kept back.
+  enum class For { kData, kElection, kMark };
+  absl::Status begin_records(uint64_t bytes, For what);
   void settled();
   absl::Status seal();
   bool delete_segment(const std::string& path);
 
   // Takes space for `bytes` more in the tail. ResourceExhausted changes nothing.
-  absl::Status reserve(uint64_t bytes);
+  absl::Status reserve(uint64_t bytes, For what);
+  uint64_t room_left_by(For what) const;
+  uint64_t size_of_next() const;
   // Writes the buffer to the tail. ResourceExhausted keeps it for another try.
   absl::Status write_out();
   absl::Status timed_write(File& file, uint64_t offset, std::string_view bytes);
@@ -111,7 +117,9 @@ class Wal::Impl {
 
   // The next segment, allocated ahead under a temporary name; no file while there is no space.
   Segment next_;
-  uint64_t next_number_ = 0;      // temporary names alternate, as etcd's
+  uint64_t next_bytes_ = 0;   // its space
+  uint64_t next_number_ = 0;  // temporary names alternate, as etcd's
+  bool frugal_ = false;
   bool warned_no_space_ = false;  // once per shortage
   bool warned_release_ = false;   // once per obstacle
 

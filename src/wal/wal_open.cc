@@ -214,7 +214,9 @@ absl::Status Wal::Impl::settle_tail(uint64_t end, bool rubbish) {
   }
   if (!absl::IsResourceExhausted(status)) return status;
   log::warn("no space to preallocate the open WAL segment", {{"error", message_of(status)}});
-  reserved_ = end;
+  // What whoever wrote it had taken is still taken.
+  reserved_ = rubbish ? end : std::max(*size, end);
+  CHECK(written_ <= reserved_);
   return absl::OkStatus();
 }
 

@@ -206,6 +206,75 @@ TEST_F(WalTest, ReleaseThatFailsIsTriedAgain) {
   EXPECT_NE(segments().front(), before.front());
 }
 
+// On a full disk there is still room for a mark, and by that the log shrinks to next to nothing.
+TEST_F(WalTest, AFullDiskTakesAMarkAndGivesItsSpaceBack) {
+  Options o = options();
+  o.segment_bytes = 64 << 10;
+  auto wal = make(o);
+  fs_.set_capacity(fs_.used());
+  uint64_t last = 0;
+  absl::Status status;
+  while (status.ok()) {
+    ASSERT_LT(last, 10000u);
+    status = wal->append(state(1, last), {{entry(last + 1, 1, std::string(30, 'x'))}});
+    if (status.ok()) ++last;
+  }
+  ASSERT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  ASSERT_TRUE(wal->sync().ok());
+  wal->be_frugal(true);
+  ASSERT_TRUE(wal->save_snapshot({Index(last), Term(1)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  ASSERT_TRUE(wal->append(state(2, last), {{entry(last + 1, 2, "")}}).ok());  // an election
+  ASSERT_TRUE(wal->save_snapshot({Index(last + 1), Term(2)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal->release_to(Index(last + 1));
+  ASSERT_TRUE(wal->close().ok());
+}
+
+TEST_F(WalTest, AFrugalLogKeepsNoMoreThanItNeeds) {
+  auto wal = make();  // five segments
+  fill(*wal, 1, 200);
+  ASSERT_GT(segments().size(), 5u);
+  wal->be_frugal(true);
+  ASSERT_TRUE(wal->save_snapshot({Index(200), Term(2)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal->release_to(Index(200));
+  EXPECT_EQ(segments().size(), 1u);
+  wal->be_frugal(false);
+  fill(*wal, 201, 400);
+  ASSERT_TRUE(wal->close().ok());
+  auto opened = open({Index(200), Term(2)});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(entries_.size(), 200u);
+}
+
+// All of a large tail is behind the mark: the log goes over to a small segment, and the next mark
+// lets go of the large one.
+TEST_F(WalTest, AFrugalLogLeavesALargeTail) {
+  Options o = options();
+  o.segment_bytes = 8 << 20;
+  auto wal = make(o);
+  for (uint64_t i = 1; i <= 30; ++i) {
+    ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, std::string(100 << 10, 'x'))}}).ok());
+  }
+  ASSERT_TRUE(wal->save_snapshot({Index(30), Term(1)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  ASSERT_TRUE(wal->give_back().ok());
+  EXPECT_EQ(segments().size(), 1u);
+  wal->be_frugal(true);
+  ASSERT_TRUE(wal->give_back().ok());
+  EXPECT_EQ(segments().size(), 2u);
+  ASSERT_TRUE(wal->append(state(1, 31), {{entry(31, 1, "on")}}).ok());
+  ASSERT_TRUE(wal->append(state(1, 32), {{entry(32, 1, "on")}}).ok());
+  ASSERT_TRUE(wal->save_snapshot({Index(32), Term(1)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  wal->release_to(Index(32));
+  EXPECT_EQ(segments().size(), 1u);
+  ASSERT_TRUE(wal->close().ok());
+  auto opened = open({Index(32), Term(1)});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+}
+
 // A mark never reaches the disk before a commit index that covers it.
 TEST_F(WalTest, AMarkBringsItsCommit) {
   auto wal = make();
