@@ -232,6 +232,11 @@ class Backend : public Reader {
   // Nothing is lost, the raft log has it. Any thread.
   virtual void end_patience() {}
 
+  // Somebody else met a full disk that the store may share: what the store holds back for such a
+  // moment is given away. Where it did so, health() is kResourceExhausted until it is had again.
+  // Any thread; may wait for the disk.
+  virtual void make_room() {}
+
   // Every commit up to this raft index survives a crash; log segments before it can go.
   virtual Index durable_index() const = 0;
   // Called with the new durable_index() each time it advances, from a background thread: post to a

@@ -171,7 +171,26 @@ void Consensus::mark_when_due() {
              {"bytes-since-last", debt_.unmarked_bytes()},
              {"entries-not-durable", debt_.unflushed_entries()}});
   doors_.log.mark_snapshot({index, term}, configurations_.front().second);
-  debt_.marked();
+  debt_.mark_asked();
+}
+
+// One that failed is made at a later tick.
+void Consensus::marked(bool made) {
+  post([this, made] {
+    if (!made) return debt_.mark_failed();
+    debt_.mark_made();
+    mark_when_due();
+  });
+}
+
+void Consensus::space_changed() {
+  post([this] {
+    const bool is_short = state_.no_space();
+    debt_.hurry(is_short);
+    doors_.log.be_frugal(is_short);
+    mark_when_due();
+    flush_when_due();
+  });
 }
 
 // What goes to the state machine is what the store may lose until it has flushed.
@@ -391,6 +410,7 @@ void Consensus::tick() {
   core_->tick();
   // Again, if one failed.
   flush_when_due();
+  mark_when_due();
   expire(clock_.now());
   schedule_flush();
 }

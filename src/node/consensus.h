@@ -88,6 +88,10 @@ class Consensus {
   void backend_durable(Index index);
   // What FlushStore asked for is over, well or not.
   void store_flushed();
+  // The mark that the log was asked for is durable, or there was no space for it.
+  void marked(bool made);
+  // MemberState::no_space() may say something new: while it does, the log lets go of all it can.
+  void space_changed();
   // Runs with the core on its lane: status, transfer.
   void with_core(absl::AnyInvocable<void(raft::RawNode&)> task);
 

@@ -20,8 +20,8 @@ Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, const
                  Limits limits)
     : home_(home), consensus_(consensus), state_(state), clock_(clock), limits_(limits) {}
 
-absl::Status Gateway::admit() const {
-  if (state_.no_space()) return errors::NoSpace();
+absl::Status Gateway::admit(Space space) const {
+  if (space == Space::kTaken && state_.no_space()) return errors::NoSpace();
   if (state_.store_behind.load(std::memory_order_relaxed) ||
       state_.proposals_pending.load(std::memory_order_relaxed) >= limits_.max_pending ||
       state_.proposal_bytes.load(std::memory_order_relaxed) >= limits_.max_pending_bytes) {
@@ -30,8 +30,10 @@ absl::Status Gateway::admit() const {
   return absl::OkStatus();
 }
 
-void Gateway::propose(uint64_t id, Bytes data, ProposalDone done) {
-  if (absl::Status status = admit(); !status.ok()) return done(apply::Reply{std::move(status)});
+void Gateway::propose(uint64_t id, Bytes data, Space space, ProposalDone done) {
+  if (absl::Status status = admit(space); !status.ok()) {
+    return done(apply::Reply{std::move(status)});
+  }
   auto proposal = std::make_unique<Proposal>();
   proposal->id = id;
   proposal->gateway = this;

@@ -47,9 +47,13 @@ class Gateway {
   Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
           Limits limits);
 
+  // Whether a proposal adds to the store. What does not (it deletes, compacts, names an alarm or
+  // the member) is let in on a full disk, too: by it the disk gets space again.
+  enum class Space : uint8_t { kTaken, kSpared };
+
   // `data` is an encoded InternalRaftRequest that carries `id`. `done` gets the reply of the state
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
-  void propose(uint64_t id, Bytes data, ProposalDone done);
+  void propose(uint64_t id, Bytes data, Space space, ProposalDone done);
 
   // `done` is called once a linearizable read may be served from what is published; or with
   // TooManyRequests, Timeout, Stopped, LeaderChanged.
@@ -65,7 +69,7 @@ class Gateway {
   Executor& home() { return home_; }
 
  private:
-  absl::Status admit() const;
+  absl::Status admit(Space space) const;
   void finish_from(size_t next, std::vector<ProposalPtr> answered);
   void finish(ProposalPtr proposal);
   void answer(ProposalDone done, apply::Reply reply);

@@ -7,6 +7,7 @@ namespace keelson::node {
 LogDebt::LogDebt(Limits limits, const Position& start)
     : limits_(limits),
       marked_(start.marked),
+      asked_(start.marked),
       durable_(start.durable),
       handed_(start.applied),
       durable_total_(start.unmarked_bytes),
@@ -44,21 +45,52 @@ void LogDebt::durable(Index index) {
   check_invariants();
 }
 
-void LogDebt::marked() {
-  marked_ = durable_;
-  marked_total_ = durable_total_;
+void LogDebt::mark_asked() {
+  CHECK(asked_ == marked_);
+  CHECK(durable_ > marked_);
+  asked_ = durable_;
+  asked_total_ = durable_total_;
+  check_invariants();
+}
+
+void LogDebt::mark_made() {
+  CHECK(asked_ > marked_);
+  marked_ = asked_;
+  marked_total_ = asked_total_;
+  check_invariants();
+}
+
+void LogDebt::mark_failed() {
+  CHECK(asked_ > marked_);
+  asked_ = marked_;
+  asked_total_ = marked_total_;
+  check_invariants();
+}
+
+void LogDebt::flush_asked() {
+  flush_asked_ = true;
+  flush_at_once_ = false;
+}
+
+void LogDebt::hurry(bool on) {
+  if (on == hurry_) return;
+  hurry_ = on;
+  flush_at_once_ = on;
   check_invariants();
 }
 
 bool LogDebt::should_mark() const {
-  return unmarked_entries() > 0 &&
-         (unmarked_entries() >= limits_.mark_entries || unmarked_bytes() >= limits_.mark_bytes);
+  if (asked_ != marked_ || unmarked_entries() == 0) return false;
+  return hurry_ || unmarked_entries() >= limits_.mark_entries ||
+         unmarked_bytes() >= limits_.mark_bytes;
 }
 
 bool LogDebt::should_flush() const {
-  if (flush_asked_) return false;
-  if (durable_ == Index(0) && handed_ > Index(0)) return true;
-  return unflushed_entries() >= limits_.flush_entries || unflushed_bytes() >= limits_.flush_bytes;
+  if (flush_asked_ || unflushed_entries() == 0) return false;
+  if (durable_ == Index(0) || flush_at_once_) return true;
+  const uint64_t share = hurry_ ? kGrains : 1;
+  return unflushed_entries() >= limits_.flush_entries / share ||
+         unflushed_bytes() >= limits_.flush_bytes / share;
 }
 
 bool LogDebt::is_over() const {
@@ -67,9 +99,12 @@ bool LogDebt::is_over() const {
 }
 
 void LogDebt::check_invariants() const {
-  CHECK(marked_ <= durable_);
+  CHECK(marked_ <= asked_);
+  CHECK(asked_ <= durable_);
   CHECK(durable_ <= handed_);
-  CHECK(marked_total_ <= durable_total_);
+  CHECK(marked_total_ <= asked_total_);
+  CHECK(asked_total_ <= durable_total_);
+  CHECK(hurry_ || !flush_at_once_);
   CHECK(durable_total_ <= handed_total_);
   CHECK(points_.empty() || durable_ < points_.front().index);
   CHECK((durable_ == handed_) == points_.empty());

@@ -50,11 +50,18 @@ class LogDebt {
   void handed(Index index, uint64_t bytes);
   // The store cannot lose what is up to `index` any more. REQUIRES: index was handed.
   void durable(Index index);
-  // There is a mark at durable_index() now.
-  void marked();
+  // A mark at durable_index() was asked for: should_mark() is quiet until mark_made() or
+  // mark_failed(). REQUIRES: none is asked for.
+  void mark_asked();
+  // It is durable: the log lets go of what is before it.
+  void mark_made();
+  // It is not there, so the debt stays, and is a reason for another.
+  void mark_failed();
   // A flush was asked for: should_flush() is quiet until it is over.
-  void flush_asked() { flush_asked_ = true; }
+  void flush_asked();
   void flush_over() { flush_asked_ = false; }
+  // Space is short: whatever can be let go of is worth a flush and a mark.
+  void hurry(bool on);
 
   bool should_mark() const;
   bool should_flush() const;
@@ -68,7 +75,7 @@ class LogDebt {
   uint64_t unmarked_bytes() const { return durable_total_ - marked_total_; }
 
  private:
-  static constexpr uint64_t kGrains = 64;  // in what a flush is asked for
+  static constexpr uint64_t kGrains = 64;  // in what a flush is asked for; one of them in a hurry
 
   struct Point {
     Index index;
@@ -78,11 +85,14 @@ class LogDebt {
   void check_invariants() const;
 
   const Limits limits_;
-  // marked_ <= durable_ <= handed_, and the same for the bytes up to each, counted from the mark
-  // that the member started with. Between points bytes count as if nothing were durable yet.
-  Index marked_, durable_, handed_;
-  uint64_t marked_total_ = 0, durable_total_ = 0, handed_total_ = 0;
+  // marked_ <= asked_ <= durable_ <= handed_, and the same for the bytes up to each, counted from
+  // the mark that the member started with. Between points bytes count as if nothing were durable
+  // yet. asked_ is where a mark is being made; at marked_ when none is.
+  Index marked_, asked_, durable_, handed_;
+  uint64_t marked_total_ = 0, asked_total_ = 0, durable_total_ = 0, handed_total_ = 0;
   bool flush_asked_ = false;
+  bool hurry_ = false;
+  bool flush_at_once_ = false;  // only in a hurry: until the first flush was asked for
   // durable_ < index, in order, the last at handed_ if it is not durable_.
   std::deque<Point> points_;
 };

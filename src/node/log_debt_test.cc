@@ -17,11 +17,47 @@ TEST(LogDebt, AMarkIsDueByEntriesOrByBytes) {
   EXPECT_FALSE(debt.should_mark());  // the store may still lose it
   debt.durable(Index(51));
   EXPECT_TRUE(debt.should_mark());
-  debt.marked();
+  debt.mark_asked();
+  EXPECT_FALSE(debt.should_mark());
+  debt.mark_made();
   EXPECT_FALSE(debt.should_mark());
   debt.handed(Index(151), 1);
   debt.durable(Index(151));
   EXPECT_TRUE(debt.should_mark());
+}
+
+// What the log has not let go of is still owed.
+TEST(LogDebt, AMarkThatWasNotMadeIsDueAgain) {
+  LogDebt debt(kLimits, {});
+  debt.handed(Index(100), 100);
+  debt.durable(Index(100));
+  debt.mark_asked();
+  debt.mark_failed();
+  EXPECT_TRUE(debt.should_mark());
+  EXPECT_EQ(debt.unmarked_entries(), 100u);
+  debt.mark_asked();
+  debt.handed(Index(200), 100);
+  debt.durable(Index(200));
+  debt.mark_made();
+  EXPECT_EQ(debt.unmarked_entries(), 100u);
+  EXPECT_TRUE(debt.should_mark());
+}
+
+TEST(LogDebt, AShortageCallsForAFlushAndForEveryMark) {
+  LogDebt debt(kLimits, {.marked = Index(10), .durable = Index(11), .applied = Index(12)});
+  EXPECT_FALSE(debt.should_mark());
+  EXPECT_FALSE(debt.should_flush());
+  debt.hurry(true);
+  EXPECT_TRUE(debt.should_mark());
+  EXPECT_TRUE(debt.should_flush());
+  debt.flush_asked();
+  debt.flush_over();
+  EXPECT_FALSE(debt.should_flush());  // for so little, once
+  for (uint64_t i = 13; i < 13 + 1'000 / 64; ++i) debt.handed(Index(i), 10);
+  EXPECT_TRUE(debt.should_flush());
+  debt.hurry(false);
+  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_mark());
 }
 
 TEST(LogDebt, AMarkThatACrashPreventedIsDueAtOnce) {

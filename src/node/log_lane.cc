@@ -15,12 +15,16 @@ constexpr Duration kFullDiskRetry = std::chrono::milliseconds(200);
 }  // namespace
 
 LogLane::LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, MemberState& state, Durable durable,
-                 Fatal fatal)
+                 Marked marked, SpaceChanged space_changed, Fatal fatal)
     : lane_(lane),
       wal_(std::move(wal)),
       state_(state),
       durable_(std::move(durable)),
-      fatal_(std::move(fatal)) {}
+      marked_(std::move(marked)),
+      space_changed_(std::move(space_changed)),
+      fatal_(std::move(fatal)) {
+  CHECK(wal_ != nullptr);
+}
 
 void LogLane::append(std::vector<raft::Message> messages) {
   lane_.post([this, messages = std::move(messages)]() mutable {
@@ -38,6 +42,7 @@ void LogLane::schedule_flush() {
 void LogLane::flush() {
   flush_scheduled_ = false;
   if (failed_ || closed_ || waiting_.empty()) return;
+  CHECK(appended_ <= waiting_.size());
   bool complete = append_waiting();
   if (failed_) return;
   if (must_sync_) {
@@ -53,7 +58,10 @@ void LogLane::flush() {
   appended_ = 0;
   if (!done.empty()) durable_(std::move(done));
   if (!complete) return retry_later();
-  if (state_.disk_full.exchange(false)) log::info("the log has space again; taking writes");
+  CHECK(waiting_.empty());
+  if (!state_.disk_full.exchange(false)) return;
+  log::info("the log has space again; taking writes");
+  space_changed_();
 }
 
 // False when the disk is full before the last of them.
@@ -90,6 +98,7 @@ void LogLane::retry_later() {
   if (!state_.disk_full.exchange(true)) {
     log::error("no space left for the log: refusing writes until there is; free disk space",
                {{"dir", wal_->dir()}});
+    space_changed_();
   }
   if (std::exchange(flush_scheduled_, true)) return;
   lane_.post_after(kFullDiskRetry, [this] { flush(); });
@@ -98,15 +107,24 @@ void LogLane::retry_later() {
 void LogLane::mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf) {
   lane_.post([this, mark, conf = std::move(conf)] {
     if (failed_ || closed_) return;
-    CHECK(mark.index <= wal_->last_index());
-    absl::Status status = wal_->save_snapshot(mark, conf);
-    if (status.ok()) status = wal_->sync();
-    KEELSON_FAILPOINT("log_mark_synced");
-    // Old segments only cost space; the next mark will do.
-    if (absl::IsResourceExhausted(status)) return;
-    if (!status.ok()) return fail(std::move(status));
-    wal_->release_to(mark.index);
+    absl::Status status = make_mark(mark, conf);
+    if (!status.ok() && !absl::IsResourceExhausted(status)) return fail(std::move(status));
+    marked_(status.ok());
   });
+}
+
+absl::Status LogLane::make_mark(wal::SnapshotMark mark, const raft::ConfState& conf) {
+  CHECK(mark.index <= wal_->last_index());
+  absl::Status status = wal_->save_snapshot(mark, conf);
+  if (status.ok()) status = wal_->sync();
+  KEELSON_FAILPOINT("log_mark_synced");
+  if (!status.ok()) return status;
+  wal_->release_to(mark.index);
+  return wal_->give_back();
+}
+
+void LogLane::be_frugal(bool on) {
+  lane_.post([this, on] { wal_->be_frugal(on); });
 }
 
 void LogLane::close(std::function<void(absl::Status)> done) {
@@ -118,6 +136,7 @@ void LogLane::close(std::function<void(absl::Status)> done) {
 }
 
 void LogLane::fail(absl::Status status) {
+  CHECK(!failed_);
   failed_ = true;
   fatal_(std::move(status));
 }

@@ -6,8 +6,8 @@
 // Threads: the posted work runs on the log lane, which owns the Wal; append(), mark_snapshot() and
 //   stop() are called on any lane.
 // Full disk: the append that meets it is tried again until there is space; meanwhile
-//   MemberState::disk_full makes the gateways refuse writes. Nothing was acknowledged, nothing is
-//   lost.
+//   MemberState::disk_full makes the gateways refuse what takes space. Nothing was acknowledged,
+//   nothing is lost. `space_changed` is told when it begins and when it ends.
 // Failure: anything else means the log cannot be trusted; `fatal` is told and nothing more is
 //   written or acknowledged.
 
@@ -30,16 +30,22 @@ class LogLane {
   // MsgStorageAppend messages whose entries and state are durable now, in order.
   using Durable = std::function<void(std::vector<raft::Message>)>;
   using Fatal = std::function<void(absl::Status)>;
+  using SpaceChanged = std::function<void()>;
+  // Whether the mark that was asked for is durable. Not: there was no space for it.
+  using Marked = std::function<void(bool made)>;
 
   LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, MemberState& state, Durable durable,
-          Fatal fatal);
+          Marked marked, SpaceChanged space_changed, Fatal fatal);
 
   // `messages` are MsgStorageAppend, handed over in order.
   void append(std::vector<raft::Message> messages);
 
   // The store is durable up to `mark`: marks it in the log, syncs, and lets older segments go.
-  // REQUIRES: the entry at `mark` was reported durable, and is committed.
+  // `marked` follows. REQUIRES: the entry at `mark` was reported durable, and is committed.
   void mark_snapshot(wal::SnapshotMark mark, raft::ConfState conf);
+
+  // Space is short, or is not any more: Wal::be_frugal().
+  void be_frugal(bool on);
 
   // Writes what waits, syncs and closes the log; what comes later is dropped: nobody was promised
   // it. Runs on the lane after all that was posted before; `done` follows.
@@ -49,6 +55,7 @@ class LogLane {
   void schedule_flush();
   void flush();
   void retry_later();
+  absl::Status make_mark(wal::SnapshotMark mark, const raft::ConfState& conf);
   bool append_waiting();
   bool matters(const raft::Message& message);
   void fail(absl::Status status);
@@ -57,9 +64,12 @@ class LogLane {
   std::unique_ptr<wal::Wal> wal_;
   MemberState& state_;
   const Durable durable_;
+  const Marked marked_;
+  const SpaceChanged space_changed_;
   const Fatal fatal_;
 
-  // On the log lane. waiting_[0, appended_) are in the log's buffer, the rest not yet.
+  // On the log lane. waiting_[0, appended_) are in the log's buffer, the rest not yet:
+  // appended_ <= waiting_.size(). Once failed_ or closed_, neither changes back.
   std::vector<raft::Message> waiting_;
   size_t appended_ = 0;
   bool must_sync_ = false;  // what was appended since the last sync has to be durable

@@ -81,7 +81,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
       log_lane_(
           *lanes_.log, std::move(parts.found.wal), state_,
           [this](std::vector<raft::Message> appends) { consensus_.durable(std::move(appends)); },
-          fatal_),
+          [this](bool made) { consensus_.marked(made); }, [this] { log_space_changed(); }, fatal_),
       apply_lane_(
           *lanes_.apply, *applier_, state_, consensus_,
           [this](std::unique_ptr<mvcc::HashKvJob> job) {
@@ -293,7 +293,7 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
                             std::function<void(absl::Status)> done) {
   uint64_t id = own_ids_.next();
   own_gateway_.propose(
-      id, wire::wrap_internal(id, {}, 0, kind, request),
+      id, wire::wrap_internal(id, {}, 0, kind, request), Gateway::Space::kSpared,
       [done = std::move(done), kind](apply::Reply reply) {
         if (!reply.status.ok()) {
           log::warn("the member's own proposal failed",
@@ -321,6 +321,12 @@ void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
   });
 }
 
+// On the log lane. The store may hold space back on the same disk.
+void Node::log_space_changed() {
+  if (state_.disk_full.load(std::memory_order_relaxed)) backend_->make_room();
+  consensus_.space_changed();
+}
+
 void Node::listen_to_store() {
   backend_->set_durable_listener([door = store_door_, consensus = &consensus_](Index index) {
     door->pass([&] { consensus->backend_durable(index); });
@@ -328,9 +334,12 @@ void Node::listen_to_store() {
   backend_->set_health_listener([door = store_door_, this](const absl::Status& health) {
     door->pass([&] {
       state_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
+      consensus_.space_changed();
       if (absl::IsDataLoss(health)) fatal_(health);
     });
   });
+  // It may have been found full.
+  state_.store_full.store(absl::IsResourceExhausted(backend_->health()), std::memory_order_relaxed);
 }
 
 // On the apply lane. The values pass by while the store is verified: what fits into memory is kept.

@@ -127,6 +127,7 @@ class Node {
   void revoke_expired_leases();
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
+  void log_space_changed();
   void listen_to_store();
   void warm_up();
   void flush_store();

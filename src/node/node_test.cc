@@ -170,6 +170,31 @@ TEST_F(NodeTest, NothingComesInThatTheStoreCannotKeepUpWith) {
   EXPECT_TRUE(put("k", "x").ok());
 }
 
+// What is let go of by it is what the full disk needs.
+TEST_F(NodeTest, AMarkThatFoundNoSpaceIsMadeWhenThereIsSome) {
+  start();
+  auto segments = [&] {
+    int count = 0;
+    for (const std::string& path : member_.files.paths()) count += path.ends_with(".wal");
+    return count;
+  };
+  member_.disk.hold_flushes();
+  for (int i = 0; i < 15; ++i) ASSERT_TRUE(put("k", std::string(1'000, 'x')).ok());
+  const int before = segments();
+  ASSERT_GE(before, 2);
+  // Not a byte is to be had when the store is durable.
+  member_.files.set_capacity(0);
+  member_.schedule.hold(member_.schedule.log);
+  member_.disk.release_flushes();
+  member_.node().backend().flush([](absl::Status) {});
+  for (int i = 0; i < 100; ++i) member_.schedule.step();
+  member_.schedule.release();
+  for (int i = 0; i < 300; ++i) member_.step();
+  member_.files.set_capacity(UINT64_MAX);
+  EXPECT_TRUE(member_.run_until([&] { return segments() < before; }));
+  EXPECT_FALSE(member_.dead()) << member_.fatal;
+}
+
 // The power failed between the store's flush and the log's mark.
 TEST_F(NodeTest, AMarkThatACrashPreventedIsMadeAtTheStart) {
   start();

@@ -198,7 +198,10 @@ class TestMember {
   using Answer = std::function<void(apply::Reply)>;
   void propose(wire::InternalKind kind, std::string_view request, Answer answer) {
     uint64_t id = node_->request_ids().id(node_->request_ids().next_block());
-    gateway_->propose(id, wire::wrap_internal(id, {}, 0, kind, request), std::move(answer));
+    const bool adds = kind == wire::InternalKind::kPut || kind == wire::InternalKind::kTxn ||
+                      kind == wire::InternalKind::kLeaseGrant;
+    gateway_->propose(id, wire::wrap_internal(id, {}, 0, kind, request),
+                      adds ? Gateway::Space::kTaken : Gateway::Space::kSpared, std::move(answer));
     gateway_->flush();
   }
   void put(std::string_view key, std::string_view value, Answer answer) {

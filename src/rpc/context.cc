@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/log.h"
@@ -77,7 +78,7 @@ absl::Status Context::check_quota(Lane& lane, int64_t cost) {
     alarm.set_memberid(node_.member().value);
     alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
     alarm.set_alarm(etcdserverpb::NOSPACE);
-    propose(lane, wire::InternalKind::kAlarm, alarm.SerializeAsString(), [](apply::Reply reply) {
+    propose(lane, wire::InternalKind::kAlarm, alarm.SerializeAsString(), 0, [](apply::Reply reply) {
       if (reply.status.ok()) return;
       log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
     });
@@ -112,17 +113,20 @@ Parts Context::respond_without_revision(Parts body) {
   return respond_with(0, false, std::move(body));
 }
 
-void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request,
+void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                       absl::AnyInvocable<void(apply::Reply)> done) {
   uint64_t id = lane.ids.next();
   Bytes entry = wire::wrap_internal(id, {}, 0, kind, request);
   if (entry.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
-  lane.gateway->propose(id, std::move(entry), std::move(done));
+  CHECK(cost >= 0);
+  const auto space = cost > 0 ? node::Gateway::Space::kTaken : node::Gateway::Space::kSpared;
+  lane.gateway->propose(id, std::move(entry), space, std::move(done));
 }
 
-void Context::propose(net::CallRef call, wire::InternalKind kind, std::string_view request) {
+void Context::propose(net::CallRef call, wire::InternalKind kind, std::string_view request,
+                      int64_t cost) {
   Lane& on = lane(*call);
-  propose(on, kind, request,
+  propose(on, kind, request, cost,
           [this, call = std::move(call), kind, start = on.loop.now()](apply::Reply reply) {
             proposal_done(lane(*call), kind, start, reply.status.ok());
             answer(*call, std::move(reply));

@@ -87,10 +87,12 @@ class Context {
   Parts respond(int64_t revision, Parts body);
   Parts respond_without_revision(Parts body);
 
-  // Proposes and answers the call with what the state machine says.
-  void propose(net::CallRef call, wire::InternalKind kind, std::string_view request);
+  // Proposes and answers the call with what the state machine says. On a full disk what adds to the
+  // store is refused: what has a `cost` (apply::put_cost and its like).
+  void propose(net::CallRef call, wire::InternalKind kind, std::string_view request,
+               int64_t cost = 0);
   // The same with the reply handed to `done`; the size limit is checked here.
-  void propose(Lane& lane, wire::InternalKind kind, std::string_view request,
+  void propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                absl::AnyInvocable<void(apply::Reply)> done);
   void answer(net::ServerCall& call, apply::Reply reply);
 

@@ -92,7 +92,7 @@ class Put final : public Unary {
     int64_t cost = apply::put_cost(request.key.size(), request.value.size());
     if (absl::Status s = context_.check_quota(lane, cost); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
-    context_.propose(std::move(call), InternalKind::kPut, bytes);
+    context_.propose(std::move(call), InternalKind::kPut, bytes, cost);
   }
 };
 
@@ -119,11 +119,12 @@ class Txn final : public Unary {
     if (absl::Status s = apply::decode(bytes, request.get()); !s.ok())
       return call->fail(std::move(s));
     Lane& lane = context_.lane(*call);
-    absl::Status status = context_.check_quota(lane, apply::txn_cost(*request));
+    const int64_t cost = apply::txn_cost(*request);
+    absl::Status status = context_.check_quota(lane, cost);
     if (status.ok()) status = check(*request, context_.limits().max_txn_ops);
     if (!status.ok()) return call->fail(std::move(status));
     if (!is_read_only(*request))
-      return context_.propose(std::move(call), InternalKind::kTxn, bytes);
+      return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
     MonotonicTime start = lane.loop.now();
     if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);
     lane.gateway->read([this, call = std::move(call), request = std::move(request),
@@ -183,7 +184,7 @@ class Compact final : public Unary {
     if (!request.physical()) {
       return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
     }
-    context_.propose(context_.lane(*call), InternalKind::kCompaction, bytes,
+    context_.propose(context_.lane(*call), InternalKind::kCompaction, bytes, 0,
                      [this, call, start = context_.lane(*call).loop.now()](apply::Reply reply) {
                        context_.proposal_done(context_.lane(*call), InternalKind::kCompaction,
                                               start, reply.status.ok());

@@ -33,7 +33,8 @@ class LeaseGrant final : public Unary {
     while (request.id() == 0) {
       request.set_id(static_cast<int64_t>(lane.ids.next() & INT64_MAX));
     }
-    context_.propose(std::move(call), InternalKind::kLeaseGrant, request.SerializeAsString());
+    context_.propose(std::move(call), InternalKind::kLeaseGrant, request.SerializeAsString(),
+                     apply::kLeaseCost);
   }
 };
 
@@ -176,7 +177,7 @@ class KeepAliveCall final : public net::StreamReceiver {
     pb::LeaseCheckpointRequest request;
     request.add_checkpoints()->set_id(id.value);
     context_.propose(context_.lane(*call_), InternalKind::kLeaseCheckpoint,
-                     request.SerializeAsString(),
+                     request.SerializeAsString(), 0,
                      [this, alive = std::weak_ptr<bool>(alive_), id,
                       header = std::move(header)](apply::Reply reply) mutable {
                        if (alive.expired()) return;

@@ -78,7 +78,7 @@ void AutoCompaction::compact(int64_t revision) {
   etcdserverpb::CompactionRequest request;
   request.set_revision(revision);
   context_.propose(*context_.lanes().front(), wire::InternalKind::kCompaction,
-                   request.SerializeAsString(), [this, revision](apply::Reply reply) {
+                   request.SerializeAsString(), 0, [this, revision](apply::Reply reply) {
                      if (reply.status.ok() || reply.status == errors::Compacted()) {
                        log::info("completed auto compaction", {{"revision", revision}});
                        schedule_.succeeded(revision, context_.node().clock().now());
