@@ -56,6 +56,8 @@ class FileSystem {
   virtual ~FileSystem() = default;
 
   // New files get mode 0600, new directories 0700, as etcd's do.
+  // What is there and is no regular file (a pipe, say, that would never answer) is refused with
+  // FailedPrecondition.
   virtual absl::StatusOr<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
   virtual absl::Status rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status unlink(const std::string& path) = 0;

@@ -132,10 +132,15 @@ int open_flags(OpenMode mode) {
 class PosixFileSystem final : public FileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
-    int fd = uninterrupted(
-        [&] { return ::open(path.c_str(), open_flags(mode) | O_CLOEXEC, kFileMode); });
+    // O_NONBLOCK: a pipe is opened at once, whoever is at its other end. It means nothing to files.
+    const int flags = open_flags(mode) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    int fd = uninterrupted([&] { return ::open(path.c_str(), flags, kFileMode); });
     if (fd < 0) return failed("open", path);
-    return std::make_unique<PosixFile>(fd, path);
+    auto file = std::make_unique<PosixFile>(fd, path);
+    struct stat found;
+    if (::fstat(fd, &found) != 0) return failed("stat", path);
+    if (S_ISREG(found.st_mode)) return file;
+    return absl::FailedPreconditionError(to_absl(cat("open ", path, ": it is no regular file")));
   }
 
   absl::Status rename(const std::string& from, const std::string& to) override {

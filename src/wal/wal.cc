@@ -263,7 +263,8 @@ void Wal::Impl::release_to(Index index) {
   index = std::min(index, durable_mark_);
   size_t files = older_.size() + segments_.size();
   const size_t wanted = options_.max_segments == 0 ? files : options_.max_segments;
-  const size_t keep = frugal_ ? 1 : wanted;
+  // What the newest mark does not need is not worth a full disk.
+  const size_t keep = frugal_ || warned_no_space_ ? 1 : wanted;
 
   // The oldest first, and none past one that stays: the segments left have no gap.
   while (!older_.empty() && files > keep) {

@@ -82,6 +82,7 @@ class Wal::Impl {
   absl::Status build_first_segment(const std::string& dir);
   absl::Status adopt_directory(const std::string& built);
   absl::Status clear_for_log();
+  absl::Status clear_for_building(const std::string& dir);
   absl::Status lock_segments(const std::vector<SegmentName>& names);
   absl::Status make_found_durable();
   absl::Status repair_tail(uint64_t end);
@@ -120,7 +121,7 @@ class Wal::Impl {
   uint64_t next_bytes_ = 0;   // its space
   uint64_t next_number_ = 0;  // temporary names alternate, as etcd's
   bool frugal_ = false;
-  bool warned_no_space_ = false;  // once per shortage
+  bool warned_no_space_ = false;  // while there is no space for a next segment
   bool warned_release_ = false;   // once per obstacle
 
   absl::Status health_;

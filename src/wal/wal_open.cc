@@ -50,6 +50,24 @@ absl::Status copy_file(File& from, File& to) {
   }
 }
 
+// Whether a first segment holds no more than its head.
+absl::StatusOr<bool> is_without_entries(FileSystem& fs, const std::string& path) {
+  // A sum, the metadata and a mark; no entry of a new member's fits beside them.
+  constexpr uint64_t kHead = 256;
+  absl::StatusOr<std::unique_ptr<File>> file = fs.open(path, OpenMode::kRead);
+  if (!file.ok()) return file.status();
+  std::string chunk(1 << 20, '\0');
+  for (uint64_t offset = kHead;;) {
+    absl::StatusOr<size_t> got = (*file)->pread(offset, chunk.data(), chunk.size());
+    if (!got.ok()) return got.status();
+    if (*got == 0) return true;
+    if (std::string_view(chunk).substr(0, *got).find_first_not_of('\0') != std::string::npos) {
+      return false;
+    }
+    offset += *got;
+  }
+}
+
 }  // namespace
 
 // --- create ----------------------------------------------------------------------------------
@@ -62,8 +80,9 @@ absl::Status Wal::Impl::create(std::string_view metadata) {
   }
   metadata_ = std::string(metadata);
   const std::string building = cat(dir_, ".tmp");
-  absl::Status status = fs_.remove_dir(building);
-  if (status.ok()) status = fs_.create_dirs(building);
+  absl::Status status = clear_for_building(building);
+  if (!status.ok()) return status;
+  status = fs_.create_dirs(building);
   if (status.ok()) status = build_first_segment(building);
   if (status.ok()) status = adopt_directory(building);
   if (!status.ok()) {
@@ -73,6 +92,24 @@ absl::Status Wal::Impl::create(std::string_view metadata) {
   }
   prepare_next();
   return absl::OkStatus();
+}
+
+// What an earlier create() left that did not come to its end goes away: a first segment with no
+// entry in it. Anything else is somebody's, a copy of a log perhaps.
+absl::Status Wal::Impl::clear_for_building(const std::string& dir) {
+  absl::StatusOr<std::vector<std::string>> files = fs_.list(dir);
+  if (absl::IsNotFound(files.status())) return absl::OkStatus();
+  if (!files.ok()) return files.status();
+  for (const std::string& name : *files) {
+    absl::StatusOr<bool> ours = name == to_string(SegmentName{0, Index(0)});
+    if (*ours) ours = is_without_entries(fs_, cat(dir, "/", name));
+    if (!ours.ok()) return ours.status();
+    if (*ours) continue;
+    return absl::FailedPreconditionError(
+        to_absl(cat("wal: a new log is built in ", dir, ", but there is ", name,
+                    " in it, which no interrupted start of a new member leaves; move it away")));
+  }
+  return fs_.remove_dir(dir);
 }
 
 absl::Status Wal::Impl::build_first_segment(const std::string& dir) {
@@ -108,7 +145,7 @@ absl::Status Wal::Impl::clear_for_log() {
   if (absl::IsNotFound(files.status())) return absl::OkStatus();
   if (!files.ok()) return files.status();
   for (const std::string& file : *files) {
-    if (file.ends_with(".tmp")) continue;
+    if (file == "0.tmp" || file == "1.tmp") continue;
     return absl::FailedPreconditionError(
         to_absl(cat("wal: there is no log in ", dir_, ", but ", file,
                     "; if that is left of a log, restore it from a backup, else move it away")));

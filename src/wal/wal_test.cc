@@ -4,6 +4,8 @@
 #include "wal/wal.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -369,6 +371,48 @@ TEST_F(WalTest, OneProcessOnly) {
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition) << second.status();
   EXPECT_NE(message_of(second.status()).find("another process"), std::string::npos);
   EXPECT_EQ(Wal::create("wal", "", options()).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+// A place that an interrupted start left is used again; what somebody keeps there is not touched.
+TEST_F(WalTest, OnlyWhatIsOursIsClearedAway) {
+  auto wal = make();
+  ASSERT_TRUE(wal->close().ok());
+  const std::string first = segments()[0];
+  const std::string empty = fs_.contents(first);
+  wal = Wal::create("other", "m", options()).value();
+  ASSERT_TRUE(wal->append(state(1, 1), {{entry(1, 1, std::string(300, 'x'))}}).ok());
+  ASSERT_TRUE(wal->close().ok());
+  const std::string name = first.substr(first.find('/'));
+  const std::string full = fs_.contents("other" + name);
+
+  for (const char* file : {"/precious", "/0000000000000001-0000000000000005.wal"}) {
+    ASSERT_TRUE(fs_.create_dirs("new.tmp").ok());
+    ASSERT_TRUE(fs_.open(cat("new.tmp", file), OpenMode::kCreate).ok());
+    EXPECT_EQ(Wal::create("new", "m", options()).status().code(),
+              absl::StatusCode::kFailedPrecondition);
+    ASSERT_TRUE(fs_.remove_dir("new.tmp").ok());
+  }
+  for (const std::string& contents : {full, empty}) {
+    ASSERT_TRUE(fs_.create_dirs("new.tmp").ok());
+    ASSERT_TRUE(fs_.open("new.tmp" + name, OpenMode::kCreate).ok());
+    fs_.set_contents("new.tmp" + name, contents);
+    absl::Status made = Wal::create("new", "m", options()).status();
+    EXPECT_EQ(made.ok(), contents == empty) << made;
+    if (!made.ok()) {
+      EXPECT_EQ(fs_.contents("new.tmp" + name), full);
+    }
+  }
+}
+
+// A pipe that nobody writes to would hold up whoever opens it.
+TEST(PosixFiles, OnlyRegularOnesAreOpened) {
+  const std::string path = cat(::testing::TempDir(), "keelson_wal_pipe_", ::getpid());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  for (OpenMode mode : {OpenMode::kRead, OpenMode::kReadWrite, OpenMode::kCreate}) {
+    EXPECT_EQ(posix_file_system()->open(path, mode).status().code(),
+              absl::StatusCode::kFailedPrecondition);
+  }
+  ::unlink(path.c_str());
 }
 
 TEST_F(WalTest, NothingThere) {
