@@ -5,6 +5,8 @@
 // is ever served; this finds what nobody reads, while the other members still have it. The records
 // of the key family are shown to whoever wants them on the way.
 //
+// Deleted records are read over without being seen, any number of them in one step of an iterator.
+//   So an iterator that passes over too many gives up, and the next is given fewer keys to walk.
 // Threads: one of its own. `passing` and `damaged`, the latter at most once, are called from it.
 // Lifetime: the database and the families outlive it; stop() before they end.
 
@@ -14,6 +16,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -32,7 +35,8 @@ class Verifier {
  private:
   void run();
   absl::Status verify(rocksdb::ColumnFamilyHandle* family, bool show);
-  void slice(rocksdb::Iterator& it, bool show);
+  // `reached` becomes the last key that was read.
+  void slice(rocksdb::Iterator& it, bool show, std::string* reached);
   // False: stopping.
   bool rest(std::chrono::steady_clock::duration time);
 
