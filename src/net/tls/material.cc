@@ -3,6 +3,7 @@
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
@@ -25,6 +26,11 @@ absl::Status bad_file(std::string_view path, std::string_view why) {
 
 absl::Status read_file(const std::string& path, std::string* out) {
   if (path.empty()) return absl::OkStatus();
+  // They are read again whenever they change: from a pipe that would hang, at the start or later.
+  struct stat found;
+  if (::stat(path.c_str(), &found) == 0 && S_ISFIFO(found.st_mode)) {
+    return bad_file(path, "a pipe, not a file");
+  }
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
