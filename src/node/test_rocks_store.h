@@ -30,6 +30,8 @@ class RocksStore final : public TestStore {
     // in one thread nobody would make any.
     options_.write_buffers = uint64_t{4 << 20} << random.below(2);
     options_.background_threads = 2;
+    options_.opening_threads = 1;
+    options_.haste = 1000;
     options_.flush_on_close = false;
     if (random.below(4) > 0) options_.heads = mvcc::kHeadFormat;
   }

@@ -10,8 +10,12 @@
 
 namespace keelson::backend::rocks {
 
-Flusher::Flusher(rocksdb::DB* db, const Families& families, Durability* durability)
-    : db_(db), families_(families), durability_(durability), worker_("backend-flush", [this](bool) {
+Flusher::Flusher(rocksdb::DB* db, const Families& families, Durability* durability,
+                 const Waits& waits)
+    : db_(db),
+      families_(families),
+      durability_(durability),
+      worker_("backend-flush", waits, [this](bool) {
         absl::Status status = flush_now();
         if (absl::IsResourceExhausted(status)) retry_later();
         return status;

@@ -16,7 +16,7 @@ namespace keelson::backend::rocks {
 
 class Flusher {
  public:
-  Flusher(rocksdb::DB* db, const Families& families, Durability* durability);
+  Flusher(rocksdb::DB* db, const Families& families, Durability* durability, const Waits& waits);
   ~Flusher() { stop(false); }
 
   // `done` is called once, on the flusher's thread, or at stop() with kCancelled.

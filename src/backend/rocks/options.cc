@@ -88,7 +88,8 @@ rocksdb::DBOptions database_options(
   // whatever else fails ends the member.
   db.max_bgerror_resume_count = 0;
   db.bytes_per_sync = 1 << 20;  // no burst of dirty pages in the way of the raft log's fsync
-  db.max_open_files = -1;       // open() then reads every file's footer and index
+  db.max_file_opening_threads = options.opening_threads;
+  db.max_open_files = -1;  // open() then reads every file's footer and index
   db.skip_stats_update_on_db_open = true;
   db.info_log = std::make_shared<InfoLog>();
   db.stats_dump_period_sec = 0;

@@ -1,7 +1,6 @@
 #include "backend/rocks/patient_files.h"
 
 #include <cerrno>
-#include <chrono>
 #include <filesystem>
 
 #include "backend/rocks/status.h"
@@ -13,8 +12,6 @@ namespace {
 using rocksdb::IODebugContext;
 using rocksdb::IOOptions;
 using rocksdb::IOStatus;
-
-constexpr auto kRetry = std::chrono::milliseconds(200);
 
 // Writes by position only: after a write that was cut short, the same bytes go to the same place.
 //
@@ -99,8 +96,8 @@ bool is_out_of_handles(const IOStatus& status) {
 }
 
 PatientFiles::PatientFiles(std::shared_ptr<rocksdb::FileSystem> files,
-                           std::function<void(bool full)> tell)
-    : rocksdb::FileSystemWrapper(std::move(files)), tell_(std::move(tell)) {}
+                           std::function<void(bool full)> tell, const Waits& waits)
+    : rocksdb::FileSystemWrapper(std::move(files)), tell_(std::move(tell)), waits_(waits) {}
 
 void PatientFiles::be_patient() {
   std::lock_guard lock(mutex_);
@@ -185,7 +182,7 @@ IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool 
   if (first) tell_(true);
   lock.lock();
   while (passes(status) && patient_) {
-    stopped_.wait_for(lock, kRetry, [this] { return !patient_; });
+    stopped_.wait_for(lock, waits_.for_space(), [this] { return !patient_; });
     lock.unlock();
     status = name_no_space(attempt());
     lock.lock();

@@ -21,6 +21,7 @@
 #include <set>
 #include <string>
 
+#include "backend/rocks/waits.h"
 #include "rocksdb/env.h"
 #include "rocksdb/file_system.h"
 
@@ -33,7 +34,8 @@ bool is_out_of_handles(const rocksdb::IOStatus& status);
 
 class PatientFiles final : public rocksdb::FileSystemWrapper {
  public:
-  PatientFiles(std::shared_ptr<rocksdb::FileSystem> files, std::function<void(bool full)> tell);
+  PatientFiles(std::shared_ptr<rocksdb::FileSystem> files, std::function<void(bool full)> tell,
+               const Waits& waits = Waits());
 
   static const char* kClassName() { return "KeelsonPatientFiles"; }
   const char* Name() const override { return kClassName(); }
@@ -77,6 +79,7 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
 
  private:
   const std::function<void(bool full)> tell_;
+  const Waits waits_;
   std::mutex mutex_;
   std::condition_variable stopped_;
   std::atomic<bool> manifest_in_doubt_{false};

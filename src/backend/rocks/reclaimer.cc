@@ -22,9 +22,8 @@ constexpr uint64_t kLeastNearQuota = 256 << 10;
 // Dead of raw: 1 / kShare, and 1 / kShareNearQuota past half of the quota.
 constexpr uint64_t kShare = 4;
 constexpr uint64_t kShareNearQuota = 20;
-// RocksDB's own merges come first.
-constexpr auto kOtherMerges = std::chrono::milliseconds(50);
-constexpr int kMostOtherMerges = 20 * 60 * 5;  // five minutes
+// How often RocksDB's own merges come first: for five minutes.
+constexpr int kMostOtherMerges = 20 * 60 * 5;
 
 }  // namespace
 
@@ -39,14 +38,16 @@ bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck
 }
 
 Reclaimer::Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
-                     uint64_t quota, uint64_t step_bytes)
+                     uint64_t quota, uint64_t step_bytes, const Waits& waits)
     : db_(*db),
       families_(families),
       flusher_(*flusher),
       space_(*space),
       quota_(quota),
       step_bytes_(step_bytes),
-      worker_("backend-reclaim", [this](bool asked) { return asked ? merge(true) : look(); }) {}
+      waits_(waits),
+      worker_("backend-reclaim", waits,
+              [this](bool asked) { return asked ? merge(true) : look(); }) {}
 
 absl::Status Reclaimer::look() {
   const KeySpace before = space_.key_space();
@@ -125,7 +126,7 @@ absl::Status Reclaimer::merge(bool all) {
     }
     absl::Status merged = merge_files(*step);
     if (absl::IsAborted(merged) && ++in_the_way < kMostOtherMerges) {
-      if (!worker_.pause(kOtherMerges)) break;
+      if (!worker_.pause(waits_.for_other_merges())) break;
       continue;
     }
     if (!merged.ok()) return merged;

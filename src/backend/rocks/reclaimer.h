@@ -34,7 +34,7 @@ bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck
 class Reclaimer {
  public:
   Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
-            uint64_t quota, uint64_t step_bytes);
+            uint64_t quota, uint64_t step_bytes, const Waits& waits);
   ~Reclaimer() { stop(); }
 
   // A commit deleted records, or the store grew: looks within a second whether there is work.
@@ -58,6 +58,7 @@ class Reclaimer {
   SpaceUse& space_;
   const uint64_t quota_;
   const uint64_t step_bytes_;
+  const Waits waits_;
   // The thread's.
   uint64_t known_stuck_ = 0;  // <= what is dead
   bool warned_ = false;       // once per run of failures

@@ -16,6 +16,7 @@
 #include "backend/rocks/status.h"
 #include "backend/rocks/torn_manifest.h"
 #include "backend/rocks/verifier.h"
+#include "backend/rocks/waits.h"
 #include "base/check.h"
 #include "base/endian.h"
 #include "base/failpoint.h"
@@ -37,6 +38,7 @@ using rocks::slice;
 using rocks::SpaceUse;
 using rocks::to_status;
 using rocks::Verifier;
+using rocks::Waits;
 
 absl::StatusOr<uint64_t> meta_number(const Reader& reader, std::string_view key) {
   absl::StatusOr<std::optional<Bytes>> found = reader.get(Bucket::kMeta, key);
@@ -84,10 +86,11 @@ class RocksSnapshot final : public Snapshot {
 
 // The files as RocksDB sees them.
 struct Disk {
-  Disk(std::shared_ptr<rocksdb::FileSystem> below, const std::shared_ptr<Durability>& durability)
-      : files(std::make_shared<PatientFiles>(std::move(below),
-                                             [durability](bool full) { durability->disk(full); })),
-        env(rocksdb::NewCompositeEnv(files)) {
+  Disk(std::shared_ptr<rocksdb::FileSystem> below, const std::shared_ptr<Durability>& durability,
+       const Waits& waits)
+      : files(std::make_shared<PatientFiles>(
+            std::move(below), [durability](bool full) { durability->disk(full); }, waits)),
+        env(waits.environment(files)) {
     durability->set_merge_output_listener(
         [files = files.get()](const std::string& name) { files->expect_merge_output(name); });
   }
@@ -109,9 +112,10 @@ class RocksBackend final : public Backend {
         space_(db_.get(), families_),
         flush_on_close_(options.flush_on_close && !options.read_only),
         committed_(options.committed),
-        flusher_(db_.get(), families_, durability_.get()),
+        waits_(options.haste),
+        flusher_(db_.get(), families_, durability_.get(), waits_),
         reclaimer_(db_.get(), families_, &flusher_, &space_, options.quota_bytes,
-                   options.reclaim_step) {
+                   options.reclaim_step, waits_) {
     durability_->set_retry([this] { flusher_.retry_later(); });
     disk_.files->be_patient();
   }
@@ -198,7 +202,7 @@ class RocksBackend final : public Backend {
   void read_through(TakePassing passing) override {
     CHECK(!verifier_);
     verifier_ = std::make_unique<Verifier>(
-        db_.get(), families_, std::move(passing),
+        db_.get(), families_, waits_, std::move(passing),
         [this](absl::Status damage) { durability_->report_damage(std::move(damage)); });
   }
   Index durable_index() const override { return durability_->durable_index(); }
@@ -288,6 +292,7 @@ class RocksBackend final : public Backend {
   SpaceUse space_;
   const bool flush_on_close_;
   const std::function<void(Duration)> committed_;
+  const Waits waits_;
   Flusher flusher_;
   Reclaimer reclaimer_;
   std::unique_ptr<Verifier> verifier_;  // null before read_through()
@@ -360,7 +365,7 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
     listeners.push_back(heads);
   }
   rocksdb::DBOptions db_options = rocks::database_options(options, std::move(listeners));
-  Disk disk(files, durability);
+  Disk disk(files, durability, Waits(options.haste));
   db_options.env = disk.env.get();
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;

@@ -42,12 +42,16 @@ struct RocksOptions {
   HeadFormat heads = {};
   // Threads that flush and merge files.
   int background_threads = 2;
+  // Threads that open the files of each family at start.
+  int opening_threads = 16;
   // False: closing loses what was not flushed, as a crash does. For tests.
   bool flush_on_close = true;
   // False: the directory must hold a database already.
   bool create_if_missing = true;
   // Nothing is ever written (tools).
   bool read_only = false;
+  // Every wait of the store's threads is so many times shorter (rocks/waits.h). For tests.
+  int haste = 1;
   // What to keep the files in; null: the machine's. For tests (backend/rocks/fault_files.h).
   std::shared_ptr<rocksdb::FileSystem> files = {};
   // Told how long each commit took, on the committing thread; for metrics.

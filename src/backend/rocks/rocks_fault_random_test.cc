@@ -28,6 +28,8 @@ class History {
   explicit History(uint64_t seed) : random_(seed), disk_(random_.next()) {
     options_.write_buffers = uint64_t{256 << 10} << random_.below(6);
     options_.background_threads = 2;
+    options_.opening_threads = 1;
+    options_.haste = 1000;
     options_.heads = {head_of, 7};
     if (random_.below(2)) options_.reclaim_step = 1 << (8 + random_.below(12));
     if (random_.below(2)) options_.quota_bytes = 1 << 20;

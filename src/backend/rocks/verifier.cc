@@ -23,7 +23,6 @@ constexpr uint64_t kSliceBytes = 256 << 10;
 constexpr size_t kSliceRecords = 512;
 constexpr int kRest = 4;
 constexpr int kTries = 5;
-constexpr auto kBeforeAnotherTry = std::chrono::seconds(1);
 // An iterator keeps the files it began with: after so many slices a new one goes on.
 constexpr int kSlicesOfAnIterator = 256;
 // Deleted records that one step may pass over; some ten milliseconds' work.
@@ -42,10 +41,11 @@ uint64_t place_of(std::string_view key) {
 
 }  // namespace
 
-Verifier::Verifier(rocksdb::DB* db, const Families& families, TakePassing passing,
-                   std::function<void(absl::Status)> damaged)
+Verifier::Verifier(rocksdb::DB* db, const Families& families, const Waits& waits,
+                   TakePassing passing, std::function<void(absl::Status)> damaged)
     : db_(*db),
       families_(families),
+      waits_(waits),
       passing_(std::move(passing)),
       damaged_(std::move(damaged)),
       thread_([this] { run(); }) {}
@@ -73,7 +73,7 @@ void Verifier::run() {
     absl::Status status = verify(family, key_family);
     // What cannot be read may be a passing weakness of the disk; what is wrong stays wrong.
     for (int tries = 1; absl::IsUnavailable(status) && tries < kTries; ++tries) {
-      if (!rest(kBeforeAnotherTry)) return;
+      if (!rest(waits_.before_another_read())) return;
       verified_ = before;
       status = verify(family, false);
     }

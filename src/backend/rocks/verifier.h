@@ -21,12 +21,13 @@
 
 #include "absl/status/status.h"
 #include "backend/rocks/reader.h"
+#include "backend/rocks/waits.h"
 
 namespace keelson::backend::rocks {
 
 class Verifier {
  public:
-  Verifier(rocksdb::DB* db, const Families& families, TakePassing passing,
+  Verifier(rocksdb::DB* db, const Families& families, const Waits& waits, TakePassing passing,
            std::function<void(absl::Status)> damaged);
   ~Verifier() { stop(); }
 
@@ -42,6 +43,7 @@ class Verifier {
 
   rocksdb::DB& db_;
   const Families& families_;
+  const Waits waits_;
   const TakePassing passing_;
   const std::function<void(absl::Status)> damaged_;
   // The thread's.

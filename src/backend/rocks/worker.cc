@@ -9,16 +9,13 @@
 namespace keelson::backend::rocks {
 namespace {
 
-// Hints come in crowds (a compaction deletes in many small commits), and what failed is not tried
-// again at once.
-constexpr auto kGather = std::chrono::seconds(1);
-
 absl::Status closing() { return absl::CancelledError("backend: closing"); }
 
 }  // namespace
 
-Worker::Worker(const char* name, absl::AnyInvocable<absl::Status(bool asked)> work)
-    : work_(std::move(work)), thread_([this, name] { run(name); }) {}
+Worker::Worker(const char* name, const Waits& waits,
+               absl::AnyInvocable<absl::Status(bool asked)> work)
+    : waits_(waits), work_(std::move(work)), thread_([this, name] { run(name); }) {}
 
 void Worker::ask(Done done) {
   {
@@ -50,7 +47,7 @@ bool Worker::stop() {
   return true;
 }
 
-bool Worker::pause(std::chrono::milliseconds time) {
+bool Worker::pause(Waits::Time time) {
   std::unique_lock lock(mutex_);
   return !wake_.wait_for(lock, time, [this] { return stopping_.load(); });
 }
@@ -61,7 +58,7 @@ void Worker::run(const char* name) {
   while (true) {
     wake_.wait(lock, [this] { return stopping() || !asked_.empty() || hinted_; });
     if (asked_.empty()) {
-      wake_.wait_for(lock, kGather, [this] { return stopping() || !asked_.empty(); });
+      wake_.wait_for(lock, waits_.to_gather(), [this] { return stopping() || !asked_.empty(); });
     }
     if (stopping_) return;
     std::vector<Done> now = std::exchange(asked_, {});

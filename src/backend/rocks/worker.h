@@ -9,7 +9,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -17,6 +16,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "backend/rocks/waits.h"
 
 namespace keelson::backend::rocks {
 
@@ -26,7 +26,7 @@ class Worker {
 
   // `work(asked)` runs on the thread, which `name` (at most 15 characters) is given to; `asked`:
   // somebody waits for its status. Everything that it uses has to be there already.
-  Worker(const char* name, absl::AnyInvocable<absl::Status(bool asked)> work);
+  Worker(const char* name, const Waits& waits, absl::AnyInvocable<absl::Status(bool asked)> work);
   ~Worker() { stop(); }
 
   // `done` is called once, on the thread, by stop() with kCancelled, or at once with
@@ -39,11 +39,12 @@ class Worker {
   // For long work: it should come to an end.
   bool stopping() const { return stopping_; }
   // For work that waits for something else. False: it should come to an end instead.
-  bool pause(std::chrono::milliseconds time);
+  bool pause(Waits::Time time);
 
  private:
   void run(const char* name);
 
+  const Waits waits_;
   absl::AnyInvocable<absl::Status(bool asked)> work_;
   std::atomic<bool> hinted_{false};
   std::mutex mutex_;
