@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <future>
 #include <map>
 
 #include "backend/memory_backend.h"
+#include "backend/rocks/fault_files.h"
 #include "backend/rocks/rocks_backend.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
@@ -35,30 +35,26 @@ class MemoryRig final : public Rig {
   MemoryBackend backend_;
 };
 
+// On a disk in memory; rocks_backend_test has a real one.
 class RocksRig final : public Rig {
  public:
-  RocksRig() {
-    static int count = 0;
-    dir_ = cat(::testing::TempDir(), "keelson_backend_", ::getpid(), "_", ++count);
-    open();
-  }
-  ~RocksRig() override {
-    backend_.reset();
-    std::filesystem::remove_all(dir_);
-  }
+  RocksRig() { open(); }
   Backend& backend() override { return *backend_; }
   void crash() override {
     backend_.reset();
+    disk_ = disk_.after_power_loss();
     open();
   }
 
  private:
   void open() {
-    auto opened = open_rocks_backend(dir_, {.write_buffers = 4 << 20, .flush_on_close = false});
+    RocksOptions options{.write_buffers = 4 << 20, .opening_threads = 1, .flush_on_close = false};
+    options.files = disk_.files();
+    auto opened = open_rocks_backend("/member/keelson", options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     backend_ = std::move(*opened);
   }
-  std::string dir_;
+  FaultFiles disk_{1};
   std::unique_ptr<Backend> backend_;
 };
 
@@ -169,14 +165,12 @@ TEST_P(BackendTest, CrashFallsBackToAWholeCommit) {
 }
 
 TEST_P(BackendTest, CheckpointRefusesAnExistingDirectory) {
-  std::string dir = cat(::testing::TempDir(), "keelson_checkpoint_", ::getpid(), GetParam());
-  std::filesystem::remove_all(dir);
+  const std::string dir = "/member/checkpoint";
   WriteBatch batch;
   batch.put(Bucket::kKey, "k", "v");
   ASSERT_TRUE(backend().commit(batch, Index(1), Term(1)).ok());
   ASSERT_TRUE(backend().checkpoint(dir).ok());
   EXPECT_FALSE(backend().checkpoint(dir).ok());
-  std::filesystem::remove_all(dir);
 }
 
 // Checks every way of reading against the model.

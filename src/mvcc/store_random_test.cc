@@ -2,14 +2,14 @@
 // at old and new revisions, events, history, hashes, restarts and crashes.
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <future>
+#include <optional>
 #include <random>
 
 #include "backend/memory_backend.h"
+#include "backend/rocks/fault_files.h"
 #include "backend/rocks/rocks_backend.h"
 #include "base/errors.h"
 #include "base/random.h"
@@ -37,35 +37,33 @@ struct Setup {
 class Machine {
  public:
   explicit Machine(bool rocks) {
-    if (!rocks) {
+    if (rocks) {
+      disk_.emplace(1);
+      open();
+    } else {
       backend_ = std::make_unique<MemoryBackend>();
-      return;
     }
-    dir_ = cat(::testing::TempDir(), "keelson_store_random_", ::getpid());
-    std::filesystem::remove_all(dir_);
-    open();
-  }
-  ~Machine() {
-    backend_.reset();
-    if (!dir_.empty()) std::filesystem::remove_all(dir_);
   }
   backend::Backend& backend() { return *backend_; }
   void crash() {
-    if (dir_.empty()) {
-      static_cast<MemoryBackend&>(*backend_).crash();
-    } else {
+    if (disk_) {
+      backend_.reset();
+      disk_ = disk_->after_power_loss();
       open();
+    } else {
+      static_cast<MemoryBackend&>(*backend_).crash();
     }
   }
 
  private:
   void open() {
-    backend_.reset();
-    auto opened = backend::open_rocks_backend(dir_, {.flush_on_close = false});
+    backend::RocksOptions options{.opening_threads = 1, .flush_on_close = false};
+    options.files = disk_->files();
+    auto opened = backend::open_rocks_backend("/member/keelson", options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     backend_ = *std::move(opened);
   }
-  std::string dir_;
+  std::optional<backend::FaultFiles> disk_;  // under RocksDB
   std::unique_ptr<backend::Backend> backend_;
 };
 

@@ -2,14 +2,13 @@
 // that are missing, cut off or flipped.
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <future>
 #include <random>
 
 #include "backend/heads.h"
+#include "backend/rocks/fault_disk.h"
+#include "backend/rocks/fault_files.h"
 #include "backend/rocks/head_file.h"
 #include "backend/rocks/rocks_backend.h"
 #include "base/test_seeds.h"
@@ -18,7 +17,7 @@
 namespace keelson::backend {
 namespace {
 
-namespace fs = std::filesystem;
+constexpr char kPath[] = "/member/keelson";
 
 absl::Status head_of(std::string_view key, std::string_view value, std::string* head) {
   if (value.empty()) return absl::DataLossError("an empty value");
@@ -39,13 +38,8 @@ Rows rows_of(HeadWalk& walk) {
 class History {
  public:
   explicit History(uint64_t seed)
-      : random_(seed), dir_(cat(::testing::TempDir(), "keelson_heads_", ::getpid())) {
-    fs::remove_all(dir_);
+      : random_(seed), disk_(std::make_shared<FaultFiles::Disk>(random_())) {
     open();
-  }
-  ~History() {
-    backend_.reset();
-    fs::remove_all(dir_);
   }
 
   void run() {
@@ -73,10 +67,12 @@ class History {
   int draw(int from, int to) { return std::uniform_int_distribution<int>(from, to)(random_); }
 
   void open() {
-    RocksOptions options{.write_buffers = 256 << 10, .reclaim_step = 64 << 10};
+    RocksOptions options{
+        .write_buffers = 256 << 10, .reclaim_step = 64 << 10, .opening_threads = 1};
+    options.files = FaultFiles(disk_).files();
     keeps_heads_ = draw(0, 9) > 0;
     if (keeps_heads_) options.heads = {head_of, draw(0, 9) == 0 ? 8u : 7u};
-    auto opened = open_rocks_backend(dir_, options);
+    auto opened = open_rocks_backend(kPath, options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     backend_ = *std::move(opened);
   }
@@ -104,44 +100,34 @@ class History {
     ASSERT_TRUE(status.ok()) << status;
   }
 
-  static size_t files(const std::string& directory, std::string_view ending) {
+  // How many of `directory` there are. REQUIRES: the store is closed.
+  size_t files(const std::string& directory, std::string_view ending) {
     size_t n = 0;
-    for (const auto& entry : fs::directory_iterator(directory)) {
-      n += entry.path().extension() == ending;
-    }
+    for (const auto& [name, inode] : disk_->directories[directory].now) n += name.ends_with(ending);
     return n;
   }
 
   void damage_some() {
-    if (!fs::exists(dir_ + "/heads")) return;
-    for (const auto& entry : fs::directory_iterator(dir_ + "/heads")) {
-      const uint64_t size = entry.file_size();
-      switch (draw(0, 11)) {
-        case 0:
-          fs::remove(entry.path());
-          break;
-        case 1:
-          fs::resize_file(entry.path(), random_() % size);
-          break;
-        case 2: {
-          std::fstream f(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
-          const auto at = static_cast<std::streamoff>(random_() % size);
-          f.seekg(at);
-          const char c = static_cast<char>(f.get() ^ 1 << draw(0, 7));
-          f.seekp(at);
-          f.put(c);
-          break;
-        }
-        default:
-          break;
+    auto& names = disk_->directories[cat(kPath, "/heads")].now;
+    for (auto it = names.begin(); it != names.end();) {
+      std::string& data = it->second->data;
+      const int what = draw(0, 11);
+      if (what == 0) {
+        it = names.erase(it);
+        continue;
       }
+      if (what == 1) data.resize(random_() % data.size());
+      if (what == 2) data[random_() % data.size()] ^= static_cast<char>(1 << draw(0, 7));
+      ++it;
     }
   }
 
   void reopen() {
     backend_.reset();
     // A head file goes with its table, not only at the next open.
-    if (keeps_heads_) EXPECT_LE(files(dir_ + "/heads", ".heads"), files(dir_, ".sst"));
+    if (keeps_heads_) {
+      EXPECT_LE(files(cat(kPath, "/heads"), ".heads"), files(kPath, ".sst"));
+    }
     damage_some();
     open();
     if (!backend_) return;
@@ -151,7 +137,7 @@ class History {
   }
 
   std::mt19937_64 random_;
-  const std::string dir_;
+  const std::shared_ptr<FaultFiles::Disk> disk_;
   std::unique_ptr<Backend> backend_;
   uint64_t index_ = 0;
   bool keeps_heads_ = false;
