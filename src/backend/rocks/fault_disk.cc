@@ -48,6 +48,11 @@ IOStatus Disk::fault(Kind kind, const std::string& path) {
     status.SetRetryable(true);
     return status;
   };
+  if (kind == Kind::kRead) {
+    if (reads++ < fail_read_at) return IOStatus::OK();
+    fail_read_at = UINT64_MAX;
+    return error(EIO);
+  }
   if (kind != Kind::kOpen && operations++ >= fail_at) {
     fail_at = UINT64_MAX;
     return error(EIO);
@@ -155,6 +160,17 @@ void FaultFiles::set_weather(Weather weather) {
 void FaultFiles::fail_once_after(uint64_t n) {
   std::lock_guard lock(disk_->mutex);
   disk_->fail_at = disk_->operations + n;
+}
+
+void FaultFiles::fail_read_once_after(uint64_t n) {
+  std::lock_guard lock(disk_->mutex);
+  disk_->fail_read_at = disk_->reads + n;
+}
+
+void FaultFiles::forget_failures() {
+  std::lock_guard lock(disk_->mutex);
+  disk_->fail_at = UINT64_MAX;
+  disk_->fail_read_at = UINT64_MAX;
 }
 
 uint64_t FaultFiles::operations() const {

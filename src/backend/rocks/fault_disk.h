@@ -28,7 +28,7 @@ struct FaultFiles::Disk {
     Names now;
     std::vector<Names> before;  // since the last sync, oldest first; without `now`
   };
-  enum class Kind : uint8_t { kOpen, kCreate, kWrite, kSync, kName };
+  enum class Kind : uint8_t { kOpen, kRead, kCreate, kWrite, kSync, kName };
 
   explicit Disk(uint64_t seed) : random(seed) { directories["/"]; }
 
@@ -61,6 +61,8 @@ struct FaultFiles::Disk {
   uint64_t operations = 0;
   uint64_t refused = 0;
   uint64_t fail_at = UINT64_MAX;
+  uint64_t reads = 0;
+  uint64_t fail_read_at = UINT64_MAX;
 
  private:
   void copy_tree(Disk& to, const std::string& path, bool power_loss,

@@ -20,9 +20,13 @@ using DiskPtr = std::shared_ptr<Disk>;
 using Kind = Disk::Kind;
 using Lock = std::lock_guard<std::mutex>;
 
-IOStatus read_at(Disk& disk, const Disk::Inode& inode, uint64_t at, size_t n, Slice* result,
-                 char* scratch) {
+IOStatus read_at(Disk& disk, const std::string& path, const Disk::Inode& inode, uint64_t at,
+                 size_t n, Slice* result, char* scratch) {
   Lock lock(disk.mutex);
+  if (IOStatus s = disk.fault(Kind::kRead, path); !s.ok()) {
+    *result = Slice(scratch, 0);
+    return s;
+  }
   const size_t size = inode.data.size();
   const size_t got = at >= size ? 0 : std::min<size_t>(n, size - at);
   std::memcpy(scratch, inode.data.data() + std::min<size_t>(at, size), got);
@@ -32,11 +36,11 @@ IOStatus read_at(Disk& disk, const Disk::Inode& inode, uint64_t at, size_t n, Sl
 
 class SequentialFile final : public rocksdb::FSSequentialFile {
  public:
-  SequentialFile(DiskPtr disk, Disk::InodePtr inode)
-      : disk_(std::move(disk)), inode_(std::move(inode)) {}
+  SequentialFile(DiskPtr disk, std::string path, Disk::InodePtr inode)
+      : disk_(std::move(disk)), path_(std::move(path)), inode_(std::move(inode)) {}
   IOStatus Read(size_t n, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) override {
-    IOStatus status = read_at(*disk_, *inode_, at_, n, result, scratch);
+    IOStatus status = read_at(*disk_, path_, *inode_, at_, n, result, scratch);
     at_ += result->size();
     return status;
   }
@@ -47,21 +51,23 @@ class SequentialFile final : public rocksdb::FSSequentialFile {
 
  private:
   DiskPtr disk_;
+  const std::string path_;
   Disk::InodePtr inode_;
   uint64_t at_ = 0;
 };
 
 class RandomFile final : public rocksdb::FSRandomAccessFile {
  public:
-  RandomFile(DiskPtr disk, Disk::InodePtr inode)
-      : disk_(std::move(disk)), inode_(std::move(inode)) {}
+  RandomFile(DiskPtr disk, std::string path, Disk::InodePtr inode)
+      : disk_(std::move(disk)), path_(std::move(path)), inode_(std::move(inode)) {}
   IOStatus Read(uint64_t at, size_t n, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) const override {
-    return read_at(*disk_, *inode_, at, n, result, scratch);
+    return read_at(*disk_, path_, *inode_, at, n, result, scratch);
   }
 
  private:
   DiskPtr disk_;
+  const std::string path_;
   Disk::InodePtr inode_;
 };
 
@@ -282,7 +288,7 @@ class Files final : public rocksdb::FileSystem {
     Disk::InodePtr inode = disk_->find(path);
     if (inode == nullptr) return IOStatus::PathNotFound(path);
     if (IOStatus s = disk_->fault(Kind::kOpen, path); !s.ok()) return s;
-    *result = std::make_unique<File>(disk_, std::move(inode));
+    *result = std::make_unique<File>(disk_, path, std::move(inode));
     return IOStatus::OK();
   }
 

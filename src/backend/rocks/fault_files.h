@@ -49,6 +49,10 @@ class FaultFiles {
   // Operations are what changes the disk: creations, writes, syncs, names.
   void fail_once_after(uint64_t n);
   uint64_t operations() const;
+  // The read after the next `n` fails with EIO.
+  void fail_read_once_after(uint64_t n);
+  // No more failures that were asked for.
+  void forget_failures();
   // How many times an operation was refused so far, for whatever reason.
   uint64_t refused() const;
   // Bytes of all files whose names end in `suffix`.
