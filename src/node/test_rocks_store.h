@@ -53,7 +53,9 @@ class RocksStore final : public TestStore {
   void break_something(Random& random) override {
     static constexpr backend::Weather kKinds[] = {
         backend::Weather::kFull, backend::Weather::kOverQuota, backend::Weather::kNoHandles};
-    if (random.below(2) == 0) return disk_.fail_once_after(random.below(60));
+    const uint64_t kind = random.below(5);
+    if (kind < 2) return disk_.fail_once_after(random.below(60));
+    if (kind == 2) return disk_.fail_read_once_after(random.below(20));
     bad_weather_ = true;
     disk_.set_weather(kKinds[random.below(3)]);
   }
@@ -61,7 +63,7 @@ class RocksStore final : public TestStore {
   void mend() override {
     bad_weather_ = false;
     disk_.set_weather(backend::Weather::kCalm);
-    disk_.fail_once_after(kNever);
+    disk_.forget_failures();
   }
 
   void deliver(Executor& lane, bool idle) override {
@@ -78,8 +80,6 @@ class RocksStore final : public TestStore {
   uint64_t refused() const { return refused_ + disk_.refused(); }
 
  private:
-  static constexpr uint64_t kNever = uint64_t{1} << 60;
-
   // What RocksDB's threads said in one life and the member has not heard yet.
   struct Words {
     void say(Task task) {
