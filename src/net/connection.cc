@@ -17,7 +17,8 @@ constexpr size_t kLargestRead = 64 << 10;
 // How long a client may take to notice that we have ended.
 constexpr Duration kLinger = std::chrono::seconds(1);
 
-// While we end: how long a client may leave what is there for it, with no handler at work.
+// How long a client may leave what is there for it, with no handler at work: while we end, or when
+// it has done something that ends the connection.
 constexpr Duration kDrainStall = std::chrono::seconds(1);
 
 // How often one connection may fill its output in one batch.
@@ -135,9 +136,25 @@ void Connection::become_next() {
 }
 
 void Connection::wait_to_write() {
-  // A client that was shown the door and does not read is not waited for.
-  bool leaving = ending_ || (!next_ && protocol_->finished());
-  if (leaving && !Timer::armed()) loop_.impl().timers().arm(this, loop_.now() + kLinger);
+  if (!leaving() || Timer::armed()) return;
+  moved();
+  loop_.impl().timers().arm(this, loop_.now() + patience());
+}
+
+// All that we will say is in out_: who does not read it is not waited for.
+bool Connection::leaving() const {
+  return ending_ || (!next_ && protocol_ && protocol_->finished());
+}
+
+// A long answer has any time, but not much of it without a byte that moves.
+Duration Connection::patience() const {
+  return ending_ || drain_asked_ ? kDrainStall : server_->options.body_stall_timeout;
+}
+
+bool Connection::moved() {
+  const size_t unsent = transport_->unsent();
+  const bool sent = std::exchange(unsent_seen_, unsent) > unsent;
+  return std::exchange(moved_, false) || sent;
 }
 
 // True when everything is written.
@@ -183,12 +200,10 @@ void Connection::linger() {
 }
 
 void Connection::on_timer() {
-  bool waits_for_us = drain_asked_ && !lingering_ && protocol_ && !protocol_->finished();
-  if (waits_for_us && (std::exchange(moved_, false) || protocol_->working())) {
-    loop_.impl().timers().arm(this, loop_.now() + kDrainStall);
-    return;
-  }
-  close();
+  const bool served = leaving() || (drain_asked_ && protocol_);
+  if (lingering_ || !served) return close();
+  if (!moved() && (leaving() || !protocol_->working())) return close();
+  loop_.impl().timers().arm(this, loop_.now() + patience());
 }
 
 void Connection::drain() {

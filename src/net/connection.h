@@ -57,6 +57,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void read_more();
   bool write_out();
   void wait_to_write();
+  bool leaving() const;
+  Duration patience() const;
+  bool moved();
   void linger();
 
   const std::shared_ptr<const ServerContext> server_;
@@ -76,8 +79,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool ending_ = false;               // close once out_ is written
   bool lingering_ = false;            // we have ended; reading what is still on the wire
   bool drain_asked_ = false;
-  size_t last_write_ = 0;  // bytes that went out in the last write_out()
-  bool moved_ = false;     // anything went out since drain() looked last
+  size_t last_write_ = 0;   // bytes that went out in the last write_out()
+  bool moved_ = false;      // anything went out since moved() looked last
+  size_t unsent_seen_ = 0;  // of the transport, by moved()
   bool closed_ = false;
 };
 

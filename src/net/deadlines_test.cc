@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "net/connection.h"
 #include "net/tcp.h"
 #include "net/test_client.h"
 #include "net/test_service.h"
@@ -157,6 +158,100 @@ TEST_F(Http2Deadlines, AnIdleConnectionIsAsked) {
   }
   server_.advance(minutes(1) + seconds(22));
   EXPECT_TRUE(server_.finished());
+}
+
+// A whole connection on a socket, with a clock that the test turns.
+class LastAnswer : public testing::Test {
+ protected:
+  static constexpr size_t kBig = 24 << 20;
+  class Handler final : public HttpHandler {
+    void handle(HttpRequest, HttpReplyRef reply) override {
+      HttpResponse response;
+      response.body = MessageParts::copy(std::string(kBig, 'b'));
+      reply->send(std::move(response));
+    }
+  };
+
+  LastAnswer() {
+    router_.http("/big", &handler_);
+    int pair[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    client_ = pair[1];
+    auto server = std::make_shared<const ServerContext>(&router_, nullptr, ListenerOptions());
+    connection_ = std::make_shared<Connection>(server, &loop_, pair[0], PeerInfo{.address = "test"},
+                                               [this](Connection*) { closed_ = true; });
+    connection_->start();
+    const std::string_view asked = "GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    EXPECT_EQ(::write(client_, asked.data(), asked.size()), static_cast<ssize_t>(asked.size()));
+    settle();
+  }
+  ~LastAnswer() override {
+    connection_->close();
+    settle();
+    ::close(client_);
+  }
+
+  void settle() {
+    while (loop_.run_ready() > 0) {
+    }
+  }
+  void advance(seconds time) {
+    for (; time > seconds(0); time -= seconds(1)) {
+      clock_.advance(seconds(1));
+      settle();
+    }
+  }
+  // What is there; 0: nothing, or the end.
+  size_t take() {
+    std::string buffer(1 << 20, ' ');
+    const ssize_t n = ::read(client_, buffer.data(), buffer.size());
+    settle();
+    return n < 0 ? 0 : static_cast<size_t>(n);
+  }
+
+  ManualClock clock_;
+  Loop loop_{&clock_};
+  Router router_;
+  Handler handler_;
+  int client_ = -1;
+  std::shared_ptr<Connection> connection_;
+  bool closed_ = false;
+};
+
+TEST_F(LastAnswer, IsNotCutOffForWhoTakesItSlowly) {
+  size_t taken = 0;
+  while (size_t n = take()) {
+    taken += n;
+    advance(seconds(20));
+  }
+  EXPECT_GT(taken, kBig);
+  advance(seconds(2));
+  EXPECT_TRUE(closed_);
+}
+
+TEST_F(LastAnswer, IsNotKeptForWhoDoesNotTakeIt) {
+  take();
+  advance(seconds(29));
+  EXPECT_FALSE(closed_);
+  advance(seconds(32));
+  EXPECT_TRUE(closed_);
+}
+
+TEST_F(LastAnswer, HasASecondForEachPartWhenTheServerEnds) {
+  connection_->drain();
+  size_t taken = 0;
+  while (size_t n = take()) {
+    taken += n;
+    clock_.advance(std::chrono::milliseconds(900));
+    settle();
+  }
+  EXPECT_GT(taken, kBig);
+}
+
+TEST_F(LastAnswer, IsGivenUpWhenTheServerEndsAndNobodyTakesIt) {
+  connection_->drain();
+  advance(seconds(3));
+  EXPECT_TRUE(closed_);
 }
 
 TEST(TcpOptions, AGonePeerIsNoticedWithinAMinute) {
