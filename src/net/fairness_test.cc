@@ -2,11 +2,12 @@
 // clients have their turn. The loop is turned by hand and nothing here looks at a real clock.
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -178,10 +179,30 @@ TEST_F(FairnessTest, WhoeverIsBeingShownOutAndGoesOnTalking) {
   expect_fair("garbage\r\n\r\n" + std::string(150'000, 'x'));
 }
 
+// A descriptor that is ready once.
+class Ready final : private Watch {
+ public:
+  Ready(Loop* loop, Task task)
+      : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), task_(std::move(task)) {
+    watch(&loop->impl().poller(), fd_);
+  }
+  ~Ready() {
+    unwatch();
+    ::close(fd_);
+  }
+  using Watch::call_again;
+
+ private:
+  void on_ready(uint32_t) override { task_(); }
+  const int fd_;
+  Task task_;
+};
+
 TEST_F(FairnessTest, ATurnHasABoundInEvents) {
   int ran = 0;
+  std::vector<std::unique_ptr<Ready>> ready;
   for (size_t i = 0; i < kHandlersPerTurn + 10; ++i) {
-    boost::asio::post(loop_.impl().context(), [&] { ++ran; });
+    ready.push_back(std::make_unique<Ready>(&loop_, [&] { ++ran; }));
   }
   loop_.run_ready();
   EXPECT_EQ(ran, static_cast<int>(kHandlersPerTurn));
@@ -191,16 +212,53 @@ TEST_F(FairnessTest, ATurnHasABoundInEvents) {
 
 TEST_F(FairnessTest, ATurnHasABoundInTime) {
   int ran = 0;
+  std::vector<std::unique_ptr<Ready>> ready;
   for (int i = 0; i < 4; ++i) {
-    boost::asio::post(loop_.impl().context(), [&] {
+    ready.push_back(std::make_unique<Ready>(&loop_, [&] {
       ++ran;
       clock_.advance(kTimePerTurn / 2);
-    });
+    }));
   }
   loop_.run_ready();
   EXPECT_EQ(ran, 2);
   loop_.run_ready();
   EXPECT_EQ(ran, 4);
+}
+
+TEST_F(FairnessTest, WhoAsksToBeCalledAgainWaitsForTheNextTurn) {
+  std::vector<int> ran;
+  std::unique_ptr<Ready> greedy;
+  greedy = std::make_unique<Ready>(&loop_, [&] {
+    ran.push_back(1);
+    greedy->call_again();
+    greedy->call_again();
+  });
+  Ready other(&loop_, [&] { ran.push_back(2); });
+  loop_.run_ready();
+  EXPECT_EQ(ran, (std::vector<int>{1, 2}));
+  Ready late(&loop_, [&] { ran.push_back(3); });
+  loop_.run_ready();
+  EXPECT_EQ(ran, (std::vector<int>{1, 2, 3, 1}));
+  greedy.reset();
+  EXPECT_EQ(loop_.run_ready(), 0u);
+}
+
+// Of two that are ready, whoever comes first ends the other.
+TEST_F(FairnessTest, NobodyIsCalledAfterItsEnd) {
+  int ran = 0;
+  std::unique_ptr<Ready> a;
+  std::unique_ptr<Ready> b;
+  a = std::make_unique<Ready>(&loop_, [&] {
+    ++ran;
+    b.reset();
+  });
+  b = std::make_unique<Ready>(&loop_, [&] {
+    ++ran;
+    a.reset();
+  });
+  loop_.run_ready();
+  loop_.run_ready();
+  EXPECT_EQ(ran, 1);
 }
 
 TEST_F(FairnessTest, WhatWasPostedHasABoundInTime) {

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -27,8 +26,6 @@
 
 namespace keelson::net {
 namespace {
-
-namespace asio = boost::asio;
 
 constexpr int kBacklog = 4096;
 constexpr int kAcceptsPerTurn = 64;  // of the loop that accepts
@@ -135,17 +132,23 @@ absl::StatusOr<int> listen_on(Address address, const ListenerOptions& options) {
 
 }  // namespace
 
-class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>, private Timer {
+class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>,
+                             private Timer,
+                             private Watch {
  public:
   Impl(int fd, LoopPool* loops, std::shared_ptr<const ServerContext> server)
       : loops_(*loops),
         server_(std::move(server)),
         accept_loop_(loops->at(0)),
-        socket_(accept_loop_.impl().context(), fd),
+        socket_(fd),
         per_loop_(static_cast<size_t>(loops->size())) {}
 
   void start() {
-    accept_loop_.post([self = shared_from_this()] { self->accept_some(); });
+    accept_loop_.post([self = shared_from_this()] {
+      if (self->stopped_) return;
+      self->watch(&self->accept_loop_.impl().poller(), self->socket_);
+      self->accept_some();
+    });
   }
 
   // Stops accepting. What happens on the loops happens in the order of the calls.
@@ -163,16 +166,19 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
   using Connections = std::unordered_map<Connection*, std::shared_ptr<Connection>>;
 
   void accept_some();
-  void wait_for_next();
   void adopt(int fd, PeerInfo peer);
   void add(size_t number, int fd, PeerInfo peer);
   void remove(size_t number, Connection* connection);
   void on_timer() override { accept_some(); }
+  void on_ready(uint32_t) override {
+    auto keep = shared_from_this();
+    if (!Timer::armed()) accept_some();
+  }
 
   LoopPool& loops_;
   const std::shared_ptr<const ServerContext> server_;
   Loop& accept_loop_;
-  asio::posix::stream_descriptor socket_;
+  int socket_;                         // accept_loop_'s from start() on
   std::vector<Connections> per_loop_;  // each its loop's own
   size_t next_loop_ = 0;
   Duration backoff_ = kFirstBackoff;
@@ -185,20 +191,19 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
 void Listener::Impl::accept_some() {
   for (int round = 0; round < kAcceptsPerTurn; ++round) {
     if (stopped_) return;
-    if (AcceptGate* gate = server_->options.gate; gate && !gate->open(socket_.native_handle())) {
+    if (AcceptGate* gate = server_->options.gate; gate && !gate->open(socket_)) {
       accept_loop_.impl().timers().arm(this, accept_loop_.now() + kGatePause);
       return;
     }
     Address address;
     address.size = sizeof(address.storage);
-    int fd = ::accept4(socket_.native_handle(), address.get(), &address.size,
-                       SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = ::accept4(socket_, address.get(), &address.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       backoff_ = kFirstBackoff;
       adopt(fd, {.address = address_text(address)});
       continue;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return wait_for_next();
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
     log::warn("accepting a connection failed; trying again",
               {{"address", address_}, {"error", std::strerror(errno)}});
@@ -206,14 +211,7 @@ void Listener::Impl::accept_some() {
     backoff_ = std::min(backoff_ * 2, kLongestBackoff);
     return;
   }
-  accept_loop_.post([self = shared_from_this()] { self->accept_some(); });
-}
-
-void Listener::Impl::wait_for_next() {
-  socket_.async_wait(asio::posix::stream_descriptor::wait_read,
-                     [self = shared_from_this()](boost::system::error_code error) {
-                       if (!error) self->accept_some();
-                     });
+  call_again();
 }
 
 void Listener::Impl::adopt(int fd, PeerInfo peer) {
@@ -247,8 +245,8 @@ void Listener::Impl::stop_accepting() {
   if (stopped_.exchange(true)) return;
   accept_loop_.post([self = shared_from_this()] {
     self->Timer::cancel();
-    boost::system::error_code ignored;
-    self->socket_.close(ignored);
+    self->unwatch();
+    ::close(self->socket_);
     if (!self->unix_path_.empty()) ::unlink(self->unix_path_.c_str());
     std::lock_guard lock(self->mutex_);
     self->accepting_ = false;

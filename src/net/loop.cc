@@ -2,8 +2,6 @@
 
 #include <pthread.h>
 
-#include <boost/asio/post.hpp>
-
 #include "base/check.h"
 #include "base/text.h"
 #include "net/loop_impl.h"
@@ -46,8 +44,7 @@ Loop::Impl::Impl(const Clock* clock, std::string name, int number)
     : clock_(clock ? clock : &system_clock_),
       name_(std::move(name)),
       number_(number),
-      timers_(clock_->now()),
-      guard_(boost::asio::make_work_guard(context_)) {}
+      timers_(clock_->now()) {}
 
 Loop::Impl::~Impl() { drop_inbox(); }
 
@@ -76,11 +73,7 @@ void Loop::Impl::push(LoopWork* work) {
   } while (!inbox_.compare_exchange_weak(head, work, std::memory_order_seq_cst,
                                          std::memory_order_relaxed));
   // Whoever finds the loop asleep takes the duty of waking it; the rest see it awake.
-  if (sleeping_.load(std::memory_order_seq_cst) == 1 && sleeping_.exchange(0) == 1) wake();
-}
-
-void Loop::Impl::wake() {
-  boost::asio::post(context_, [] {});
+  if (sleeping_.load(std::memory_order_seq_cst) == 1 && sleeping_.exchange(0) == 1) poller_.wake();
 }
 
 size_t Loop::Impl::run_inbox() {
@@ -122,12 +115,10 @@ void Loop::Impl::flush_later(Flushable* who) {
 
 bool Loop::Impl::out_of_time() { return clock_->now() >= turn_ends_; }
 
-// One event at a time: told to poll all, the context would go on for as long as any handler makes
-// another one ready.
 size_t Loop::Impl::run_handlers() {
   turn_ends_ = clock_->now() + kTimePerTurn;
   size_t ran = 0;
-  while (ran < kHandlersPerTurn && context_.poll_one() > 0) {
+  while (ran < kHandlersPerTurn && poller_.run_one()) {
     ++ran;
     if (out_of_time()) break;
   }
@@ -152,27 +143,24 @@ void Loop::Impl::end_batch() {
   run_flushes();
 }
 
-size_t Loop::Impl::sleep() {
+// Waits unless something is left of the turn before. One look a turn: what becomes ready meanwhile
+// belongs to the next.
+void Loop::Impl::look() {
+  if (flush_first_ || taken_ || inbox_.load(std::memory_order_relaxed)) {
+    return poller_.look(Duration(0));
+  }
   sleeping_.store(1, std::memory_order_seq_cst);
+  std::optional<Duration> wait;
   if (inbox_.load(std::memory_order_seq_cst) != nullptr) {
-    sleeping_.store(0, std::memory_order_seq_cst);
-    return 0;
+    wait = Duration(0);
+  } else if (std::optional<MonotonicTime> due = timers_.next_due()) {
+    wait = *due - clock_->now();
   }
-  size_t ran = 0;
-  auto due = timers_.next_due();
-  Duration wait = due ? *due - now() : Duration(0);
-  // What was now() before the wait is not after it.
-  now_known_ = false;
-  if (!due) {
-    ran = context_.run_one();
-  } else if (wait > Duration(0)) {
-    ran = context_.run_one_for(wait);
-  }
+  poller_.look(wait);
   sleeping_.store(0, std::memory_order_seq_cst);
-  return ran;
 }
 
-size_t Loop::Impl::run_ready() {
+size_t Loop::Impl::turn() {
   now_known_ = false;
   size_t ran = run_handlers();
   ran += run_inbox();
@@ -182,15 +170,16 @@ size_t Loop::Impl::run_ready() {
   return ran;
 }
 
+size_t Loop::Impl::run_ready() {
+  poller_.look(Duration(0));
+  return turn();
+}
+
 void Loop::Impl::run() {
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
-  size_t before = 0;
-  while (true) {
-    // `before` counts what ran while waking up: it belongs to this batch.
-    size_t ran = run_ready();
-    if (before > 0 && ran == 0) end_batch();
-    if (stopping_) break;
-    before = ran == 0 && !flush_first_ ? sleep() : 0;
+  while (!stopping_) {
+    look();
+    turn();
   }
   while (flush_first_) run_flushes();
 }

@@ -1,19 +1,18 @@
 // net/loop_impl.h
 //
-// The inside of a Loop, for this directory only: the Asio context, the timers, and the list of
+// The inside of a Loop, for this directory only: the poller, the timers, and the list of
 // those who have output to write at the end of the batch.
 
 #pragma once
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/thread.h"
 #include "net/loop.h"
+#include "net/poller.h"
 #include "net/timer_wheel.h"
 
 namespace keelson::net {
@@ -59,20 +58,20 @@ class Loop::Impl {
 
   const Clock& clock() const { return *clock_; }
 
-  boost::asio::io_context& context() { return context_; }
+  Poller& poller() { return poller_; }
   TimerWheel& timers() { return timers_; }
   bool on_loop() const { return std::this_thread::get_id() == thread_id_; }
 
  private:
   friend class Loop;
 
+  size_t turn();
   size_t run_handlers();
   size_t run_inbox();
   void take_inbox();
   void run_flushes();
   void end_batch();
-  size_t sleep();
-  void wake();
+  void look();
   void drop_inbox();
 
   SystemClock system_clock_;
@@ -92,10 +91,8 @@ class Loop::Impl {
   Flushable* flush_first_ = nullptr;
   Flushable* flush_last_ = nullptr;  // nullptr exactly when flush_first_ is
 
-  // The context is destroyed before the timers: what its pending handlers own may hold timers.
   TimerWheel timers_;
-  boost::asio::io_context context_{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
+  Poller poller_;
 
   std::thread::id thread_id_;
   Thread thread_;

@@ -1,45 +1,35 @@
 #include "net/transport.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <cerrno>
+#include <utility>
 
 #include "base/check.h"
 
 namespace keelson::net {
 namespace {
 
-namespace asio = boost::asio;
-using Socket = asio::generic::stream_protocol::socket;
-
-class SocketTransport final : public Transport {
+class SocketTransport final : public Transport, private Watch {
  public:
-  SocketTransport(Loop::Impl* loop, int fd, TransportEvents* events)
-      : socket_(loop->context()), events_(events) {
-    sockaddr_storage address{};
-    socklen_t size = sizeof(address);
-    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-    boost::system::error_code error;
-    socket_.assign(asio::generic::stream_protocol(address.ss_family, 0), fd, error);
-    CHECK(!error);
-    socket_.non_blocking(true, error);
-    CHECK(!error);
+  SocketTransport(Loop::Impl* loop, int fd, TransportEvents* events) : fd_(fd), events_(events) {
+    watch(&loop->poller(), fd);
   }
+  ~SocketTransport() { close(); }
 
   void read(std::span<char> buffer, std::shared_ptr<void> keep) override {
-    // `keep` owns us too; a closed transport hears nothing more.
-    socket_.async_read_some(
-        asio::buffer(buffer.data(), buffer.size()),
-        [this, keep = std::move(keep)](boost::system::error_code error, size_t bytes) {
-          if (closed_) return;
-          if (error && error != asio::error::eof) return events_->on_error();
-          events_->on_read(error ? 0 : bytes);
-        });
+    CHECK(buffer_.empty());
+    CHECK(!buffer.empty());
+    if (fd_ < 0) return;
+    buffer_ = buffer;
+    keep_ = std::move(keep);
+    // Never from inside the caller, and not in this turn: others come first.
+    if (readable_) call_again();
   }
 
   size_t write(std::span<const iovec> pieces, std::shared_ptr<void> keep) override {
+    if (fd_ < 0) return 0;
     msghdr message{};
     message.msg_iov = const_cast<iovec*>(pieces.data());
     message.msg_iovlen = pieces.size();
@@ -47,41 +37,83 @@ class SocketTransport final : public Transport {
     for (const iovec& piece : pieces) wanted += piece.iov_len;
     ssize_t n = 0;
     do {
-      n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
-    size_t written = n > 0 ? static_cast<size_t>(n) : 0;
-    // An error other than a full buffer makes the wait end at once, and the next write fails again:
-    // told apart here so that it is reported once.
-    failed_ = n < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
-    if (written < wanted) wait_writable(std::move(keep));
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+      failed_ = true;
+      call_again();
+    }
+    const size_t written = n > 0 ? static_cast<size_t>(n) : 0;
+    if (written < wanted) {
+      // The kernel has noted that there was no room, and tells when there is.
+      full_ = true;
+      keep_ = std::move(keep);
+    }
     return written;
   }
 
   void shutdown_write() override {
-    boost::system::error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
+    if (fd_ >= 0) ::shutdown(fd_, SHUT_WR);
   }
 
   void close() override {
-    closed_ = true;
-    boost::system::error_code ignored;
-    socket_.close(ignored);
+    if (fd_ < 0) return;
+    unwatch();
+    ::close(std::exchange(fd_, -1));
+    buffer_ = {};
+    // Last: it may be what holds us.
+    std::shared_ptr<void> keep = std::move(keep_);
   }
 
  private:
-  void wait_writable(std::shared_ptr<void> keep) {
-    socket_.async_wait(Socket::wait_write,
-                       [this, keep = std::move(keep)](boost::system::error_code error) {
-                         if (closed_) return;
-                         if (error || failed_) return events_->on_error();
-                         events_->on_writable();
-                       });
+  static constexpr uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+  static constexpr uint32_t kOutput = EPOLLOUT | EPOLLHUP | EPOLLERR;
+
+  void on_ready(uint32_t events) override {
+    // Whatever an event makes our owner let go of, we are here until it is over.
+    std::shared_ptr<void> keep = std::move(keep_);
+    handle(events);
+    if (fd_ >= 0 && !keep_ && (full_ || !buffer_.empty())) keep_ = std::move(keep);
   }
 
-  Socket socket_;
+  void handle(uint32_t events) {
+    if (failed_) return events_->on_error();
+    if (events & kInput) readable_ = true;
+    if (events & EPOLLRDHUP) ended_ = true;
+    if (full_ && (events & kOutput)) {
+      full_ = false;
+      events_->on_writable();
+      if (fd_ < 0) return;
+    }
+    if (readable_ && !buffer_.empty()) receive();
+  }
+
+  void receive() {
+    ssize_t n = 0;
+    do {
+      n = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      readable_ = false;
+      return;
+    }
+    const size_t asked = std::exchange(buffer_, {}).size();
+    if (n < 0) return events_->on_error();
+    // Less than asked for is all there was; whatever comes later is a new event. But the end of the
+    // stream may have been part of this one.
+    const auto bytes = static_cast<size_t>(n);
+    if (bytes < asked && !ended_) readable_ = false;
+    events_->on_read(bytes);
+  }
+
+  int fd_;  // -1: closed
   TransportEvents* const events_;
-  bool closed_ = false;
-  bool failed_ = false;
+  std::span<char> buffer_;      // of the read() under way; empty: none is
+  std::shared_ptr<void> keep_;  // while a read, or the wait for room, is under way
+  bool readable_ = false;       // for all we know
+  bool ended_ = false;          // the client has said its last
+  bool full_ = false;           // the socket took less than write() had
+  bool failed_ = false;         // on_error() is on its way
 };
 
 }  // namespace
