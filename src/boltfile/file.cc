@@ -145,7 +145,7 @@ absl::Status Cursor::fail(absl::Status status) {
   return status;
 }
 
-absl::Status Cursor::start(std::string_view key) {
+absl::Status Cursor::push_root() {
   stack_.clear();
   std::shared_ptr<const Node> root = bucket_.inline_node_;
   if (!root) {
@@ -156,7 +156,7 @@ absl::Status Cursor::start(std::string_view key) {
   if (!root->leaf() && root->count() == 0)
     return damaged(root->page(), "a branch without children");
   stack_.push_back({std::move(root)});
-  return descend(key);
+  return absl::OkStatus();
 }
 
 absl::Status Cursor::descend(std::string_view key) {
@@ -212,9 +212,37 @@ absl::Status Cursor::settle() {
   return absl::OkStatus();
 }
 
+absl::Status Cursor::settle_last() {
+  stack_.back().at = stack_.back().node->count();
+  while (true) {
+    // An empty leaf is stepped back over.
+    while (stack_.back().at == 0) {
+      stack_.pop_back();
+      if (stack_.empty()) {
+        valid_ = false;
+        return absl::OkStatus();
+      }
+    }
+    --stack_.back().at;
+    if (stack_.back().node->leaf()) {
+      valid_ = true;
+      return absl::OkStatus();
+    }
+    if (absl::Status s = push_child(); !s.ok()) return s;
+    stack_.back().at = stack_.back().node->count();
+  }
+}
+
 absl::Status Cursor::seek(std::string_view key) {
-  absl::Status s = start(key);
+  absl::Status s = push_root();
+  if (s.ok()) s = descend(key);
   if (s.ok()) s = settle();
+  return s.ok() ? s : fail(std::move(s));
+}
+
+absl::Status Cursor::seek_last() {
+  absl::Status s = push_root();
+  if (s.ok()) s = settle_last();
   return s.ok() ? s : fail(std::move(s));
 }
 

@@ -74,6 +74,8 @@ class Cursor {
   absl::Status seek_first() { return seek({}); }
   // To the first key that is not below `key`.
   absl::Status seek(std::string_view key);
+  // To the last element.
+  absl::Status seek_last();
   // REQUIRES: valid().
   absl::Status next();
   bool valid() const { return valid_; }
@@ -94,12 +96,14 @@ class Cursor {
     std::optional<std::string_view> bound = {};
   };
 
-  absl::Status start(std::string_view key);
+  absl::Status push_root();
   // Loads children down to a leaf, to where `key` would be.
   absl::Status descend(std::string_view key);
   absl::Status push_child();
   // From a leaf's end to the next element there is.
   absl::Status settle();
+  // To the last element at or before where the levels stand.
+  absl::Status settle_last();
   absl::Status fail(absl::Status status);
 
   Bucket bucket_;

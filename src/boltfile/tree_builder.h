@@ -10,17 +10,17 @@
 // last: its root is the last page of the file.
 //
 //   leaf    closed when the next element does not fit what is left of its pages. When that would
-//           waste more than an eighth it takes a few pages more instead (large values).
-//   branch  two children at least, as bbolt wants it when it deletes: it leaves once two more than
-//           fit are there.
+//           waste more than an eighth it takes a few more pages (large values).
+//   branch  has two children at least, which bbolt relies on when it deletes: it leaves when there
+//           are two more than fit.
 //   inline  a bucket whose leaf takes at most a quarter of a page and holds no bucket.
 //
-// Out: Key, Value (views with size()), OwnedKey (constructible from a Key, with size()), Leaf
-// (moves;
-//   add(flags, Key, Value), first_key() -> Key), and
-//   Status leaf_page(const Leaf&, uint64_t bytes, PageId*), Status branch_page(span<const Child>,
-//   uint64_t bytes, PageId*), a call with_bucket(root, f) and with_inline(Leaf, bytes, f) that hand
-//   f the Value that stands for a bucket.
+// Out has the types Key and Value (views with size()), OwnedKey (made from a Key), Leaf (with
+// add(), first_key() and clear()); and these calls:
+//   Status leaf_page(const Leaf&, uint64_t bytes, PageId*)              writes a page, says which
+//   Status branch_page(span<const Child>, uint64_t bytes, PageId*)
+//   Status with_bucket(PageId root, f), with_inline(const Leaf&, uint64_t bytes, f)
+//                                   call f with the Value that stands for a bucket in its parent
 //
 // Threads: one caller at a time.
 
