@@ -239,6 +239,9 @@ class Backend : public Reader {
 
   // Every commit up to this raft index survives a crash; log segments before it can go.
   virtual Index durable_index() const = 0;
+  // There is a log to this store now: whoever finds the store without one is told so, even when
+  // nothing has become durable in it yet. Before what the log has is acknowledged to anybody.
+  virtual absl::Status note_log() { return absl::OkStatus(); }
   // Called with the new durable_index() each time it advances, from a background thread: post to a
   // lane, do not work there. Set once, before the first commit.
   virtual void set_durable_listener(std::function<void(Index)> listener) = 0;

@@ -9,6 +9,7 @@
 #include "base/errors.h"
 #include "base/ids.h"
 #include "base/random.h"
+#include "base/size_text.h"
 #include "base/thread_lane.h"
 
 namespace keelson {
@@ -109,6 +110,16 @@ TEST(ThreadLane, TimersFireInOrderOfTime) {
   lane.post_after(std::chrono::milliseconds(1), [&] { order.push_back(1); });
   done.get_future().get();
   EXPECT_EQ(order, (std::vector<int>{1, 2}));
+}
+
+TEST(SizeText, IsAsEtcdWritesIt) {
+  EXPECT_EQ(size_text(0), "0 B");
+  EXPECT_EQ(size_text(9), "9 B");
+  EXPECT_EQ(size_text(999), "999 B");
+  EXPECT_EQ(size_text(1000), "1.0 kB");
+  EXPECT_EQ(size_text(20480), "20 kB");
+  EXPECT_EQ(size_text(82'854'982), "83 MB");
+  EXPECT_EQ(size_text(8'589'934'592), "8.6 GB");
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ namespace {
 // coarser steps, which is safe, and memory stays bounded.
 constexpr size_t kMostNotes = 8192;
 
+constexpr char kFullDisk[] = "backend: the disk is full; free space";
+
 // RocksDB names the same failure differently for databases without a log.
 bool is_flush(rocksdb::BackgroundErrorReason reason) {
   return reason == rocksdb::BackgroundErrorReason::kFlush ||
@@ -67,6 +69,12 @@ absl::Status Durability::check_not_older(Index index) const {
       cat("backend: the database is at raft index ", index.value, " but once had ", reported->value,
           " on disk: its files are damaged or incomplete. Remove the member from ",
           "the cluster, clear its data directory and add it again, or restore it from a snapshot"));
+}
+
+absl::Status Durability::note_log() {
+  std::lock_guard one(advancing_);
+  if (high_water_.is_there()) return absl::OkStatus();
+  return high_water_.store(durable_index());
 }
 
 void Durability::OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo& info) {
@@ -139,6 +147,12 @@ void Durability::OnErrorRecoveryCompleted(rocksdb::Status) { set_health(absl::Ok
 
 void Durability::clear_full_disk() {
   std::lock_guard one(telling_);
+  waiting_ = false;
+  clear_full_disk_locked();
+}
+
+void Durability::clear_full_disk_locked() {
+  if (waiting_ || short_) return;
   if (absl::IsResourceExhausted(health())) tell_health(absl::OkStatus());
 }
 
@@ -147,14 +161,29 @@ void Durability::report_damage(absl::Status damage) {
   set_health(std::move(damage));
 }
 
-void Durability::disk(bool full) {
+void Durability::waiting(bool full) {
   if (full) {
     log::error("backend: no space left for the store: refusing writes until there is");
-    set_health(absl::ResourceExhaustedError("backend: the disk is full; free space"));
   } else {
     log::info("backend: the store has space again");
-    clear_full_disk();
   }
+  std::lock_guard one(telling_);
+  waiting_ = full;
+  if (full) return tell_health(absl::ResourceExhaustedError(kFullDisk));
+  clear_full_disk_locked();
+}
+
+void Durability::space_short(bool is_short) {
+  std::lock_guard one(telling_);
+  CHECK(short_ != is_short);
+  short_ = is_short;
+  if (!is_short) return clear_full_disk_locked();
+  if (health().ok()) tell_health(absl::ResourceExhaustedError(kFullDisk));
+}
+
+bool Durability::may_flush() const {
+  const absl::Status now = health();
+  return now.ok() || (absl::IsResourceExhausted(now) && short_ && !waiting_);
 }
 
 void Durability::set_health(absl::Status health) {

@@ -29,6 +29,9 @@ class Durability final : public rocksdb::EventListener {
   // kDataLoss when the database opened at `index` is older than what was reported durable before.
   absl::Status check_not_older(Index index) const;
 
+  // The file that says so is there from now on.
+  absl::Status note_log();
+
   void start_at(Index durable) { durable_.store(durable.value); }
   void set_listener(std::function<void(Index)> listener);
   void set_health_listener(std::function<void(const absl::Status&)> listener);
@@ -39,12 +42,17 @@ class Durability final : public rocksdb::EventListener {
   absl::Status advance(uint64_t sequence);
   Index durable_index() const { return Index(durable_.load(std::memory_order_acquire)); }
   absl::Status health() const;
-  // A flush that was tried again succeeded: the disk is well.
+  // A flush that was tried again succeeded: the disk is well, unless space is short.
   void clear_full_disk();
   // A block is not as it was written.
   void report_damage(absl::Status damage);
   // Writes wait for space, or go on.
-  void disk(bool full);
+  void waiting(bool full);
+  // The disk is full but for the reserve, or is not any more.
+  void space_short(bool is_short);
+  // Whether a flush that is asked for now would go through: nothing is wrong, or the reserve is
+  // there for it.
+  bool may_flush() const;
   // From now on a flush that failed for lack of space stays failed, and who waits for it hears so.
   void give_up_on_space() { patient_ = false; }
   // Told the name of each file that a merge is about to write. Set before the database is opened.
@@ -68,6 +76,7 @@ class Durability final : public rocksdb::EventListener {
     Index index;
   };
   void thin_out_locked();
+  void clear_full_disk_locked();
   void set_health(absl::Status health);
   // REQUIRES: telling_ is held, so that the listener hears of changes in their order and ends with
   // what health() says.
@@ -83,7 +92,8 @@ class Durability final : public rocksdb::EventListener {
   std::function<void(const std::string&)> merge_output_;
   std::mutex advancing_;
   Index flushed_;  // >= durable_; on stable storage, but perhaps not recorded; under advancing_
-  std::mutex telling_;  // before mutex_
+  std::mutex telling_;                               // before mutex_
+  std::atomic<bool> waiting_{false}, short_{false};  // written under telling_
   mutable std::mutex mutex_;
   std::deque<Commit> pending_;
   std::function<void(Index)> listener_;

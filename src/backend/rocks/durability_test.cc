@@ -24,12 +24,12 @@ TEST(DurabilityTest, TheListenerHearsOfHealthInItsOrder) {
     told_full = full;
   });
   for (int round = 0; round < 3000; ++round) {
-    std::thread fills([&] { durability.disk(true); });
-    std::thread empties([&] { durability.disk(false); });
+    std::thread fills([&] { durability.waiting(true); });
+    std::thread empties([&] { durability.waiting(false); });
     fills.join();
     empties.join();
     ASSERT_EQ(told_full, absl::IsResourceExhausted(durability.health())) << "round " << round;
-    durability.disk(false);
+    durability.waiting(false);
   }
 }
 
@@ -38,7 +38,8 @@ TEST(PatientFilesTest, TheManifestInUseStays) {
   std::filesystem::create_directories(dir);
   for (const char* name : {"MANIFEST-000004", "MANIFEST-000005"}) std::ofstream(dir + "/" + name);
   std::ofstream(dir + "/CURRENT") << "MANIFEST-000005\n";
-  PatientFiles files(rocksdb::FileSystem::Default(), [](bool) {});
+  PatientFiles files(
+      rocksdb::FileSystem::Default(), [](bool) {}, [] { return false; });
   EXPECT_TRUE(files.DeleteFile(dir + "/MANIFEST-000004", {}, nullptr).ok());
   EXPECT_FALSE(files.DeleteFile(dir + "/MANIFEST-000005", {}, nullptr).ok());
   EXPECT_FALSE(std::filesystem::exists(dir + "/MANIFEST-000004"));

@@ -12,6 +12,12 @@ using Disk = FaultFiles::Disk;
 
 constexpr size_t kSector = 512;
 
+IOStatus no_space(const std::string& path) {
+  IOStatus status = IOStatus::NoSpace(path, std::strerror(ENOSPC));
+  status.SetRetryable(true);
+  return status;
+}
+
 // What a power loss leaves of a file.
 Disk::InodePtr torn(const Disk::Inode& inode, Random& random) {
   auto left = std::make_shared<Disk::Inode>();
@@ -44,9 +50,7 @@ IOStatus Disk::fault(Kind kind, const std::string& path) {
   auto error = [&](int number) {
     ++refused;
     if (number != ENOSPC) return IOStatus::IOError(path, std::strerror(number));
-    IOStatus status = IOStatus::NoSpace(path, std::strerror(number));
-    status.SetRetryable(true);
-    return status;
+    return no_space(path);
   };
   if (kind == Kind::kRead) {
     if (reads++ < fail_read_at) return IOStatus::OK();
@@ -98,11 +102,26 @@ IOStatus Disk::create(const std::string& path, InodePtr* inode) {
 IOStatus Disk::write(Inode& inode, const std::string& path, uint64_t at,
                      const rocksdb::Slice& data) {
   IOStatus status = fault(Kind::kWrite, path);
+  if (status.ok()) status = take_space(inode, path, at + data.size());
   const size_t size = status.ok() ? data.size() : random.below(data.size() + 1);
   inode.synced = std::min<size_t>(inode.synced, at);
   if (inode.data.size() < at + size) inode.data.resize(at + size);
   inode.data.replace(at, size, data.data(), size);
   return status;
+}
+
+IOStatus Disk::take_space(const Inode& inode, const std::string& path, uint64_t size) {
+  if (capacity == UINT64_MAX || size <= inode.data.size()) return IOStatus::OK();
+  std::set<const Inode*> counted;
+  uint64_t total = size - inode.data.size();
+  for (const auto& [name, directory] : directories) {
+    for (const auto& [file, other] : directory.now) {
+      if (other && counted.insert(other.get()).second) total += other->data.size();
+    }
+  }
+  if (total <= capacity) return IOStatus::OK();
+  ++refused;
+  return no_space(path);
 }
 
 void Disk::copy_tree(Disk& to, const std::string& path, bool power_loss,
@@ -132,6 +151,7 @@ std::shared_ptr<Disk> Disk::after(bool power_loss) {
   std::lock_guard lock(mutex);
   auto left = std::make_shared<Disk>(random.next());
   std::map<InodePtr, InodePtr> copies;
+  left->capacity = capacity;
   copy_tree(*left, "/", power_loss, copies);
   // Older states of a directory name files by the inodes of this disk.
   for (auto& [path, directory] : left->directories) {
@@ -155,6 +175,11 @@ FaultFiles FaultFiles::after_kill() const { return FaultFiles(disk_->after(false
 void FaultFiles::set_weather(Weather weather) {
   std::lock_guard lock(disk_->mutex);
   disk_->weather = weather;
+}
+
+void FaultFiles::set_capacity(uint64_t bytes) {
+  std::lock_guard lock(disk_->mutex);
+  disk_->capacity = bytes;
 }
 
 void FaultFiles::fail_once_after(uint64_t n) {

@@ -63,6 +63,10 @@ struct FaultFiles::Disk {
   uint64_t fail_at = UINT64_MAX;
   uint64_t reads = 0;
   uint64_t fail_read_at = UINT64_MAX;
+  uint64_t capacity = UINT64_MAX;
+
+  // Whether `inode` may have `size` bytes. REQUIRES the lock.
+  rocksdb::IOStatus take_space(const Inode& inode, const std::string& path, uint64_t size);
 
  private:
   void copy_tree(Disk& to, const std::string& path, bool power_loss,

@@ -73,8 +73,11 @@ class RandomFile final : public rocksdb::FSRandomAccessFile {
 
 class WritableFile final : public rocksdb::FSWritableFile {
  public:
-  WritableFile(DiskPtr disk, std::string path, Disk::InodePtr inode)
-      : disk_(std::move(disk)), path_(std::move(path)), inode_(std::move(inode)) {}
+  WritableFile(DiskPtr disk, std::string path, Disk::InodePtr inode, bool keep_size)
+      : disk_(std::move(disk)),
+        path_(std::move(path)),
+        inode_(std::move(inode)),
+        keep_size_(keep_size) {}
   using rocksdb::FSWritableFile::Append;
   using rocksdb::FSWritableFile::PositionedAppend;
 
@@ -86,6 +89,15 @@ class WritableFile final : public rocksdb::FSWritableFile {
                             IODebugContext*) override {
     Lock lock(disk_->mutex);
     return disk_->write(*inode_, path_, at, data);
+  }
+  // Space that is only taken ahead, behind a file's end, is not counted here.
+  IOStatus Allocate(uint64_t at, uint64_t size, const IOOptions&, IODebugContext*) override {
+    if (keep_size_) return IOStatus::OK();
+    Lock lock(disk_->mutex);
+    IOStatus status = disk_->fault(Kind::kWrite, path_);
+    if (status.ok()) status = disk_->take_space(*inode_, path_, at + size);
+    if (status.ok()) inode_->data.resize(std::max(inode_->data.size(), at + size));
+    return status;
   }
   IOStatus Truncate(uint64_t size, const IOOptions&, IODebugContext*) override {
     Lock lock(disk_->mutex);
@@ -113,6 +125,7 @@ class WritableFile final : public rocksdb::FSWritableFile {
   DiskPtr disk_;
   const std::string path_;
   Disk::InodePtr inode_;
+  const bool keep_size_;
 };
 
 class SyncedDirectory final : public rocksdb::FSDirectory {
@@ -152,14 +165,15 @@ class Files final : public rocksdb::FileSystem {
                                IODebugContext*) override {
     return open<RandomFile>(name, result);
   }
-  IOStatus NewWritableFile(const std::string& name, const FileOptions&,
+  IOStatus NewWritableFile(const std::string& name, const FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext*) override {
     const std::string path = Disk::clean(name);
     Lock lock(disk_->mutex);
     Disk::InodePtr inode;
     if (IOStatus s = disk_->create(path, &inode); !s.ok()) return s;
-    *result = std::make_unique<WritableFile>(disk_, path, std::move(inode));
+    *result = std::make_unique<WritableFile>(disk_, path, std::move(inode),
+                                             options.fallocate_with_keep_size);
     return IOStatus::OK();
   }
   IOStatus NewDirectory(const std::string& name, const IOOptions&,

@@ -45,6 +45,8 @@ class FaultFiles {
   FaultFiles after_kill() const;
 
   void set_weather(Weather weather);
+  // Bytes that all files may take together; what is over gets ENOSPC.
+  void set_capacity(uint64_t bytes);
   // The operation after the next `n` fails with EIO, a write having written part of its bytes.
   // Operations are what changes the disk: creations, writes, syncs, names.
   void fail_once_after(uint64_t n);

@@ -11,13 +11,16 @@
 namespace keelson::backend::rocks {
 
 Flusher::Flusher(rocksdb::DB* db, const Families& families, Durability* durability,
-                 const Waits& waits)
+                 const Waits& waits, std::function<void()> make_room)
     : db_(db),
       families_(families),
       durability_(durability),
-      worker_("backend-flush", waits, [this](bool) {
+      worker_("backend-flush", waits, [this, make_room = std::move(make_room)](bool) {
         absl::Status status = flush_now();
-        if (absl::IsResourceExhausted(status)) retry_later();
+        if (absl::IsResourceExhausted(status)) {
+          make_room();
+          retry_later();
+        }
         return status;
       }) {}
 

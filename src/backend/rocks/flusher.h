@@ -6,6 +6,8 @@
 
 #pragma once
 
+#include <functional>
+
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "backend/rocks/durability.h"
@@ -16,7 +18,9 @@ namespace keelson::backend::rocks {
 
 class Flusher {
  public:
-  Flusher(rocksdb::DB* db, const Families& families, Durability* durability, const Waits& waits);
+  // `make_room`: asked when a flush failed for lack of space.
+  Flusher(rocksdb::DB* db, const Families& families, Durability* durability, const Waits& waits,
+          std::function<void()> make_room);
   ~Flusher() { stop(false); }
 
   // `done` is called once, on the flusher's thread, or at stop() with kCancelled.

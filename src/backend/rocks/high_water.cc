@@ -49,6 +49,8 @@ IOStatus sync_names(rocksdb::FileSystem& files, std::string directory) {
 HighWater::HighWater(std::shared_ptr<rocksdb::FileSystem> files, const std::string& directory)
     : files_(std::move(files)), path_(directory + "/KEELSON.durable"), directory_(directory) {}
 
+bool HighWater::is_there() const { return files_->FileExists(path_, IOOptions(), nullptr).ok(); }
+
 absl::StatusOr<Index> HighWater::load() const {
   std::string data;
   IOStatus read = rocksdb::ReadFileToString(files_.get(), path_, &data);

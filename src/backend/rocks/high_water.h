@@ -7,6 +7,8 @@
 //   an older state. The log that led from there to here may be gone by then. A database older than
 //   what it once reported is damaged, and with this file open() can tell.
 // Format: KEELSON.durable: the index, 8 bytes big endian, and its CRC-32C, 4 bytes big endian.
+// A store that never reported anything has a file of index 0 as soon as there is a log to it: a log
+// that went missing then is told from one that never was.
 // Threads: one caller at a time.
 
 #pragma once
@@ -26,6 +28,7 @@ class HighWater {
   HighWater(std::shared_ptr<rocksdb::FileSystem> files, const std::string& directory);
   // 0 when there is no file. kDataLoss when it does not parse.
   absl::StatusOr<Index> load() const;
+  bool is_there() const;
   // On stable storage when it returns Ok.
   absl::Status store(Index index);
 

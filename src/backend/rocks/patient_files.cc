@@ -1,5 +1,6 @@
 #include "backend/rocks/patient_files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -13,6 +14,8 @@ using rocksdb::IODebugContext;
 using rocksdb::IOOptions;
 using rocksdb::IOStatus;
 
+bool is_table(const std::string& name) { return name.ends_with(".sst"); }
+
 // Writes by position only: after a write that was cut short, the same bytes go to the same place.
 //
 // A write that failed for good is reported by the sync and the close, not by the write itself:
@@ -20,12 +23,13 @@ using rocksdb::IOStatus;
 // when it writes to a file once more after an error, as its table builder does.
 class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  PatientFile(std::unique_ptr<rocksdb::FSWritableFile> file, PatientFiles* files, bool waits,
-              bool manifest)
+  PatientFile(std::unique_ptr<rocksdb::FSWritableFile> file, std::string name, PatientFiles* files,
+              bool waits)
       : rocksdb::FSWritableFileOwnerWrapper(std::move(file)),
+        name_(std::move(name)),
         files_(*files),
         waits_(waits),
-        manifest_(manifest) {}
+        manifest_(is_manifest(name_)) {}
 
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   IODebugContext* debug) override {
@@ -66,7 +70,9 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
   IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
     IOStatus closed = target()->Close(options, debug);
-    return failed_.ok() ? closed : failed_;
+    if (!failed_.ok()) return failed_;
+    if (closed.ok() && is_table(name_)) files_.note_table(name_, size_);
+    return closed;
   }
 
  private:
@@ -75,11 +81,49 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return status;
   }
 
+  const std::string name_;
   PatientFiles& files_;
   const bool waits_;  // for space
   const bool manifest_;
   uint64_t size_ = 0;
   IOStatus failed_;  // once set, nothing is written any more
+};
+
+// A table is written once and then never changes. What is missing of it is damage like any other:
+// RocksDB takes a read that comes short for the end of the file, and a build with assertions, as
+// Debian's, aborts over what it makes of that.
+class WholeFile final : public rocksdb::FSRandomAccessFileOwnerWrapper {
+ public:
+  WholeFile(std::unique_ptr<rocksdb::FSRandomAccessFile> file, std::string name, uint64_t size)
+      : rocksdb::FSRandomAccessFileOwnerWrapper(std::move(file)),
+        name_(std::move(name)),
+        size_(size) {}
+
+  IOStatus Read(uint64_t at, size_t size, const IOOptions& options, rocksdb::Slice* result,
+                char* scratch, IODebugContext* debug) const override {
+    IOStatus status = target()->Read(at, size, options, result, scratch, debug);
+    return status.ok() ? check(at, size, result) : status;
+  }
+  IOStatus MultiRead(rocksdb::FSReadRequest* requests, size_t count, const IOOptions& options,
+                     IODebugContext* debug) override {
+    IOStatus status = target()->MultiRead(requests, count, options, debug);
+    for (size_t i = 0; i < count; ++i) {
+      rocksdb::FSReadRequest& one = requests[i];
+      if (one.status.ok()) one.status = check(one.offset, one.len, &one.result);
+    }
+    return status;
+  }
+
+ private:
+  IOStatus check(uint64_t at, size_t size, rocksdb::Slice* result) const {
+    const uint64_t there = at < size_ ? std::min<uint64_t>(size, size_ - at) : 0;
+    if (result->size() >= there) return IOStatus::OK();
+    *result = rocksdb::Slice();
+    return IOStatus::Corruption("the file became shorter while it was open", name_);
+  }
+
+  const std::string name_;
+  const uint64_t size_;  // when it was written, or opened
 };
 
 }  // namespace
@@ -96,8 +140,12 @@ bool is_out_of_handles(const IOStatus& status) {
 }
 
 PatientFiles::PatientFiles(std::shared_ptr<rocksdb::FileSystem> files,
-                           std::function<void(bool full)> tell, const Waits& waits)
-    : rocksdb::FileSystemWrapper(std::move(files)), tell_(std::move(tell)), waits_(waits) {}
+                           std::function<void(bool full)> tell, std::function<bool()> make_room,
+                           const Waits& waits)
+    : rocksdb::FileSystemWrapper(std::move(files)),
+      tell_(std::move(tell)),
+      make_room_(std::move(make_room)),
+      waits_(waits) {}
 
 void PatientFiles::be_patient() {
   std::lock_guard lock(mutex_);
@@ -108,6 +156,11 @@ void PatientFiles::stop() {
   std::lock_guard lock(mutex_);
   patient_ = false;
   stopped_.notify_all();
+}
+
+void PatientFiles::note_table(const std::string& name, uint64_t size) {
+  std::lock_guard lock(mutex_);
+  tables_[name] = size;
 }
 
 void PatientFiles::expect_merge_output(const std::string& name) {
@@ -126,7 +179,7 @@ IOStatus PatientFiles::NewWritableFile(const std::string& name, const rocksdb::F
   IOStatus status =
       patiently([&] { return target()->NewWritableFile(name, options, result, debug); }, waits);
   if (status.ok()) {
-    *result = std::make_unique<PatientFile>(std::move(*result), this, waits, is_manifest(name));
+    *result = std::make_unique<PatientFile>(std::move(*result), name, this, waits);
   }
   return status;
 }
@@ -143,7 +196,18 @@ IOStatus PatientFiles::NewRandomAccessFile(const std::string& name,
                                            const rocksdb::FileOptions& options,
                                            std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
                                            IODebugContext* debug) {
-  return patiently([&] { return target()->NewRandomAccessFile(name, options, result, debug); });
+  IOStatus status =
+      patiently([&] { return target()->NewRandomAccessFile(name, options, result, debug); });
+  uint64_t size = 0;
+  if (status.ok()) status = target()->GetFileSize(name, IOOptions(), &size, debug);
+  if (!status.ok()) return status;
+  {
+    std::lock_guard lock(mutex_);
+    auto written = tables_.find(name);
+    if (written != tables_.end()) size = std::max(size, written->second);
+  }
+  *result = std::make_unique<WholeFile>(std::move(*result), name, size);
+  return status;
 }
 
 IOStatus PatientFiles::RenameFile(const std::string& from, const std::string& to,
@@ -165,7 +229,11 @@ IOStatus PatientFiles::DeleteFile(const std::string& name, const IOOptions& opti
       return IOStatus::IOError("CURRENT names it", name);
     }
   }
-  if (manifest_in_doubt_ && name.ends_with(".sst")) return IOStatus::OK();
+  if (is_table(name)) {
+    if (manifest_in_doubt_) return IOStatus::OK();
+    std::lock_guard lock(mutex_);
+    tables_.erase(name);
+  }
   return target()->DeleteFile(name, options, debug);
 }
 
@@ -174,6 +242,8 @@ IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool 
     return (for_space && status.IsNoSpace()) || is_out_of_handles(status);
   };
   IOStatus status = name_no_space(attempt());
+  if (!passes(status)) return status;
+  if (status.IsNoSpace() && make_room_()) status = name_no_space(attempt());
   if (!passes(status)) return status;
   std::unique_lock lock(mutex_);
   if (!patient_) return status;

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -34,8 +35,9 @@ bool is_out_of_handles(const rocksdb::IOStatus& status);
 
 class PatientFiles final : public rocksdb::FileSystemWrapper {
  public:
+  // `make_room`: asked once when space is lacking; true: there may be some now.
   PatientFiles(std::shared_ptr<rocksdb::FileSystem> files, std::function<void(bool full)> tell,
-               const Waits& waits = Waits());
+               std::function<bool()> make_room, const Waits& waits = Waits());
 
   static const char* kClassName() { return "KeelsonPatientFiles"; }
   const char* Name() const override { return kClassName(); }
@@ -54,6 +56,7 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus NewSequentialFile(const std::string& name, const rocksdb::FileOptions& options,
                                       std::unique_ptr<rocksdb::FSSequentialFile>* result,
                                       rocksdb::IODebugContext* debug) override;
+  // A read that comes short of what the file had when it was written, or opened, is kCorruption.
   rocksdb::IOStatus NewRandomAccessFile(const std::string& name,
                                         const rocksdb::FileOptions& options,
                                         std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
@@ -72,6 +75,9 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   // names.
   void doubt_manifest() { manifest_in_doubt_ = true; }
 
+  // A table of `size` bytes was written under this name.
+  void note_table(const std::string& name, uint64_t size);
+
   // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space
   // is waited for, too.
   rocksdb::IOStatus patiently(const std::function<rocksdb::IOStatus()>& attempt,
@@ -79,13 +85,15 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
 
  private:
   const std::function<void(bool full)> tell_;
+  const std::function<bool()> make_room_;
   const Waits waits_;
   std::mutex mutex_;
   std::condition_variable stopped_;
   std::atomic<bool> manifest_in_doubt_{false};
   bool patient_ = false;
   int waiting_ = 0;
-  std::set<std::string> merge_outputs_;  // expected, not created yet
+  std::set<std::string> merge_outputs_;     // expected, not created yet
+  std::map<std::string, uint64_t> tables_;  // written since the open, and not removed: their sizes
 };
 
 }  // namespace keelson::backend::rocks

@@ -8,8 +8,10 @@
 #include "backend/rocks/live_tables.h"
 #include "backend/rocks/options.h"
 #include "backend/rocks/status.h"
+#include "base/duration_text.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/size_text.h"
 #include "base/text.h"
 #include "rocksdb/db.h"
 
@@ -38,26 +40,58 @@ bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck
 }
 
 Reclaimer::Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
-                     uint64_t quota, uint64_t step_bytes, const Waits& waits)
+                     const Reserve* reserve, uint64_t quota, uint64_t step_bytes,
+                     const Waits& waits)
     : db_(*db),
       families_(families),
       flusher_(*flusher),
       space_(*space),
+      reserve_(*reserve),
       quota_(quota),
       step_bytes_(step_bytes),
       waits_(waits),
       worker_("backend-reclaim", waits,
-              [this](bool asked) { return asked ? merge(true) : look(); }) {}
+              [this](bool asked) { return asked ? defragment() : look(); }) {}
+
+// Logged as etcd logs it.
+absl::Status Reclaimer::defragment() {
+  const auto start = std::chrono::steady_clock::now();
+  const uint64_t size = space_.size(), in_use = space_.size_in_use();
+  log::info("defragmenting", {{"path", db_.GetName()},
+                              {"current-db-size-bytes", size},
+                              {"current-db-size", size_text(size)},
+                              {"current-db-size-in-use-bytes", in_use},
+                              {"current-db-size-in-use", size_text(in_use)}});
+  if (absl::Status merged = merge(true); !merged.ok()) return merged;
+  const uint64_t size_now = space_.size(), in_use_now = space_.size_in_use();
+  log::info("finished defragmenting directory",
+            {{"path", db_.GetName()},
+             {"current-db-size-bytes-diff", static_cast<int64_t>(size_now - size)},
+             {"current-db-size-bytes", size_now},
+             {"current-db-size", size_text(size_now)},
+             {"current-db-size-in-use-bytes-diff", static_cast<int64_t>(in_use_now - in_use)},
+             {"current-db-size-in-use-bytes", in_use_now},
+             {"current-db-size-in-use", size_text(in_use_now)},
+             {"took", milliseconds_text(std::chrono::steady_clock::now() - start)}});
+  return absl::OkStatus();
+}
+
+uint64_t Reclaimer::quota_now() const { return reserve_.is_short() ? 0 : quota_; }
+
+// A step needs room for what it keeps beside what is there.
+uint64_t Reclaimer::step_bytes_now() const {
+  return reserve_.is_short() ? std::min(step_bytes_, reserve_.bytes() / 2) : step_bytes_;
+}
 
 absl::Status Reclaimer::look() {
   const KeySpace before = space_.key_space();
   const uint64_t dead = before.dead(space_.live_bytes());
   known_stuck_ = std::min(known_stuck_, dead);
-  if (!worth_reclaiming(before, space_.live_bytes(), known_stuck_, quota_)) {
+  if (!worth_reclaiming(before, space_.live_bytes(), known_stuck_, quota_now())) {
     return absl::OkStatus();
   }
   const auto start = std::chrono::steady_clock::now();
-  absl::Status status = merge(before.physical() <= step_bytes_);
+  absl::Status status = merge(before.physical() <= step_bytes_now());
   if (!status.ok()) {
     // Nothing is lost by it; deletes to come, and full disks that are no longer full, try again.
     if (absl::IsCancelled(status)) return status;
@@ -115,7 +149,7 @@ absl::Status Reclaimer::merge_files(const MergeStep& step) {
 absl::Status Reclaimer::merge(bool all) {
   KEELSON_FAILPOINT("backend_before_reclaim");
   if (absl::Status status = flush_and_wait(flusher_); !status.ok()) return status;
-  MergePlan plan(step_bytes_, all);
+  MergePlan plan(step_bytes_now(), all);
   for (int in_the_way = 0; !worker_.stopping();) {
     absl::StatusOr<Levels> levels = key_levels();
     if (!levels.ok()) return levels.status();

@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "backend/rocks/flusher.h"
 #include "backend/rocks/merge_plan.h"
+#include "backend/rocks/reserve.h"
 #include "backend/rocks/space_use.h"
 #include "backend/rocks/worker.h"
 
@@ -34,7 +35,7 @@ bool worth_reclaiming(const KeySpace& space, uint64_t live, uint64_t known_stuck
 class Reclaimer {
  public:
   Reclaimer(rocksdb::DB* db, const Families& families, Flusher* flusher, SpaceUse* space,
-            uint64_t quota, uint64_t step_bytes, const Waits& waits);
+            const Reserve* reserve, uint64_t quota, uint64_t step_bytes, const Waits& waits);
   ~Reclaimer() { stop(); }
 
   // A commit deleted records, or the store grew: looks within a second whether there is work.
@@ -46,6 +47,11 @@ class Reclaimer {
 
  private:
   absl::Status look();
+  // Near the quota, or on a full disk, everything counts.
+  uint64_t quota_now() const;
+  uint64_t step_bytes_now() const;
+  // All of it, for who asked.
+  absl::Status defragment();
   // All of it, or what is worth it.
   absl::Status merge(bool all);
   absl::StatusOr<Levels> key_levels() const;
@@ -56,6 +62,7 @@ class Reclaimer {
   const Families& families_;
   Flusher& flusher_;
   SpaceUse& space_;
+  const Reserve& reserve_;
   const uint64_t quota_;
   const uint64_t step_bytes_;
   const Waits waits_;

@@ -12,6 +12,8 @@
 #include "backend/rocks/patient_files.h"
 #include "backend/rocks/reader.h"
 #include "backend/rocks/reclaimer.h"
+#include "backend/rocks/regular_files.h"
+#include "backend/rocks/reserve.h"
 #include "backend/rocks/space_use.h"
 #include "backend/rocks/status.h"
 #include "backend/rocks/torn_manifest.h"
@@ -34,6 +36,7 @@ using rocks::Families;
 using rocks::Flusher;
 using rocks::PatientFiles;
 using rocks::Reclaimer;
+using rocks::Reserve;
 using rocks::slice;
 using rocks::SpaceUse;
 using rocks::to_status;
@@ -86,14 +89,20 @@ class RocksSnapshot final : public Snapshot {
 
 // The files as RocksDB sees them.
 struct Disk {
-  Disk(std::shared_ptr<rocksdb::FileSystem> below, const std::shared_ptr<Durability>& durability,
-       const Waits& waits)
-      : files(std::make_shared<PatientFiles>(
-            std::move(below), [durability](bool full) { durability->disk(full); }, waits)),
-        env(waits.environment(files)) {
+  Disk(const std::shared_ptr<rocksdb::FileSystem>& below, const std::string& path,
+       const RocksOptions& options, const std::shared_ptr<Durability>& durability)
+      : reserve(std::make_unique<Reserve>(
+            below, path, options.read_only ? 0 : options.reserve_bytes,
+            [durability](bool is_short) { durability->space_short(is_short); })),
+        files(std::make_shared<PatientFiles>(
+            below, [durability](bool full) { durability->waiting(full); },
+            [reserve = reserve.get()] { return reserve->give_away(); }, Waits(options.haste))),
+        env(Waits(options.haste).environment(files)) {
+    reserve->take_first();
     durability->set_merge_output_listener(
         [files = files.get()](const std::string& name) { files->expect_merge_output(name); });
   }
+  std::unique_ptr<Reserve> reserve;
   std::shared_ptr<PatientFiles> files;
   std::unique_ptr<rocksdb::Env> env;
 };
@@ -113,9 +122,10 @@ class RocksBackend final : public Backend {
         flush_on_close_(options.flush_on_close && !options.read_only),
         committed_(options.committed),
         waits_(options.haste),
-        flusher_(db_.get(), families_, durability_.get(), waits_),
-        reclaimer_(db_.get(), families_, &flusher_, &space_, options.quota_bytes,
-                   options.reclaim_step, waits_) {
+        flusher_(db_.get(), families_, durability_.get(), waits_,
+                 [this] { disk_.reserve->give_away(); }),
+        reclaimer_(db_.get(), families_, &flusher_, &space_, disk_.reserve.get(),
+                   options.quota_bytes, options.reclaim_step, waits_) {
     durability_->set_retry([this] { flusher_.retry_later(); });
     disk_.files->be_patient();
   }
@@ -125,6 +135,7 @@ class RocksBackend final : public Backend {
     if (verifier_) verifier_->stop();
     reclaimer_.stop();
     flusher_.stop(flush_on_close_);
+    disk_.reserve->stop();
     for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
     db_->Close().PermitUncheckedError();
   }
@@ -206,6 +217,7 @@ class RocksBackend final : public Backend {
         [this](absl::Status damage) { durability_->report_damage(std::move(damage)); });
   }
   Index durable_index() const override { return durability_->durable_index(); }
+  absl::Status note_log() override { return durability_->note_log(); }
   void set_durable_listener(std::function<void(Index)> listener) override {
     durability_->set_listener(std::move(listener));
   }
@@ -222,9 +234,10 @@ class RocksBackend final : public Backend {
   void set_live_bytes(uint64_t bytes) override { space_.set_live_bytes(bytes); }
   void reclaim(absl::AnyInvocable<void(absl::Status)> done) override {
     // It flushes first, which would wait for space.
-    if (absl::Status now = health(); absl::IsResourceExhausted(now)) return done(now);
+    if (!durability_->may_flush()) return done(health());
     reclaimer_.reclaim(std::move(done));
   }
+  void make_room() override { disk_.reserve->give_away(); }
 
   absl::Status checkpoint(const std::string& dir) override {
     // The flush is ours: a checkpoint's own would not be safe (docs/rocksdb.md).
@@ -352,7 +365,7 @@ absl::Status check_torn(const std::shared_ptr<rocksdb::FileSystem>& files, const
 absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& path,
                                                             const RocksOptions& options) {
   const std::shared_ptr<rocksdb::FileSystem> files =
-      options.files ? options.files : rocksdb::FileSystem::Default();
+      options.files ? options.files : rocks::regular_files();
   if (absl::Status s = make_directory(*files, path, options); !s.ok()) return s;
   if (absl::Status s = check_torn(files, path, options); !s.ok()) return s;
   auto durability =
@@ -365,7 +378,7 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
     listeners.push_back(heads);
   }
   rocksdb::DBOptions db_options = rocks::database_options(options, std::move(listeners));
-  Disk disk(files, durability, Waits(options.haste));
+  Disk disk(files, path, options, durability);
   db_options.env = disk.env.get();
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;

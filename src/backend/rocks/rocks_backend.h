@@ -9,6 +9,8 @@
 // Full disk, exceeded quota, no more file handles: commits go on into the write buffers while there
 //   is room in them (then they wait), flushes wait for room, and health() says so meanwhile. Merges
 //   are given up and started again later. No open and no close waits: end_patience().
+//   Before anything waits for space, what is kept in reserve is given away; until it could be taken
+//   back health() is kResourceExhausted, and flushes, merges and reclaim() go on.
 // Damage: every block carries a checksum that is verified whenever it is read from the disk, so
 //   nothing wrong is served; read_through() finds what nobody reads.
 
@@ -38,6 +40,8 @@ struct RocksOptions {
   // Giving space back reads about so much at a time: what stop has to wait for, and room that is
   // needed beside what is there.
   uint64_t reclaim_step = uint64_t{256} << 20;
+  // Of the disk, kept back in a file for the moment in which it is full. 0: nothing.
+  uint64_t reserve_bytes = 0;
   // What is kept apart from the records, for a start that does not read them. `of` null: nothing.
   HeadFormat heads = {};
   // Threads that flush and merge files.

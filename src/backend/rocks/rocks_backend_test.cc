@@ -3,16 +3,24 @@
 #include "backend/rocks/rocks_backend.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <future>
 
+#include "base/endian.h"
 #include "base/text.h"
 
 namespace keelson::backend {
 namespace {
+
+absl::Status first_of_value(std::string_view, std::string_view value, std::string* head) {
+  *head += value.substr(0, 1);
+  return absl::OkStatus();
+}
+constexpr HeadFormat kHeads{.of = first_of_value, .version = 1};
 
 class RocksBackendTest : public ::testing::Test {
  protected:
@@ -141,6 +149,57 @@ TEST_F(RocksBackendTest, AFlippedByteIsNeverServed) {
   std::filesystem::remove_all(dir_ + "_damaged");
 }
 
+// From the log's first moment on: a log that is lost before the first flush is missed, too.
+TEST_F(RocksBackendTest, AYoungStoreSaysThatThereIsALog) {
+  auto backend = open({.flush_on_close = false});
+  const std::string mark = dir_ + "/KEELSON.durable";
+  EXPECT_FALSE(std::filesystem::exists(mark));
+  ASSERT_TRUE(backend->note_log().ok());
+  EXPECT_TRUE(std::filesystem::exists(mark));
+  backend = nullptr;
+  backend = open({.flush_on_close = false});
+  EXPECT_EQ(backend->durable_index(), Index(0));
+  fill(*backend, 10);
+  std::promise<absl::Status> done;
+  backend->flush([&](absl::Status status) { done.set_value(std::move(status)); });
+  ASSERT_TRUE(done.get_future().get().ok());
+  ASSERT_TRUE(backend->note_log().ok());
+  backend = nullptr;
+  EXPECT_EQ(open()->durable_index(), Index(10));
+}
+
+// Whatever lies in the way of a start that opens and never answers is an error, or passed over.
+TEST_F(RocksBackendTest, APipeAmongTheFilesHangsNobody) {
+  {
+    auto backend = open({.heads = kHeads});
+    fill(*backend, 100);
+  }
+  int refused = 0, opened_all_the_same = 0;
+  const std::string whole = dir_ + "_whole";
+  std::filesystem::rename(dir_, whole);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(whole)) {
+    if (!entry.is_regular_file()) continue;
+    std::filesystem::copy(whole, dir_, std::filesystem::copy_options::recursive);
+    const std::string path = dir_ + entry.path().string().substr(whole.size());
+    std::filesystem::remove(path);
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    auto opened = open_rocks_backend(dir_, {.heads = kHeads, .flush_on_close = false});
+    if (opened.ok()) {
+      int seen = 0;
+      auto walk = (*opened)->walk_heads(kHeads);
+      while (walk->next()) ++seen;
+      EXPECT_EQ(seen, 100) << path << ": " << walk->status();
+      walk.reset();
+      opened->reset();
+    }
+    ++(opened.ok() ? opened_all_the_same : refused);
+    std::filesystem::remove_all(dir_);
+  }
+  std::filesystem::remove_all(whole);
+  EXPECT_GE(refused, 4);
+  EXPECT_GE(opened_all_the_same, 1);  // a head file
+}
+
 // Files that go bad while the store is open, each at its beginning: whatever reads the block hears
 // of it. (A scan that crosses into a file whose first block is bad is the hard case.)
 class DamagedUnderneath : public RocksBackendTest {
@@ -215,6 +274,43 @@ TEST_F(DamagedUnderneath, NoScanPassesOverIt) {
   }
 }
 
+// Somebody cuts the files of a running store short, at a block's edge or anywhere.
+TEST_F(DamagedUnderneath, AFileThatBecameShorterIsDamageAndNoAbort) {
+  for (const uint64_t part : {0, 1, 4, 7}) {
+    auto backend = open_with_files();
+    for (const std::string& file : tables()) {
+      std::error_code gone;  // a merge may have taken it away
+      const uint64_t size = std::filesystem::file_size(file, gone);
+      if (!gone) std::filesystem::resize_file(file, size * part / 8, gone);
+    }
+    for (const bool forward : {true, false}) {
+      EXPECT_TRUE(scan(*backend, forward)) << part << (forward ? " forward" : " backward");
+    }
+    EXPECT_LT(readable(*backend), kRecords);
+    auto it = backend->iterate(Bucket::kKey);
+    for (int i = 0; i < kRecords; i += 97) {
+      absl::StatusOr<std::optional<Bytes>> found =
+          backend->get(Bucket::kKey, cat("key", 1000000 + i));
+      if (!found.ok()) {
+        EXPECT_EQ(found.status().code(), absl::StatusCode::kDataLoss) << found.status();
+        continue;
+      }
+      EXPECT_TRUE(found->has_value());
+    }
+    std::promise<absl::Status> told, merged;
+    backend->set_health_listener([&, once = false](const absl::Status& health) mutable {
+      if (!health.ok() && !std::exchange(once, true)) told.set_value(health);
+    });
+    backend->read_through([](PassingRecords) { return true; });
+    EXPECT_EQ(told.get_future().get().code(), absl::StatusCode::kDataLoss);
+    backend->reclaim([&](absl::Status status) { merged.set_value(std::move(status)); });
+    merged.get_future().get().IgnoreError();
+    it.reset();
+    backend.reset();
+    std::filesystem::remove_all(dir_);
+  }
+}
+
 TEST_F(DamagedUnderneath, ReadingThroughShowsAllThereIs) {
   auto backend = open_with_files();
   std::promise<void> all;
@@ -226,6 +322,31 @@ TEST_F(DamagedUnderneath, ReadingThroughShowsAllThereIs) {
   });
   all.get_future().wait();
   EXPECT_TRUE(backend->health().ok());
+}
+
+// Far more deleted records lie between those that are there than an iterator passes over at once.
+TEST_F(RocksBackendTest, ReadingThroughPassesOverWhatIsDeleted) {
+  constexpr int kAll = 150'000, kKeep = 70'000;
+  auto backend = open();
+  WriteBatch batch;
+  for (int i = 0; i < kAll; ++i) {
+    batch.put(Bucket::kKey, big64(static_cast<uint64_t>(i)), "v");
+    if (i % kKeep != 0) batch.del(Bucket::kKey, big64(static_cast<uint64_t>(i)));
+    if (i % 1000 == 999) {
+      ASSERT_TRUE(backend->commit(batch, Index(static_cast<uint64_t>(i)), Term(1)).ok());
+      batch.clear();
+    }
+  }
+  std::promise<void> all;
+  std::vector<std::string> seen;
+  backend->read_through([&](PassingRecords records) {
+    for (const auto& [key, value] : records) seen.push_back(key);
+    if (seen.size() == 3) all.set_value();
+    return true;
+  });
+  all.get_future().wait();
+  backend.reset();
+  EXPECT_EQ(seen, (std::vector<std::string>{big64(0), big64(kKeep), big64(2 * kKeep)}));
 }
 
 TEST_F(DamagedUnderneath, ReadingThroughFindsIt) {

@@ -1,0 +1,126 @@
+// A disk that the store filled itself: what is kept in reserve gets it out.
+
+#include "backend/rocks/reserve.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+
+#include "backend/rocks/fault_files.h"
+#include "backend/rocks/rocks_backend.h"
+#include "base/endian.h"
+#include "base/random.h"
+#include "base/text.h"
+
+namespace keelson::backend {
+namespace {
+
+constexpr uint64_t kCapacity = 24 << 20;
+constexpr uint64_t kReserve = 4 << 20;
+constexpr size_t kValue = 10'000;
+constexpr const char* kReserveFile = "KEELSON.reserve";
+
+class ReserveTest : public ::testing::Test {
+ protected:
+  void open() {
+    auto opened = open_rocks_backend(
+        "/store", {.write_buffers = 1 << 20, .reserve_bytes = kReserve, .files = disk_.files()});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    backend_ = *std::move(opened);
+    {
+      std::lock_guard lock(mutex_);
+      full_ = absl::IsResourceExhausted(backend_->health());
+    }
+    backend_->set_health_listener([this](const absl::Status& health) {
+      std::lock_guard lock(mutex_);
+      full_ = absl::IsResourceExhausted(health);
+      changed_.notify_all();
+    });
+  }
+  bool full() {
+    std::lock_guard lock(mutex_);
+    return full_;
+  }
+  void wait_for_space() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [this] { return !full_; }));
+  }
+
+  // As a member does: nothing more once it hears that the disk is full.
+  void fill() {
+    while (!full()) {
+      std::string value(kValue, ' ');
+      for (char& c : value) c = static_cast<char>(random_.below(256));
+      WriteBatch batch;
+      batch.put(Bucket::kKey, big64(++last_), value);
+      ASSERT_TRUE(backend_->commit(batch, Index(++index_), Term(1)).ok());
+      ASSERT_LT(last_, 100 * kCapacity / kValue);
+    }
+  }
+  absl::Status empty() {
+    for (uint64_t i = 1; i <= last_; ++i) {
+      WriteBatch batch;
+      batch.del(Bucket::kKey, big64(i));
+      EXPECT_TRUE(backend_->commit(batch, Index(++index_), Term(1)).ok());
+    }
+    backend_->set_live_bytes(0);
+    std::promise<absl::Status> done;
+    backend_->reclaim([&](absl::Status status) { done.set_value(std::move(status)); });
+    return done.get_future().get();
+  }
+
+  FaultFiles disk_{1};
+  SeededRandom random_{1};
+  std::unique_ptr<Backend> backend_;
+  uint64_t last_ = 0, index_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool full_ = false;
+};
+
+TEST_F(ReserveTest, IsKeptAndCountsForNothing) {
+  open();
+  EXPECT_EQ(disk_.bytes(kReserveFile), kReserve);
+  EXPECT_LT(backend_->size_on_disk(), kReserve);
+  backend_.reset();
+  EXPECT_EQ(disk_.bytes(kReserveFile), kReserve);
+}
+
+TEST_F(ReserveTest, AFullStoreIsEmptiedAndFilledAgain) {
+  disk_.set_capacity(kCapacity);
+  open();
+  for (int round = 0; round < 3; ++round) {
+    const uint64_t before = last_;
+    fill();
+    EXPECT_GT((last_ - before) * kValue, kCapacity / 3) << round;
+    EXPECT_EQ(disk_.bytes(kReserveFile), 0u);
+    if (round > 0) {
+      // A start on the full disk.
+      backend_.reset();
+      open();
+      EXPECT_TRUE(full());
+      EXPECT_TRUE(*backend_->get(Bucket::kKey, big64(before + 1)));
+    }
+    absl::Status emptied = empty();
+    EXPECT_TRUE(emptied.ok()) << emptied;
+    wait_for_space();
+    EXPECT_EQ(disk_.bytes(kReserveFile), kReserve);
+  }
+}
+
+// The log met the full disk.
+TEST_F(ReserveTest, IsGivenAwayOnRequestAndTakenBack) {
+  open();
+  disk_.set_capacity(kReserve);
+  backend_->make_room();
+  EXPECT_TRUE(full());
+  EXPECT_EQ(disk_.bytes(kReserveFile), 0u);
+  disk_.set_capacity(UINT64_MAX);
+  wait_for_space();
+  EXPECT_EQ(disk_.bytes(kReserveFile), kReserve);
+}
+
+}  // namespace
+}  // namespace keelson::backend
