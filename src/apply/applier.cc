@@ -371,7 +371,7 @@ absl::Status Applier::background_step() {
   if (!events.ok()) return failure_ = events.status();
   CHECK(*events == nullptr);
   MonotonicTime end = clock_.now();
-  background_pause_ = pace_.pause(store_.compaction_debt(), end - start);
+  background_pause_ = pace_.pause(store_.compaction_debt(), end - start, !when_compacted_.empty());
   if (options_.observer) options_.observer->compaction_step(end - start);
   if (store_.compacting()) return absl::OkStatus();
   compaction_started_ = false;

@@ -34,8 +34,10 @@ class CompactionPace {
 
   // Revisions to remove at a time.
   size_t step() const { return step_; }
-  // After a step that took `took` and left `debt` to be removed.
-  Duration pause(uint64_t debt, Duration took) const {
+  // After a step that took `took` and left `debt` to be removed. `awaited`: somebody waits for its
+  // end (a defragmentation, a physical compaction), so it goes as fast as it may.
+  Duration pause(uint64_t debt, Duration took, bool awaited = false) const {
+    if (awaited) return std::min(gentle_, took);
     if (debt == 0) return gentle_;
     Duration wanted = scaled(kCatchUp, static_cast<double>(step_) / static_cast<double>(debt));
     return std::min(gentle_, std::max(wanted, took));

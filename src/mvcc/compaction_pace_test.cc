@@ -94,6 +94,8 @@ TEST(CompactionPace, GentleWhenThereIsLittleToRemove) {
   EXPECT_EQ(pace.pause(400'000, microseconds(500)), milliseconds(10));
   EXPECT_EQ(pace.pause(5'000'000, microseconds(500)), milliseconds(1));
   EXPECT_EQ(pace.pause(500'000'000, microseconds(500)), microseconds(500));
+  EXPECT_EQ(pace.pause(400'000, microseconds(500), /*awaited=*/true), microseconds(500));
+  EXPECT_EQ(pace.pause(400'000, seconds(1), /*awaited=*/true), milliseconds(10));
 }
 
 TEST(CompactionPace, LargeBatchesAreSplitAndSmallOnesStay) {
