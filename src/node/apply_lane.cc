@@ -55,6 +55,7 @@ void ApplyLane::schedule_flush() {
 void ApplyLane::flush() {
   flush_scheduled_ = false;
   if (failed_ || waiting_.empty()) return;
+  CHECK(answered_.empty());
   KEELSON_FAILPOINT("apply_before_batch");
   std::vector<raft::Message> done;
   done.reserve(waiting_.size());
@@ -146,6 +147,8 @@ void ApplyLane::background_step(Duration pause) {
   auto step = [this] {
     background_scheduled_ = false;
     if (failed_) return;
+    // Between two batches.
+    CHECK(waiting_.empty() || flush_scheduled_);
     absl::Status status = applier_.background_step();
     if (!status.ok()) return fail(std::move(status));
     background_step(applier_.background_pause());

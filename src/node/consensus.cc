@@ -136,6 +136,8 @@ void Consensus::applied(std::vector<raft::Message> applies) {
 
 void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
   post([this, change = std::move(change), index] {
+    CHECK(configurations_.back().first <= index);
+    CHECK(applied_ < index);
     configurations_.emplace_back(index, core_->apply_conf_change(change));
     schedule_flush();
   });
@@ -218,9 +220,11 @@ void Consensus::store_flushed() {
 // A new leader's entries may replace a tail, and with it the terms that began there.
 void Consensus::note_terms(std::span<const raft::Entry> entries) {
   if (entries.empty()) return;
+  CHECK(!term_starts_.empty());
   while (term_starts_.size() > 1 && term_starts_.back().first >= entries.front().index) {
     term_starts_.pop_back();
   }
+  CHECK(term_starts_.back().second <= entries.front().term);
   if (entries.back().term == term_starts_.back().second) return;
   for (const raft::Entry& entry : entries) {
     if (entry.term != term_starts_.back().second)
@@ -281,6 +285,7 @@ void Consensus::propose_waiting() {
 // context of its own, so that a late answer to an older one is never taken for it (etcd #20418).
 void Consensus::start_read_round() {
   if (reads_waiting_.empty() || read_round_.context != 0 || !may_read()) return;
+  CHECK(read_round_.batches.empty());
   if (++next_read_context_ == 0) ++next_read_context_;
   read_round_ = {next_read_context_, clock_.now(), std::move(reads_waiting_)};
   reads_waiting_.clear();
@@ -310,6 +315,8 @@ void Consensus::drain_ready() {
 
 void Consensus::observe(const raft::Ready& ready) {
   if (!ready.hard_state.empty()) {
+    CHECK(ready.hard_state.term.value >= state_.term.load(std::memory_order_relaxed));
+    CHECK(ready.hard_state.commit.value >= state_.committed.load(std::memory_order_relaxed));
     state_.term.store(ready.hard_state.term.value, std::memory_order_relaxed);
     state_.committed.store(ready.hard_state.commit.value, std::memory_order_release);
   }
@@ -358,6 +365,7 @@ void Consensus::hand_to_apply(raft::Message message) {
   uint64_t bytes = 0;
   for (const raft::Entry& entry : message.entries) bytes += size_of(entry);
   const Index last = message.entries.empty() ? Index(0) : message.entries.back().index;
+  CHECK(last.value <= state_.committed.load(std::memory_order_relaxed));
   doors_.apply.apply(std::move(message), std::move(waiters));
   note_handed(last, bytes);
 }

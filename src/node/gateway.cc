@@ -51,6 +51,7 @@ void Gateway::read(ReadDone done) {
   if (reads_pending_ >= limits_.max_pending_reads) return done(errors::RequestTooManyRequests());
   ++reads_pending_;
   reads_.push_back(std::move(done));
+  CHECK(reads_pending_ >= static_cast<int64_t>(reads_.size()));
 }
 
 void Gateway::flush() {
@@ -134,6 +135,7 @@ void Gateway::watch_deadlines() {
   if (timer_set_ || (waiting_.empty() && reading_.empty())) return;
   MonotonicTime next = waiting_.empty() ? reading_.next_deadline() : waiting_.next_deadline();
   if (!reading_.empty()) next = std::min(next, reading_.next_deadline());
+  CHECK(!timer_set_);
   timer_set_ = true;
   home_.post_after(std::max(next - clock_.now(), Duration(0)), [this] {
     timer_set_ = false;

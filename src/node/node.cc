@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -117,6 +118,8 @@ absl::Status Node::open_parts(const Options& options, const Clock* clock, Random
   absl::StatusOr<Recovered> found = recover(options.recovery, *parts->backend);
   if (!found.ok()) return found.status();
   parts->found = *std::move(found);
+  absl::Status noted = parts->backend->note_log();
+  if (!noted.ok() && !absl::IsResourceExhausted(noted)) return noted;
   if (absl::Status s = open_state(options, clock, parts); !s.ok()) return s;
   return open_core(options, random, parts);
 }
@@ -186,6 +189,7 @@ Gateway* Node::add_gateway(Executor& home) {
 }
 
 void Node::start() {
+  consensus_.space_changed();  // the disk may have been found full
   consensus_.start();
   lanes_.apply->post([this] { warm_up(); });
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
@@ -220,6 +224,7 @@ void Node::close_log(absl::Status flushed, std::function<void(absl::Status)> don
 // On the consensus lane.
 void Node::leadership_changed(bool is_leader) {
   lanes_.apply->post([this, is_leader] {
+    CHECK(leading_ != is_leader);
     leading_ = is_leader;
     if (is_leader) {
       leases_->promote(options_.heartbeat * options_.election_ticks, clock_.now());
@@ -243,15 +248,20 @@ void Node::publish_self() {
     }
     ++publishing_;
     propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
-                     [this](absl::Status) { --publishing_; });
+                     [this](absl::Status) { published_self(); });
   }
   if (view->cluster_version != options_.cluster_version) {
     membershippb::ClusterVersionSetRequest request;
     request.set_ver(options_.cluster_version);
     ++publishing_;
     propose_internal(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
-                     [this](absl::Status) { --publishing_; });
+                     [this](absl::Status) { published_self(); });
   }
+}
+
+void Node::published_self() {
+  CHECK(publishing_ > 0);
+  --publishing_;
 }
 
 // On the apply lane.

@@ -122,6 +122,7 @@ class Node {
   static absl::Status open_core(const Options& options, Random* random, Parts* parts);
   void leadership_changed(bool is_leader);
   void publish_self();
+  void published_self();
   void every_half_second();
   void raise_no_space();
   void revoke_expired_leases();
