@@ -7,6 +7,7 @@
 
 #include "apply/decode.h"
 #include "base/errors.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "rpc/services.h"
 
@@ -107,8 +108,13 @@ class Defragment final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::DefragmentRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    log::info("starting defragment");
     context_.node().defragment([call](absl::Status status) {
-      if (!status.ok()) return net::ServerCall::fail_later(call, status);
+      if (!status.ok()) {
+        log::warn("failed to defragment", {{"error", message_of(status)}});
+        return net::ServerCall::fail_later(call, status);
+      }
+      log::info("finished defragment");
       net::ServerCall::respond_later(call, {});
     });
   }
