@@ -32,20 +32,23 @@ ClusterId cluster_id(const std::vector<Member>& by_id) {
 
 }  // namespace
 
-absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::string_view token) {
-  std::map<std::string, std::vector<std::string>> urls_by_name;
+PeerUrls parse_initial_cluster(std::string_view initial_cluster) {
+  PeerUrls urls_by_name;
   while (!initial_cluster.empty()) {
     std::string_view pair = initial_cluster.substr(0, initial_cluster.find(','));
     initial_cluster.remove_prefix(std::min(pair.size() + 1, initial_cluster.size()));
-    size_t equals = pair.find('=');
-    if (equals == std::string_view::npos || equals == 0 || equals + 1 == pair.size()) {
-      return absl::InvalidArgumentError(cat("--initial-cluster: \"", pair, "\" is not name=url"));
-    }
-    urls_by_name[std::string(pair.substr(0, equals))].emplace_back(pair.substr(equals + 1));
+    if (pair.empty()) continue;
+    const size_t equals = std::min(pair.find('='), pair.size());
+    const std::string_view url = pair.substr(std::min(equals + 1, pair.size()));
+    urls_by_name[std::string(pair.substr(0, equals))].emplace_back(url);
   }
+  for (auto& [name, urls] : urls_by_name) std::sort(urls.begin(), urls.end());
+  return urls_by_name;
+}
+
+absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::string_view token) {
   Bootstrap made;
-  for (auto& [name, urls] : urls_by_name) {
-    std::sort(urls.begin(), urls.end());
+  for (const auto& [name, urls] : parse_initial_cluster(initial_cluster)) {
     made.members.push_back({.id = member_id(urls, token), .name = name, .peer_urls = urls});
   }
   std::sort(made.members.begin(), made.members.end(),
@@ -53,8 +56,8 @@ absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::strin
   auto twice = std::adjacent_find(made.members.begin(), made.members.end(),
                                   [](const Member& a, const Member& b) { return a.id == b.id; });
   if (twice != made.members.end()) {
-    return absl::InvalidArgumentError(cat("--initial-cluster: members \"", twice->name, "\" and \"",
-                                          std::next(twice)->name, "\" have the same peer URLs"));
+    return absl::InvalidArgumentError(cat("member exists with identical ID: ", twice->name, " and ",
+                                          std::next(twice)->name, " have the same peer URLs"));
   }
   made.cluster = cluster_id(made.members);
   return made;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,7 +43,11 @@ struct Bootstrap {
   ClusterId cluster;
   std::vector<Member> members;  // by id
 };
-// `initial_cluster` is "name=url,name=url,…".
+// Each name's peer URLs, sorted. `initial_cluster` is "name=url,name=url,…"; as etcd reads it, an
+// empty part counts for nothing and one without "=" names a member with an empty URL.
+using PeerUrls = std::map<std::string, std::vector<std::string>>;
+PeerUrls parse_initial_cluster(std::string_view initial_cluster);
+// InvalidArgument for members that cannot be told apart.
 absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::string_view token);
 
 // What a conf change's context says (etcd's ConfigChangeContext, JSON).

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -148,12 +149,16 @@ std::string joined(const std::vector<std::string>& texts, const std::string& bef
   return out;
 }
 
-// Those of `all` that `others` lacks.
+// Those of `all` that `others` lacks, once each.
 std::vector<std::string> missing(const std::vector<std::string>& all,
                                  const std::vector<std::string>& others) {
   std::vector<std::string> out;
-  std::set_difference(all.begin(), all.end(), others.begin(), others.end(),
-                      std::back_inserter(out));
+  for (const std::string& text : all) {
+    const auto is_in = [&](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), text) != list.end();
+    };
+    if (!is_in(others) && !is_in(out)) out.push_back(text);
+  }
   return out;
 }
 
@@ -172,15 +177,8 @@ std::string difference(const std::vector<Url>& ours, const std::vector<Url>& nam
   return x == a.end() ? "" : cat("resolved urls: ", server::quoted(*x), " != ", server::quoted(*y));
 }
 
-// --initial-cluster says of this member what --initial-advertise-peer-urls says.
-absl::Status check_advertised(const Config& config, const membership::Member& self) {
-  std::vector<Url> named;
-  for (const std::string& text : self.peer_urls) {
-    absl::StatusOr<Url> url = parse_url(text);
-    if (!url.ok()) return url.status();
-    named.push_back(*std::move(url));
-  }
-  std::sort(named.begin(), named.end());
+// --initial-cluster says of this member what --initial-advertise-peer-urls says. `named`: sorted.
+absl::Status check_advertised(const Config& config, const std::vector<Url>& named) {
   std::vector<Url> ours = config.initial_advertise_peer_urls;
   std::sort(ours.begin(), ours.end());
   if (ours == named) return absl::OkStatus();
@@ -192,45 +190,68 @@ absl::Status check_advertised(const Config& config, const membership::Member& se
   for (const Url& url : named) b.push_back(url.str());
   std::sort(a.begin(), a.end());
   std::sort(b.begin(), b.end());
+  const std::string name = config.name + "=";
   if (std::vector<std::string> lost = missing(b, a); !lost.empty()) {
     return absl::InvalidArgumentError(
-        cat("--initial-cluster has ", joined(lost, self.name + "="),
+        cat("--initial-cluster has ", joined(lost, name),
             " but missing from --initial-advertise-peer-urls=", joined(a), " (", why, ")"));
   }
-  return absl::InvalidArgumentError(
-      cat("--initial-advertise-peer-urls has ", joined(missing(a, b)),
-          " but missing from --initial-cluster=", joined(a, self.name + "=")));
+  if (std::vector<std::string> extra = missing(a, b); !extra.empty()) {
+    return absl::InvalidArgumentError(cat("--initial-advertise-peer-urls has ", joined(extra),
+                                          " but missing from --initial-cluster=", joined(a, name)));
+  }
+  return absl::InvalidArgumentError(cat("failed to resolve ", joined(a),
+                                        " to match --initial-cluster=", joined(a, name), " (", why,
+                                        ")"));
 }
 
-// A member that is yet to be founded.
-absl::Status check_founding(const Config& config) {
-  absl::StatusOr<membership::Bootstrap> group =
-      membership::bootstrap(config.initial_cluster, config.initial_cluster_token);
-  if (!group.ok()) return group.status();
-  std::set<std::string> urls;
-  for (const membership::Member& member : group->members) {
-    for (const std::string& url : member.peer_urls) {
-      if (urls.insert(url).second) continue;
-      return absl::InvalidArgumentError(
-          cat("initial cluster ", config.initial_cluster, " has duplicate url"));
+// No URL stands twice in --initial-cluster.
+absl::Status check_duplicates(const membership::PeerUrls& members) {
+  std::set<std::string> seen;
+  std::vector<std::string> pairs;
+  bool twice = false;
+  for (const auto& [name, urls] : members) {
+    for (const std::string& url : urls) {
+      twice |= !seen.insert(url).second;
+      pairs.push_back(cat(name, "=", url));
     }
   }
+  if (!twice) return absl::OkStatus();
+  std::sort(pairs.begin(), pairs.end());
+  return absl::InvalidArgumentError(cat("initial cluster ", joined(pairs), " has duplicate url"));
+}
+
+// A member that is yet to be founded. In etcd's order.
+absl::Status check_founding(const Config& config) {
+  const membership::PeerUrls members = membership::parse_initial_cluster(config.initial_cluster);
+  std::map<std::string, std::vector<Url>> parsed;
+  for (const auto& [name, urls] : members) {
+    for (const std::string& text : urls) {
+      absl::StatusOr<Url> url = parse_url(text);
+      if (!url.ok()) {
+        return absl::InvalidArgumentError(
+            cat("error setting up initial cluster: ", message_of(url.status())));
+      }
+      parsed[name].push_back(*std::move(url));
+    }
+    std::sort(parsed[name].begin(), parsed[name].end());
+  }
+  auto self = parsed.find(config.name);
+  if (self == parsed.end()) {
+    return absl::InvalidArgumentError(cat("couldn't find local name ", server::quoted(config.name),
+                                          " in the initial cluster configuration"));
+  }
+  if (absl::Status s = check_advertised(config, self->second); !s.ok()) return s;
+  if (absl::Status s = check_duplicates(members); !s.ok()) return s;
   if (config.initial_cluster_state == "existing") {
     return absl::FailedPreconditionError(
         "cannot fetch cluster info from peer urls: could not retrieve cluster information from the "
         "given URLs (--initial-cluster-state=existing with an empty data directory asks to join a "
         "cluster, which this version of Keelson cannot do yet)");
   }
-  auto self = std::find_if(group->members.begin(), group->members.end(),
-                           [&](const membership::Member& m) { return m.name == config.name; });
-  if (self == group->members.end()) {
-    return absl::InvalidArgumentError(cat("couldn't find local name ", server::quoted(config.name),
-                                          " in the initial cluster configuration"));
-  }
-  if (absl::Status s = check_advertised(config, *self); !s.ok()) return s;
-  if (group->members.size() == 1) return absl::OkStatus();
+  if (members.size() == 1) return absl::OkStatus();
   return absl::UnimplementedError(cat("--initial-cluster=", config.initial_cluster, " names ",
-                                      group->members.size(),
+                                      members.size(),
                                       " members; clusters of several members are not supported "
                                       "yet"));
 }
@@ -290,6 +311,14 @@ absl::Status make_data_dir(const Config& config) {
                                     " to 0700: ", reason(errno),
                                     "; the data directory has to belong to this user and be "
                                     "writable"));
+}
+
+uint64_t reserve_for(const Config& config) {
+  constexpr uint64_t kMost = uint64_t{64} << 20;
+  constexpr uint64_t kShare = 16;
+  std::error_code error;
+  const fs::space_info disk = fs::space(config.effective_data_dir(), error);
+  return error ? 0 : std::min<uint64_t>(kMost, disk.capacity / kShare);
 }
 
 }  // namespace keelson::server

@@ -22,4 +22,9 @@ absl::Status check_data_dir(const Config& config);
 // others may read, as etcd does. REQUIRES: check_data_dir() found nothing.
 absl::Status make_data_dir(const Config& config);
 
+// How much of its disk a member keeps in reserve, for when it is full: 64 MB, of a small disk a
+// sixteenth. 64 MB is what the log takes ahead, and as much as the write buffers hold. 0: the size
+// of the disk cannot be told. REQUIRES: make_data_dir() was done.
+uint64_t reserve_for(const Config& config);
+
 }  // namespace keelson::server

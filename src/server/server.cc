@@ -146,6 +146,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
       config.effective_data_dir() + "/member/keelson",
       {.write_buffers = config.keelson_write_buffer_bytes,
        .quota_bytes = config.effective_quota(),
+       .reserve_bytes = reserve_for(config),
        .heads = mvcc::kHeadFormat,
        .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
   if (!backend.ok()) return backend.status();

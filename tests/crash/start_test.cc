@@ -118,6 +118,25 @@ class StartTest {
     expect_refused("one URL more", {one, advertise + "7,http://127.0.0.1:9"},
                    "--initial-advertise-peer-urls has http://127.0.0.1:7 but missing from "
                    "--initial-cluster=m1=http://127.0.0.1:7,m1=http://127.0.0.1:9");
+    const std::string same = "--initial-cluster=m1=http://127.0.0.1:9,m2=http://127.0.0.1:9";
+    expect_refused("one URL twice", {same, advertise + "9"},
+                   "initial cluster m1=http://127.0.0.1:9,m2=http://127.0.0.1:9 has duplicate url");
+    expect_refused("one URL twice, and not ours", {same, advertise + "7"},
+                   "--initial-cluster has m1=http://127.0.0.1:9 but missing from "
+                   "--initial-advertise-peer-urls=http://127.0.0.1:7");
+    expect_refused("one URL twice, of others", {same, advertise + "9", "--name=x"},
+                   "couldn't find local name \\\"x\\\" in the initial cluster configuration");
+    expect_refused("our URL twice", {one + ",m1=http://127.0.0.1:9", advertise + "9"},
+                   "failed to resolve http://127.0.0.1:9 to match "
+                   "--initial-cluster=m1=http://127.0.0.1:9 (len([\\\"http://127.0.0.1:9\\\"]) != "
+                   "len([\\\"http://127.0.0.1:9\\\" \\\"http://127.0.0.1:9\\\"]))");
+    for (const char* no_url : {"m1", "m1="}) {
+      expect_refused("no URL", {cat("--initial-cluster=", no_url), advertise + "9"},
+                     "error setting up initial cluster: URL scheme must be http, https, unix, or "
+                     "unixs: ");
+    }
+    expect_refused("no name", {"--initial-cluster==http://127.0.0.1:9", advertise + "9"},
+                   "couldn't find local name \\\"m1\\\" in the initial cluster configuration");
     expect_started("the same address by name",
                    {one, "--initial-advertise-peer-urls=http://localhost:9"});
     // Founded is founded: the flags mean nothing any more.
