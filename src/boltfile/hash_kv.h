@@ -6,9 +6,9 @@
 // A compaction that is complete left one record of each key at or below its revision; which of them
 // still counts depends on the keys that were touched above it.
 //
-// Threads: as the File's. Memory: the keys touched between the compaction and `revision`; all keys
-// up
-//   to there when the compaction is not complete; none when there never was one.
+// Threads: as the File's.
+// Memory: the keys touched between the compaction and `revision`; all keys up to there when the
+//   compaction is not complete; none when there never was one.
 
 #pragma once
 

@@ -1,0 +1,106 @@
+// base/test_etcd.h
+//
+// For tests: a real etcd beside us, a single member on a data directory, its log in DIR.log. The
+// environment's KEELSON_ETCD names the directory of the programs; tests that find none skip.
+//
+// Threads: one caller. Processes: killed at the end.
+
+#pragma once
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "base/text.h"
+
+namespace keelson {
+
+inline std::string etcd_directory() {
+  if (const char* given = std::getenv("KEELSON_ETCD")) return given;
+  const char* home = std::getenv("HOME");
+  return cat(home ? home : "", "/.cache/keelson/etcd-sid");
+}
+
+// A port that is free now.
+inline int free_port() {
+  int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
+inline std::string output_of(const std::string& command) {
+  FILE* pipe = ::popen(cat(command, " 2>&1").c_str(), "r");
+  std::string out;
+  char chunk[4096];
+  while (size_t n = std::fread(chunk, 1, sizeof(chunk), pipe)) out.append(chunk, n);
+  ::pclose(pipe);
+  return out;
+}
+
+class TestEtcd {
+ public:
+  explicit TestEtcd(const std::string& data_dir) {
+    const std::string client = cat("http://127.0.0.1:", free_port());
+    const std::string peer = cat("http://127.0.0.1:", free_port());
+    ctl_ = cat("ETCDCTL_API=3 ", etcd_directory(), "/etcdctl --endpoints=", client, " ");
+    const std::string log = cat(data_dir, ".log");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      int fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+      ::dup2(fd, 1);
+      ::dup2(fd, 2);
+      const std::string program = cat(etcd_directory(), "/etcd");
+      ::execl(program.c_str(), "etcd", "--name=m", "--data-dir", data_dir.c_str(),
+              "--listen-client-urls", client.c_str(), "--advertise-client-urls", client.c_str(),
+              "--listen-peer-urls", peer.c_str(), "--initial-advertise-peer-urls", peer.c_str(),
+              "--initial-cluster", cat("m=", peer).c_str(), nullptr);
+      ::_exit(127);
+    }
+  }
+  ~TestEtcd() { kill(); }
+
+  // etcd answers its clients; false when it died instead.
+  bool ready() {
+    for (int i = 0; i < 300; ++i) {
+      if (ctl("endpoint health").find("is healthy") != std::string::npos) return true;
+      if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+        pid_ = -1;
+        return false;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+  std::string ctl(const std::string& arguments) { return output_of(ctl_ + arguments); }
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+
+ private:
+  std::string ctl_;
+  pid_t pid_ = -1;
+};
+
+inline bool there_is_etcd() { return std::filesystem::exists(etcd_directory() + "/etcdutl"); }
+
+}  // namespace keelson
