@@ -83,7 +83,7 @@ Planner::~Planner() = default;
 
 absl::Status Planner::begin_bucket(uint64_t name_size) {
   if (absl::Status s = check_element(name_size, 0); !s.ok()) return s;
-  if (state_->buckets.depth() + 2 >= kDeepestBucket) {
+  if (state_->buckets.depth() + 1 >= kDeepestBucket) {
     return absl::InvalidArgumentError("boltfile: buckets within buckets, too deep");
   }
   state_->buckets.begin(Size{name_size});

@@ -111,6 +111,31 @@ inline absl::StatusOr<std::unique_ptr<File>> open_memory(std::string_view bytes,
   return File::open(memory_source(bytes), limits);
 }
 
+// Makes both meta pages valid and `meta`.
+inline void set_meta(std::string* bytes, const Meta& meta) {
+  for (const size_t page : {size_t{0}, size_t{meta.page_size}}) {
+    store_meta(bytes->data() + page + kPageHead, meta);
+  }
+}
+
+// Shows `bytes`, then zeros.
+class PaddedSource final : public Source {
+ public:
+  PaddedSource(std::string bytes, uint64_t size) : bytes_(std::move(bytes)), size_(size) {}
+  uint64_t size() const override { return size_; }
+  std::string name() const override { return "padded"; }
+  absl::Status read(uint64_t offset, char* out, size_t size) const override {
+    for (size_t i = 0; i < size; ++i) {
+      out[i] = offset + i < bytes_.size() ? bytes_[offset + i] : '\0';
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string bytes_;
+  const uint64_t size_;
+};
+
 inline std::string random_bytes(Random& random, size_t size) {
   std::string bytes(size, '\0');
   for (char& c : bytes) c = static_cast<char>(random.next());

@@ -214,7 +214,7 @@ absl::Status Writer::keep(absl::Status status) {
 absl::Status Writer::begin_bucket(std::string_view name) {
   if (!state_->status.ok()) return state_->status;
   if (absl::Status s = check_element(name.size(), 0); !s.ok()) return keep(s);
-  if (state_->buckets.depth() + 2 >= kDeepestBucket) {
+  if (state_->buckets.depth() + 1 >= kDeepestBucket) {
     return keep(absl::InvalidArgumentError("boltfile: buckets within buckets, too deep"));
   }
   if (absl::Status s = state_->ascend(name); !s.ok()) return keep(s);
