@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -177,6 +178,41 @@ TEST_F(FairnessTest, SmallChunksToNobody) {
 
 TEST_F(FairnessTest, WhoeverIsBeingShownOutAndGoesOnTalking) {
   expect_fair("garbage\r\n\r\n" + std::string(150'000, 'x'));
+}
+
+// More than any socket's buffer.
+class Big final : public HttpHandler {
+ public:
+  static constexpr size_t kSize = 8 << 20;
+  void handle(HttpRequest, HttpReplyRef reply) override {
+    HttpResponse response;
+    response.body = MessageParts(Bytes::copy(std::string(kSize, 'b')));
+    reply->send(std::move(response));
+  }
+};
+
+// Whoever takes its last answer slowly gets all of it; whoever does not take it is put out.
+TEST_F(FairnessTest, TheLastAnswerMayBeTakenSlowly) {
+  Big big;
+  service_.router.http("/big", &big);
+  const size_t slow = connect();
+  const size_t stuck = connect();
+  for (size_t client : {slow, stuck}) {
+    clients_[client].unsent = "GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    pump(client);
+  }
+  std::string buffer(100'000, ' ');
+  size_t got = 0;
+  for (int step = 0; step < 200; ++step) {
+    for (int turn = 0; turn < 5; ++turn) loop_.run_ready();
+    const ssize_t n = ::recv(clients_[slow].fd, buffer.data(), buffer.size(), 0);
+    got += static_cast<size_t>(std::max<ssize_t>(n, 0));
+    clock_.advance(std::chrono::seconds(5));
+  }
+  EXPECT_GT(got, Big::kSize);
+  EXPECT_LT(got, Big::kSize + 1000);
+  pump(stuck);
+  EXPECT_LT(clients_[stuck].received.size(), Big::kSize / 2);
 }
 
 // A descriptor that is ready once.

@@ -217,6 +217,7 @@ void Http1Session::dispatch() {
 
 // What is still on the wire is nobody's.
 void Http1Session::stop_reading() {
+  Timer::cancel();  // nothing more is expected of the client
   closing_ = true;
   used_ = 0;
   input_.clear();
@@ -224,7 +225,6 @@ void Http1Session::stop_reading() {
 
 // Says what is wrong and ends the connection: where the next request begins cannot be known.
 void Http1Session::refuse(const Refusal& refusal) {
-  Timer::cancel();
   std::string text = cat(refusal.status, " ", reason(refusal.status),
                          refusal.detail.empty() ? "" : ": ", refusal.detail);
   queue(Bytes::copy(cat("HTTP/1.1 ", text,
@@ -248,6 +248,8 @@ Refusal Http1Session::refusal_of(const boost::system::error_code& error) const {
 }
 
 void Http1Session::on_timer() {
+  // Who still takes the last answer need not have asked for the next.
+  if (!begun_ && !out_.empty()) return expect_within(server_.options.idle_timeout);
   // A head or a body that does not end, or nothing at all; there is nobody to answer to.
   broken_ = true;
   host_.wake();
