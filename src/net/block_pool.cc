@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "net/pools.h"
+
 namespace keelson::net {
 namespace {
 
@@ -90,12 +92,8 @@ void* resize(void* pointer, size_t bytes, void* user) {
 }  // namespace
 
 nghttp2_mem* pooled_memory() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return nullptr;
-#else
   static nghttp2_mem memory = {nullptr, take, give_back, take_zeroed, resize};
-  return &memory;
-#endif
+  return pools_keep() ? &memory : nullptr;
 }
 
 }  // namespace keelson::net

@@ -6,7 +6,7 @@
 //
 // Threads: any; a block may be freed on another thread than its maker's.
 // Bounds: each thread keeps at most kKeptBytes per size.
-// Under AddressSanitizer every block is malloc's own, so that misuse is still found.
+// With the switch of net/pools.h off every block is malloc's own.
 
 #pragma once
 

@@ -5,8 +5,10 @@
 
 #include "base/check.h"
 #include "base/endian.h"
+#include "base/errors.h"
 #include "base/text.h"
 #include "net/http2_session.h"
+#include "net/pools.h"
 
 namespace keelson::net {
 namespace {
@@ -21,6 +23,13 @@ std::string_view code_text(absl::StatusCode code) {
 
 // etcd's servers send no longer messages (grpc-go's MaxSendMsgSize, as etcd sets it).
 constexpr size_t kMostToSend = INT32_MAX;
+
+// What an answer that waits costs beside its bytes, about: the call and its stream, and for each
+// part its place in the list. Of its bytes so many may have been read from the store's files for
+// it; more than that are in memory anyway, or read while they are sent.
+constexpr size_t kCallCost = 1024;
+constexpr size_t kPartCost = 48;
+constexpr size_t kMostOfItsOwn = 1 << 20;
 
 }  // namespace
 
@@ -96,7 +105,7 @@ void Http2Call::clear() {
 
 void Http2Call::recycle() {
   clear();
-  if (FreeList::gone || FreeList::list.calls.size() >= FreeList::kMost) {
+  if (!pools_keep() || FreeList::gone || FreeList::list.calls.size() >= FreeList::kMost) {
     delete this;
   } else {
     FreeList::list.calls.push_back(this);
@@ -357,6 +366,9 @@ void Http2Call::respond(MessageParts message) {
     return finish(absl::ResourceExhaustedError(cat("grpc: trying to send message larger than max (",
                                                    message.size(), " vs. ", kMostToSend, ")")));
   }
+  if (session_->outgoing_.too_much(cost_of(message))) {
+    return finish(errors::RequestTooManyRequests());
+  }
   enqueue(std::move(message));
   finish(absl::OkStatus());
   if (late_parts_) begin_late();
@@ -370,8 +382,15 @@ void Http2Call::send(MessageParts message) {
   session_->host_.wake();
 }
 
+size_t Http2Call::cost_of(const MessageParts& message) {
+  return kCallCost + message.parts().size() * kPartCost + std::min(message.size(), kMostOfItsOwn);
+}
+
 void Http2Call::enqueue(MessageParts message) {
   CHECK(message.size() <= UINT32_MAX);
+  const size_t cost = cost_of(message);
+  told_outgoing_ += cost;
+  session_->outgoing_.change(0, cost);
   if (CallObserver* o = session_->server_.observer) {
     o->message_sent(loop_->number(), entry_->info, message.size());
   }
@@ -519,6 +538,9 @@ void Http2Call::write_data(size_t length, OutQueue* out) {
       }
     }
     if (out_offset_ < kGrpcPrefix + message.parts.size()) break;
+    const size_t cost = cost_of(message.parts);
+    told_outgoing_ -= cost;
+    session_->outgoing_.change(cost, 0);
     message.parts.clear();
     ++out_first_;
     out_offset_ = out_part_ = out_part_start_ = 0;
@@ -545,6 +567,8 @@ void Http2Call::notify_writable() {
 }
 
 void Http2Call::drop_queue() {
+  CHECK(session_ || told_outgoing_ == 0);
+  if (told_outgoing_ > 0) session_->outgoing_.change(std::exchange(told_outgoing_, 0), 0);
   reset(&out_, 32);
   out_first_ = out_offset_ = out_part_ = out_part_start_ = 0;
   queued_ = 0;
@@ -591,8 +615,8 @@ void Http2Call::stream_closed() {
   }
   // Whoever still holds the call needs nothing of what has come in.
   drop_incoming();
-  session_ = nullptr;
   drop_queue();
+  session_ = nullptr;
   receiver_.reset();
   unref();
 }

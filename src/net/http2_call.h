@@ -109,6 +109,8 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   void serve();
 
   void enqueue(MessageParts message);
+  // What the session is told that an answer holds.
+  static size_t cost_of(const MessageParts& message);
   void begin_late();
   // Bytes of queued_ ahead of the first part that is not made yet.
   size_t sendable() const;
@@ -152,6 +154,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   size_t out_part_ = 0;        // the part out_offset_ lies in …
   size_t out_part_start_ = 0;  // … and where it begins
   size_t queued_ = 0;          // bytes from there on
+  size_t told_outgoing_ = 0;   // what the session was told that they hold
   bool headers_sent_ = false;
   bool deferred_ = false;  // nghttp2 waits for nghttp2_session_resume_data
   bool above_low_water_ = false;

@@ -36,6 +36,24 @@ class Http2HeadTest : public testing::Test {
   Client client_{&server_};
 };
 
+// What was right in the last request is right again only where it stood.
+TEST_F(Http2HeadTest, FieldsThatComeWithEachRequest) {
+  const Headers usual = request(kUnary, {{"client-api-version", "3.7"}});
+  Headers twice = usual;
+  twice.insert(twice.begin() + 1, usual[0]);
+  Headers late = usual;
+  std::swap(late[3], late[4]);
+  Headers wrong = usual;
+  wrong.back().second = "3.7\n";
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(outcome(usual), "0");
+    EXPECT_EQ(outcome(usual), "0");
+    EXPECT_EQ(outcome(twice), "reset 1");
+    EXPECT_EQ(outcome(late), "reset 1");
+    EXPECT_EQ(outcome(wrong), "reset 1");
+  }
+}
+
 Headers with_authority(std::string_view authority) {
   Headers headers = request(kUnary);
   headers[3].second = authority;

@@ -11,7 +11,7 @@ namespace keelson::net {
 void Http2Call::count_incoming() {
   const size_t before =
       std::exchange(told_incoming_, reader_.held() + request_.size() + held_.size());
-  if (!session_ || told_incoming_ == before || session_->count_incoming(before, told_incoming_))
+  if (!session_ || told_incoming_ == before || session_->incoming_.change(before, told_incoming_))
     return;
   // What is complete is served at once, or soon, which gives room.
   if (!reader_.in_message() && held_.empty()) return;
@@ -24,7 +24,7 @@ void Http2Call::drop_incoming() {
   reader_.reset(0, false);
   request_ = Bytes();
   std::string().swap(held_);
-  if (session_) session_->count_incoming(told_incoming_, 0);
+  if (session_) session_->incoming_.change(told_incoming_, 0);
   told_incoming_ = 0;
 }
 

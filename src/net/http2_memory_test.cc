@@ -93,6 +93,62 @@ TEST_F(Http2MemoryTest, AllConnectionsTogetherHoldABoundedMemory) {
   EXPECT_EQ(client[small].headers["grpc-status"], "0");
 }
 
+// Answers with many parts, of which all are the same bytes.
+class ManyParts final : public UnaryHandler {
+ public:
+  static constexpr size_t kParts = 10'000;
+  void handle(CallRef call, Bytes) override {
+    Parts parts;
+    for (size_t i = 0; i < kParts; ++i) parts.add(shared);
+    call->respond(std::move(parts));
+  }
+  Bytes shared = Bytes::copy("part");
+};
+
+TEST_F(Http2MemoryTest, AnswersThatNobodyTakesHoldABoundedMemory) {
+  ManyParts many;
+  service_.router.unary("/test.Many/Unary", &many);
+  ListenerOptions options;
+  options.connection_outgoing = 4 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server, /*window=*/100, /*auto_window=*/false);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 20; ++i) {
+    ids.push_back(client.send(request("/test.Many/Unary"), framed("x")));
+    client.exchange();
+  }
+  size_t refused = 0;
+  for (int32_t id : ids) {
+    if (client[id].headers["grpc-status"] != "8") continue;
+    EXPECT_EQ(client[id].headers["grpc-message"], "etcdserver: too many requests");
+    ++refused;
+  }
+  EXPECT_GE(refused, 10u);
+  EXPECT_LE(refused, 16u);
+  EXPECT_GE(server.outgoing().load() + (64 << 10), 2u << 20);
+  // With room again, calls are served; and who waits for one answer has it, whatever its size.
+  for (int32_t id : ids) client.reset(id);
+  client.exchange();
+  EXPECT_LE(server.outgoing().load(), 64u << 10);
+  int32_t again = client.send(request("/test.Many/Unary"), framed("x"));
+  client.exchange();
+  EXPECT_EQ(client[again].data.size(), 100u);
+  EXPECT_FALSE(client[again].closed);
+}
+
+TEST_F(Http2MemoryTest, AnAnswerThatIsItsConnectionsOnlyOneMayHaveAnySize) {
+  ManyParts many;
+  service_.router.unary("/test.Many/Unary", &many);
+  ListenerOptions options;
+  options.connection_outgoing = options.listener_outgoing = 1000;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  server.outgoing().store(5000);  // others'
+  Client client(&server);
+  int32_t id = client.send(request("/test.Many/Unary"), framed("x"));
+  client.exchange();
+  EXPECT_EQ(client[id].headers["grpc-status"], "0");
+}
+
 // Makes parts of 100 kB when it is told to.
 class Maker final : public PartMaker {
  public:

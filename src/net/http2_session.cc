@@ -11,9 +11,6 @@
 namespace keelson::net {
 namespace {
 
-// By how much a connection may be wrong about what it has told of its incoming messages.
-constexpr size_t kToldStep = 64 << 10;
-
 constexpr int kMaxPingStrikes = 2;
 constexpr Duration kIdlePingTime = std::chrono::hours(2);  // without a running call
 constexpr Duration kDrainPause = std::chrono::seconds(1);  // between the two GOAWAYs
@@ -69,7 +66,7 @@ struct Http2Session::Callbacks {
   static int on_header(nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf* name,
                        nghttp2_rcbuf* value, uint8_t, void* user) {
     Http2Session& me = self(user);
-    if (me.reading_head_) me.head_.add(name, value, me.server_.options.max_header_bytes);
+    if (me.reading_head_) me.head_.add(name, value, me.server_.options.max_header_bytes, &me.memo_);
     return 0;
   }
 
@@ -177,7 +174,14 @@ struct Http2Session::Callbacks {
 };
 
 Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
-    : server_(*server), host_(*host), loop_(host->loop().impl()), backlog_(new Backlog(host)) {
+    : server_(*server),
+      host_(*host),
+      loop_(host->loop().impl()),
+      backlog_(new Backlog(host)),
+      incoming_(server->incoming.get(), server->options.connection_incoming,
+                server->options.listener_incoming),
+      outgoing_(server->outgoing.get(), server->options.connection_outgoing,
+                server->options.listener_outgoing) {
   // Shared by all sessions and never freed.
   static nghttp2_session_callbacks* callbacks = Callbacks::make();
   static nghttp2_option* option = make_options();
@@ -190,8 +194,6 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
 Http2Session::~Http2Session() {
   closed();
   backlog_->abandon();
-  CHECK(incoming_ == 0);
-  server_.incoming->fetch_sub(told_);
   nghttp2_session_del(session_);
 }
 
@@ -294,20 +296,6 @@ void Http2Session::closed() {
     stream_closed(call);
     call->stream_closed();
   }
-}
-
-bool Http2Session::count_incoming(size_t before, size_t after) {
-  CHECK(incoming_ >= before);
-  incoming_ = incoming_ - before + after;
-  bool fits = incoming_ <= server_.options.connection_incoming;
-  // What all connections hold is shared between the loops, so it is told in steps.
-  const size_t apart = incoming_ > told_ ? incoming_ - told_ : told_ - incoming_;
-  if (apart >= kToldStep) {
-    const size_t of_all = server_.incoming->fetch_add(incoming_ - told_) + (incoming_ - told_);
-    told_ = incoming_;
-    fits &= of_all <= server_.options.listener_incoming;
-  }
-  return fits || after <= before;
 }
 
 void Http2Session::open_stream(int32_t stream_id, bool end_stream) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "net/backlog.h"
+#include "net/held_bytes.h"
 #include "net/http2_call.h"
 #include "net/protocol.h"
 #include "net/timer_wheel.h"
@@ -53,8 +54,6 @@ class Http2Session final : public Protocol, private Timer {
   void reset(int32_t stream_id, uint32_t error_code);
   void stream_opened(Http2Stream* call);
   void stream_closed(Http2Stream* call);
-  // A call that held `before` bytes of incoming messages holds `after`. False: that is too much.
-  bool count_incoming(size_t before, size_t after);
 
   const ServerContext& server_;
   ProtocolHost& host_;
@@ -67,12 +66,13 @@ class Http2Session final : public Protocol, private Timer {
 
   Http2Stream* open_ = nullptr;  // the first of them
   size_t streams_ = 0;
-  Backlog* backlog_;           // calls whose turn has not come; never null
-  size_t header_bytes_ = 0;    // of open calls, of large heads; <= kMostHeaderBytes
+  Backlog* backlog_;         // calls whose turn has not come; never null
+  size_t header_bytes_ = 0;  // of open calls, of large heads; <= kMostHeaderBytes
+  HeadMemo memo_;
   RequestHead head_;           // of the request whose header block is being read …
   bool reading_head_ = false;  // … if one is
-  size_t incoming_ = 0;        // held by the calls, of messages that are not served yet
-  size_t told_ = 0;            // of it, to server_.incoming; within a step of incoming_
+  HeldBytes incoming_;         // by the calls, of messages that are not served yet
+  HeldBytes outgoing_;         // by the calls, of answers that wait for the client
 
   bool broken_ = false;    // close, nothing to say
   bool expelled_ = false;  // close as soon as the GOAWAY is out

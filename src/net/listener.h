@@ -44,6 +44,12 @@ struct ListenerOptions {
   // is refused with errors::RequestTooManyRequests().
   size_t connection_incoming = size_t{64} << 20;  // of one connection
   size_t listener_incoming = size_t{512} << 20;   // of all of them
+  // What answers that clients do not take may hold; a unary call whose answer would be more is
+  // refused with errors::RequestTooManyRequests(), unless it is its connection's only one. Values
+  // in memory are shared with the store, so of a long answer its list of parts counts, and a
+  // megabyte.
+  size_t connection_outgoing = size_t{256} << 20;  // of one connection
+  size_t listener_outgoing = size_t{1} << 30;      // of all of them
   // Of one request, names + values + 32 each. etcd takes metadata of 1 MB.
   size_t max_header_bytes = (1 << 20) + (64 << 10);
 

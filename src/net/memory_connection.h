@@ -86,6 +86,7 @@ class MemoryServer final : public ProtocolHost {
   }
   Session& session() { return *session_; }
   std::atomic<size_t>& incoming() { return *context_.incoming; }
+  std::atomic<size_t>& outgoing() { return *context_.outgoing; }
   bool finished() const { return !alive_ || session_->finished(); }
 
   void wake() override {}

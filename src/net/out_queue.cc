@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "net/pools.h"
 
 namespace keelson::net {
 namespace {
@@ -75,7 +76,7 @@ void OutQueue::consume(size_t n) {
     pieces_.clear();
     first_ = 0;
     if (scratch_left_ > 0 || scratch_end_) {
-      spare_scratch = std::move(scratch_);
+      if (pools_keep()) spare_scratch = std::move(scratch_);
       scratch_ = Bytes();
       scratch_end_ = nullptr;
       scratch_left_ = 0;

@@ -52,6 +52,8 @@ struct ServerContext {
   ListenerOptions options;
   // See ListenerOptions::listener_incoming.
   std::shared_ptr<std::atomic<size_t>> incoming = std::make_shared<std::atomic<size_t>>(0);
+  // See ListenerOptions::listener_outgoing.
+  std::shared_ptr<std::atomic<size_t>> outgoing = std::make_shared<std::atomic<size_t>>(0);
 };
 
 class Protocol {

@@ -46,10 +46,31 @@ bool is_reserved(std::string_view name) {
 
 }  // namespace
 
+HeadMemo::~HeadMemo() {
+  for (Field& field : fields_) {
+    if (!field.name) continue;
+    nghttp2_rcbuf_decref(field.name);
+    nghttp2_rcbuf_decref(field.value);
+  }
+}
+
+void HeadMemo::note(size_t place, const Field& field) {
+  if (place >= kFields || field.bytes > kLongest) return;
+  Field& old = fields_[place];
+  nghttp2_rcbuf_incref(field.name);
+  nghttp2_rcbuf_incref(field.value);
+  if (old.name) {
+    nghttp2_rcbuf_decref(old.name);
+    nghttp2_rcbuf_decref(old.value);
+  }
+  old = field;
+}
+
 void RequestHead::swap(RequestHead& other) {
   std::swap(known_, other.known_);
   fields_.swap(other.fields_);
   std::swap(bytes_, other.bytes_);
+  std::swap(added_, other.added_);
   std::swap(hosts_, other.hosts_);
   std::swap(regular_seen_, other.regular_seen_);
   std::swap(fault_, other.fault_);
@@ -65,7 +86,7 @@ void RequestHead::clear() {
   for (nghttp2_rcbuf*& buffer : known_) {
     if (buffer) nghttp2_rcbuf_decref(std::exchange(buffer, nullptr));
   }
-  bytes_ = hosts_ = 0;
+  bytes_ = added_ = hosts_ = 0;
   regular_seen_ = false;
   fault_ = Fault::kNone;
 }
@@ -89,44 +110,63 @@ int RequestHead::known_index(std::string_view name) {
   }
 }
 
-void RequestHead::add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit) {
+// Whether it may be in a head at all.
+bool RequestHead::check(HeadMemo::Field* field) {
+  const std::string_view text = view(field->name);
+  const std::string_view content = view(field->value);
+  if (!nghttp2_check_header_name(bytes_of(text), text.size()) ||
+      !nghttp2_check_header_value(bytes_of(content), content.size())) {
+    return false;
+  }
+  // The one field of a connection's own that grpc-go refuses.
+  if (text == "connection") return false;
+  field->known = static_cast<int8_t>(known_index(text));
+  return text[0] != ':' || field->known >= 0;
+}
+
+void RequestHead::add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit, HeadMemo* memo) {
   if (fault_ != Fault::kNone) return;
-  const std::string_view text = view(name);
-  const std::string_view content = view(value);
-  bytes_ += text.size() + content.size() + 32;
+  const size_t place = added_++;
+  HeadMemo::Field field{name, value};
+  bool is_new = true;
+  if (place < HeadMemo::kFields) {
+    const HeadMemo::Field& last = memo->fields_[place];
+    is_new = last.name != name || last.value != value;
+    if (!is_new) field = last;
+  }
+  if (is_new) {
+    const size_t bytes = view(name).size() + view(value).size() + 32;
+    field.bytes = static_cast<uint32_t>(std::min<size_t>(bytes, UINT32_MAX));
+  }
+  bytes_ += field.bytes;
   if (bytes_ > limit) {
     fault_ = Fault::kTooLong;
     return;
   }
-  if (!nghttp2_check_header_name(bytes_of(text), text.size()) ||
-      !nghttp2_check_header_value(bytes_of(content), content.size())) {
+  if (is_new && !check(&field)) {
     fault_ = Fault::kMalformed;
     return;
   }
-  if (text[0] == ':') return take_pseudo(text, value);
-  regular_seen_ = true;
-  // The one field of a connection's own that grpc-go refuses.
-  if (text == "connection") {
-    fault_ = Fault::kMalformed;
-    return;
-  }
-  const int index = known_index(text);
-  if (index == kHost) ++hosts_;
-  if (index < 0) {
-    fields_.push_back({shared(name), shared(value), {}});
-    return;
-  }
-  if (known_[index]) nghttp2_rcbuf_decref(known_[index]);
-  known_[index] = shared(value);
+  take(field);
+  if (is_new && fault_ == Fault::kNone) memo->note(place, field);
 }
 
-void RequestHead::take_pseudo(std::string_view name, nghttp2_rcbuf* value) {
-  const int index = known_index(name);
-  if (index < 0 || known_[index] || regular_seen_) {
-    fault_ = Fault::kMalformed;
-    return;
+void RequestHead::take(const HeadMemo::Field& field) {
+  if (field.known >= 0 && field.known <= kLastPseudo) {
+    if (known_[field.known] || regular_seen_) {
+      fault_ = Fault::kMalformed;
+      return;
+    }
+  } else {
+    regular_seen_ = true;
+    if (field.known < 0) {
+      fields_.push_back({shared(field.name), shared(field.value), {}});
+      return;
+    }
+    if (field.known == kHost) ++hosts_;
+    if (known_[field.known]) nghttp2_rcbuf_decref(known_[field.known]);
   }
-  known_[index] = shared(value);
+  known_[field.known] = shared(field.value);
 }
 
 std::string_view RequestHead::known(Known which) const { return view(known_[which]); }

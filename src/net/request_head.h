@@ -26,6 +26,34 @@
 
 namespace keelson::net {
 
+// HeadMemo remembers the fields of a connection's last request. Clients send the same ones with
+// each, and the decoder hands out the same buffers for what it has in its table: then nothing of
+// them has to be looked at again.
+//
+// Bounds: the first few fields, and of those the short ones; it holds on to their buffers.
+class HeadMemo {
+ public:
+  HeadMemo() = default;
+  ~HeadMemo();
+  HeadMemo(const HeadMemo&) = delete;
+  HeadMemo& operator=(const HeadMemo&) = delete;
+
+ private:
+  friend class RequestHead;
+  struct Field {
+    nghttp2_rcbuf* name = nullptr;  // null: nothing is known of this place
+    nghttp2_rcbuf* value = nullptr;
+    uint32_t bytes = 0;
+    int8_t known = -1;  // RequestHead::Known, or -1
+  };
+  static constexpr size_t kFields = 12;
+  static constexpr size_t kLongest = 512;
+
+  void note(size_t place, const Field& field);
+
+  Field fields_[kFields];
+};
+
 class RequestHead {
  public:
   // Fields that the framework itself reads; they are not shown as metadata.
@@ -34,6 +62,7 @@ class RequestHead {
     kMethod,
     kAuthority,
     kScheme,
+    kLastPseudo = kScheme,
     kHost,
     kContentType,
     kEncoding,
@@ -50,7 +79,7 @@ class RequestHead {
   void clear();
 
   // Adds the next field. `limit` is for names, values and 32 bytes for each field, in sum.
-  void add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit);
+  void add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit, HeadMemo* memo);
   Fault fault() const { return fault_; }
   // What the fields count for, by the measure of the limit.
   size_t bytes() const { return bytes_; }
@@ -85,11 +114,13 @@ class RequestHead {
   static constexpr size_t kKeptFields = 16;  // room for so many outlives a request
 
   static int known_index(std::string_view name);
-  void take_pseudo(std::string_view name, nghttp2_rcbuf* value);
+  static bool check(HeadMemo::Field* field);
+  void take(const HeadMemo::Field& field);
 
   nghttp2_rcbuf* known_[kKnownCount] = {};
   std::vector<Field> fields_;
   size_t bytes_ = 0;
+  size_t added_ = 0;
   size_t hosts_ = 0;
   bool regular_seen_ = false;  // no pseudo-header field may follow
   Fault fault_ = Fault::kNone;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/pools.h"
 #include "net/tls/session.h"
 
 namespace keelson::net {
@@ -357,7 +358,7 @@ bool TlsTransport::send() {
   }
   sending_.clear();
   sent_ = 0;
-  if (sending_.capacity() > spare_out.capacity()) std::swap(spare_out, sending_);
+  if (pools_keep() && sending_.capacity() > spare_out.capacity()) std::swap(spare_out, sending_);
   sending_.shrink_to_fit();
   return true;
 }
