@@ -6,9 +6,8 @@
 // was asked for (docs/decisions/0011-epoll-by-edges.md).
 //
 // Threads: one, but for wake().
-// Fairness: look() sees who is ready, run_one() calls one of them, so the caller stops when its
-// turn
-//   is over; the next turn goes on with those that are left. Whoever has more to do asks to be
+// Fairness: look() sees who is ready, run_one() calls one of them, so the caller stops when it has
+//   had enough; the next turn goes on with those that are left. Whoever has more to do asks to be
 //   called again, and is, after the next look and after those that it found.
 // Lifetime: a Watch that has ended is not called, not even for what was seen before.
 
