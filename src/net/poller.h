@@ -3,7 +3,7 @@
 // Poller tells who watches a descriptor that it became readable or writable: epoll, by edges, and
 // a descriptor is registered once. So waiting for one costs no system call of its own; in return
 // whoever watches remembers what it was told until the kernel says EAGAIN, or has given less than
-// was asked for (docs/decisions/0011-epoll-by-edges.md).
+// was asked for (docs/decisions/0012-epoll-by-edges.md).
 //
 // Threads: one, but for wake().
 // Fairness: look() sees who is ready, run_one() calls one of them, so the caller stops when it has

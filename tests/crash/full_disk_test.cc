@@ -288,7 +288,7 @@ class FilledByItself {
   template <typename Request, typename Response>
   absl::Status call(const char* method, const Request& request, Response* response) {
     const grpc::Status status =
-        server_.client().unary(cat("/etcdserverpb.", method), request, response, kPatience);
+        server_.client().unary(cat("/etcdserverpb.", method), request, response, {.deadline = kPatience});
     if (server_.exited()) return wrong("the server ended");
     if (status.ok()) return absl::OkStatus();
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()),

@@ -12,10 +12,11 @@ namespace keelson::backend::rocks {
 using rocksdb::IOStatus;
 
 Reserve::Reserve(std::shared_ptr<rocksdb::FileSystem> files, const std::string& directory,
-                 uint64_t bytes, std::function<void(bool)> tell)
+                 uint64_t bytes, const Waits& waits, std::function<void(bool)> tell)
     : files_(std::move(files)),
       path_(cat(directory, "/KEELSON.reserve")),
       tell_(std::move(tell)),
+      waits_(waits),
       bytes_(bytes) {}
 
 void Reserve::stop() {
@@ -52,7 +53,7 @@ void Reserve::take_first() {
     bytes_ = 0;
     return;
   }
-  worker_.emplace("backend-reserve", [this](bool) {
+  worker_.emplace("backend-reserve", waits_, [this](bool) {
     try_again();
     return absl::OkStatus();
   });

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 
+#include "backend/rocks/waits.h"
 #include "backend/rocks/worker.h"
 #include "rocksdb/file_system.h"
 
@@ -29,7 +30,7 @@ class Reserve {
   // In the store's `directory`; 0 `bytes`: there is none. `tell(true)` when space becomes short,
   // `tell(false)` when it is not any more, in turn; on any thread, not under a lock of its callers.
   Reserve(std::shared_ptr<rocksdb::FileSystem> files, const std::string& directory, uint64_t bytes,
-          std::function<void(bool)> tell);
+          const Waits& waits, std::function<void(bool)> tell);
   ~Reserve() { stop(); }
 
   // Takes it. Where there is no space for it, space is short from the start.
@@ -48,6 +49,7 @@ class Reserve {
   const std::shared_ptr<rocksdb::FileSystem> files_;
   const std::string path_;
   const std::function<void(bool)> tell_;
+  const Waits waits_;
   std::atomic<uint64_t> bytes_;  // 0 from when it is known that none can be had
   std::mutex mutex_;             // over changes of what follows, and over `tell_`
   std::atomic<bool> short_{false};

@@ -92,7 +92,7 @@ struct Disk {
   Disk(const std::shared_ptr<rocksdb::FileSystem>& below, const std::string& path,
        const RocksOptions& options, const std::shared_ptr<Durability>& durability)
       : reserve(std::make_unique<Reserve>(
-            below, path, options.read_only ? 0 : options.reserve_bytes,
+            below, path, options.read_only ? 0 : options.reserve_bytes, Waits(options.haste),
             [durability](bool is_short) { durability->space_short(is_short); })),
         files(std::make_shared<PatientFiles>(
             below, [durability](bool full) { durability->waiting(full); },
