@@ -46,7 +46,7 @@ std::string random_value(Random& random) {
 
 size_t random_count(Random& random) {
   const uint64_t kind = random.below(20);
-  if (kind == 0) return random.below(20000);
+  if (kind == 0) return random.below(random.below(4) == 0 ? 100001 : 10000);
   return random.below(kind < 8 ? 4 : 800);
 }
 
