@@ -371,7 +371,7 @@ absl::Status Applier::background_step() {
   if (!events.ok()) return failure_ = events.status();
   CHECK(*events == nullptr);
   MonotonicTime end = clock_.now();
-  background_pause_ = pace_.pause(store_.compaction_debt(), end - start, !when_compacted_.empty());
+  background_pause_ = pace_.pause(store_.compaction_debt(), end - start, in_a_hurry_);
   if (options_.observer) options_.observer->compaction_step(end - start);
   if (store_.compacting()) return absl::OkStatus();
   compaction_started_ = false;
@@ -386,13 +386,15 @@ std::unique_ptr<mvcc::HashKvJob> Applier::take_compaction_hash() {
   return store_.take_compaction_hash(*hash_slot_);
 }
 
-void Applier::when_compacted(Task done) {
+void Applier::when_compacted(Task done, bool in_a_hurry) {
   CHECK(may_wait());
   when_compacted_.push_back(std::move(done));
+  in_a_hurry_ |= in_a_hurry;
   if (!store_.compacting()) run_compacted();
 }
 
 void Applier::run_compacted() {
+  in_a_hurry_ = false;
   for (Task& done : std::exchange(when_compacted_, {})) done();
 }
 

@@ -83,7 +83,8 @@ class Applier {
   absl::Status background_step();
   // `done` runs on this lane once no compaction is under way and its removals are committed.
   // REQUIRES: may_wait().
-  void when_compacted(Task done);
+  // With `in_a_hurry` the compaction rests no more than it works until then.
+  void when_compacted(Task done, bool in_a_hurry = false);
   // False: as many wait as may.
   bool may_wait() const { return when_compacted_.size() < kMostWaiting; }
 
@@ -154,6 +155,7 @@ class Applier {
   absl::Status failure_;
   static constexpr size_t kMostWaiting = 1024;
   std::vector<Task> when_compacted_;  // at most kMostWaiting
+  bool in_a_hurry_ = false;           // one of them is
   OpCounts counts_;
   std::vector<Applied> applied_;     // since the last publish()
   MonotonicTime applying_since_;     // the first of them began

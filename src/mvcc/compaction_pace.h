@@ -34,8 +34,8 @@ class CompactionPace {
 
   // Revisions to remove at a time.
   size_t step() const { return step_; }
-  // After a step that took `took` and left `debt` to be removed. `awaited`: somebody waits for its
-  // end (a defragmentation, a physical compaction), so it goes as fast as it may.
+  // After a step that took `took` and left `debt` to be removed. `awaited`: somebody who is in a
+  // hurry waits for its end (a defragmentation), so it goes as fast as it may.
   Duration pause(uint64_t debt, Duration took, bool awaited = false) const {
     if (awaited) return std::min(gentle_, took);
     if (debt == 0) return gentle_;

@@ -327,7 +327,7 @@ void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
   apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
     if (!applier.may_wait()) return done(errors::RequestTooManyRequests());
     applier.when_compacted(
-        [this, done = std::move(done)]() mutable { backend_->reclaim(std::move(done)); });
+        [this, done = std::move(done)]() mutable { backend_->reclaim(std::move(done)); }, true);
   });
 }
 

@@ -162,11 +162,17 @@ std::vector<std::string> missing(const std::vector<std::string>& all,
   return out;
 }
 
+// As Go's %q shows a slice.
+std::string quoted_list(const std::vector<Url>& urls) {
+  std::string out = "[";
+  for (const Url& url : urls) out += cat(out.size() > 1 ? " " : "", server::quoted(url.str()));
+  return out + "]";
+}
+
 // Why the two lists do not name the same addresses; empty if they do. Both sorted.
 std::string difference(const std::vector<Url>& ours, const std::vector<Url>& named) {
   if (ours.size() != named.size()) {
-    return cat("len(", server::quoted(urls_text(ours)), ") != len(",
-               server::quoted(urls_text(named)), ")");
+    return cat("len(", quoted_list(ours), ") != len(", quoted_list(named), ")");
   }
   std::vector<std::string> a, b;
   for (const Url& url : ours) a.push_back(resolved(url));

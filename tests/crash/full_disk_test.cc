@@ -287,8 +287,8 @@ class FilledByItself {
  private:
   template <typename Request, typename Response>
   absl::Status call(const char* method, const Request& request, Response* response) {
-    const grpc::Status status =
-        server_.client().unary(cat("/etcdserverpb.", method), request, response, {.deadline = kPatience});
+    const grpc::Status status = server_.client().unary(cat("/etcdserverpb.", method), request,
+                                                       response, {.deadline = kPatience});
     if (server_.exited()) return wrong("the server ended");
     if (status.ok()) return absl::OkStatus();
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
