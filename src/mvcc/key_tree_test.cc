@@ -70,6 +70,14 @@ class Twins {
     if (cursor.valid()) {
       EXPECT_EQ(cursor.record()->key(), it->first);
     }
+    cursor.seek_first_live(key);
+    for (; it != model_.end(); ++it) {
+      if (!it->second) continue;
+      ASSERT_TRUE(cursor.valid());
+      ASSERT_EQ(cursor.record()->key(), it->first);
+      cursor.next_live();
+    }
+    EXPECT_FALSE(cursor.valid());
     EXPECT_EQ(tree_.find(key) != nullptr, model_.contains(key));
   }
   static std::string key_number(uint64_t n) {

@@ -72,6 +72,28 @@ void TreeCursor::next() {
   skip_empty();
 }
 
+void TreeCursor::seek_first_live(std::string_view key) {
+  seek(key);
+  skip_dead();
+}
+
+void TreeCursor::next_live() {
+  ++index_;
+  skip_dead();
+}
+
+void TreeCursor::skip_dead() {
+  while (leaf_) {
+    // An index at or past the end of the leaf has no live bit left: shifting by 64 is not for C++.
+    uint64_t live = index_ < leaf_->count ? leaf_->live >> index_ << index_ : 0;
+    if (live != 0) {
+      index_ = static_cast<uint32_t>(std::countr_zero(live));
+      return;
+    }
+    next_live_leaf();
+  }
+}
+
 void TreeCursor::next_leaf() {
   index_ = leaf_->count;
   skip_empty();

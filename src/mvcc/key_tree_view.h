@@ -25,8 +25,10 @@ class TreeCursor {
  public:
   explicit TreeCursor(const TreeNode* root) : root_(root) {}
 
-  // To the first entry >= key.
+  // To the first entry >= key; to the first live one of them, passing over subtrees in which no
+  // key is live.
   void seek(std::string_view key);
+  void seek_first_live(std::string_view key);
   // To the live entry that has exactly `rank` live ones before it; invalid when there is none.
   void seek_live(uint64_t rank);
 
@@ -35,8 +37,10 @@ class TreeCursor {
   uint32_t index() const { return index_; }
   KeyRecord* record() const { return leaf_->records[index_]; }
   bool live() const { return leaf_->live >> index_ & 1; }
-  // To the next entry; to the next leaf that has entries.
+  // To the next entry; the next live one, at the cost of what is live and not of what is dead; to
+  // the next leaf that has entries.
   void next();
+  void next_live();
   void next_leaf();
   // The same, passing over subtrees in which no key is live.
   void next_live_leaf();
@@ -47,6 +51,7 @@ class TreeCursor {
     uint32_t index;
   };
   void skip_empty(bool dead_too = false);
+  void skip_dead();
 
   const TreeNode* root_;
   std::array<Step, 16> steps_;

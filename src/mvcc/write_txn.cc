@@ -164,9 +164,9 @@ absl::StatusOr<DeleteResult> StoreImpl::delete_range(const KeyRange& keys, bool 
     }
   } else {
     TreeCursor cursor(tree_.root());
-    for (cursor.seek(keys.begin); cursor.valid(); cursor.next()) {
+    for (cursor.seek_first_live(keys.begin); cursor.valid(); cursor.next_live()) {
       if (keys.past_end(cursor.record()->key())) break;
-      if (cursor.live()) doomed.push_back(cursor.record());
+      doomed.push_back(cursor.record());
     }
   }
   DeleteResult result;
