@@ -192,7 +192,15 @@ absl::StatusOr<Reply> Applier::delete_range(std::string_view body, bool wanted) 
   return Reply{absl::OkStatus(), result->revision, delete_body(*result)};
 }
 
+// What was decoded goes here, on the lane, whose stack has room for the deepest; the applier itself
+// may be destroyed where there is little.
 absl::StatusOr<Reply> Applier::txn(std::string_view body, bool wanted) {
+  absl::StatusOr<Reply> reply = decode_and_run_txn(body, wanted);
+  txn_request_.Clear();
+  return reply;
+}
+
+absl::StatusOr<Reply> Applier::decode_and_run_txn(std::string_view body, bool wanted) {
   if (absl::Status s = decode_logged(body, &txn_request_); !s.ok()) return s;
   int64_t cost = txn_cost(txn_request_);
   if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};

@@ -115,6 +115,7 @@ class Applier {
   absl::StatusOr<Reply> put(std::string_view body, bool wanted);
   absl::StatusOr<Reply> delete_range(std::string_view body, bool wanted);
   absl::StatusOr<Reply> txn(std::string_view body, bool wanted);
+  absl::StatusOr<Reply> decode_and_run_txn(std::string_view body, bool wanted);
   absl::StatusOr<Reply> compact(std::string_view body);
   absl::StatusOr<Reply> lease_grant(std::string_view body);
   absl::StatusOr<Reply> lease_revoke(std::string_view body);
@@ -164,7 +165,8 @@ class Applier {
   const mvcc::CompactionPace pace_;
   Duration background_pause_{0};                 // after the last step
   std::unique_ptr<mvcc::ReaderSlot> hash_slot_;  // of whoever runs the compaction hashes
-  etcdserverpb::TxnRequest txn_request_;         // reused, so that parsing allocates little
+  // Reused, so that parsing allocates little. Cleared outside of txn(): nothing in it nests.
+  etcdserverpb::TxnRequest txn_request_;
 };
 
 }  // namespace keelson::apply

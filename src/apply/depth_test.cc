@@ -70,6 +70,20 @@ TEST(ApplyDepth, TheDeepestIsDoneAndOneMoreIsRefused) {
   thread.join();
 }
 
+// The thread that stops a member is not one of ours: the shell's limits say how large its stack is.
+TEST(ApplyDepth, AMemberIsDestroyedOnASmallStack) {
+  for (int levels : {kDeepest, kDeepest + 1}) {  // done; and refused half way
+    std::unique_ptr<Member> member;
+    Thread lane([&] {
+      member = std::make_unique<Member>();
+      EXPECT_EQ(member->apply(nested_txn(levels)).ok(), levels == kDeepest);
+    });
+    lane.join();
+    size_t used = stack_used_by([&] { member.reset(); });
+    EXPECT_LT(used, size_t{64} << 10) << levels;
+  }
+}
+
 // A quarter of the stack, by the measure of what one level takes more than another.
 TEST(ApplyDepth, EveryStepLeavesThreeQuartersOfTheStack) {
   struct Case {
