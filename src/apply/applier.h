@@ -41,6 +41,13 @@
 
 namespace keelson::apply {
 
+struct ConfChanged {
+  // For the consensus core: the change itself, or one that does nothing when the cluster's state
+  // refuses it.
+  raft::ConfChangeV2 change;
+  absl::Status answer;  // for the client: why it was refused
+};
+
 class Applier {
  public:
   struct Options {
@@ -69,9 +76,8 @@ class Applier {
   // REQUIRES: entries come in order of index, each once; none after an error.
   absl::StatusOr<Reply> apply(const raft::Entry& entry, bool wanted);
 
-  // A membership change. What comes back is for the consensus core: the change itself, or one that
-  // does nothing when the cluster's state refuses it.
-  absl::StatusOr<raft::ConfChangeV2> apply_conf_change(const raft::Entry& entry);
+  // A membership change.
+  absl::StatusOr<ConfChanged> apply_conf_change(const raft::Entry& entry);
 
   // Makes everything since the last call visible as the effect of the log up to `index`.
   // REQUIRES: `index` is that of the last entry applied.

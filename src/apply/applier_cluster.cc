@@ -109,7 +109,7 @@ absl::StatusOr<Reply> Applier::version_2(std::string_view body) {
 
 // A change that the table refuses still is an entry that every member passes: the core is told of
 // one that changes nobody.
-absl::StatusOr<raft::ConfChangeV2> Applier::apply_conf_change(const raft::Entry& entry) {
+absl::StatusOr<ConfChanged> Applier::apply_conf_change(const raft::Entry& entry) {
   if (!failure_.ok()) return failure_;
   CHECK(raft::is_conf_change(entry.type));
   CHECK(entry.index == index_ + 1);
@@ -140,7 +140,7 @@ absl::StatusOr<raft::ConfChangeV2> Applier::apply_conf_change(const raft::Entry&
   }
   index_ = entry.index;
   term_ = entry.term;
-  return raft::as_v2(*change);
+  return ConfChanged{raft::as_v2(*change), std::move(refused)};
 }
 
 }  // namespace keelson::apply

@@ -84,24 +84,23 @@ void ApplyLane::apply_work(Work& work) {
     CHECK(entry.term >= applied_term_);
     applied_ = entry.index;
     applied_term_ = entry.term;
-    if (entry.type != raft::EntryType::kNormal) {
-      apply_conf_change(entry);
-    } else {
-      ProposalPtr& proposal = work.proposals[i];
-      absl::StatusOr<apply::Reply> reply = applier_.apply(entry, proposal != nullptr);
-      if (!reply.ok()) return fail(reply.status());
-      if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
-      if (!proposal) continue;
-      proposal->reply = *std::move(reply);
-      answered_.push_back(std::move(proposal));
-    }
+    ProposalPtr& proposal = work.proposals[i];
+    absl::StatusOr<apply::Reply> reply = entry.type == raft::EntryType::kNormal
+                                             ? applier_.apply(entry, proposal != nullptr)
+                                             : apply_conf_change(entry);
+    if (!reply.ok()) return fail(reply.status());
+    if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
+    if (!proposal) continue;
+    proposal->reply = *std::move(reply);
+    answered_.push_back(std::move(proposal));
   }
 }
 
-void ApplyLane::apply_conf_change(const raft::Entry& entry) {
-  absl::StatusOr<raft::ConfChangeV2> change = applier_.apply_conf_change(entry);
-  if (!change.ok()) return fail(change.status());
-  consensus_.apply_conf_change(*std::move(change), entry.index);
+absl::StatusOr<apply::Reply> ApplyLane::apply_conf_change(const raft::Entry& entry) {
+  absl::StatusOr<apply::ConfChanged> changed = applier_.apply_conf_change(entry);
+  if (!changed.ok()) return changed.status();
+  consensus_.apply_conf_change(std::move(changed->change), entry.index);
+  return apply::Reply{std::move(changed->answer)};
 }
 
 void ApplyLane::publish() {

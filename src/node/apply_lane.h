@@ -57,7 +57,7 @@ class ApplyLane {
   void schedule_flush();
   void flush();
   void apply_work(Work& work);
-  void apply_conf_change(const raft::Entry& entry);
+  absl::StatusOr<apply::Reply> apply_conf_change(const raft::Entry& entry);
   void publish();
   void answer();
   void fail(absl::Status status);

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/endian.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -15,14 +14,8 @@
 namespace keelson::node {
 namespace {
 
-// etcd asks again when a read-index round has not come back by then.
-constexpr Duration kReadRetry = std::chrono::milliseconds(500);
 // What a member without peers keeps of what it has applied.
 constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
-
-Bytes context_bytes(uint64_t context) {
-  return Bytes::build(sizeof context, [&](char* out) { store_big64(out, context); });
-}
 
 }  // namespace
 
@@ -35,7 +28,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
       storage_(std::move(start.storage)),
       core_(std::move(start.core)),
       doors_(std::move(doors)),
-      next_read_context_(options.read_context_seed),
+      reads_(options.read_context_seed),
       debt_(options.debt, start.position),
       applied_(start.position.applied) {
   const raft::BasicStatus now = core_->basic_status();
@@ -44,6 +37,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
   CHECK(now.hard_state.commit <= storage_->last() || storage_->last() == Index(0));
   CHECK(storage_->first() <= start.position.durable + 1);
   state_.term = now.hard_state.term.value;
+  durable_term_ = now.hard_state.term;
   state_.committed = now.hard_state.commit.value;
   configurations_.emplace_back(applied_, std::move(start.conf));
   for (Index i = storage_->first() - 1; i <= storage_->last(); ++i) {
@@ -78,26 +72,20 @@ void Consensus::campaign_if_alone() {
 void Consensus::stop(Task done) {
   post([this, done = std::move(done)]() mutable {
     stopped_ = true;
-    for (ProposalPtr& proposal : to_propose_) reply_now(std::move(proposal), errors::Stopped());
-    to_propose_.clear();
-    for (auto& [id, proposal] : pending_) reply_now(std::move(proposal), errors::Stopped());
-    pending_.clear();
-    fail_reads(errors::Stopped());
+    proposals_.fail_all(errors::Stopped());
+    reads_.fail_all(errors::Stopped());
     done();
   });
 }
 
 void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
   post([this, proposals = std::move(proposals), reads]() mutable {
-    for (ProposalPtr& proposal : proposals) {
-      if (stopped_) {
-        reply_now(std::move(proposal), errors::Stopped());
-      } else {
-        to_propose_.push_back(std::move(proposal));
-      }
+    proposals_.add(std::move(proposals));
+    if (reads.count > 0) reads_.add(reads);
+    if (stopped_) {
+      proposals_.fail_all(errors::Stopped());
+      return reads_.fail_all(errors::Stopped());
     }
-    if (reads.count > 0) reads_waiting_.push_back(reads);
-    if (stopped_) return fail_reads(errors::Stopped());
     schedule_flush();
   });
 }
@@ -115,8 +103,10 @@ void Consensus::durable(std::vector<raft::Message> appends) {
       if (!append.entries.empty()) storage_->append(append.entries);
       note_terms(append.entries);
       if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
+      durable_term_ = std::max(durable_term_, append.term);
       step_responses(append.responses);
     }
+    send_votes_that_are_durable();
     schedule_flush();
   });
 }
@@ -129,9 +119,18 @@ void Consensus::applied(std::vector<raft::Message> applies) {
     CHECK(applied.value <= state_.committed.load(std::memory_order_relaxed));
     applied_ = applied;
     trim_storage();
+    announce_leadership();
     campaign_if_alone();
     schedule_flush();
   });
+}
+
+// Not before everything of earlier terms is applied: until then the leader may not know of a lease
+// that was granted or revoked.
+void Consensus::announce_leadership() {
+  if (!is_leader_ || announced_ || term_at(applied_) != standing().term) return;
+  announced_ = true;
+  doors_.leadership_changed(true, standing().term);
 }
 
 void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
@@ -256,40 +255,17 @@ void Consensus::schedule_flush() {
 void Consensus::flush() {
   flush_scheduled_ = false;
   if (stopped_) return;
-  propose_waiting();
+  proposals_.propose(*core_, standing());
   start_read_round();
   drain_ready();
 }
 
-// Without a leader, proposals wait for one until their deadline, as etcd's do.
-void Consensus::propose_waiting() {
-  if (to_propose_.empty() || leader_ == raft::kNobody) return;
-  std::vector<raft::Entry> entries(to_propose_.size());
-  for (size_t i = 0; i < entries.size(); ++i) entries[i].data = to_propose_[i]->data;
-  absl::Status proposed = core_->propose(std::span(entries));
-  const Term term(is_leader_ ? state_.term.load(std::memory_order_relaxed) : 0);
-  for (ProposalPtr& proposal : to_propose_) {
-    if (!proposed.ok()) {
-      reply_now(std::move(proposal), absl::UnknownError("raft proposal dropped"));
-      continue;
-    }
-    proposal->data = {};
-    proposal->term = term;
-    deadlines_.emplace_back(proposal->deadline, proposal->id);
-    pending_[proposal->id] = std::move(proposal);
-  }
-  to_propose_.clear();
+Standing Consensus::standing() const {
+  return {leader_, Term(state_.term.load(std::memory_order_relaxed)), is_leader_};
 }
 
-// One round at a time: reads that come while it is under way share the next. Each round has a
-// context of its own, so that a late answer to an older one is never taken for it (etcd #20418).
 void Consensus::start_read_round() {
-  if (reads_waiting_.empty() || read_round_.context != 0 || !may_read()) return;
-  CHECK(read_round_.batches.empty());
-  if (++next_read_context_ == 0) ++next_read_context_;
-  read_round_ = {next_read_context_, clock_.now(), std::move(reads_waiting_)};
-  reads_waiting_.clear();
-  core_->read_index(context_bytes(read_round_.context));
+  if (may_read()) reads_.start(*core_, clock_.now());
 }
 
 // The core answers the leader of a group of one at once, even before the first commit of its term.
@@ -325,14 +301,16 @@ void Consensus::observe(const raft::Ready& ready) {
   if (leader != leader_) {
     if (leader != raft::kNobody) state_.leader_changes.fetch_add(1, std::memory_order_relaxed);
     // A read round of the old leader's term may never be answered.
-    if (leader_ != raft::kNobody) fail_reads(errors::LeaderChanged());
+    if (leader_ != raft::kNobody) reads_.fail_round(errors::LeaderChanged());
     leader_ = leader;
     state_.leader.store(leader.value, std::memory_order_release);
     schedule_flush();
   }
   bool is_leader = ready.soft_state->state == raft::StateType::kLeader;
-  if (std::exchange(is_leader_, is_leader) != is_leader) doors_.leadership_changed(is_leader);
-  give_up_lost_proposals();
+  if (std::exchange(is_leader_, is_leader) && !is_leader && std::exchange(announced_, false)) {
+    doors_.leadership_changed(false, standing().term);
+  }
+  proposals_.give_up_lost(clock_.now(), standing());
 }
 
 void Consensus::dispatch(std::vector<raft::Message>& messages) {
@@ -342,25 +320,37 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       appends.push_back(std::move(message));
     } else if (message.to == raft::kLocalApplyThread) {
       hand_to_apply(std::move(message));
+    } else if (message.type == raft::MessageType::kMsgVote && message.term > durable_term_) {
+      hold_vote(std::move(message));
     } else {
       outgoing.push_back(std::move(message));
     }
   }
   if (!appends.empty()) doors_.log.append(std::move(appends));
-  if (!outgoing.empty() && doors_.transport) doors_.transport->send(std::move(outgoing));
+  send(std::move(outgoing));
+}
+
+void Consensus::send(std::vector<raft::Message> messages) {
+  if (!messages.empty() && doors_.transport) doors_.transport->send(std::move(messages));
+}
+
+// A campaign that was overtaken by a later one is over.
+void Consensus::hold_vote(raft::Message request) {
+  if (!votes_.empty() && votes_.front().term != request.term) votes_.clear();
+  CHECK(request.term > durable_term_);
+  CHECK(request.term.value <= state_.term.load(std::memory_order_relaxed));
+  votes_.push_back(std::move(request));
+}
+
+void Consensus::send_votes_that_are_durable() {
+  if (votes_.empty() || votes_.front().term > durable_term_) return;
+  send(std::exchange(votes_, {}));
 }
 
 void Consensus::hand_to_apply(raft::Message message) {
   std::vector<ProposalPtr> waiters(message.entries.size());
-  for (size_t i = 0; i < waiters.size() && !pending_.empty(); ++i) {
-    const raft::Entry& entry = message.entries[i];
-    if (entry.type != raft::EntryType::kNormal || entry.data.empty()) continue;
-    absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
-    if (!request.ok()) continue;
-    auto it = pending_.find(request->id);
-    if (it == pending_.end()) continue;
-    waiters[i] = std::move(it->second);
-    pending_.erase(it);
+  for (size_t i = 0; i < waiters.size() && !proposals_.none_proposed(); ++i) {
+    waiters[i] = waiter_of(message.entries[i]);
   }
   uint64_t bytes = 0;
   for (const raft::Entry& entry : message.entries) bytes += size_of(entry);
@@ -370,28 +360,24 @@ void Consensus::hand_to_apply(raft::Message message) {
   note_handed(last, bytes);
 }
 
+ProposalPtr Consensus::waiter_of(const raft::Entry& entry) {
+  if (entry.data.empty()) return nullptr;
+  if (entry.type == raft::EntryType::kNormal) {
+    absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+    return request.ok() ? proposals_.take(request->id) : nullptr;
+  }
+  if (entry.type != raft::EntryType::kConfChange) return nullptr;
+  absl::StatusOr<raft::ConfChange> change = raft::decode_conf_change(entry.data);
+  return change.ok() ? proposals_.take(change->id) : nullptr;
+}
+
 void Consensus::answer_reads(const raft::ReadState& state) {
-  if (read_round_.context == 0 || state.request_ctx != context_bytes(read_round_.context)) return;
-  std::vector<ReadBatch> batches = std::move(read_round_.batches);
-  read_round_ = {};
+  std::vector<ReadBatch> batches = reads_.take(state);
+  if (batches.empty()) return;
   if (state.index.value > state_.applied.load(std::memory_order_acquire)) {
     return doors_.apply.when_applied(state.index, std::move(batches));
   }
-  for (ReadBatch& batch : batches) {
-    batch.gateway->answer_reads(batch, absl::OkStatus());
-  }
-}
-
-void Consensus::fail_reads(const absl::Status& status) {
-  std::vector<ReadBatch> batches = std::move(read_round_.batches);
-  read_round_ = {};
-  if (stopped_) {
-    for (ReadBatch& batch : reads_waiting_) batches.push_back(std::move(batch));
-    reads_waiting_.clear();
-  }
-  for (ReadBatch& batch : batches) {
-    batch.gateway->answer_reads(batch, status);
-  }
+  for (ReadBatch& batch : batches) batch.gateway->answer_reads(batch, absl::OkStatus());
 }
 
 void Consensus::step_responses(std::vector<raft::Message>& responses) {
@@ -403,7 +389,7 @@ void Consensus::step_responses(std::vector<raft::Message>& responses) {
       outgoing.push_back(std::move(response));
     }
   }
-  if (!outgoing.empty() && doors_.transport) doors_.transport->send(std::move(outgoing));
+  send(std::move(outgoing));
 }
 
 // What the core refuses here is harmless by its contract: a late or misdirected message.
@@ -419,77 +405,11 @@ void Consensus::tick() {
   // Again, if one failed.
   flush_when_due();
   mark_when_due();
-  expire(clock_.now());
-  schedule_flush();
-}
-
-// The gateways answer who has waited too long. What is given up here goes home to be discharged.
-void Consensus::expire(MonotonicTime now) {
-  expire_proposals(now);
-  expire_reads(now);
-}
-
-void Consensus::expire_proposals(MonotonicTime now) {
-  // What was committed meanwhile leaves the queue, too, or it would hold all of the last seconds.
-  while (!deadlines_.empty()) {
-    auto it = pending_.find(deadlines_.front().second);
-    if (it != pending_.end() && deadlines_.front().first > now) break;
-    deadlines_.pop_front();
-    if (it == pending_.end() || is_in_our_log(*it->second)) continue;
-    reply_now(std::move(it->second), errors::Timeout());
-    pending_.erase(it);
-  }
-  auto late = std::stable_partition(
-      to_propose_.begin(), to_propose_.end(),
-      [now](const ProposalPtr& proposal) { return proposal->deadline > now; });
-  for (auto it = late; it != to_propose_.end(); ++it) reply_now(std::move(*it), errors::Timeout());
-  to_propose_.erase(late, to_propose_.end());
-}
-
-// As long as the leader that took it leads, a proposal stays in its log, and will be applied.
-bool Consensus::is_in_our_log(const Proposal& proposal) const {
-  return is_leader_ && proposal.term.value == state_.term.load(std::memory_order_relaxed);
-}
-
-// On a change of leader or term: what is past its deadline may never come back from the log.
-void Consensus::give_up_lost_proposals() {
-  const MonotonicTime now = clock_.now();
-  absl::erase_if(pending_, [&](auto& entry) {
-    ProposalPtr& proposal = entry.second;
-    if (proposal->deadline > now || is_in_our_log(*proposal)) return false;
-    reply_now(std::move(proposal), errors::Timeout());
-    return true;
-  });
-}
-
-void Consensus::expire_reads(MonotonicTime now) {
-  auto drop_expired = [&](std::vector<ReadBatch>& batches) {
-    std::erase_if(batches, [&](ReadBatch& batch) {
-      if (batch.deadline > now) return false;
-      batch.gateway->answer_reads(batch, errors::Timeout());
-      return true;
-    });
-  };
-  drop_expired(reads_waiting_);
-  if (read_round_.context == 0) return;
-  drop_expired(read_round_.batches);
-  if (read_round_.batches.empty()) {
-    read_round_ = {};
-  } else if (now - read_round_.asked >= kReadRetry) {
+  proposals_.expire(clock_.now(), standing());
+  if (reads_.expire(*core_, clock_.now())) {
     state_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
-    if (++next_read_context_ == 0) ++next_read_context_;
-    read_round_.context = next_read_context_;
-    read_round_.asked = now;
-    core_->read_index(context_bytes(read_round_.context));
   }
-}
-
-void Consensus::reply_now(ProposalPtr proposal, absl::Status status) {
-  Gateway* gateway = proposal->gateway;
-  proposal->reply = {std::move(status)};
-  std::vector<ProposalPtr> one;
-  one.push_back(std::move(proposal));
-  gateway->deliver(std::move(one));
+  schedule_flush();
 }
 
 // Keeps some of what is applied for slow followers; a slower one gets a snapshot. A member that is

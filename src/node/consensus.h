@@ -18,7 +18,6 @@
 #include <span>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "node/apply_lane.h"
@@ -27,6 +26,8 @@
 #include "node/log_storage.h"
 #include "node/member_state.h"
 #include "node/proposal.h"
+#include "node/proposals.h"
+#include "node/read_rounds.h"
 #include "node/transport.h"
 #include "raft/raw_node.h"
 
@@ -44,8 +45,9 @@ class Consensus {
   using Fatal = std::function<void(absl::Status)>;
   // Asks the store to flush; told when that is done, or failed, by store_flushed(). On any lane.
   using FlushStore = std::function<void()>;
-  // The member won or lost the leadership; on the consensus lane.
-  using LeadershipChanged = std::function<void(bool is_leader)>;
+  // The member leads in `term`, and has applied everything of earlier terms; or leads no more. On
+  // the consensus lane.
+  using LeadershipChanged = std::function<void(bool is_leader, Term term)>;
 
   // What the member was brought up to: `core` reads `storage`, which holds what recover() found.
   struct Start {
@@ -96,33 +98,24 @@ class Consensus {
   void with_core(absl::AnyInvocable<void(raft::RawNode&)> task);
 
  private:
-  struct ReadRound {
-    uint64_t context = 0;
-    MonotonicTime asked;
-    std::vector<ReadBatch> batches;
-  };
-
   void post(Task task) { lane_.post(std::move(task)); }
   void schedule_flush();
   void flush();
-  void propose_waiting();
+  Standing standing() const;
   void start_read_round();
   bool may_read() const;
   void drain_ready();
   void observe(const raft::Ready& ready);
   void dispatch(std::vector<raft::Message>& messages);
+  void send(std::vector<raft::Message> messages);
+  void hold_vote(raft::Message request);
+  void send_votes_that_are_durable();
   void hand_to_apply(raft::Message message);
+  ProposalPtr waiter_of(const raft::Entry& entry);
   void answer_reads(const raft::ReadState& state);
-  void fail_reads(const absl::Status& status);
   void step_responses(std::vector<raft::Message>& responses);
   void step(raft::Message message);
   void tick();
-  void expire(MonotonicTime now);
-  void expire_reads(MonotonicTime now);
-  void expire_proposals(MonotonicTime now);
-  bool is_in_our_log(const Proposal& proposal) const;
-  void give_up_lost_proposals();
-  void reply_now(ProposalPtr proposal, absl::Status status);
   void trim_storage();
   void mark_when_due();
   void flush_when_due();
@@ -130,6 +123,7 @@ class Consensus {
   void note_terms(std::span<const raft::Entry> entries);
   Term term_at(Index index) const;
   void campaign_if_alone();
+  void announce_leadership();
 
   Executor& lane_;
   const Clock& clock_;
@@ -145,15 +139,14 @@ class Consensus {
   bool flush_scheduled_ = false;
   bool stopped_ = false;
   bool is_leader_ = false;
+  bool announced_ = false;  // as the leader; is_leader_ too then
   MemberId leader_;
-  std::vector<ProposalPtr> to_propose_;  // not yet given to the core
-  // Given to the core, by request id. Those past their deadline stay while they are in this
-  // leader's log for sure: until they are applied they take the memory that they were charged.
-  absl::flat_hash_map<uint64_t, ProposalPtr> pending_;
-  std::deque<std::pair<MonotonicTime, uint64_t>> deadlines_;
-  std::vector<ReadBatch> reads_waiting_;
-  ReadRound read_round_;  // context 0: none under way
-  uint64_t next_read_context_;
+  Proposals proposals_;
+  ReadRounds reads_;
+  // Requests for votes whose term, and this member's own vote in it, are not durable yet: sent
+  // before, they could win the same term twice (docs/raft.md). All of one term > durable_term_.
+  std::vector<raft::Message> votes_;
+  Term durable_term_;  // <= state_.term
   LogDebt debt_;
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
   // durable store needs the term at an index that the storage may have forgotten long ago.

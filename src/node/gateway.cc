@@ -30,9 +30,11 @@ absl::Status Gateway::admit(Space space) const {
   return absl::OkStatus();
 }
 
-void Gateway::propose(uint64_t id, Bytes data, Space space, ProposalDone done) {
+// Null: refused, and answered.
+Proposal* Gateway::gather(uint64_t id, Bytes data, Space space, ProposalDone done) {
   if (absl::Status status = admit(space); !status.ok()) {
-    return done(apply::Reply{std::move(status)});
+    done(apply::Reply{std::move(status)});
+    return nullptr;
   }
   auto proposal = std::make_unique<Proposal>();
   proposal->id = id;
@@ -45,6 +47,22 @@ void Gateway::propose(uint64_t id, Bytes data, Space space, ProposalDone done) {
   state_.proposal_bytes.fetch_add(static_cast<int64_t>(proposal->charged_bytes),
                                   std::memory_order_relaxed);
   proposals_.push_back(std::move(proposal));
+  return proposals_.back().get();
+}
+
+void Gateway::propose(uint64_t id, Bytes data, Space space, ProposalDone done) {
+  gather(id, std::move(data), space, std::move(done));
+}
+
+void Gateway::propose_in(Term term, uint64_t id, Bytes data, ProposalDone done) {
+  CHECK(term != Term(0));
+  Proposal* proposal = gather(id, std::move(data), Space::kSpared, std::move(done));
+  if (proposal) proposal->only_in = term;
+}
+
+void Gateway::propose_change(raft::ConfChange change, ProposalDone done) {
+  Proposal* proposal = gather(change.id, raft::encode(change), Space::kSpared, std::move(done));
+  if (proposal) proposal->entry_type = raft::EntryType::kConfChange;
 }
 
 void Gateway::read(ReadDone done) {

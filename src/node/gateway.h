@@ -24,6 +24,7 @@
 #include "node/member_state.h"
 #include "node/proposal.h"
 #include "node/wait_table.h"
+#include "raft/conf_change.h"
 
 namespace keelson::node {
 
@@ -54,6 +55,10 @@ class Gateway {
   // `data` is an encoded InternalRaftRequest that carries `id`. `done` gets the reply of the state
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
   void propose(uint64_t id, Bytes data, Space space, ProposalDone done);
+  // As the leader of `term`, or not at all: LeaderChanged. What a leader asks for spares space.
+  void propose_in(Term term, uint64_t id, Bytes data, ProposalDone done);
+  // A change of the membership. The reply says whether it was made; the table has it then.
+  void propose_change(raft::ConfChange change, ProposalDone done);
 
   // `done` is called once a linearizable read may be served from what is published; or with
   // TooManyRequests, Timeout, Stopped, LeaderChanged.
@@ -70,6 +75,7 @@ class Gateway {
 
  private:
   absl::Status admit(Space space) const;
+  Proposal* gather(uint64_t id, Bytes data, Space space, ProposalDone done);
   void finish_from(size_t next, std::vector<ProposalPtr> answered);
   void finish(ProposalPtr proposal);
   void answer(ProposalDone done, apply::Reply reply);

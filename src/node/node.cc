@@ -76,7 +76,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
                  {.log = log_lane_,
                   .apply = apply_lane_,
                   .transport = transport,
-                  .leadership_changed = [this](bool leads) { leadership_changed(leads); },
+                  .leadership_changed = [this](bool leads, Term term) { leadership_changed(leads, term); },
                   .flush_store = [this] { flush_store(); },
                   .fatal = fatal_}),
       log_lane_(
@@ -222,55 +222,68 @@ void Node::close_log(absl::Status flushed, std::function<void(absl::Status)> don
 }
 
 // On the consensus lane.
-void Node::leadership_changed(bool is_leader) {
-  lanes_.apply->post([this, is_leader] {
-    CHECK(leading_ != is_leader);
-    leading_ = is_leader;
+void Node::leadership_changed(bool is_leader, Term term) {
+  lanes_.apply->post([this, is_leader, term] {
+    CHECK((leading_ != Term(0)) != is_leader);
+    leading_ = is_leader ? term : Term(0);
     if (is_leader) {
       leases_->promote(options_.heartbeat * options_.election_ticks, clock_.now());
-      publish_self();
+      decide_version();
     } else {
       leases_->demote();
     }
+    publish_self();
   });
 }
 
-// What the cluster should know of this member, if it does not yet; and, as its leader, the version.
+// On the apply lane. What the cluster should know of this member, if it does not yet: others find
+// us by it.
 void Node::publish_self() {
+  if (publishing_ || state_.leader.load(std::memory_order_relaxed) == 0) return;
   std::shared_ptr<const membership::View> view = members_->view();
   const membership::Member* self = view->find(member_);
-  if (!self || self->name != options_.recovery.name || self->client_urls != options_.client_urls) {
-    membershippb::ClusterMemberAttrSetRequest request;
-    request.set_member_id(member_.value);
-    request.mutable_member_attributes()->set_name(options_.recovery.name);
-    for (const std::string& url : options_.client_urls) {
-      request.mutable_member_attributes()->add_client_urls(url);
-    }
-    ++publishing_;
-    propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
-                     [this](absl::Status) { published_self(); });
+  if (!self) return;
+  if (self->name == options_.recovery.name && self->client_urls == options_.client_urls) return;
+  membershippb::ClusterMemberAttrSetRequest request;
+  request.set_member_id(member_.value);
+  request.mutable_member_attributes()->set_name(options_.recovery.name);
+  for (const std::string& url : options_.client_urls) {
+    request.mutable_member_attributes()->add_client_urls(url);
   }
-  if (view->cluster_version != options_.cluster_version) {
-    membershippb::ClusterVersionSetRequest request;
-    request.set_ver(options_.cluster_version);
-    ++publishing_;
-    propose_internal(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
-                     [this](absl::Status) { published_self(); });
-  }
+  publishing_ = true;
+  propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
+                   [this](absl::Status) { publishing_ = false; });
 }
 
-void Node::published_self() {
-  CHECK(publishing_ > 0);
-  --publishing_;
+// The leader decides which version the cluster speaks.
+void Node::decide_version() {
+  if (deciding_version_ || members_->view()->cluster_version == options_.cluster_version) return;
+  membershippb::ClusterVersionSetRequest request;
+  request.set_ver(options_.cluster_version);
+  deciding_version_ = true;
+  propose_as_leader(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
+                    [this](absl::Status) { deciding_version_ = false; });
+}
+
+void Node::notice_removal() {
+  if (removed_) return;
+  std::shared_ptr<const membership::View> view = members_->view();
+  if (!std::binary_search(view->removed.begin(), view->removed.end(), member_)) return;
+  removed_ = true;
+  log::warn("this member has been removed from the cluster",
+            {{"member-id", member_.value}, {"cluster-id", cluster_.value}});
+  if (tell_removed_) tell_removed_();
 }
 
 // On the apply lane.
 void Node::every_half_second() {
   if (stopping_) return;
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
+  notice_removal();
   revoke_expired_leases();
-  // Again, if it failed: others find us by it.
-  if (leading_ && publishing_ == 0) publish_self();
+  // Again, if it failed.
+  publish_self();
+  if (leading_ != Term(0)) decide_version();
 }
 
 // A write was done past the quota: from now on what adds is refused, on every member. On the apply
@@ -288,30 +301,44 @@ void Node::raise_no_space() {
 // The leader asks for what has expired to be revoked. A proposal that fails is made again when the
 // table names the lease again.
 void Node::revoke_expired_leases() {
+  if (leading_ == Term(0)) return;
   for (LeaseId id : leases_->take_expired(clock_.now())) {
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(id.value);
-    propose_internal(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
-                     [this](absl::Status status) {
-                       if (status.ok()) ++state_.leases_expired;
-                     });
+    propose_as_leader(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
+                      [this](absl::Status status) {
+                        if (status.ok()) ++state_.leases_expired;
+                      });
   }
 }
 
 // On the apply lane.
 void Node::propose_internal(wire::InternalKind kind, std::string_view request,
                             std::function<void(absl::Status)> done) {
-  uint64_t id = own_ids_.next();
-  own_gateway_.propose(
-      id, wire::wrap_internal(id, {}, 0, kind, request), Gateway::Space::kSpared,
-      [done = std::move(done), kind](apply::Reply reply) {
-        if (!reply.status.ok()) {
-          log::warn("the member's own proposal failed",
-                    {{"request", wire::name_of(kind)}, {"error", message_of(reply.status)}});
-        }
-        done(std::move(reply.status));
-      });
+  const uint64_t id = own_ids_.next();
+  own_gateway_.propose(id, wire::wrap_internal(id, {}, 0, kind, request), Gateway::Space::kSpared,
+                       own_done(kind, std::move(done)));
   own_gateway_.flush();
+}
+
+// What only the leader may ask for, in the term in which it leads.
+void Node::propose_as_leader(wire::InternalKind kind, std::string_view request,
+                             std::function<void(absl::Status)> done) {
+  CHECK(leading_ != Term(0));
+  const uint64_t id = own_ids_.next();
+  own_gateway_.propose_in(leading_, id, wire::wrap_internal(id, {}, 0, kind, request),
+                          own_done(kind, std::move(done)));
+  own_gateway_.flush();
+}
+
+ProposalDone Node::own_done(wire::InternalKind kind, std::function<void(absl::Status)> done) {
+  return [done = std::move(done), kind](apply::Reply reply) {
+    if (!reply.status.ok()) {
+      log::warn("the member's own proposal failed",
+                {{"request", wire::name_of(kind)}, {"error", message_of(reply.status)}});
+    }
+    done(std::move(reply.status));
+  };
 }
 
 void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {

@@ -80,6 +80,9 @@ class Node {
 
   // Before start(). The gateway's flush() is to be called at the end of each batch of its lane.
   Gateway* add_gateway(Executor& home);
+  // Before start(). Called once, on the apply lane, when this member is not one of the cluster any
+  // more: it must end, and not come back.
+  void set_removed(std::function<void()> removed) { tell_removed_ = std::move(removed); }
   // Before start().
   void set_published(apply::Applier::Published published) { *published_ = std::move(published); }
 
@@ -120,14 +123,18 @@ class Node {
                                  Parts* parts);
   static absl::Status open_state(const Options& options, const Clock* clock, Parts* parts);
   static absl::Status open_core(const Options& options, Random* random, Parts* parts);
-  void leadership_changed(bool is_leader);
+  void leadership_changed(bool is_leader, Term term);
   void publish_self();
-  void published_self();
+  void decide_version();
+  void notice_removal();
   void every_half_second();
   void raise_no_space();
   void revoke_expired_leases();
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
+  void propose_as_leader(wire::InternalKind kind, std::string_view request,
+                         std::function<void(absl::Status)> done);
+  ProposalDone own_done(wire::InternalKind kind, std::function<void(absl::Status)> done);
   void log_space_changed();
   void listen_to_store();
   void warm_up();
@@ -157,13 +164,17 @@ class Node {
   ApplyLane apply_lane_;
   std::vector<std::unique_ptr<Gateway>> gateways_;
 
+  std::function<void()> tell_removed_;  // may be empty
+
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
   Gateway own_gateway_;
   RequestIds own_ids_;
   // On the apply lane.
   bool stopping_ = false;
-  bool leading_ = false;
-  int publishing_ = 0;  // proposals under way that publish this member
+  Term leading_;  // the term in which this member leads; 0: it does not
+  bool publishing_ = false;
+  bool deciding_version_ = false;
+  bool removed_ = false;
   bool raising_alarm_ = false;
 
   // Orders what comes on the backend's threads with the end of the node, which it outlives: there

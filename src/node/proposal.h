@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "node/wait_table.h"
+#include "raft/entries.h"
 
 namespace keelson::node {
 
@@ -23,7 +24,9 @@ class Gateway;
 
 struct Proposal {
   uint64_t id = 0;  // the request id inside `data`
-  Bytes data;       // the encoded InternalRaftRequest
+  Bytes data;       // the encoded InternalRaftRequest, or raftpb.ConfChange
+  raft::EntryType entry_type = raft::EntryType::kNormal;  // or kConfChange
+  Term only_in;  // not 0: to be proposed by this member as the leader of that term, or not at all
   Gateway* gateway = nullptr;
   WaitTicket ticket;
   MonotonicTime deadline;

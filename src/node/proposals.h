@@ -1,0 +1,74 @@
+// node/proposals.h
+//
+// Proposals is what this member has asked of the group and not seen come back: what the core has
+// not taken yet, and what it has, until the entry comes out of the log or the proposal is given up.
+//
+// Threads: the consensus lane.
+// What the core does not take now (no leader; the leadership is being handed over) waits, in order,
+//   until it does or the time is up. etcd drops what comes in between with an error.
+// What only a leader may ask for (Proposal::only_in) is proposed in that term or not at all, and is
+//   never forwarded: revocations of a leader of yesterday would meet leases that were renewed since
+//   (etcd-io/etcd#15247).
+// Membership changes go one at a time: raft makes an empty entry of one that is proposed while
+//   another is not applied, and nobody would ever hear of it.
+// Bounds: one proposal to the core is about kMostBytes, so that it fits into a message to the
+//   leader. All of it together is what the gateways let in.
+
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/clock.h"
+#include "node/proposal.h"
+#include "raft/raw_node.h"
+
+namespace keelson::node {
+
+// Where the member stands in its group.
+struct Standing {
+  MemberId leader;  // kNobody: none known
+  Term term;
+  bool leads = false;  // then it is the leader
+};
+
+class Proposals {
+ public:
+  static constexpr uint64_t kMostBytes = 1 << 20;
+
+  void add(std::vector<ProposalPtr> proposals);
+  // Gives the core what it takes.
+  void propose(raft::RawNode& core, const Standing& standing);
+  // An entry with this request id is about to be applied; null: none of ours.
+  ProposalPtr take(uint64_t id);
+  bool none_proposed() const { return under_way_.empty(); }
+
+  // The gateways answer who has waited too long. What is given up here goes home to be discharged.
+  void expire(MonotonicTime now, const Standing& standing);
+  // On a change of leader or term: what is past its deadline may never come back from the log.
+  void give_up_lost(MonotonicTime now, const Standing& standing);
+  void fail_all(const absl::Status& status);
+
+ private:
+  size_t count_together(size_t from) const;
+  void propose_change(raft::RawNode& core, const Standing& standing);
+  void take_note(ProposalPtr proposal, const Standing& standing);
+  void refuse_outdated(const Standing& standing);
+  static bool is_in_our_log(const Proposal& proposal, const Standing& standing);
+  static void reply(ProposalPtr proposal, absl::Status status);
+
+  // Not yet given to the core, in order: requests, and membership changes.
+  std::vector<ProposalPtr> waiting_;
+  std::vector<ProposalPtr> changes_;
+  // Given to the core, by request id. Those past their deadline stay while they are in this
+  // leader's log for sure: until they are applied they take the memory that they were charged.
+  absl::flat_hash_map<uint64_t, ProposalPtr> under_way_;
+  // Of those given to the core, in the order in which they were given, which need not be theirs.
+  std::deque<std::pair<MonotonicTime, uint64_t>> deadlines_;
+  uint64_t changing_ = 0;  // the membership change that is in under_way_; 0: none
+};
+
+}  // namespace keelson::node
