@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,23 +54,13 @@ class Schedule final : public Clock {
 
   // One task; when there is none, on to the next timer. False: nothing will ever happen again.
   bool step() {
-    std::vector<Lane*> ready;
-    for (Lane* lane : lanes_) {
-      if (!lane->tasks_.empty() && !is_held(*lane)) ready.push_back(lane);
-    }
     // Now and then time passes though there is work, so that timers come at odd moments; but never
     // so much that a deadline passes because of it.
     const bool leap = !timers_.empty() && random_.below(200) == 0 &&
                       timers_.begin()->first - now_ <= std::chrono::seconds(1);
-    if (ready.empty() || leap) {
-      if (timers_.empty()) return false;
-      advance_to(timers_.begin()->first);
-      return true;
-    }
-    Lane& lane = *ready[random_.below(ready.size())];
-    Task task = std::move(lane.tasks_.front());
-    lane.tasks_.pop_front();
-    task();
+    if (!leap && run_one()) return true;
+    if (timers_.empty()) return false;
+    advance_to(timers_.begin()->first);
     return true;
   }
 
@@ -80,6 +71,22 @@ class Schedule final : public Clock {
       timers_.erase(timers_.begin());
       lane->post(std::move(task));
     }
+  }
+
+  // One task, if there is any.
+  bool run_one() {
+    std::vector<Lane*> ready = ready_lanes();
+    if (ready.empty()) return false;
+    Lane& lane = *ready[random_.below(ready.size())];
+    Task task = std::move(lane.tasks_.front());
+    lane.tasks_.pop_front();
+    task();
+    return true;
+  }
+
+  std::optional<MonotonicTime> next_timer() const {
+    if (timers_.empty()) return std::nullopt;
+    return timers_.begin()->first;
   }
 
   // Nothing is to be done before the next timer.
@@ -99,6 +106,13 @@ class Schedule final : public Clock {
   }
 
  private:
+  std::vector<Lane*> ready_lanes() const {
+    std::vector<Lane*> ready;
+    for (Lane* lane : lanes_) {
+      if (!lane->tasks_.empty() && !is_held(*lane)) ready.push_back(lane);
+    }
+    return ready;
+  }
   bool is_held(const Lane& lane) const { return held_ == &lane; }
 
   Random& random_;
@@ -110,11 +124,12 @@ class Schedule final : public Clock {
 
 class TestMember {
  public:
-  // `store`: what it keeps its store on; null for `disk`.
+  // `store`: what it keeps its store on; null for `disk`. `transport`: to its peers, if any.
   explicit TestMember(Random& random, Options options = small_options(),
-                      std::unique_ptr<TestStore> store = nullptr)
+                      std::unique_ptr<TestStore> store = nullptr, Transport* transport = nullptr)
       : random_(random),
         options_(std::move(options)),
+        transport_(transport),
         store_(store ? std::move(store) : std::make_unique<MemoryStore>(disk)) {
     options_.recovery.wal.fs = &files;
     options_.recovery.wal.clock = &schedule;
@@ -144,10 +159,11 @@ class TestMember {
     absl::StatusOr<std::unique_ptr<Node>> made = Node::create(
         options_, *std::move(backend),
         {&schedule.consensus, &schedule.log, &schedule.apply, &schedule.background}, &schedule,
-        &random_, nullptr, [this](absl::Status status) { fatal.Update(status); });
+        &random_, transport_, [this](absl::Status status) { fatal.Update(status); });
     if (!made.ok()) return made.status();
     node_ = *std::move(made);
     gateway_ = node_->add_gateway(schedule.io);
+    ids_.emplace(node_->request_ids());
     reader_ = node_->store().register_reader();
     if (published) node_->set_published(published);
     node_->start();
@@ -173,9 +189,11 @@ class TestMember {
 
   // One step of the schedule; false: nothing will ever happen again.
   bool step() {
-    store_->deliver(schedule.background, schedule.idle());
+    settle();
     return schedule.step();
   }
+  // What threads of the store have said becomes something to do.
+  void settle() { store_->deliver(schedule.background, schedule.idle()); }
 
   // Runs until `done` says so; false if nothing more happens before.
   bool run_until(const std::function<bool()>& done, int most_steps = 100'000) {
@@ -197,7 +215,7 @@ class TestMember {
 
   using Answer = std::function<void(apply::Reply)>;
   void propose(wire::InternalKind kind, std::string_view request, Answer answer) {
-    uint64_t id = node_->request_ids().id(node_->request_ids().next_block());
+    const uint64_t id = ids_->next();
     const bool adds = kind == wire::InternalKind::kPut || kind == wire::InternalKind::kTxn ||
                       kind == wire::InternalKind::kLeaseGrant;
     gateway_->propose(id, wire::wrap_internal(id, {}, 0, kind, request),
@@ -241,9 +259,11 @@ class TestMember {
 
  private:
   Options options_;
+  Transport* const transport_;
   const std::unique_ptr<TestStore> store_;
   std::unique_ptr<Node> node_;
   Gateway* gateway_ = nullptr;
+  std::optional<RequestIds> ids_;
   std::unique_ptr<mvcc::ReaderSlot> reader_;
 };
 
