@@ -31,7 +31,7 @@ constexpr Duration kMostHeld = std::chrono::seconds(10);
 Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTable* leases,
                  membership::Cluster* members, const Clock* clock, Options options,
                  Published published)
-    : backend_(*backend),
+    : backend_(backend),
       store_(*store),
       leases_(*leases),
       members_(*members),
@@ -42,22 +42,46 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       published_index_(started_at_),
       index_(started_at_),
       term_(backend->consistent_term()),
-      pace_(options.compaction_slice, options.compaction_pause),
-      hash_slot_(store->register_reader()) {}
+      pace_(options.compaction_slice, options.compaction_pause) {}
 
 absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
     backend::Backend* backend, mvcc::Store* store, lease::LeaseTable* leases,
     membership::Cluster* members, const Clock* clock, Options options, Published published) {
   auto applier = std::unique_ptr<Applier>(
       new Applier(backend, store, leases, members, clock, options, std::move(published)));
-  if (absl::Status s = applier->alarms_.restore(*backend); !s.ok()) return s;
-  if (absl::Status s = leases->restore(*backend); !s.ok()) return s;
-  for (const auto& [key, id] : store->take_restored_leases()) {
-    if (absl::Status s = leases->attach(id, key); !s.ok()) {
+  if (absl::Status s = applier->restore(); !s.ok()) return s;
+  return applier;
+}
+
+// What is not in the store: alarms, leases, and the keys that hang on those.
+absl::Status Applier::restore() {
+  if (absl::Status s = alarms_.restore(*backend_); !s.ok()) return s;
+  if (absl::Status s = leases_.restore(*backend_); !s.ok()) return s;
+  for (const auto& [key, id] : store_.take_restored_leases()) {
+    if (absl::Status s = leases_.attach(id, key); !s.ok()) {
       log::warn("a key names a lease that does not exist", {{"key", key}, {"lease", id.value}});
     }
   }
-  return applier;
+  return absl::OkStatus();
+}
+
+// Who waits for a compaction waits for what is gone: nothing of it can come back.
+absl::Status Applier::replace(Replacement next, mvcc::Dispose dispose) {
+  CHECK(failure_.ok());
+  CHECK(index_ == published_index_);
+  CHECK(index_ < next.index);
+  CHECK(term_ <= next.term);
+  CHECK(next.backend->consistent_index() == next.index);
+  backend_ = next.backend;
+  store_.replace(std::move(next.store), std::move(next.former), std::move(dispose));
+  if (absl::Status s = members_.restore(*backend_); !s.ok()) return failure_ = s;
+  if (absl::Status s = restore(); !s.ok()) return failure_ = s;
+  index_ = published_index_ = next.index;
+  term_ = next.term;
+  applied_.clear();
+  compaction_started_ = false;
+  run_compacted();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
@@ -149,7 +173,7 @@ absl::Status Applier::admit(int64_t cost) const {
 bool Applier::within_quota(int64_t cost) const {
   CHECK(cost >= 0);
   if (cost == 0) return true;
-  return backend_.has_room(static_cast<uint64_t>(cost), options_.quota_bytes);
+  return backend_->has_room(static_cast<uint64_t>(cost), options_.quota_bytes);
 }
 
 absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {
@@ -391,7 +415,7 @@ absl::Status Applier::background_step() {
 
 std::unique_ptr<mvcc::HashKvJob> Applier::take_compaction_hash() {
   if (!store_.compacting()) return nullptr;
-  return store_.take_compaction_hash(*hash_slot_);
+  return store_.take_compaction_hash();
 }
 
 void Applier::when_compacted(Task done, bool in_a_hurry) {

@@ -41,6 +41,15 @@
 
 namespace keelson::apply {
 
+// A whole other state, as of entry `index`: what a snapshot from the leader brought.
+struct Replacement {
+  Index index;
+  Term term;
+  backend::Backend* backend = nullptr;
+  std::unique_ptr<mvcc::Store> store;  // on it
+  std::shared_ptr<void> former;        // what the former store stands on; ends with it
+};
+
 struct ConfChanged {
   // For the consensus core: the change itself, or one that does nothing when the cluster's state
   // refuses it.
@@ -83,6 +92,11 @@ class Applier {
   // REQUIRES: `index` is that of the last entry applied.
   absl::Status publish(Index index, Term term);
 
+  // From now on the state is another one, later in the log than everything applied; the tables of
+  // leases and members hold what it says. An error: this member cannot go on.
+  // REQUIRES: what was applied is published.
+  absl::Status replace(Replacement next, mvcc::Dispose dispose);
+
   // A compaction under way goes on in slices, each of which publishes itself.
   bool has_background_work() const { return store_.compacting(); }
   Duration background_pause() const { return background_pause_; }
@@ -110,6 +124,7 @@ class Applier {
           membership::Cluster* members, const Clock* clock, Options options, Published published);
 
   // applier.cc
+  absl::Status restore();
   absl::StatusOr<Reply> apply_request(const wire::InternalRequest& request, bool wanted);
   absl::Status cannot_go_on(const raft::Entry& entry, std::string_view what,
                             const absl::Status& why);
@@ -144,7 +159,7 @@ class Applier {
   void conclude(const mvcc::WriteTxn& txn);
   void run_compacted();
 
-  backend::Backend& backend_;
+  backend::Backend* backend_;
   mvcc::Store& store_;
   lease::LeaseTable& leases_;
   membership::Cluster& members_;
@@ -169,8 +184,7 @@ class Applier {
   MonotonicTime compacting_since_;   // the first step of the compaction under way
   bool compaction_started_ = false;  // and there was one
   const mvcc::CompactionPace pace_;
-  Duration background_pause_{0};                 // after the last step
-  std::unique_ptr<mvcc::ReaderSlot> hash_slot_;  // of whoever runs the compaction hashes
+  Duration background_pause_{0};  // after the last step
   // Reused, so that parsing allocates little. Cleared outside of txn(): nothing in it nests.
   etcdserverpb::TxnRequest txn_request_;
 };

@@ -35,8 +35,8 @@ absl::Status overtaken() {
 
 class Job final : public HashKvJob {
  public:
-  Job(const StoreImpl& store, Epochs::Slot* slot, std::shared_ptr<CompactionHold> hold, KvHash plan)
-      : store_(store), slot_(slot), hold_(std::move(hold)), plan_(plan) {
+  Job(std::shared_ptr<const StoreImpl> store, std::shared_ptr<CompactionHold> hold, KvHash plan)
+      : store_(std::move(store)), slot_(store_->epochs()), hold_(std::move(hold)), plan_(plan) {
     old_crc_ = crc32c::extend(0, backend::bucket_name(Bucket::kKey));
   }
   ~Job() override { hold_->release(); }
@@ -52,8 +52,8 @@ class Job final : public HashKvJob {
         status = hash_new(max_records);
         break;
       case Phase::kRemoval:
-        if (store_.published_compact_revision() != plan_.hash_revision) status = overtaken();
-        if (store_.published_finished_revision() == plan_.hash_revision) begin_old();
+        if (store_->published_compact_revision() != plan_.hash_revision) status = overtaken();
+        if (store_->published_finished_revision() == plan_.hash_revision) begin_old();
         break;
       case Phase::kOld:
         status = hash_old(max_records);
@@ -81,8 +81,8 @@ class Job final : public HashKvJob {
   // Is there a key at R, or a tombstone of R? If not, the compaction keeps nothing, and etcd then
   // counts every record there is.
   void probe() {
-    EpochSection section(store_.epochs(), slot_);
-    TreeCursor cursor(store_.current(slot_).tree);
+    EpochSection section(store_->epochs(), slot_.get());
+    TreeCursor cursor(store_->current(slot_.get()).tree);
     cursor.seek(resume_);
     const KeyRecord* last = nullptr;
     for (size_t n = 0; n < kSectionKeys && cursor.valid(); ++n, cursor.next()) {
@@ -122,14 +122,14 @@ class Job final : public HashKvJob {
     uint64_t size = 0;
     absl::StatusOr<bool> done = hash_records(new_from_, max_records, &old_crc_, &size);
     // As above: a compaction is shown before it removes anything.
-    if (store_.published_compact_revision() != plan_.hash_revision) return overtaken();
+    if (store_->published_compact_revision() != plan_.hash_revision) return overtaken();
     if (!done.ok()) return done.status();
     return *done ? finish() : absl::OkStatus();
   }
 
   absl::Status finish() {
     plan_.hash = crc32c::combine(old_crc_, new_crc_, new_size_);
-    store_.hashes.store(plan_);
+    store_->hashes.store(plan_);
     phase_ = Phase::kDone;
     hold_->release();
     return absl::OkStatus();
@@ -140,7 +140,7 @@ class Job final : public HashKvJob {
                                     uint64_t* size) {
     RevisionKey upper({end, 0});
     std::unique_ptr<backend::Iterator> it =
-        store_.backend().iterate(Bucket::kKey, {.lower = resume_, .upper = upper.view()});
+        store_->backend().iterate(Bucket::kKey, {.lower = resume_, .upper = upper.view()});
     uint64_t enough = *size + kSliceBytes;
     for (it->seek_to_first(); it->valid(); it->next()) {
       if (max_records-- == 0 || *size >= enough) {
@@ -159,8 +159,8 @@ class Job final : public HashKvJob {
     return true;
   }
 
-  const StoreImpl& store_;
-  Epochs::Slot* slot_;
+  const std::shared_ptr<const StoreImpl> store_;
+  const OwnSlot slot_;
   const std::shared_ptr<CompactionHold> hold_;
   KvHash plan_;  // .hash: once done
   Phase phase_ = Phase::kProbe;
@@ -172,7 +172,7 @@ class Job final : public HashKvJob {
 
 }  // namespace
 
-std::unique_ptr<HashKvJob> StoreImpl::take_compaction_hash(Epochs::Slot* slot) {
+std::unique_ptr<HashKvJob> StoreImpl::take_compaction_hash() {
   if (!hash_plan_ || root()->compact_revision < hash_plan_->revision) return nullptr;
   KvHash plan{.hash = 0,
               .compact_revision = hash_plan_->previous_compact_revision,
@@ -182,7 +182,7 @@ std::unique_ptr<HashKvJob> StoreImpl::take_compaction_hash(Epochs::Slot* slot) {
   CHECK(compacting_);
   CHECK(!hash_hold_);
   hash_hold_ = std::make_shared<CompactionHold>();
-  return std::make_unique<Job>(*this, slot, hash_hold_, plan);
+  return std::make_unique<Job>(shared_from_this(), hash_hold_, plan);
 }
 
 void StoreImpl::drop_compaction_hash() {

@@ -34,7 +34,6 @@
 
 #include "base/check.h"
 #include "mvcc/slab.h"
-#include "mvcc/store.h"
 
 namespace keelson::mvcc {
 
@@ -106,14 +105,17 @@ class Epochs {
   size_t stamped_ = 0;
 };
 
-class SlotHandle final : public ReaderSlot {
+// A slot for as long as it lives.
+class OwnSlot {
  public:
-  explicit SlotHandle(Epochs::Slot* slot) : slot_(slot) {}
-  ~SlotHandle() override { Epochs::unregister(slot_); }
-  Epochs::Slot* slot() const { return slot_; }
+  explicit OwnSlot(const Epochs& epochs) : slot_(epochs.register_slot()) {}
+  ~OwnSlot() { Epochs::unregister(slot_); }
+  OwnSlot(const OwnSlot&) = delete;
+  OwnSlot& operator=(const OwnSlot&) = delete;
+  Epochs::Slot* get() const { return slot_; }
 
  private:
-  Epochs::Slot* slot_;
+  Epochs::Slot* const slot_;
 };
 
 // A reader's stay. A null slot is the writer itself, who needs no protection.

@@ -40,10 +40,10 @@ struct RevisionHash {
 class Job final : public HashKvJob {
  public:
   // `held`: the compact revision, until the index is walked.
-  Job(const StoreImpl& store, Epochs::Slot* slot, RevisionPin held,
+  Job(std::shared_ptr<const StoreImpl> store, std::unique_ptr<OwnSlot> slot, RevisionPin held,
       std::shared_ptr<const backend::Snapshot> snapshot, Plan plan)
-      : store_(store),
-        slot_(slot),
+      : store_(std::move(store)),
+        slot_(std::move(slot)),
         held_(std::move(held)),
         snapshot_(std::move(snapshot)),
         plan_(plan) {
@@ -73,8 +73,8 @@ class Job final : public HashKvJob {
     while (!walked_ && max_keys > 0) {
       size_t n = std::min(max_keys, kSectionKeys);
       max_keys -= n;
-      EpochSection section(store_.epochs(), slot_);
-      walk_section(store_.current(slot_), n);
+      EpochSection section(store_->epochs(), slot_->get());
+      walk_section(store_->current(slot_->get()), n);
     }
     if (walked_) held_.release();
   }
@@ -133,8 +133,8 @@ class Job final : public HashKvJob {
     return !anything_kept_ || it->second;
   }
 
-  const StoreImpl& store_;
-  Epochs::Slot* slot_;
+  const std::shared_ptr<const StoreImpl> store_;
+  const std::unique_ptr<OwnSlot> slot_;
   RevisionPin held_;
   std::shared_ptr<const backend::Snapshot> snapshot_;
   std::unique_ptr<backend::Iterator> it_;
@@ -185,14 +185,14 @@ std::optional<KvHash> HashStorage::find(int64_t revision) const {
   return std::nullopt;
 }
 
-absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(Epochs::Slot* slot,
-                                                              int64_t revision) const {
+absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(int64_t revision) const {
   if (std::optional<KvHash> known = hashes.find(revision)) {
     known->current_revision = published_revision();
     return std::make_unique<StoredHash>(*known);
   }
+  auto slot = std::make_unique<OwnSlot>(epochs_);
   auto published = [&] {
-    EpochSection section(epochs_, slot);
+    EpochSection section(epochs_, slot->get());
     return *root();
   };
   while (true) {
@@ -210,7 +210,7 @@ absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(Epochs::Slot* slot
     }
     // The snapshot may be newer than `now`, but nothing that a later compaction removes is missing.
     RevisionPin held;
-    if (!pin(slot, now.compact_revision, &held)) continue;
+    if (!pin(slot->get(), now.compact_revision, &held)) continue;
     std::shared_ptr<const backend::Snapshot> snapshot = backend_->snapshot();
     absl::StatusOr<bool> complete = finished(*snapshot, now.compact_revision);
     if (!complete.ok()) return complete.status();
@@ -218,7 +218,8 @@ absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(Epochs::Slot* slot
               .revision = revision > 0 ? revision : now.revision,
               .current_revision = now.revision,
               .complete = *complete};
-    return std::make_unique<Job>(*this, slot, std::move(held), std::move(snapshot), plan);
+    return std::make_unique<Job>(shared_from_this(), std::move(slot), std::move(held),
+                                 std::move(snapshot), plan);
   }
 }
 

@@ -22,12 +22,12 @@ absl::StatusOr<std::shared_ptr<HeldRange>> HeldRange::begin(const StoreImpl& sto
   std::shared_ptr<HeldRange> held(new HeldRange(store, bytes));  // gives the bytes back
   if (others > 0 && others + bytes > kMostBytes) return errors::RequestTooManyRequests();
   KEELSON_FAILPOINT("mvcc_hold");
-  if (!store.pin(held->slot_.slot(), revision, &held->pin_)) held.reset();
+  if (!store.pin(held->slot_.get(), revision, &held->pin_)) held.reset();
   return held;
 }
 
 HeldRange::~HeldRange() {
-  const uint64_t before = store_.held_bytes().fetch_sub(bytes_, std::memory_order_relaxed);
+  const uint64_t before = store_->held_bytes().fetch_sub(bytes_, std::memory_order_relaxed);
   CHECK(before >= bytes_);
 }
 
@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<Bytes>> HeldRange::take(size_t from, size_t to) {
   }
   std::vector<Bytes> found;
   if (!missing.empty()) {
-    absl::StatusOr<std::vector<Bytes>> read = store_.read_back(missing);
+    absl::StatusOr<std::vector<Bytes>> read = store_->read_back(missing);
     if (!read.ok()) return read.status();
     found = *std::move(read);
   }

@@ -53,11 +53,11 @@ class HeldRange {
 
  private:
   HeldRange(const StoreImpl& store, uint64_t bytes)
-      : store_(store), bytes_(bytes), slot_(store.epochs().register_slot()) {}
+      : store_(store.shared_from_this()), bytes_(bytes), slot_(store.epochs()) {}
 
-  const StoreImpl& store_;
+  const std::shared_ptr<const StoreImpl> store_;
   const uint64_t bytes_;  // counted in the store's held_bytes() while this lives
-  const SlotHandle slot_;
+  const OwnSlot slot_;
   RevisionPin pin_;
   std::vector<Entry> entries_;
   Elsewhere elsewhere_;

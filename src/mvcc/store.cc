@@ -11,14 +11,25 @@
 namespace keelson::mvcc {
 namespace {
 
-Epochs::Slot* slot_of(const ReaderSlot& slot) {
-  return static_cast<const SlotHandle&>(slot).slot();
-}
+Place& place(ReaderSlot& slot) { return static_cast<Place&>(slot); }
 
 }  // namespace
 
 StoreImpl::StoreImpl(backend::Backend* backend, StoreOptions options)
     : backend_(backend), options_(options), cache_(options.value_memory, &epochs_) {}
+
+void StoreImpl::end_of(StoreImpl* store) {
+  Dispose dispose = std::move(store->dispose_);
+  if (!dispose) return delete store;
+  dispose([store] { delete store; });
+}
+
+void Place::go_to(std::shared_ptr<StoreImpl> store, uint64_t generation) {
+  CHECK(generation > generation_);
+  former_.push_back(std::exchange(now_, std::make_unique<Stay>(std::move(store))));
+  generation_ = generation;
+  std::erase_if(former_, [](const auto& stay) { return stay->slot.get()->pins == 0; });
+}
 
 void StoreImpl::free_record(KeyRecord* record) {
   Version* version = record->head.load(std::memory_order_relaxed);
@@ -113,15 +124,15 @@ void StoreImpl::check_invariants() const {
 
 // The newest revision may be compacted between the first load and the pin; there is a newer one
 // then.
-ReadView::ReadView(const StoreImpl* store, ReaderSlot* slot, ReadBounds* bounds)
-    : store_(store), slot_(slot), bounds_(bounds) {
-  Epochs::Slot* place = slot_of(*slot);
+ReadView::ReadView(ReaderSlot& slot, ReadBounds* bounds)
+    : store_(&place(slot).store()), slot_(place(slot).slot()), bounds_(bounds) {
+  auto* at = static_cast<Epochs::Slot*>(slot_);
   while (true) {
-    revision_ = store->published_revision();
-    Epochs::pin(place, revision_);
-    compact_revision_ = store->published_compact_revision();
+    revision_ = store_->published_revision();
+    Epochs::pin(at, revision_);
+    compact_revision_ = store_->published_compact_revision();
     if (compact_revision_ <= revision_) return;
-    Epochs::unpin(place);
+    Epochs::unpin(at);
   }
 }
 
@@ -133,26 +144,61 @@ ReadView::ReadView(ReadView&& other) noexcept
       compact_revision_(other.compact_revision_) {}
 
 ReadView::~ReadView() {
-  if (slot_) Epochs::unpin(slot_of(*slot_));
+  if (slot_) Epochs::unpin(static_cast<Epochs::Slot*>(slot_));
 }
 
 absl::StatusOr<RangeResult> ReadView::range(std::string_view key, std::string_view end,
                                             const RangeOptions& options) const {
-  return store_->range(slot_of(*slot_), revision_, {key, end}, options, bounds_);
+  return store_->range(static_cast<Epochs::Slot*>(slot_), revision_, {key, end}, options, bounds_);
 }
 
 absl::StatusOr<std::optional<Bytes>> ReadView::get(std::string_view key) const {
-  return store_->get(slot_of(*slot_), revision_, key);
+  return store_->get(static_cast<Epochs::Slot*>(slot_), revision_, key);
 }
 
-Store::Store(std::unique_ptr<StoreImpl> impl) : impl_(std::move(impl)) {}
+Store::Store(std::shared_ptr<StoreImpl> impl) : impl_(std::move(impl)) { show(); }
 Store::~Store() = default;
 
 absl::StatusOr<std::unique_ptr<Store>> Store::open(backend::Backend* backend,
                                                    StoreOptions options) {
-  auto impl = std::make_unique<StoreImpl>(backend, options);
+  std::shared_ptr<StoreImpl> impl(new StoreImpl(backend, options), &StoreImpl::end_of);
   if (absl::Status s = impl->restore(); !s.ok()) return s;
   return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+void Store::show() {
+  revision_.store(impl_->published_revision(), std::memory_order_release);
+  compact_revision_.store(impl_->published_compact_revision(), std::memory_order_release);
+  keys_.store(impl_->published_keys(), std::memory_order_relaxed);
+  compacted_keys_.store(impl_->published_compacted(), std::memory_order_relaxed);
+}
+
+void Store::replace(std::unique_ptr<Store> next, std::shared_ptr<void> stands_on, Dispose dispose) {
+  CHECK(next->revision() >= revision());
+  CHECK(impl_->batch().empty());
+  impl_->drop_compaction_hash();
+  std::shared_ptr<StoreImpl> former;
+  {
+    std::lock_guard lock(replacing_);
+    former = std::exchange(impl_, next->impl_);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  former->replaced(std::move(stands_on), std::move(dispose));
+  show();
+}
+
+StoreImpl& Store::go_to_newest(ReaderSlot& slot) const {
+  Place& at = place(slot);
+  if (at.generation() != generation_.load(std::memory_order_acquire)) follow(slot);
+  return at.store();
+}
+
+void Store::follow(ReaderSlot& slot) const {
+  std::unique_lock lock(replacing_);
+  std::shared_ptr<StoreImpl> newest = impl_;
+  const uint64_t generation = generation_.load(std::memory_order_relaxed);
+  lock.unlock();
+  if (place(slot).generation() != generation) place(slot).go_to(std::move(newest), generation);
 }
 
 std::vector<std::pair<std::string, LeaseId>> Store::take_restored_leases() {
@@ -160,11 +206,13 @@ std::vector<std::pair<std::string, LeaseId>> Store::take_restored_leases() {
 }
 
 std::unique_ptr<ReaderSlot> Store::register_reader() {
-  return std::make_unique<SlotHandle>(impl_->epochs().register_slot());
+  std::lock_guard lock(replacing_);
+  return std::make_unique<Place>(impl_, generation_.load(std::memory_order_relaxed));
 }
 
 ReadView Store::read(ReaderSlot& slot, ReadBounds* bounds) const {
-  return ReadView(impl_.get(), &slot, bounds);
+  go_to_newest(slot);
+  return ReadView(slot, bounds);
 }
 
 absl::StatusOr<RangeResult> Store::range(ReaderSlot& slot, std::string_view key,
@@ -173,35 +221,39 @@ absl::StatusOr<RangeResult> Store::range(ReaderSlot& slot, std::string_view key,
 }
 
 // The root may be replaced and its memory used again between the two loads of a caller without a
-// slot, so these go through the copies that publish_root() keeps beside it.
-int64_t Store::revision() const { return impl_->published_revision(); }
-int64_t Store::compact_revision() const { return impl_->published_compact_revision(); }
+// slot, and so may the whole store; so these go through copies.
+int64_t Store::revision() const { return revision_.load(std::memory_order_acquire); }
+int64_t Store::compact_revision() const {
+  return compact_revision_.load(std::memory_order_acquire);
+}
+int64_t Store::keys() const { return keys_.load(std::memory_order_relaxed); }
+uint64_t Store::compacted_keys() const { return compacted_keys_.load(std::memory_order_relaxed); }
 
 absl::StatusOr<History> Store::history(ReaderSlot& slot, int64_t from, int64_t to,
                                        size_t max_bytes) const {
-  return impl_->history(slot_of(slot), from, to, max_bytes);
+  return go_to_newest(slot).history(place(slot).slot(), from, to, max_bytes);
 }
 absl::StatusOr<Bytes> Store::previous_kv(ReaderSlot& slot, const Event& event) const {
-  return impl_->previous_kv(slot_of(slot), event);
+  return go_to_newest(slot).previous_kv(place(slot).slot(), event);
 }
-absl::StatusOr<std::unique_ptr<HashKvJob>> Store::hash_kv(ReaderSlot& slot,
-                                                          int64_t revision) const {
-  return impl_->hash_kv(slot_of(slot), revision);
+absl::StatusOr<std::unique_ptr<HashKvJob>> Store::hash_kv(int64_t revision) const {
+  std::unique_lock lock(replacing_);
+  std::shared_ptr<StoreImpl> newest = impl_;
+  lock.unlock();
+  return newest->hash_kv(revision);
 }
 
 WriteTxn Store::begin() { return WriteTxn(impl_.get()); }
 backend::WriteBatch& Store::batch() { return impl_->batch(); }
 absl::StatusOr<EventBatchPtr> Store::publish(keelson::Index index, Term term) {
-  return impl_->publish(index, term);
+  absl::StatusOr<EventBatchPtr> published = impl_->publish(index, term);
+  show();
+  return published;
 }
 absl::Status Store::compact(int64_t revision) { return impl_->compact(revision); }
 bool Store::compact_step(size_t max_work) { return impl_->compact_step(max_work); }
 bool Store::compacting() const { return impl_->compacting(); }
-std::unique_ptr<HashKvJob> Store::take_compaction_hash(ReaderSlot& slot) {
-  return impl_->take_compaction_hash(slot_of(slot));
-}
-int64_t Store::keys() const { return impl_->published_keys(); }
-uint64_t Store::compacted_keys() const { return impl_->published_compacted(); }
+std::unique_ptr<HashKvJob> Store::take_compaction_hash() { return impl_->take_compaction_hash(); }
 void Store::drop_compaction_hash() { impl_->drop_compaction_hash(); }
 bool Store::warm(const backend::PassingRecords& records) { return impl_->warm(records); }
 bool Store::compaction_held() { return impl_->compaction_held(); }

@@ -20,14 +20,18 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backend/backend.h"
@@ -65,6 +69,9 @@ struct RangeOptions {
 
 class HeldRange;
 
+// Runs a task that may take long on a thread that has the time.
+using Dispose = std::function<void(absl::AnyInvocable<void()>)>;
+
 struct RangeResult {
   int64_t revision = 0;  // for the header: the store's revision at the time of the read
   int64_t count = 0;     // keys in the range at the read revision, without limit and filters
@@ -89,7 +96,7 @@ bool decode_key_value(std::string_view encoded, KeyValueView* out);
 // etcd's bytes: fields in order of number, zero values left out. [any]
 Bytes encode_key_value(const KeyValueView& kv);
 
-// A reader's place in memory reclamation: each thread (or lane) that reads has one of its own, made
+// A reader's place: each thread (or lane) that reads has one of its own, made
 // by Store::register_reader(), gone before the Store is. One read at a time per slot.
 class ReaderSlot {
  public:
@@ -120,10 +127,9 @@ class ReadView {
 
  private:
   friend class Store;
-  friend class StoreImpl;
-  ReadView(const StoreImpl* store, ReaderSlot* slot, ReadBounds* bounds);
+  ReadView(ReaderSlot& slot, ReadBounds* bounds);
   const StoreImpl* store_;
-  ReaderSlot* slot_;    // null: moved from
+  void* slot_;          // its place in that store; null: moved from
   ReadBounds* bounds_;  // null: none
   int64_t revision_ = 0;
   int64_t compact_revision_ = 0;
@@ -281,7 +287,7 @@ class Store {
   // a compaction stored is answered from there, as etcd does: its job is done at once. Any other
   // reads a snapshot of the backend, which it pins until it is done; compactions wait for its first
   // part, a walk over the index.
-  absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(ReaderSlot& slot, int64_t revision) const;
+  absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(int64_t revision) const;
 
   // ---- writing [apply] ----
   WriteTxn begin();
@@ -317,8 +323,17 @@ class Store {
   // hash_kv(that revision). The compaction waits with removing for the first part of it, which is
   // as long as what was written since the compaction before; dropping the job ends that, and so
   // does drop_compaction_hash(). The next compact() makes the job worthless. Pins no snapshot.
-  std::unique_ptr<HashKvJob> take_compaction_hash(ReaderSlot& slot);
+  std::unique_ptr<HashKvJob> take_compaction_hash();
   void drop_compaction_hash();
+
+  // Everything is what `next` holds from now on, on a backend of its own. Readers take no notice:
+  // views that there are show the former store to their end, later ones the new one. What is left
+  // of the former ends, and `stands_on` with it, in a task given to `dispose` when its last reader
+  // has left; a slot leaves with its next read or with follow(). The next events follow revision().
+  // REQUIRES: no transaction and nothing unpublished; next->revision() >= revision(). [apply]
+  void replace(std::unique_ptr<Store> next, std::shared_ptr<void> stands_on, Dispose dispose);
+  // The slot's own thread: lets go of a store that was replaced.
+  void follow(ReaderSlot& slot) const;
 
   // Records of the key bucket that somebody read anyway: the values of those that are current and
   // not in memory are kept there, within the budget. False: it is used up.
@@ -331,8 +346,18 @@ class Store {
   void check_invariants() const;
 
  private:
-  explicit Store(std::unique_ptr<StoreImpl> impl);
-  std::unique_ptr<StoreImpl> impl_;
+  explicit Store(std::shared_ptr<StoreImpl> impl);
+  void show();
+  StoreImpl& go_to_newest(ReaderSlot& slot) const;
+
+  mutable std::mutex replacing_;     // impl_ and generation_ change together
+  std::shared_ptr<StoreImpl> impl_;  // the apply lane's, who alone changes it
+  std::atomic<uint64_t> generation_{1};
+  // What is published, for who has no slot: a former store may be gone at any time.
+  std::atomic<int64_t> revision_{1};
+  std::atomic<int64_t> compact_revision_{-1};
+  std::atomic<int64_t> keys_{0};
+  std::atomic<uint64_t> compacted_keys_{0};
 };
 
 }  // namespace keelson::mvcc

@@ -80,7 +80,7 @@ class Writer {
     for (uint64_t n = random_.below(6) + 1; n > 0; --n) change();
     bool compacted = random_.below(compact_every_) == 0 && compact();
     ASSERT_TRUE(store_.publish(++index_, Term(1)).ok());
-    if (compacted && random_.below(2) == 0) hashes_.put(store_.take_compaction_hash(*slot_));
+    if (compacted && random_.below(2) == 0) hashes_.put(store_.take_compaction_hash());
     store_.compact_step(1 + random_.below(200));
   }
   // Nobody reads any more: all that is due goes.
@@ -141,7 +141,6 @@ class Reader {
       : store_(*store),
         hashes_(*hashes),
         slot_(store->register_reader()),
-        hash_slot_(store->register_reader()),
         random_(seed),
         pairs_(pairs) {}
 
@@ -316,7 +315,7 @@ class Reader {
   void step_hash() {
     if (!hash_) hash_ = hashes_.take();
     if (!hash_) {
-      auto job = store_.hash_kv(*hash_slot_, 0);
+      auto job = store_.hash_kv(0);
       ASSERT_TRUE(job.ok()) << job.status();
       hash_ = *std::move(job);
     }
@@ -333,7 +332,7 @@ class Reader {
 
   Store& store_;
   HashPlace& hashes_;
-  std::unique_ptr<ReaderSlot> slot_, hash_slot_;
+  std::unique_ptr<ReaderSlot> slot_;
   std::unique_ptr<HashKvJob> hash_;
   SeededRandom random_;
   const uint64_t pairs_;

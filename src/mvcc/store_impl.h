@@ -64,7 +64,7 @@ class HashStorage {
 class CompactionHold;
 class Restorer;
 
-class StoreImpl {
+class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
  public:
   StoreImpl(backend::Backend* backend, StoreOptions options);
   ~StoreImpl();
@@ -105,7 +105,7 @@ class StoreImpl {
   absl::StatusOr<History> history(Epochs::Slot* slot, int64_t from, int64_t to,
                                   size_t max_bytes) const;
   absl::StatusOr<Bytes> previous_kv(Epochs::Slot* slot, const Event& event) const;
-  absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(Epochs::Slot* slot, int64_t revision) const;
+  absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(int64_t revision) const;
 
   // What a read in this section works on.
   Root current(Epochs::Slot* slot) const;
@@ -139,13 +139,21 @@ class StoreImpl {
   bool compacting() const { return compacting_; }
   bool compaction_held();
   uint64_t compaction_debt() const;
-  std::unique_ptr<HashKvJob> take_compaction_hash(Epochs::Slot* slot);
+  std::unique_ptr<HashKvJob> take_compaction_hash();
   void drop_compaction_hash();
   bool warm(const backend::PassingRecords& records);
   StoreStats stats() const;
   void check_invariants() const;
 
   mutable HashStorage hashes;
+
+  // A store that was replaced ends, with what it stands on, when its last reader leaves; that takes
+  // long, so it does not happen there.
+  void replaced(std::shared_ptr<void> stands_on, Dispose dispose) {
+    stands_on_ = std::move(stands_on);
+    dispose_ = std::move(dispose);
+  }
+  static void end_of(StoreImpl* store);
 
  private:
   // write_txn.cc
@@ -193,6 +201,8 @@ class StoreImpl {
   void publish_root();
   EventBatchPtr take_events();
 
+  std::shared_ptr<void> stands_on_;  // outlives everything below
+  Dispose dispose_;
   backend::Backend* backend_;
   StoreOptions options_;
   Slab slab_;
@@ -241,6 +251,28 @@ class StoreImpl {
   std::shared_ptr<CompactionHold> hash_hold_;
 
   std::vector<std::pair<std::string, LeaseId>> restored_leases_;
+};
+
+// A reader's place in the store that there is now, and in former ones while it still reads there.
+class Place final : public ReaderSlot {
+ public:
+  Place(std::shared_ptr<StoreImpl> store, uint64_t generation)
+      : now_(std::make_unique<Stay>(std::move(store))), generation_(generation) {}
+
+  uint64_t generation() const { return generation_; }
+  void go_to(std::shared_ptr<StoreImpl> store, uint64_t generation);
+  StoreImpl& store() const { return *now_->store; }
+  Epochs::Slot* slot() const { return now_->slot.get(); }
+
+ private:
+  struct Stay {
+    explicit Stay(std::shared_ptr<StoreImpl> in) : store(std::move(in)), slot(store->epochs()) {}
+    const std::shared_ptr<StoreImpl> store;
+    const OwnSlot slot;
+  };
+  std::unique_ptr<Stay> now_;
+  uint64_t generation_;
+  std::vector<std::unique_ptr<Stay>> former_;  // with pins
 };
 
 }  // namespace keelson::mvcc

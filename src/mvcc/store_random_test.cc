@@ -289,7 +289,7 @@ class RandomHistory {
 
   void take_hash() {
     while (overtaken_hash_) step_overtaken_hash();  // pending_expected_ is its
-    pending_hash_ = store_->take_compaction_hash(*slot_);
+    pending_hash_ = store_->take_compaction_hash();
     ASSERT_NE(pending_hash_, nullptr);
     pending_expected_ = compaction_hash(*before_compaction_, model_.compacted);
     before_compaction_.reset();
@@ -352,7 +352,7 @@ class RandomHistory {
   // A client's hash that takes its time: the answer is the one of when it was asked for.
   void begin_kv_hash() {
     if (stored_.contains(model_.revision)) return;
-    auto job = store_->hash_kv(*slot_, model_.revision);
+    auto job = store_->hash_kv(model_.revision);
     ASSERT_TRUE(job.ok()) << job.status();
     kv_hash_ = *std::move(job);
     kv_hash_expected_ = model_.hash_kv(model_.revision);
@@ -437,7 +437,7 @@ class RandomHistory {
                                   static_cast<uint64_t>(model_.revision - model_.compacted) + 1));
     }
     if (stored_.contains(at)) return;
-    auto job = store_->hash_kv(*slot_, at);
+    auto job = store_->hash_kv(at);
     ASSERT_TRUE(job.ok()) << job.status();
     while (true) {
       auto done = (*job)->step(random_.below(20) + 1);
@@ -450,9 +450,9 @@ class RandomHistory {
     EXPECT_EQ(hash.hash_revision, at == 0 ? model_.revision : at);
     EXPECT_EQ(hash.current_revision, model_.revision);
     if (model_.compacted > 1 && !stored_.contains(1)) {
-      EXPECT_EQ(store_->hash_kv(*slot_, 1).status(), errors::Compacted());
+      EXPECT_EQ(store_->hash_kv(1).status(), errors::Compacted());
     }
-    EXPECT_EQ(store_->hash_kv(*slot_, model_.revision + 1).status(), errors::FutureRev());
+    EXPECT_EQ(store_->hash_kv(model_.revision + 1).status(), errors::FutureRev());
   }
 
   // With no compaction pending the key bucket is, record for record, what the twin has.

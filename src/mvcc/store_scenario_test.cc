@@ -182,7 +182,7 @@ class World {
   }
 
   std::string hash(Arguments& a) {
-    auto job = store_->hash_kv(*slot_, number(a, "rev"));
+    auto job = store_->hash_kv(number(a, "rev"));
     if (!job.ok()) return show_status(job.status());
     while (true) {
       auto done = (*job)->step(2);

@@ -12,14 +12,12 @@
 namespace keelson::node {
 
 ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, MemberState& state,
-                     Consensus& consensus, RunHash run_hash, NoSpace no_space, Fatal fatal)
+                     Consensus& consensus, Calls calls)
     : lane_(lane),
       applier_(applier),
       state_(state),
       consensus_(consensus),
-      run_hash_(std::move(run_hash)),
-      no_space_(std::move(no_space)),
-      fatal_(std::move(fatal)),
+      calls_(std::move(calls)),
       applied_(applier.applied_index()) {}
 
 void ApplyLane::apply(raft::Message message, std::vector<ProposalPtr> proposals) {
@@ -37,6 +35,32 @@ void ApplyLane::when_applied(Index index, std::vector<ReadBatch> reads) {
     } else {
       reads_.emplace(index, std::move(reads));
     }
+  });
+}
+
+void ApplyLane::install(ReceivedState state) {
+  lane_.post([this, state = std::move(state)]() mutable {
+    flush();
+    if (failed_) return;
+    CHECK(waiting_.empty());
+    CHECK(state.index > applied_);
+    const Index index = state.index;
+    const Term term = state.term;
+    KEELSON_FAILPOINT("apply_before_install");
+    if (absl::Status s = calls_.install(std::move(state)); !s.ok()) return fail(std::move(s));
+    applied_ = index;
+    applied_term_ = term;
+    state_.applied.store(applied_.value, std::memory_order_release);
+    answer();
+    consensus_.applied({});
+    background_step();
+  });
+}
+
+void ApplyLane::send_state(raft::Message message) {
+  lane_.post([this, message = std::move(message)]() mutable {
+    flush();
+    if (!failed_) calls_.send_state(std::move(message));
   });
 }
 
@@ -70,7 +94,7 @@ void ApplyLane::flush() {
   if (failed_) return;
   KEELSON_FAILPOINT("apply_after_batch");
   // Before the compaction it belongs to removes anything.
-  if (auto job = applier_.take_compaction_hash()) run_hash_(std::move(job));
+  if (auto job = applier_.take_compaction_hash()) calls_.run_hash(std::move(job));
   answer();
   consensus_.applied(std::move(done));
   background_step();
@@ -89,7 +113,7 @@ void ApplyLane::apply_work(Work& work) {
                                              ? applier_.apply(entry, proposal != nullptr)
                                              : apply_conf_change(entry);
     if (!reply.ok()) return fail(reply.status());
-    if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) no_space_();
+    if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) calls_.no_space();
     if (!proposal) continue;
     proposal->reply = *std::move(reply);
     answered_.push_back(std::move(proposal));
@@ -116,7 +140,7 @@ void ApplyLane::publish() {
 void ApplyLane::fail(absl::Status status) {
   CHECK(!failed_);
   failed_ = true;
-  fatal_(std::move(status));
+  calls_.fatal(std::move(status));
 }
 
 // Each gateway gets its answers in one piece, in the order they were applied.

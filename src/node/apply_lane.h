@@ -19,6 +19,7 @@
 #include "base/executor.h"
 #include "node/member_state.h"
 #include "node/proposal.h"
+#include "node/received_state.h"
 #include "raft/types.h"
 
 namespace keelson::node {
@@ -34,16 +35,32 @@ class ApplyLane {
 
   // A write was done past the quota and no alarm stands yet. On the lane.
   using NoSpace = std::function<void()>;
+  // Makes the member's state that one. On the lane. An error: the member cannot go on.
+  using Install = std::function<absl::Status(ReceivedState)>;
+  // Completes a MsgSnap with the state as of its last commit, and sends it. On the lane.
+  using SendState = std::function<void(raft::Message)>;
+  struct Calls {
+    RunHash run_hash;
+    NoSpace no_space;
+    Install install;
+    SendState send_state;
+    Fatal fatal;
+  };
 
   // `applier` and `consensus` outlive this; the latter is not used before the first apply().
   ApplyLane(Executor& lane, apply::Applier& applier, MemberState& state, Consensus& consensus,
-            RunHash run_hash, NoSpace no_space, Fatal fatal);
+            Calls calls);
 
   // `message` is a MsgStorageApply; proposals[i], where not null, waits for entry i.
   void apply(raft::Message message, std::vector<ProposalPtr> proposals);
 
   // Answers the reads once `index` is applied and published.
   void when_applied(Index index, std::vector<ReadBatch> reads);
+
+  // Behind everything handed over before: the state machine goes on with another state.
+  void install(ReceivedState state);
+  // Sends what is applied as the snapshot that `message` announces.
+  void send_state(raft::Message message);
 
   // Runs with the state machine on its lane, between batches: lease queries, compaction.
   void run(absl::AnyInvocable<void(apply::Applier&)> task);
@@ -67,9 +84,7 @@ class ApplyLane {
   apply::Applier& applier_;
   MemberState& state_;
   Consensus& consensus_;
-  const RunHash run_hash_;
-  const NoSpace no_space_;
-  const Fatal fatal_;
+  const Calls calls_;
 
   // On the apply lane.
   std::vector<Work> waiting_;

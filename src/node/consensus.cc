@@ -40,6 +40,12 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
   durable_term_ = now.hard_state.term;
   state_.committed = now.hard_state.commit.value;
   configurations_.emplace_back(applied_, std::move(start.conf));
+  storage_->set_applied([this] {
+    auto in_force = std::prev(std::upper_bound(
+        configurations_.begin(), configurations_.end(), applied_,
+        [](Index at, const auto& configuration) { return at < configuration.first; }));
+    return raft::SnapshotMetadata{in_force->second, applied_, term_at(applied_)};
+  });
   for (Index i = storage_->first() - 1; i <= storage_->last(); ++i) {
     Term term = *storage_->term(i);
     if (term_starts_.empty() || term_starts_.back().second != term) {
@@ -92,14 +98,79 @@ void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
 
 void Consensus::receive(raft::Message message) {
   post([this, message = std::move(message)]() mutable {
+    if (message.type == raft::MessageType::kMsgSnap) {
+      return log::warn("dropped a snapshot message that came without its state",
+                       {{"from", message.from.value}});
+    }
     step(std::move(message));
     schedule_flush();
   });
 }
 
+// What the core makes of it shows at once.
+void Consensus::receive_snapshot(raft::Message message, ReceivedState state) {
+  CHECK(!raft::is_empty(message.snapshot));
+  CHECK(message.snapshot->metadata.index == state.index);
+  post([this, message = std::move(message), state = std::move(state)]() mutable {
+    received_ = std::move(state);
+    if (!stopped_) {
+      step(std::move(message));
+      drain_ready();
+    }
+    drop_received();
+  });
+}
+
+void Consensus::snapshot_sent(MemberId member, bool arrived) {
+  post([this, member, arrived] {
+    core_->report_snapshot(
+        member, arrived ? raft::SnapshotStatus::kFinish : raft::SnapshotStatus::kFailure);
+    schedule_flush();
+  });
+}
+
+void Consensus::unreachable(MemberId member) {
+  post([this, member] {
+    core_->report_unreachable(member);
+    schedule_flush();
+  });
+}
+
+void Consensus::drop_received() {
+  if (!received_) return;
+  log::info("dropped a snapshot that is of no use", {{"index", received_->index.value}});
+  doors_.dispose([state = *std::move(received_)] {});
+  received_.reset();
+}
+
+// The core has taken the snapshot of the message being received.
+void Consensus::take_snapshot(const raft::Message& append) {
+  CHECK(received_.has_value());
+  CHECK(received_->index == append.snapshot->metadata.index);
+  installing_.push_back(*std::move(received_));
+  received_.reset();
+}
+
+// The log is marked where the snapshot stands: from now on this member starts from it. What the
+// state machine was given before comes from earlier in the log.
+void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
+  CHECK(!installing_.empty());
+  CHECK(installing_.front().index == snapshot.index);
+  CHECK(snapshot.index > applied_);
+  CHECK(snapshot.index.value <= state_.committed.load(std::memory_order_relaxed));
+  CHECK(storage_->start_over(snapshot.index, snapshot.term, snapshot.conf_state).ok());
+  term_starts_.assign(1, {snapshot.index, snapshot.term});
+  configurations_.assign(1, {snapshot.index, snapshot.conf_state});
+  debt_ = LogDebt(options_.debt,
+                  {.marked = snapshot.index, .durable = snapshot.index, .applied = snapshot.index});
+  doors_.apply.install(std::move(installing_.front()));
+  installing_.pop_front();
+}
+
 void Consensus::durable(std::vector<raft::Message> appends) {
   post([this, appends = std::move(appends)]() mutable {
     for (raft::Message& append : appends) {
+      if (!raft::is_empty(append.snapshot)) start_over(append.snapshot->metadata);
       if (!append.entries.empty()) storage_->append(append.entries);
       note_terms(append.entries);
       if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
@@ -128,7 +199,8 @@ void Consensus::applied(std::vector<raft::Message> applies) {
 // Not before everything of earlier terms is applied: until then the leader may not know of a lease
 // that was granted or revoked.
 void Consensus::announce_leadership() {
-  if (!is_leader_ || announced_ || term_at(applied_) != standing().term) return;
+  if (!is_leader_ || announced_ || applied_ < term_starts_.front().first) return;
+  if (term_at(applied_) != standing().term) return;
   announced_ = true;
   doors_.leadership_changed(true, standing().term);
 }
@@ -317,11 +389,14 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
   std::vector<raft::Message> appends, outgoing;
   for (raft::Message& message : messages) {
     if (message.to == raft::kLocalAppendThread) {
+      if (!raft::is_empty(message.snapshot)) take_snapshot(message);
       appends.push_back(std::move(message));
     } else if (message.to == raft::kLocalApplyThread) {
       hand_to_apply(std::move(message));
     } else if (message.type == raft::MessageType::kMsgVote && message.term > durable_term_) {
       hold_vote(std::move(message));
+    } else if (message.type == raft::MessageType::kMsgSnap) {
+      doors_.apply.send_state(std::move(message));
     } else {
       outgoing.push_back(std::move(message));
     }

@@ -15,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -28,6 +29,7 @@
 #include "node/proposal.h"
 #include "node/proposals.h"
 #include "node/read_rounds.h"
+#include "node/received_state.h"
 #include "node/transport.h"
 #include "raft/raw_node.h"
 
@@ -64,6 +66,7 @@ class Consensus {
     Transport* transport;
     LeadershipChanged leadership_changed;
     FlushStore flush_store;
+    mvcc::Dispose dispose;  // of states, which takes long
     Fatal fatal;
   };
 
@@ -79,6 +82,13 @@ class Consensus {
   void submit(std::vector<ProposalPtr> proposals, ReadBatch reads);
   // A message from a peer.
   void receive(raft::Message message);
+  // A snapshot from the leader, with the state that it names. If it is of no use the state is
+  // dropped. (A MsgSnap without its state is not for receive().)
+  void receive_snapshot(raft::Message message, ReceivedState state);
+  // How sending a snapshot to `member` went.
+  void snapshot_sent(MemberId member, bool arrived);
+  // Messages to `member` do not get through.
+  void unreachable(MemberId member);
   // The log lane has made these durable.
   void durable(std::vector<raft::Message> appends);
   // The apply lane has applied up to `index`; `applies` are the MsgStorageApply it has done.
@@ -113,6 +123,9 @@ class Consensus {
   void hand_to_apply(raft::Message message);
   ProposalPtr waiter_of(const raft::Entry& entry);
   void answer_reads(const raft::ReadState& state);
+  void take_snapshot(const raft::Message& append);
+  void start_over(const raft::SnapshotMetadata& snapshot);
+  void drop_received();
   void step_responses(std::vector<raft::Message>& responses);
   void step(raft::Message message);
   void tick();
@@ -147,6 +160,10 @@ class Consensus {
   // before, they could win the same term twice (docs/raft.md). All of one term > durable_term_.
   std::vector<raft::Message> votes_;
   Term durable_term_;  // <= state_.term
+  // The state that came last, until the core takes it or not; and those that it took and that the
+  // log lane is marking, oldest first.
+  std::optional<ReceivedState> received_;
+  std::deque<ReceivedState> installing_;
   LogDebt debt_;
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
   // durable store needs the term at an index that the storage may have forgotten long ago.
@@ -154,7 +171,9 @@ class Consensus {
   // Configurations with the index that brought each, oldest first; the first at or below
   // debt_.durable_index().
   std::deque<std::pair<Index, raft::ConfState>> configurations_;
-  Index applied_;  // <= state_.committed, <= storage_->last(), only grows
+  // <= state_.committed, <= storage_->last(), only grows. While a state is installed it may be
+  // before the beginning of storage_ and of term_starts_.
+  Index applied_;
 };
 
 }  // namespace keelson::node

@@ -84,7 +84,7 @@ class LogDebt {
 
   void check_invariants() const;
 
-  const Limits limits_;
+  Limits limits_;
   // marked_ <= asked_ <= durable_ <= handed_, and the same for the bytes up to each, counted from
   // the mark that the member started with. Between points bytes count as if nothing were durable
   // yet. asked_ is where a mark is being made; at marked_ when none is.

@@ -56,6 +56,9 @@ void LogLane::flush() {
                                   std::make_move_iterator(waiting_.begin() + appended_));
   waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(appended_));
   appended_ = 0;
+  for (const raft::Message& message : done) {
+    if (!raft::is_empty(message.snapshot)) wal_->release_to(message.snapshot->metadata.index);
+  }
   if (!done.empty()) durable_(std::move(done));
   if (!complete) return retry_later();
   CHECK(waiting_.empty());
@@ -69,13 +72,14 @@ bool LogLane::append_waiting() {
   for (; appended_ < waiting_.size(); ++appended_) {
     const raft::Message& message = waiting_[appended_];
     CHECK(message.type == raft::MessageType::kMsgStorageAppend);
+    absl::Status status;
     if (!raft::is_empty(message.snapshot)) {
-      fail(absl::UnimplementedError("a snapshot from a peer cannot be received yet"));
-      return false;
+      const raft::SnapshotMetadata& at = message.snapshot->metadata;
+      status = wal_->save_snapshot({at.index, at.term}, at.conf_state);
     }
-    absl::Status status = wal_->append(message.hard_state(), message.entries);
+    if (status.ok()) status = wal_->append(message.hard_state(), message.entries);
     if (status.ok()) {
-      must_sync_ |= matters(message);
+      must_sync_ |= matters(message) || !raft::is_empty(message.snapshot);
       continue;
     }
     if (!absl::IsResourceExhausted(status)) fail(std::move(status));

@@ -25,6 +25,24 @@ absl::Status LogStorage::start_behind(Index index, Term term) {
   return absl::OkStatus();
 }
 
+absl::Status LogStorage::start_over(Index index, Term term, raft::ConfState conf) {
+  CHECK(index > behind_);
+  const raft::HardState state = log_.initial_state()->hard_state;
+  log_ = raft::MemoryStorage();
+  log_.set_hard_state(state);
+  ends_.clear();
+  forgotten_ = 0;
+  conf_ = std::move(conf);
+  return start_behind(index, term);
+}
+
+absl::StatusOr<raft::SnapshotPtr> LogStorage::snapshot() {
+  if (!applied_) return log_.snapshot();
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->metadata = applied_();
+  return snapshot;
+}
+
 void LogStorage::append(const raft::Entries& entries) {
   log_.append(entries);
   for (const raft::Entry& entry : entries) {

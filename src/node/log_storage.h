@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 
 #include "raft/memory_storage.h"
 
@@ -39,12 +40,18 @@ class LogStorage final : public raft::Storage {
   absl::StatusOr<Term> term(Index index) override { return log_.term(index); }
   absl::StatusOr<Index> first_index() override { return first(); }
   absl::StatusOr<Index> last_index() override { return last(); }
-  absl::StatusOr<raft::SnapshotPtr> snapshot() override { return log_.snapshot(); }
+  // Names what is applied: whoever sends it takes the state as it is then, which may be newer.
+  absl::StatusOr<raft::SnapshotPtr> snapshot() override;
 
   void set_conf_state(raft::ConfState conf) { conf_ = std::move(conf); }
   void set_hard_state(const raft::HardState& state) { log_.set_hard_state(state); }
   // The log begins behind `index`. REQUIRES: nothing was appended yet, and index > 0.
   absl::Status start_behind(Index index, Term term);
+  // What snapshot() names.
+  using Applied = std::function<raft::SnapshotMetadata()>;
+  void set_applied(Applied applied) { applied_ = std::move(applied); }
+  // Forgets everything: the log begins behind `index`, where a snapshot stands for it.
+  absl::Status start_over(Index index, Term term, raft::ConfState conf);
   // Replaces everything from the first one's index on. REQUIRES: no gap after last().
   void append(const raft::Entries& entries);
   // Forgets applied entries, oldest first, once they are twice what is to be kept.
@@ -62,6 +69,7 @@ class LogStorage final : public raft::Storage {
 
   raft::MemoryStorage log_;
   raft::ConfState conf_;
+  Applied applied_;
   // The entry before the first one held; behind_ + 1 == log_.first_index().
   Index behind_;
   // ends_[i] is the sum of the sizes up to the entry behind_ + 1 + i, counted from the beginning of

@@ -54,6 +54,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
     : options_(std::move(options)),
       backend_(std::move(parts.backend)),
       lanes_(lanes),
+      transport_(transport),
       clock_(*clock),
       member_(parts.found.member),
       cluster_(parts.found.cluster),
@@ -66,30 +67,35 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
       published_(std::move(parts.published)),
       applier_(std::move(parts.applier)),
       hashes_(*lanes_.background, clock_),
-      consensus_(*lanes_.consensus, clock_, state_,
-                 {.id = member_,
-                  .tick = options_.heartbeat,
-                  .keep = options_.recovery.keep,
-                  .debt = options_.debt,
-                  .read_context_seed = random->next()},
-                 std::move(parts.start),
-                 {.log = log_lane_,
-                  .apply = apply_lane_,
-                  .transport = transport,
-                  .leadership_changed = [this](bool leads, Term term) { leadership_changed(leads, term); },
-                  .flush_store = [this] { flush_store(); },
-                  .fatal = fatal_}),
+      consensus_(
+          *lanes_.consensus, clock_, state_,
+          {.id = member_,
+           .tick = options_.heartbeat,
+           .keep = options_.recovery.keep,
+           .debt = options_.debt,
+           .read_context_seed = random->next()},
+          std::move(parts.start),
+          {.log = log_lane_,
+           .apply = apply_lane_,
+           .transport = transport,
+           .leadership_changed = [this](bool leads, Term term) { leadership_changed(leads, term); },
+           .flush_store = [this] { flush_store(); },
+           .dispose = [this](absl::AnyInvocable<void()> task) { dispose(std::move(task)); },
+           .fatal = fatal_}),
       log_lane_(
           *lanes_.log, std::move(parts.found.wal), state_,
           [this](std::vector<raft::Message> appends) { consensus_.durable(std::move(appends)); },
           [this](bool made) { consensus_.marked(made); }, [this] { log_space_changed(); }, fatal_),
-      apply_lane_(
-          *lanes_.apply, *applier_, state_, consensus_,
-          [this](std::unique_ptr<mvcc::HashKvJob> job) {
-            hashes_.run(std::move(job));
-            applier_->when_compacted([this] { hashes_.compacted(); });
-          },
-          [this] { raise_no_space(); }, fatal_),
+      apply_lane_(*lanes_.apply, *applier_, state_, consensus_,
+                  {.run_hash =
+                       [this](std::unique_ptr<mvcc::HashKvJob> job) {
+                         hashes_.run(std::move(job));
+                         applier_->when_compacted([this] { hashes_.compacted(); });
+                       },
+                   .no_space = [this] { raise_no_space(); },
+                   .install = [this](ReceivedState state) { return install(std::move(state)); },
+                   .send_state = [this](raft::Message message) { send_state(std::move(message)); },
+                   .fatal = fatal_}),
       own_gateway_(*lanes_.apply, consensus_, state_, clock_, options_.gateway),
       own_ids_(request_ids_) {
   state_.applied = parts.found.applied.value;
@@ -200,10 +206,10 @@ void Node::stop(std::function<void(absl::Status)> done) {
   consensus_.stop([this, done = std::move(done)]() mutable {
     // Behind everything that was handed to these lanes before.
     lanes_.apply->post([this, done = std::move(done)]() mutable {
-      backend_->end_patience();
+      backend()->end_patience();
       // Through the door, too: when `done` is called the store's thread has left the lane that it
       // posted to, which may be gone at once.
-      backend_->flush([this, door = store_door_, done = std::move(done)](absl::Status s) mutable {
+      backend()->flush([this, door = store_door_, done = std::move(done)](absl::Status s) mutable {
         door->pass([&] { close_log(std::move(s), std::move(done)); });
       });
     });
@@ -345,7 +351,7 @@ void Node::when_compacted(absl::AnyInvocable<void(absl::Status)> done) {
   apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
     if (!applier.may_wait()) return done(errors::RequestTooManyRequests());
     applier.when_compacted(
-        [this, done = std::move(done)]() mutable { backend_->flush(std::move(done)); });
+        [this, done = std::move(done)]() mutable { backend()->flush(std::move(done)); });
   });
 }
 
@@ -354,21 +360,22 @@ void Node::defragment(absl::AnyInvocable<void(absl::Status)> done) {
   apply_lane_.run([this, done = std::move(done)](apply::Applier& applier) mutable {
     if (!applier.may_wait()) return done(errors::RequestTooManyRequests());
     applier.when_compacted(
-        [this, done = std::move(done)]() mutable { backend_->reclaim(std::move(done)); }, true);
+        [this, done = std::move(done)]() mutable { backend()->reclaim(std::move(done)); }, true);
   });
 }
 
 // On the log lane. The store may hold space back on the same disk.
 void Node::log_space_changed() {
-  if (state_.disk_full.load(std::memory_order_relaxed)) backend_->make_room();
+  if (state_.disk_full.load(std::memory_order_relaxed)) backend()->make_room();
   consensus_.space_changed();
 }
 
 void Node::listen_to_store() {
-  backend_->set_durable_listener([door = store_door_, consensus = &consensus_](Index index) {
+  const std::shared_ptr<backend::Backend> backend = this->backend();
+  backend->set_durable_listener([door = store_door_, consensus = &consensus_](Index index) {
     door->pass([&] { consensus->backend_durable(index); });
   });
-  backend_->set_health_listener([door = store_door_, this](const absl::Status& health) {
+  backend->set_health_listener([door = store_door_, this](const absl::Status& health) {
     door->pass([&] {
       state_.store_full.store(absl::IsResourceExhausted(health), std::memory_order_relaxed);
       consensus_.space_changed();
@@ -376,7 +383,45 @@ void Node::listen_to_store() {
     });
   });
   // It may have been found full.
-  state_.store_full.store(absl::IsResourceExhausted(backend_->health()), std::memory_order_relaxed);
+  state_.store_full.store(absl::IsResourceExhausted(backend->health()), std::memory_order_relaxed);
+}
+
+// On the apply lane. What the former store's threads still say is about a store that nobody has any
+// more.
+absl::Status Node::install(ReceivedState state) {
+  log::info("applying snapshot", {{"current-applied-index", state_.applied.load()},
+                                  {"incoming-snapshot-index", state.index.value},
+                                  {"incoming-snapshot-term", state.term.value}});
+  store_door_->close();
+  store_door_ = std::make_shared<StoreDoor>();
+  std::shared_ptr<backend::Backend> former =
+      backend_.exchange(state.backend, std::memory_order_acq_rel);
+  former->end_patience();
+  listen_to_store();
+  absl::Status replaced = applier_->replace(
+      {.index = state.index,
+       .term = state.term,
+       .backend = state.backend.get(),
+       .store = std::move(state.store),
+       .former = std::move(former)},
+      [lane = lanes_.background](absl::AnyInvocable<void()> task) { lane->post(std::move(task)); });
+  if (!replaced.ok()) return replaced;
+  if (tell_replaced_) tell_replaced_();
+  warm_up();
+  log::info("applied snapshot", {{"incoming-snapshot-index", state.index.value},
+                                 {"incoming-snapshot-term", state.term.value}});
+  return absl::OkStatus();
+}
+
+// On the apply lane, between two batches: the backend holds what is applied, and the tables agree.
+void Node::send_state(raft::Message message) {
+  if (!transport_) return;
+  std::shared_ptr<const backend::Snapshot> state = backend()->snapshot();
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->metadata = {conf_state_of(members_->view()->members), state->consistent_index(),
+                        state->consistent_term()};
+  message.snapshot = std::move(snapshot);
+  transport_->send_snapshot(std::move(message), std::move(state));
 }
 
 // On the apply lane. The values pass by while the store is verified: what fits into memory is kept.
@@ -386,7 +431,7 @@ void Node::warm_up() {
     std::atomic<bool> enough{false};
   };
   auto progress = std::make_shared<Progress>();
-  backend_->read_through([door = store_door_, progress, this](backend::PassingRecords records) {
+  backend()->read_through([door = store_door_, progress, this](backend::PassingRecords records) {
     // A lane that is behind has better to do: these stay on disk until they are asked for.
     if (progress->enough) return false;
     if (progress->busy.exchange(true)) return true;
@@ -403,7 +448,7 @@ void Node::warm_up() {
 // On the consensus lane. Flushes belong to the lane that writes.
 void Node::flush_store() {
   lanes_.apply->post([this] {
-    backend_->flush([door = store_door_, consensus = &consensus_](absl::Status flushed) {
+    backend()->flush([door = store_door_, consensus = &consensus_](absl::Status flushed) {
       if (!flushed.ok()) log::warn("the store did not flush", {{"error", message_of(flushed)}});
       door->pass([&] { consensus->store_flushed(); });
     });

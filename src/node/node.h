@@ -15,6 +15,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -80,6 +81,9 @@ class Node {
 
   // Before start(). The gateway's flush() is to be called at the end of each batch of its lane.
   Gateway* add_gateway(Executor& home);
+  // Before start(). Called on the apply lane when the state was replaced; the store's revision() is
+  // that of the new one, and no events lead there.
+  void set_replaced(std::function<void()> replaced) { tell_replaced_ = std::move(replaced); }
   // Before start(). Called once, on the apply lane, when this member is not one of the cluster any
   // more: it must end, and not come back.
   void set_removed(std::function<void()> removed) { tell_removed_ = std::move(removed); }
@@ -103,7 +107,12 @@ class Node {
   MemberState& state() { return state_; }
   const Clock& clock() const { return clock_; }
   mvcc::Store& store() { return *store_; }
-  backend::Backend& backend() { return *backend_; }
+  // The one that there is now; any thread.
+  std::shared_ptr<backend::Backend> backend() const {
+    return backend_.load(std::memory_order_acquire);
+  }
+  // A received state may be made with these.
+  const mvcc::StoreOptions& store_options() const { return options_.store; }
   membership::Cluster& members() { return *members_; }
   const apply::Alarms& alarms() const { return applier_->alarms(); }
   const apply::OpCounts& op_counts() const { return applier_->counts(); }
@@ -137,13 +146,17 @@ class Node {
   ProposalDone own_done(wire::InternalKind kind, std::function<void(absl::Status)> done);
   void log_space_changed();
   void listen_to_store();
+  absl::Status install(ReceivedState state);
+  void send_state(raft::Message message);
+  void dispose(absl::AnyInvocable<void()> task) { lanes_.background->post(std::move(task)); }
   void warm_up();
   void flush_store();
   void close_log(absl::Status flushed, std::function<void(absl::Status)> done);
 
   const Options options_;
-  const std::unique_ptr<backend::Backend> backend_;
+  std::atomic<std::shared_ptr<backend::Backend>> backend_;  // replaced on the apply lane
   const Lanes lanes_;
+  Transport* const transport_;
   const Clock& clock_;
   const MemberId member_;
   const ClusterId cluster_;
@@ -164,7 +177,9 @@ class Node {
   ApplyLane apply_lane_;
   std::vector<std::unique_ptr<Gateway>> gateways_;
 
-  std::function<void()> tell_removed_;  // may be empty
+  // May be empty.
+  std::function<void()> tell_removed_;
+  std::function<void()> tell_replaced_;
 
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
   Gateway own_gateway_;
@@ -177,8 +192,8 @@ class Node {
   bool removed_ = false;
   bool raising_alarm_ = false;
 
-  // Orders what comes on the backend's threads with the end of the node, which it outlives: there
-  // may be a thread at the door when the node goes.
+  // Orders what comes on a backend's threads with the end of the node, or of that backend's time,
+  // which it outlives: there may be a thread at the door then. Each backend has its own.
   class StoreDoor {
    public:
     template <typename Call>
@@ -195,7 +210,7 @@ class Node {
     std::mutex mutex_;
     bool closed_ = false;
   };
-  const std::shared_ptr<StoreDoor> store_door_ = std::make_shared<StoreDoor>();
+  std::shared_ptr<StoreDoor> store_door_ = std::make_shared<StoreDoor>();
 };
 
 }  // namespace keelson::node

@@ -149,7 +149,7 @@ class History {
     int steps = static_cast<int>(random_.below(1500));
     for (int i = 0; i < steps && !member_.dead(); ++i) {
       if (under_way_ < 12 && random_.below(4) == 0) act();
-      if (random_.below(100) == 0) member_.node().backend().flush([](absl::Status) {});
+      if (random_.below(100) == 0) member_.node().backend()->flush([](absl::Status) {});
       if (faulty_ && random_.below(400) == 0) mend();
       member_.step();
     }

@@ -117,7 +117,7 @@ TEST_F(NodeTest, TheLogLetsGoOfWhatTheBackendHolds) {
   start();
   for (int i = 0; i < 400; ++i) {
     ASSERT_TRUE(put("k", std::string(200, 'x')).ok());
-    if (i % 50 == 0) member_.node().backend().flush([](absl::Status) {});
+    if (i % 50 == 0) member_.node().backend()->flush([](absl::Status) {});
   }
   absl::Status stopped = member_.stop();
   EXPECT_TRUE(stopped.ok()) << stopped;
@@ -200,7 +200,7 @@ TEST_F(NodeTest, AMarkThatACrashPreventedIsMadeAtTheStart) {
   start();
   for (int i = 0; i < 30; ++i) ASSERT_TRUE(put("k", std::string(200, 'x')).ok());
   member_.schedule.hold(member_.schedule.consensus);
-  member_.node().backend().flush([](absl::Status) {});
+  member_.node().backend()->flush([](absl::Status) {});
   const Index durable = member_.disk.durable_index();
   member_.lose_power();
   start();

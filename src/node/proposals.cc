@@ -12,9 +12,7 @@
 namespace keelson::node {
 namespace {
 
-bool is_change(const Proposal& proposal) {
-  return proposal.entry_type != raft::EntryType::kNormal;
-}
+bool is_change(const Proposal& proposal) { return proposal.entry_type != raft::EntryType::kNormal; }
 
 void drop_late(std::vector<ProposalPtr>& waiting, MonotonicTime now,
                std::vector<ProposalPtr>* late) {
@@ -112,8 +110,8 @@ void Proposals::expire(MonotonicTime now, const Standing& standing) {
   for (ProposalPtr& proposal : late) reply(std::move(proposal), errors::Timeout());
 }
 
-// As long as the leader that took it leads, a proposal stays in its log, and will be applied. Not so
-// a membership change: raft may have put an empty entry in its place.
+// As long as the leader that took it leads, a proposal stays in its log, and will be applied. Not
+// so a membership change: raft may have put an empty entry in its place.
 bool Proposals::is_in_our_log(const Proposal& proposal, const Standing& standing) {
   return standing.leads && proposal.term == standing.term && !is_change(proposal);
 }

@@ -112,6 +112,28 @@ raft::ConfState conf_state_of(const std::vector<membership::Member>& members) {
   return conf;
 }
 
+absl::StatusOr<size_t> choose_store(const RecoveryOptions& options,
+                                    const std::vector<Index>& consistent) {
+  Index marked;
+  absl::StatusOr<bool> there = wal::exists(options.wal_dir, options.wal.fs);
+  if (!there.ok()) return there.status();
+  if (*there) {
+    absl::StatusOr<wire::WalSnapshot> mark =
+        wal::newest_mark(options.wal_dir, Index(UINT64_MAX), options.wal.fs);
+    if (!mark.ok()) return mark.status();
+    marked = mark->index;
+  }
+  size_t chosen = consistent.size();
+  for (size_t i = 0; i < consistent.size(); ++i) {
+    if (consistent[i] < marked) continue;
+    if (chosen == consistent.size() || consistent[i] < consistent[chosen]) chosen = i;
+  }
+  if (chosen == consistent.size()) {
+    return absl::NotFoundError(cat("no store reaches the log's newest mark, ", marked.value));
+  }
+  return chosen;
+}
+
 absl::StatusOr<Recovered> recover(const RecoveryOptions& options, const backend::Backend& backend) {
   absl::StatusOr<bool> there = wal::exists(options.wal_dir, options.wal.fs);
   if (!there.ok()) return there.status();

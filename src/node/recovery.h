@@ -64,6 +64,13 @@ struct Recovered {
   std::vector<membership::Member> bootstrap;  // not empty: the group is new and has these members
 };
 
+// Which of several stores the member goes on with, given how far each got: the one it had, and what
+// snapshots brought beside it, some of which came to nothing. The lowest that the newest mark
+// allows: a store below the mark was replaced; one that came and was not marked is above the one
+// that the log goes with, or is as good. NotFound: none is.
+absl::StatusOr<size_t> choose_store(const RecoveryOptions& options,
+                                    const std::vector<Index>& consistent);
+
 absl::StatusOr<Recovered> recover(const RecoveryOptions& options, const backend::Backend& backend);
 
 // The raft configuration that a set of members makes.

@@ -70,7 +70,7 @@ absl::Status Context::admit(net::ServerCall& call, bool stream) {
 
 absl::Status Context::check_quota(Lane& lane, int64_t cost) {
   if (cost == 0 || limits_.quota_bytes == UINT64_MAX) return absl::OkStatus();
-  if (node_.backend().has_room(static_cast<uint64_t>(cost), limits_.quota_bytes)) {
+  if (node_.backend()->has_room(static_cast<uint64_t>(cost), limits_.quota_bytes)) {
     return absl::OkStatus();
   }
   if (!node_.alarms().no_space()) {

@@ -78,8 +78,8 @@ class Status final : public Unary {
     const node::MemberState& status = node.state();
     pb::StatusResponse response;
     response.set_version(facts_.version);
-    response.set_dbsize(static_cast<int64_t>(node.backend().size_on_disk()));
-    response.set_dbsizeinuse(static_cast<int64_t>(node.backend().size_in_use()));
+    response.set_dbsize(static_cast<int64_t>(node.backend()->size_on_disk()));
+    response.set_dbsizeinuse(static_cast<int64_t>(node.backend()->size_in_use()));
     response.set_leader(status.leader.load());
     response.set_raftindex(status.committed.load());
     response.set_raftappliedindex(status.applied.load());
@@ -132,7 +132,7 @@ class Hash final : public Unary {
     context_.node().background().post([this, call] {
       MonotonicTime start = context_.node().clock().now();
       int64_t revision = context_.node().store().revision();
-      absl::StatusOr<uint32_t> hash = backend::hash_all(*context_.node().backend().snapshot());
+      absl::StatusOr<uint32_t> hash = backend::hash_all(*context_.node().backend()->snapshot());
       if (!hash.ok()) return net::ServerCall::fail_later(call, hash.status());
       if (RequestObserver* observer = context_.observer()) {
         observer->hashed(true, context_.node().clock().now() - start);
@@ -147,8 +147,7 @@ class Hash final : public Unary {
 
 class HashKv final : public Unary {
  public:
-  explicit HashKv(Context& context)
-      : Unary(context), slot_(context.node().store().register_reader()) {}
+  using Unary::Unary;
 
  private:
   static constexpr size_t kSlice = 4096;
@@ -163,7 +162,7 @@ class HashKv final : public Unary {
 
   void begin(net::CallRef call, int64_t revision, MonotonicTime start) {
     absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job =
-        context_.node().store().hash_kv(*slot_, revision);
+        context_.node().store().hash_kv(revision);
     if (!job.ok()) return net::ServerCall::fail_later(call, job.status());
     step(std::move(call), *std::move(job), start);
   }
@@ -191,8 +190,6 @@ class HashKv final : public Unary {
     net::ServerCall::respond_later(
         call, context_.respond(hash.current_revision, Parts::copy(response.SerializeAsString())));
   }
-
-  const std::unique_ptr<mvcc::ReaderSlot> slot_;  // the background lane's
 };
 
 class MoveLeader final : public Unary {

@@ -99,8 +99,8 @@ void State::collect(http::Metrics& metrics) {
   if (std::string version = cluster_version(); version.size() > 2) {
     metrics.cluster_version.set({version.substr(0, version.rfind('.'))}, 1);
   }
-  metrics.db_total_size.set(static_cast<double>(node_.backend().size_on_disk()));
-  metrics.db_total_size_in_use.set(static_cast<double>(node_.backend().size_in_use()));
+  metrics.db_total_size.set(static_cast<double>(node_.backend()->size_on_disk()));
+  metrics.db_total_size_in_use.set(static_cast<double>(node_.backend()->size_in_use()));
   mvcc::Store& store = node_.store();
   metrics.current_revision.set(static_cast<double>(store.revision()));
   metrics.compact_revision.set(store.compact_revision());  // -1 before the first, as in etcd

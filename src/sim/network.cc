@@ -1,12 +1,14 @@
 #include "sim/network.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "wire/raft_codec.h"
 
 namespace keelson::sim {
 
-void Network::send(MonotonicTime now, const raft::Message& message) {
-  const Packet packet{message.from, message.to, wire::encode(message)};
+void Network::send(MonotonicTime now, const raft::Message& message, StatePtr state) {
+  const Packet packet{message.from, message.to, wire::encode(message), std::move(state)};
   if (!passes(packet.from, packet.to) || random_.below(1000) < weather_.lost) return;
   post(now, packet);
   if (random_.below(1000) < weather_.repeated) post(now, packet);
@@ -25,7 +27,7 @@ bool Network::step(MonotonicTime now) {
   if (!passes(packet.from, packet.to)) return true;
   absl::StatusOr<raft::Message> message = wire::decode_message(packet.bytes);
   CHECK(message.ok());
-  deliver_(packet.to, *std::move(message));
+  deliver_(packet.to, *std::move(message), std::move(packet.state));
   return true;
 }
 

@@ -10,10 +10,12 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "backend/backend.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/ids.h"
@@ -24,7 +26,9 @@ namespace keelson::sim {
 
 class Network {
  public:
-  using Deliver = std::function<void(MemberId to, raft::Message message)>;
+  using StatePtr = std::shared_ptr<const backend::Snapshot>;
+  // `state`: of a snapshot, null with everything else.
+  using Deliver = std::function<void(MemberId to, raft::Message message, StatePtr state)>;
 
   // How bad it is; in thousandths.
   struct Weather {
@@ -35,7 +39,7 @@ class Network {
 
   Network(Random& random, Deliver deliver) : random_(random), deliver_(std::move(deliver)) {}
 
-  void send(MonotonicTime now, const raft::Message& message);
+  void send(MonotonicTime now, const raft::Message& message, StatePtr state = nullptr);
 
   // Delivers one message that is due; false: none is.
   bool step(MonotonicTime now);
@@ -51,6 +55,7 @@ class Network {
   struct Packet {
     MemberId from, to;
     Bytes bytes;
+    StatePtr state;
   };
   void post(MonotonicTime now, const Packet& packet);
   bool passes(MemberId from, MemberId to) const { return !cut_.contains({from, to}); }

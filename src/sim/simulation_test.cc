@@ -64,7 +64,7 @@ class Trial {
       case 9:
         return world_.set_weather({random_.below(100), random_.below(100), random_.below(200)});
       case 10:
-        if (world_.up(i)) world_.member(i).node().backend().flush([](absl::Status) {});
+        if (world_.up(i)) world_.member(i).node().backend()->flush([](absl::Status) {});
         return;
       default:
         world_.set_weather({});
@@ -117,12 +117,12 @@ class Trial {
 
   bool equal() {
     const uint64_t applied = world_.member(0).node().state().applied.load();
-    absl::StatusOr<uint32_t> hash = backend::hash_all(world_.member(0).disk);
+    absl::StatusOr<uint32_t> hash = backend::hash_all(*world_.member(0).node().backend());
     for (int i = 1; i < world_.size(); ++i) {
       if (world_.member(i).node().state().applied.load() != applied) return false;
     }
     for (int i = 1; i < world_.size(); ++i) {
-      if (*backend::hash_all(world_.member(i).disk) != *hash) return false;
+      if (*backend::hash_all(*world_.member(i).node().backend()) != *hash) return false;
     }
     return true;
   }
@@ -134,15 +134,17 @@ class Trial {
 
 TEST(Simulation, ClustersKeepWhatTheyAcknowledged) {
   log::QuietLog quiet;
-  uint64_t acknowledged = 0, runs = 0;
+  uint64_t acknowledged = 0, runs = 0, snapshots = 0;
   for_each_seed(Seeds{.count = 60}, [&](uint64_t seed) {
     Trial trial(seed);
     trial.run();
     EXPECT_TRUE(trial.fine()) << trial.world().verdict().text() << "\n" << trial.world().describe();
     acknowledged += trial.clients().acknowledged();
+    snapshots += trial.world().snapshots_installed();
     ++runs;
   });
-  std::cout << runs << " clusters, " << acknowledged << " acknowledged\n";
+  std::cout << runs << " clusters, " << acknowledged << " acknowledged, " << snapshots
+            << " snapshots\n";
   if (seeds_are_the_usual()) {
     EXPECT_GT(acknowledged, runs * 100);
   }

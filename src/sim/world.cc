@@ -23,44 +23,57 @@ std::string initial_cluster(int members) {
 
 class World::Port final : public node::Transport {
  public:
-  explicit Port(World& world) : world_(world) {}
+  Port(World& world, int member) : world_(world), member_(member) {}
   void send(std::vector<raft::Message> messages) override {
     for (const raft::Message& message : messages) world_.network_.send(world_.now_, message);
+  }
+  // The sender hears that it went well though it may not have: raft must live with that, too.
+  void send_snapshot(raft::Message message,
+                     std::shared_ptr<const backend::Snapshot> state) override {
+    const MemberId to = message.to;
+    const bool arrives = world_.random_.below(4) != 0;
+    if (arrives) world_.network_.send(world_.now_, message, std::move(state));
+    world_.member(member_).node().consensus().snapshot_sent(to, arrives);
   }
 
  private:
   World& world_;
+  const int member_;
 };
 
 World::World(Random& random, int members)
     : random_(random),
       members_(static_cast<size_t>(members)),
-      network_(random, [this](MemberId to, raft::Message message) {
-        deliver(to, std::move(message));
+      network_(random, [this](MemberId to, raft::Message message, Network::StatePtr state) {
+        deliver(to, std::move(message), std::move(state));
       }) {
   const membership::Bootstrap group = *membership::bootstrap(initial_cluster(members), "t");
   for (int i = 0; i < members; ++i) {
-    Member& member = members_[i];
     for (const membership::Member& listed : group.members) {
-      if (listed.name == name_of(i)) member.id = listed.id;
+      if (listed.name == name_of(i)) members_[i].id = listed.id;
     }
-    member.port = std::make_unique<Port>(*this);
-    member.process = make_member(i, member.port.get());
+    make_member(i);
   }
 }
 
 World::~World() = default;
 
-std::unique_ptr<node::TestMember> World::make_member(int i, Port* port) {
+void World::make_member(int i) {
   node::Options options = node::TestMember::small_options();
   options.recovery.initial_cluster = initial_cluster(size());
   options.recovery.name = name_of(i);
-  options.recovery.keep = {.entries = 1 << 20, .bytes = 1 << 30};
-  options.debt.mark_entries = options.debt.mark_bytes = 1 << 30;
+  options.recovery.keep = {.entries = 20, .bytes = 10 << 10};
   options.client_urls = {cat("http://10.0.0.", i + 1, ":2379")};
-  auto member = std::make_unique<node::TestMember>(random_, std::move(options), nullptr, port);
-  member->published = [this](mvcc::EventBatchPtr events) { history_.add(*events); };
-  return member;
+  Member& member = members_[i];
+  member.port = std::make_unique<Port>(*this, i);
+  auto stores = std::make_unique<Stores>();
+  member.stores = stores.get();
+  node::RecoveryOptions recovery = options.recovery;
+  member.process = std::make_unique<node::TestMember>(random_, std::move(options),
+                                                      std::move(stores), member.port.get());
+  recovery.wal.fs = &member.process->files;
+  member.stores->belongs_to(recovery);
+  member.process->published = [this](mvcc::EventBatchPtr events) { history_.add(*events); };
 }
 
 World::Member* World::find(MemberId id) {
@@ -70,10 +83,24 @@ World::Member* World::find(MemberId id) {
   return nullptr;
 }
 
-void World::deliver(MemberId to, raft::Message message) {
+void World::deliver(MemberId to, raft::Message message, Network::StatePtr state) {
   Member* member = find(to);
   if (!member || !member->up || member->process->dead()) return;
+  if (state) return install(*member, std::move(message), *state);
   member->process->node().consensus().receive(std::move(message));
+}
+
+void World::install(Member& member, raft::Message message, const backend::Snapshot& state) {
+  absl::StatusOr<std::shared_ptr<backend::Backend>> copy = member.stores->add(state);
+  if (!copy.ok()) return verdict_.violated(cat("a snapshot: ", message_of(copy.status())));
+  node::Node& node = member.process->node();
+  absl::StatusOr<std::unique_ptr<mvcc::Store>> store =
+      mvcc::Store::open(copy->get(), node.store_options());
+  if (!store.ok()) return verdict_.violated(cat("a snapshot: ", message_of(store.status())));
+  ++snapshots_installed_;
+  const raft::SnapshotMetadata& at = message.snapshot->metadata;
+  node::ReceivedState received{at.index, at.term, *std::move(copy), *std::move(store)};
+  node.consensus().receive_snapshot(std::move(message), std::move(received));
 }
 
 absl::Status World::start(int i) {
@@ -108,9 +135,7 @@ void World::split(const std::vector<int>& side) {
   }
 }
 
-int World::leader() const {
-  return leaders_.empty() ? -1 : leaders_.rbegin()->second;
-}
+int World::leader() const { return leaders_.empty() ? -1 : leaders_.rbegin()->second; }
 
 void World::watch_leader(int i) {
   const node::MemberState& state = members_[i].process->node().state();

@@ -20,6 +20,7 @@
 #include "node/test_member.h"
 #include "sim/history.h"
 #include "sim/network.h"
+#include "sim/stores.h"
 #include "sim/violation.h"
 
 namespace keelson::sim {
@@ -55,6 +56,7 @@ class World {
 
   // Where everybody stands, a line each.
   std::string describe() const;
+  uint64_t snapshots_installed() const { return snapshots_installed_; }
   MonotonicTime now() const { return now_; }
   History& history() { return history_; }
   Verdict& verdict() { return verdict_; }
@@ -65,13 +67,15 @@ class World {
   struct Member {
     MemberId id;
     std::unique_ptr<Port> port;
+    Stores* stores = nullptr;  // the process's
     std::unique_ptr<node::TestMember> process;
     bool up = false;
   };
 
-  std::unique_ptr<node::TestMember> make_member(int i, Port* port);
+  void make_member(int i);
   Member* find(MemberId id);
-  void deliver(MemberId to, raft::Message message);
+  void deliver(MemberId to, raft::Message message, Network::StatePtr state);
+  void install(Member& member, raft::Message message, const backend::Snapshot& state);
   bool run_something();
   bool pass_time();
   void watch_leader(int i);
@@ -83,6 +87,7 @@ class World {
   std::vector<Member> members_;
   Network network_;
   std::map<uint64_t, int> leaders_;  // by term
+  uint64_t snapshots_installed_ = 0;
 };
 
 }  // namespace keelson::sim
