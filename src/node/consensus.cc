@@ -226,6 +226,8 @@ void Consensus::backend_durable(Index index) {
 // was applied, so it is durable in the log, and so is the mark's index as its end.
 void Consensus::mark_when_due() {
   if (!debt_.should_mark()) return;
+  // The mark of a snapshot is on its way and will do.
+  if (!installing_.empty()) return;
   const Index index = debt_.durable_index();
   // From before this start, and the store had more then: the membership there is not known.
   if (index < configurations_.front().first) return;
