@@ -187,7 +187,7 @@ class Bench {
 
   void hash() {
     Timer timer;
-    auto job = store_->hash_kv(*slot_, 0);
+    auto job = store_->hash_kv(0);
     CHECK(job.ok());
     for (bool done = false; !done;) done = *(*job)->step(10000);
     report("HashKV, per key", timer.seconds(), order_.size());

@@ -28,6 +28,9 @@ void Place::go_to(std::shared_ptr<StoreImpl> store, uint64_t generation) {
   CHECK(generation > generation_);
   former_.push_back(std::exchange(now_, std::make_unique<Stay>(std::move(store))));
   generation_ = generation;
+}
+
+void Place::leave_former() {
   std::erase_if(former_, [](const auto& stay) { return stay->slot.get()->pins == 0; });
 }
 
@@ -189,7 +192,8 @@ void Store::replace(std::unique_ptr<Store> next, std::shared_ptr<void> stands_on
 
 StoreImpl& Store::go_to_newest(ReaderSlot& slot) const {
   Place& at = place(slot);
-  if (at.generation() != generation_.load(std::memory_order_acquire)) follow(slot);
+  const bool replaced = at.generation() != generation_.load(std::memory_order_acquire);
+  if (replaced || at.has_former()) follow(slot);
   return at.store();
 }
 
@@ -199,6 +203,7 @@ void Store::follow(ReaderSlot& slot) const {
   const uint64_t generation = generation_.load(std::memory_order_relaxed);
   lock.unlock();
   if (place(slot).generation() != generation) place(slot).go_to(std::move(newest), generation);
+  place(slot).leave_former();
 }
 
 std::vector<std::pair<std::string, LeaseId>> Store::take_restored_leases() {

@@ -261,6 +261,9 @@ class Place final : public ReaderSlot {
 
   uint64_t generation() const { return generation_; }
   void go_to(std::shared_ptr<StoreImpl> store, uint64_t generation);
+  bool has_former() const { return !former_.empty(); }
+  // Leaves the former stores in which nothing is pinned any more.
+  void leave_former();
   StoreImpl& store() const { return *now_->store; }
   Epochs::Slot* slot() const { return now_->slot.get(); }
 

@@ -207,6 +207,8 @@ void Consensus::announce_leadership() {
 
 void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
   post([this, change = std::move(change), index] {
+    // A snapshot that was taken meanwhile brought it, and whatever came after it.
+    if (index < term_starts_.front().first) return;
     CHECK(configurations_.back().first <= index);
     CHECK(applied_ < index);
     configurations_.emplace_back(index, core_->apply_conf_change(change));

@@ -186,7 +186,7 @@ TEST_F(NodeTest, AMarkThatFoundNoSpaceIsMadeWhenThereIsSome) {
   member_.files.set_capacity(0);
   member_.schedule.hold(member_.schedule.log);
   member_.disk.release_flushes();
-  member_.node().backend().flush([](absl::Status) {});
+  member_.node().backend()->flush([](absl::Status) {});
   for (int i = 0; i < 100; ++i) member_.schedule.step();
   member_.schedule.release();
   for (int i = 0; i < 300; ++i) member_.step();

@@ -4,8 +4,9 @@
 // member has: durable in a place of its own beside the present store, open, and indexed. Nobody
 // reads the present store's place any more once this is installed, nor the new one's before.
 //
+// Whoever makes it has noted in it that there is a log (Backend::note_log()).
 // Threads: made on any thread, since all of it takes long; then handed over.
-// Crashes (docs/decisions/0011): until the log has a mark at `index` a start finds the old store;
+// Crashes (docs/decisions/0013): until the log has a mark at `index` a start finds the old store;
 //   afterwards it finds this one. See choose_state() in node/recovery.h.
 
 #pragma once

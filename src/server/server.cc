@@ -196,6 +196,7 @@ void Server::Running::build_services() {
   loops = std::make_unique<net::LoopPool>(static_cast<int>(config.effective_io_threads()));
   feed = std::make_unique<watch::EventFeed>(node->store().revision());
   node->set_published([this](mvcc::EventBatchPtr events) { feed->publish(std::move(events)); });
+  node->set_replaced([this] { feed->reset(node->store().revision()); });
   watch::WatchOptions watch_options;
   watch_options.cluster = node->cluster();
   watch_options.member = node->member();
