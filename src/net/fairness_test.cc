@@ -227,6 +227,11 @@ class Ready final : private Watch {
     ::close(fd_);
   }
   using Watch::call_again;
+  // Becomes ready again: each write is an edge.
+  void stir() {
+    const uint64_t one = 1;
+    EXPECT_EQ(::write(fd_, &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
+  }
 
  private:
   void on_ready(uint32_t) override { task_(); }
@@ -277,6 +282,23 @@ TEST_F(FairnessTest, WhoAsksToBeCalledAgainWaitsForTheNextTurn) {
   EXPECT_EQ(ran, (std::vector<int>{1, 2, 3, 1}));
   greedy.reset();
   EXPECT_EQ(loop_.run_ready(), 0u);
+}
+
+// More become ready than one look sees, again and again: who asked to be called is called all the
+// same.
+TEST_F(FairnessTest, ManyWhoAreReadyDoNotKeepOthersFromBeingCalledAgain) {
+  int again = 0;
+  std::unique_ptr<Ready> patient;
+  patient = std::make_unique<Ready>(&loop_, [&] {
+    ++again;
+    patient->call_again();
+  });
+  std::vector<std::unique_ptr<Ready>> busy(300);
+  for (auto& one : busy) {
+    one = std::make_unique<Ready>(&loop_, [&one] { one->stir(); });
+  }
+  for (int turn = 0; turn < 10; ++turn) loop_.run_ready();
+  EXPECT_GE(again, 5);
 }
 
 // Of two that are ready, whoever comes first ends the other.

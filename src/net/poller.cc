@@ -107,7 +107,9 @@ void Poller::look(std::optional<Duration> wait) {
 }
 
 bool Poller::run_one() {
-  while (next_ < end_) {
+  bool again = false;
+  if (next_ < end_ && !due_.empty()) again = std::exchange(again_next_, !again_next_);
+  while (!again && next_ < end_) {
     const epoll_event event = events_[next_++];
     // Null: the wake-up, or one that has ended meanwhile.
     if (!event.data.ptr) continue;

@@ -8,7 +8,8 @@
 // Threads: one, but for wake().
 // Fairness: look() sees who is ready, run_one() calls one of them, so the caller stops when it has
 //   had enough; the next turn goes on with those that are left. Whoever has more to do asks to be
-//   called again, and is, after the next look and after those that it found.
+//   called again, and is, after the next look and in turn with those that it found: however many
+//   they are, neither waits for all of the others.
 // Lifetime: a Watch that has ended is not called, not even for what was seen before.
 
 #pragma once
@@ -94,6 +95,7 @@ class Poller {
   size_t end_ = 0;  // next_ <= end_ <= events_.size()
   List due_;        // those who asked to be called again before the last look …
   List later_;      // … and since
+  bool again_next_ = false;  // they take turns with the events
 };
 
 }  // namespace keelson::net
