@@ -143,5 +143,68 @@ TEST_F(Http1FramingTest, WhatNobodyReadsIsThrownAway) {
   EXPECT_GT(body.size(), (2u << 20) * 4 / 3);  // base64 of a message, and the JSON around it
 }
 
+// What is in front of a chunk, or behind the last one, is no longer than a head may be.
+TEST_F(Http1FramingTest, AChunksLineAndTrailersEnd) {
+  TestService service;
+  ListenerOptions options;
+  options.max_header_bytes = 8 << 10;
+  for (std::string_view begin : {"5;", "5;a=\"", "0\r\nA: ", "0\r\n"}) {
+    MemoryServer<Http1Session> server(&service.router, options);
+    server.feed("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    server.feed(begin);
+    const std::string more = begin.ends_with('\n') ? "B: c\r\n" : std::string(100, 'x');
+    size_t sent = 0;
+    for (; sent < (64u << 10) && !server.finished(); sent += more.size()) {
+      server.feed(more);
+      if (std::string answer = server.take(); !answer.empty()) {
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 400 Bad Request\r\n")) << answer;
+      }
+    }
+    EXPECT_GT(sent, 7u << 10) << begin;
+    EXPECT_LT(sent, 9u << 10) << begin;
+  }
+}
+
+// Answers before the body is there, and goes on.
+class Early final : public HttpStreamHandler {
+ public:
+  class Receiver final : public HttpBodyReceiver {
+   public:
+    explicit Receiver(Early* owner) : owner_(*owner) {}
+    void on_body(Bytes) override {}
+    void on_end() override {}
+    void on_abort() override { ++owner_.aborted; }
+
+   private:
+    Early& owner_;
+  };
+  std::unique_ptr<HttpBodyReceiver> on_open(HttpRequest, HttpReplyRef reply) override {
+    HttpResponse response;
+    response.body = MessageParts::copy("beginning");
+    reply->begin(std::move(response));
+    replies.push_back(std::move(reply));
+    return std::make_unique<Receiver>(this);
+  }
+  std::vector<HttpReplyRef> replies;
+  int aborted = 0;
+};
+
+// A refusal in the middle of an answer would be read as a part of it.
+TEST_F(Http1FramingTest, NothingIsRefusedInsideAnAnswer) {
+  Early early;
+  Router router;
+  router.http_stream("/early", &early);
+  MemoryServer<Http1Session> server(&router);
+  server.feed("POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+  EXPECT_TRUE(server.take().ends_with("beginning\r\n"));
+  server.feed("no chunk\r\n");
+  server.settle();
+  EXPECT_EQ(server.take(), "");
+  EXPECT_TRUE(server.finished());
+  server.close();
+  EXPECT_EQ(early.aborted, 1);
+  EXPECT_TRUE(early.replies[0]->over());
+}
+
 }  // namespace
 }  // namespace keelson::net

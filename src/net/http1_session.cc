@@ -91,7 +91,7 @@ Http1Session::~Http1Session() { closed(); }
 
 void Http1Session::begin_request() {
   parser_ = std::make_unique<Parser>(server_.options.max_header_bytes);
-  begun_ = opened_ = waiting_ = answered_ = chunked_ = to_head_ = false;
+  begun_ = opened_ = waiting_ = head_sent_ = answered_ = chunked_ = to_head_ = false;
   keep_alive_ = true;
   entry_ = nullptr;
   receiver_.reset();
@@ -130,7 +130,14 @@ bool Http1Session::step() {
     beast::error_code ec;
     size_t used = parser_->put(boost::asio::const_buffer(input.data(), input.size()), ec);
     used_ += used;
-    if (ec == bhttp::error::need_more) return used > 0 && used < input.size();
+    if (ec == bhttp::error::need_more) {
+      // Beast holds how long a head is, but neither a chunk's line nor trailers.
+      if (input.size() - used > server_.options.max_header_bytes) {
+        refuse({});
+        return false;
+      }
+      return used > 0 && used < input.size();
+    }
     if (ec) {
       refuse(refusal_of(ec));
       return false;
@@ -225,6 +232,7 @@ void Http1Session::stop_reading() {
 
 // Says what is wrong and ends the connection: where the next request begins cannot be known.
 void Http1Session::refuse(const Refusal& refusal) {
+  if (head_sent_) return abort();  // inside the answer it would be read as a part of it
   std::string text = cat(refusal.status, " ", reason(refusal.status),
                          refusal.detail.empty() ? "" : ": ", refusal.detail);
   queue(Bytes::copy(cat("HTTP/1.1 ", text,
@@ -258,6 +266,7 @@ void Http1Session::on_timer() {
 // ---- the answer
 
 void Http1Session::write_head(HttpResponse& response, bool length_known) {
+  head_sent_ = true;
   bool no_body = is_bodiless(response.status);
   chunked_ = !length_known && parser_->version >= 11 && !no_body;
   if (!length_known && parser_->version < 11) keep_alive_ = false;

@@ -73,8 +73,9 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   bool begun_ = false;   // its first byte is there
   bool opened_ = false;  // its handler is chosen
   MonotonicTime body_began_{};
-  bool waiting_ = false;   // whole request delivered, answer not complete
-  bool answered_ = false;  // answer complete, request perhaps not
+  bool waiting_ = false;    // whole request delivered, answer not complete
+  bool head_sent_ = false;  // the answer has begun
+  bool answered_ = false;   // answer complete, request perhaps not
   bool keep_alive_ = true;
   bool chunked_ = false;  // the answer is
   bool to_head_ = false;  // the request was HEAD
