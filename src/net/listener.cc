@@ -1,11 +1,9 @@
 #include "net/listener.h"
 
-#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "net/accept_gate.h"
+#include "net/address.h"
 #include "net/connection.h"
 #include "net/loop_impl.h"
 #include "net/protocol.h"
@@ -36,28 +35,6 @@ constexpr Duration kLongestBackoff = std::chrono::seconds(1);
 constexpr Duration kGatePause = std::chrono::milliseconds(100);
 // How long the end waits for loops to cut what they hold; a turn of a loop is far shorter.
 constexpr Duration kCutPatience = std::chrono::seconds(2);
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-absl::Status system_error(std::string_view what) {
-  return absl::UnavailableError(cat(what, ": ", std::strerror(errno)));
-}
-
-absl::StatusOr<Address> unix_address(std::string_view path) {
-  Address address;
-  auto* un = reinterpret_cast<sockaddr_un*>(&address.storage);
-  if (path.empty() || path.size() >= sizeof(un->sun_path)) {
-    return absl::InvalidArgumentError(cat("not a usable socket path: ", path));
-  }
-  un->sun_family = AF_UNIX;
-  std::memcpy(un->sun_path, path.data(), path.size());
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
-  return address;
-}
 
 absl::StatusOr<Address> tcp_address(std::string_view host_port) {
   size_t colon = host_port.rfind(':');
@@ -85,22 +62,6 @@ absl::StatusOr<Address> tcp_address(std::string_view host_port) {
   return address;
 }
 
-std::string address_text(const Address& address) {
-  char host[INET6_ADDRSTRLEN] = "";
-  if (address.storage.ss_family == AF_INET) {
-    auto* in = reinterpret_cast<const sockaddr_in*>(&address.storage);
-    inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-    return cat(host, ":", ntohs(in->sin_port));
-  }
-  if (address.storage.ss_family == AF_INET6) {
-    auto* in6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
-    inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-    return cat("[", host, "]:", ntohs(in6->sin6_port));
-  }
-  auto* un = reinterpret_cast<const sockaddr_un*>(&address.storage);
-  return address.size > offsetof(sockaddr_un, sun_path) && un->sun_path[0] ? un->sun_path : "@";
-}
-
 // Made with socket(), closed unless given away.
 class Descriptor {
  public:
@@ -116,16 +77,16 @@ class Descriptor {
 };
 
 absl::StatusOr<int> listen_on(Address address, const ListenerOptions& options) {
-  int family = address.storage.ss_family;
+  int family = address.family();
   Descriptor fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) return system_error("socket");
+  if (fd.get() < 0) return socket_error("socket");
   int on = 1;
   if (family != AF_UNIX) {
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (options.reuse_port) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
   }
   if (::bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), kBacklog) != 0) {
-    return system_error(cat("listen ", address_text(address)));
+    return socket_error(cat("listen ", address.text()));
   }
   return fd.release();
 }
@@ -200,7 +161,7 @@ void Listener::Impl::accept_some() {
     int fd = ::accept4(socket_, address.get(), &address.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       backoff_ = kFirstBackoff;
-      adopt(fd, {.address = address_text(address)});
+      adopt(fd, {.address = address.text()});
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return;
@@ -291,7 +252,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::start(std::string_view url, 
   if (is_unix && options.unix_socket_mode) {
     const std::string path(rest);
     if (::chmod(path.c_str(), *options.unix_socket_mode) != 0) {
-      absl::Status failed = system_error(cat("cannot set the mode of ", path));
+      absl::Status failed = socket_error(cat("cannot set the mode of ", path));
       ::close(*fd);
       ::unlink(path.c_str());
       return failed;
@@ -302,7 +263,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::start(std::string_view url, 
   Address bound;
   bound.size = sizeof(bound.storage);
   getsockname(*fd, bound.get(), &bound.size);
-  impl->address_ = is_unix ? std::string(rest) : address_text(bound);
+  impl->address_ = is_unix ? std::string(rest) : bound.text();
   if (is_unix) {
     impl->unix_path_ = rest;
   } else {

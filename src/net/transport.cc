@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "net/address.h"
 
 namespace keelson::net {
 namespace {
@@ -41,6 +42,7 @@ class SocketTransport final : public Transport, private Watch {
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
       failed_ = true;
+      errno_ = errno;
       call_again();
     }
     const size_t written = n > 0 ? static_cast<size_t>(n) : 0;
@@ -51,6 +53,8 @@ class SocketTransport final : public Transport, private Watch {
     }
     return written;
   }
+
+  std::string why() const override { return errno_ == 0 ? "" : errno_text(errno_); }
 
   void shutdown_write() override {
     if (fd_ >= 0) ::shutdown(fd_, SHUT_WR);
@@ -77,15 +81,23 @@ class SocketTransport final : public Transport, private Watch {
   }
 
   void handle(uint32_t events) {
-    if (failed_) return events_->on_error();
     if (events & kInput) readable_ = true;
     if (events & EPOLLRDHUP) ended_ = true;
+    if (failed_) return fail();
     if (full_ && (events & kOutput)) {
       full_ = false;
       events_->on_writable();
       if (fd_ < 0) return;
     }
     if (readable_ && !buffer_.empty()) receive();
+  }
+
+  // A write has failed. What the peer said before it went comes first: it may be why.
+  void fail() {
+    readable_ = !buffer_.empty();
+    if (readable_) receive();
+    if (fd_ < 0) return;
+    readable_ ? call_again() : events_->on_error();
   }
 
   void receive() {
@@ -98,7 +110,10 @@ class SocketTransport final : public Transport, private Watch {
       return;
     }
     const size_t asked = std::exchange(buffer_, {}).size();
-    if (n < 0) return events_->on_error();
+    if (n < 0) {
+      errno_ = errno;
+      return events_->on_error();
+    }
     // Less than asked for is all there was; whatever comes later is a new event. But the end of the
     // stream may have been part of this one.
     const auto bytes = static_cast<size_t>(n);
@@ -114,6 +129,7 @@ class SocketTransport final : public Transport, private Watch {
   bool ended_ = false;          // the client has said its last
   bool full_ = false;           // the socket took less than write() had
   bool failed_ = false;         // on_error() is on its way
+  int errno_ = 0;               // what broke it
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 
 #include "net/grpc.h"
 #include "net/loop_impl.h"
@@ -43,6 +44,8 @@ class Transport {
   virtual size_t write(std::span<const iovec> pieces, std::shared_ptr<void> keep) = 0;
   // Bytes taken by write() that the socket has not: on_writable() follows when there are none left.
   virtual size_t unsent() const { return 0; }
+  // After on_error(): what broke, in a few words, as far as it is known.
+  virtual std::string why() const { return ""; }
   // Says that nothing more will be written, keeping the reading side open.
   virtual void shutdown_write() = 0;
   virtual void close() = 0;
