@@ -162,16 +162,17 @@ absl::StatusOr<TlsFiles> read_tls_files(const TlsSettings& settings) {
 
 absl::StatusOr<TlsMaterial> parse_tls_files(const TlsSettings& settings, const TlsFiles& files) {
   TlsMaterial material;
-  if (absl::Status s = parse_pair(settings.cert_file, files.cert, settings.key_file, files.key,
-                                  &material.chain, &material.key);
-      !s.ok()) {
-    return s;
+  if (!settings.cert_file.empty()) {
+    if (absl::Status s = parse_pair(settings.cert_file, files.cert, settings.key_file, files.key,
+                                    &material.chain, &material.key);
+        !s.ok()) {
+      return s;
+    }
   }
   if (!settings.client_cert_file.empty()) {
-    std::vector<X509Ptr> chain;
-    KeyPtr key;
-    if (absl::Status s = parse_pair(settings.client_cert_file, files.client_cert,
-                                    settings.client_key_file, files.client_key, &chain, &key);
+    if (absl::Status s =
+            parse_pair(settings.client_cert_file, files.client_cert, settings.client_key_file,
+                       files.client_key, &material.client_chain, &material.client_key);
         !s.ok()) {
       return s;
     }

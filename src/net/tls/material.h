@@ -38,8 +38,10 @@ struct TlsFiles {
 };
 
 struct TlsMaterial {
-  std::vector<X509Ptr> chain;  // the certificate first; never empty
+  std::vector<X509Ptr> chain;  // the certificate first; empty if no file was named
   KeyPtr key;
+  std::vector<X509Ptr> client_chain;  // the same for the certificate of a client
+  KeyPtr client_key;
   std::vector<X509Ptr> authorities;       // empty without a bundle
   std::set<std::string> revoked_serials;  // big-endian, without leading zeros
 };

@@ -56,7 +56,16 @@ struct TlsSession::Bio {
 };
 
 TlsSession::TlsSession(std::shared_ptr<const TlsState> state)
-    : state_(std::move(state)), ssl_(state_->make_session(&why_)) {
+    : state_(state), ssl_(state->make_session(&why_)) {
+  join_bio();
+}
+
+TlsSession::TlsSession(std::shared_ptr<const TlsClientState> state, const std::string& host)
+    : state_(state), ssl_(state->make_session(host, &why_)) {
+  join_bio();
+}
+
+void TlsSession::join_bio() {
   BIO* bio = Bio::make(this);
   SSL_set_bio(ssl_.get(), bio, bio);
 }

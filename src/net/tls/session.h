@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/tls/client_context.h"
 #include "net/tls/context.h"
 
 namespace keelson::net {
@@ -28,7 +29,9 @@ class TlsSession {
   // A record's plaintext, at most.
   static constexpr size_t kRecord = 16 << 10;
 
+  // A server's end, and a client's of a connection to `host`.
   explicit TlsSession(std::shared_ptr<const TlsState> state);
+  TlsSession(std::shared_ptr<const TlsClientState> state, const std::string& host);
 
   // What came in. Must live until it has been used up (input_left() == 0).
   // REQUIRES: input_left() == 0.
@@ -64,7 +67,9 @@ class TlsSession {
   };
   void explain();
 
-  const std::shared_ptr<const TlsState> state_;
+  void join_bio();
+
+  const std::shared_ptr<const void> state_;  // which ssl_ needs
   std::string why_;
   std::string_view input_;
   std::string out_;

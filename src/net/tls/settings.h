@@ -1,8 +1,9 @@
 // net/tls/settings.h
 //
-// TlsSettings is what a TLS server was told: files, versions, suites, and which client certificates
-// it takes. The rules are etcd's (v3.7.1, client/pkg/transport/listener.go, TLSInfo); defaults are
-// those of Go's crypto/tls, so that clients meet what they meet at etcd.
+// TlsSettings is what one side of TLS was told, a server or whoever connects to its like: files,
+// versions, suites, and which certificates of the other side it takes. The rules are etcd's
+// (v3.7.1, client/pkg/transport/listener.go, TLSInfo); defaults are those of Go's crypto/tls, so
+// that clients meet what they meet at etcd.
 
 #pragma once
 
@@ -20,7 +21,7 @@ enum class TlsVersion { kTls12, kTls13 };
 
 struct TlsSettings {
   std::string cert_file, key_file;  // PEM: the certificate with its chain, and its key
-  // Shown when the member is a client; only checked here. Both or none.
+  // Shown when the member is a client, instead of the above. Both or none.
   std::string client_cert_file, client_key_file;
   std::string trusted_ca_file;    // PEM bundle. Given, clients must show a certificate of it
   bool client_cert_auth = false;  // they must; without a bundle the system's roots count
@@ -32,6 +33,9 @@ struct TlsSettings {
   TlsVersion min_version = TlsVersion::kTls12;
   std::optional<TlsVersion> max_version;   // the newest there is, if not set
   std::vector<std::string> cipher_suites;  // Go's names; empty: Go's defaults
+
+  // As a client: take whatever certificate the server has.
+  bool insecure_skip_verify = false;
 
   bool asks_for_certificates() const { return client_cert_auth || !trusted_ca_file.empty(); }
 };

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "net/pools.h"
+#include "net/tls/client_transport.h"
 #include "net/tls/session.h"
 
 namespace keelson::net {
@@ -29,9 +30,12 @@ class TlsTransport final : public Transport,
                            private Timer,
                            private HandshakeStep {
  public:
-  TlsTransport(const ListenerTls* tls, Loop* loop, int fd, std::string remote,
-               TransportEvents* events)
-      : tls_(*tls),
+  // One of the two is not null.
+  TlsTransport(const ListenerTls* server, std::unique_ptr<const TlsClientEnd> client, Loop* loop,
+               int fd, std::string remote, TransportEvents* events)
+      : server_(server),
+        client_(std::move(client)),
+        handshakes_(*(server ? server->handshakes : client_->handshakes)),
         loop_(*loop),
         remote_(std::move(remote)),
         events_(events),
@@ -42,6 +46,7 @@ class TlsTransport final : public Transport,
   size_t unsent() const override { return sending_.size() - sent_; }
   void shutdown_write() override;
   void close() override;
+  std::string why() const override { return why_; }
 
  private:
   enum class State { kNew, kHandshake, kOpen, kPlain, kRefused };
@@ -50,7 +55,10 @@ class TlsTransport final : public Transport,
   // From the socket.
   void on_read(size_t bytes) override;
   void on_writable() override;
-  void on_error() override { fail("EOF"); }
+  void on_error() override {
+    std::string why = inner_->why();
+    fail(why.empty() || server_ ? "EOF" : why);
+  }
   void on_timer() override;
 
   void run_step() override;
@@ -73,7 +81,9 @@ class TlsTransport final : public Transport,
   };
   size_t encrypt(std::span<const iovec> pieces, Cursor* at);
 
-  const ListenerTls& tls_;
+  const ListenerTls* const server_;
+  const std::unique_ptr<const TlsClientEnd> client_;
+  TlsHandshakes& handshakes_;
   Loop& loop_;
   const std::string remote_;
   TransportEvents* const events_;
@@ -92,6 +102,7 @@ class TlsTransport final : public Transport,
   bool waiting_to_write_ = false;  // the socket is full
   bool broken_ = false;            // OpenSSL refuses to go on
   bool ending_ = false;            // shutdown_write() was called
+  std::string why_;                // what broke it
   std::string sending_;            // ciphertext; what is before sent_ has gone
   size_t sent_ = 0;                // <= sending_.size()
 };
@@ -103,6 +114,10 @@ void TlsTransport::read(std::span<char> buffer, Keep keep) {
     case State::kPlain:
       return inner_->read(buffer, std::move(keep));
     case State::kNew:
+      if (client_) {
+        state_ = State::kHandshake;
+        return submit(true);
+      }
       loop_.impl().timers().arm(this, loop_.now() + kHandshakeTime);
       raw_.resize(kFirstRead);
       return read_socket();
@@ -156,7 +171,7 @@ void TlsTransport::on_read(size_t bytes) {
 }
 
 void TlsTransport::first_bytes(size_t bytes) {
-  if (tls_.plaintext_too && raw_[0] != kHandshakeRecord) {
+  if (server_->plaintext_too && raw_[0] != kHandshakeRecord) {
     Timer::cancel();
     state_ = State::kPlain;
     CHECK(bytes <= buffer_.size());
@@ -175,13 +190,17 @@ void TlsTransport::submit(bool first) {
   stepping_ = true;
   step_keep_ = owner_.lock();
   CHECK(step_keep_ != nullptr);
-  first ? tls_.handshakes->begin(this) : tls_.handshakes->resume(this);
+  first ? handshakes_.begin(this) : handshakes_.resume(this);
 }
 
 void TlsTransport::run_step() {
   if (!session_) {
-    session_.emplace(tls_.context->current());
-    session_->set_input(raw_);
+    if (client_) {
+      session_.emplace(client_->context->current(), client_->host);
+    } else {
+      session_.emplace(server_->context->current());
+      session_->set_input(raw_);
+    }
   }
   const TlsSession::Step step = session_->handshake();
   // Held by the task from here on: a stopped loop drops it with its inbox.
@@ -197,7 +216,7 @@ void TlsTransport::step_done(TlsSession::Step step) {
       leave_pool();
       return refuse(session_->why());
     case TlsSession::Step::kNeedInput:
-      tls_.handshakes->stall(this);
+      handshakes_.stall(this);
       if (!send()) return;
       raw_.resize(kFirstRead);
       return read_socket();
@@ -220,7 +239,7 @@ void TlsTransport::opened() {
 
 void TlsTransport::leave_pool() {
   if (state_ != State::kHandshake) return;
-  if (tls_.handshakes->end(this)) {
+  if (handshakes_.end(this)) {
     stepping_ = false;
     step_keep_.reset();
   }
@@ -241,11 +260,12 @@ void TlsTransport::on_timer() {
 }
 
 void TlsTransport::log_failure(std::string_view why) {
+  if (client_) return;  // who connects is told, and says what becomes of it
   const bool usual = why == "EOF";
   uint64_t unsaid = 0;
-  if (!usual && !tls_.handshakes->may_log(&unsaid)) return;
+  if (!usual && !handshakes_.may_log(&unsaid)) return;
   const bool known = !stepping_ && session_;
-  log::write(usual ? log::Level::kDebug : log::Level::kWarn, tls_.rejected,
+  log::write(usual ? log::Level::kDebug : log::Level::kWarn, server_->rejected,
              {{"remote-addr", remote_},
               {"server-name", known ? session_->server_name() : ""},
               {"error", why},
@@ -255,6 +275,7 @@ void TlsTransport::log_failure(std::string_view why) {
 // Broken: nothing more is said.
 void TlsTransport::fail(std::string_view why) {
   Timer::cancel();
+  why_ = why;
   if (state_ == State::kNew || state_ == State::kHandshake) log_failure(why);
   events_->on_error();
 }
@@ -262,6 +283,11 @@ void TlsTransport::fail(std::string_view why) {
 // The client hears why: closing a socket with unread bytes would reset it, and the reset overtake
 // the alert.
 void TlsTransport::refuse(std::string_view why) {
+  if (client_) {
+    why_ = why;
+    send();  // the alert, as far as it goes
+    return events_->on_error();
+  }
   log_failure(why);
   state_ = State::kRefused;
   ending_ = true;
@@ -289,8 +315,11 @@ void TlsTransport::deliver() {
       if (raw_.size() < buffer_.size()) raw_.resize(buffer_.size());
       return read_socket();
     case TlsSession::Read::kFailed:
-      log::debug("a client's TLS is broken",
-                 {{"remote-addr", remote_}, {"error", session_->why()}});
+      why_ = session_->why();
+      if (server_) {
+        log::debug("a client's TLS is broken",
+                   {{"remote-addr", remote_}, {"error", session_->why()}});
+      }
       return events_->on_error();
   }
 }
@@ -397,7 +426,13 @@ void TlsTransport::close() {
 
 std::unique_ptr<Transport> make_tls_transport(const ListenerTls* tls, Loop* loop, int fd,
                                               std::string remote, TransportEvents* events) {
-  return std::make_unique<TlsTransport>(tls, loop, fd, std::move(remote), events);
+  return std::make_unique<TlsTransport>(tls, nullptr, loop, fd, std::move(remote), events);
+}
+
+std::unique_ptr<Transport> make_tls_client_transport(TlsClientEnd end, Loop* loop, int fd,
+                                                     TransportEvents* events) {
+  return std::make_unique<TlsTransport>(
+      nullptr, std::make_unique<const TlsClientEnd>(std::move(end)), loop, fd, "", events);
 }
 
 }  // namespace keelson::net
