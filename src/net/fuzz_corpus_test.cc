@@ -12,6 +12,7 @@ namespace keelson::net {
 
 void fuzz_grpc(std::string_view input);
 void fuzz_http1(std::string_view input);
+void fuzz_http1_response(std::string_view input);
 void fuzz_http2(std::string_view input);
 
 namespace {
@@ -47,6 +48,7 @@ TEST(FuzzCorpusTest, ChunksByteByByte) {
 }
 
 TEST(FuzzCorpusTest, Http1) { run(fuzz_http1, "fuzz_http1"); }
+TEST(FuzzCorpusTest, Http1Response) { run(fuzz_http1_response, "fuzz_http1_response"); }
 TEST(FuzzCorpusTest, Http2) { run(fuzz_http2, "fuzz_http2"); }
 
 }  // namespace
