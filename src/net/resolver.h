@@ -1,0 +1,42 @@
+// net/resolver.h
+//
+// Resolver finds the addresses of a host name, on threads of its own: a name server that does not
+// answer holds up nobody but those who ask for that name.
+//
+// Threads: resolve() from any; `done` runs on the loop that was named. stop() from no loop.
+// Bounds: some hundreds of questions wait; beyond that a question fails at once. One name has one
+//   thread at a time.
+// Lifetime: outlived by the loops that ask. An answer to a stopped loop is dropped with its inbox.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "base/workers.h"
+#include "net/address.h"
+#include "net/loop.h"
+
+namespace keelson::net {
+
+class Resolver {
+ public:
+  // In the order to try them; never empty. Errors: Unavailable "lookup x: no such host", …
+  using Addresses = absl::StatusOr<std::vector<Address>>;
+  using Done = absl::AnyInvocable<void(Addresses)>;
+
+  Resolver();
+
+  // `port` is a number. An address written as such is found without a thread.
+  void resolve(const std::string& host, const std::string& port, Loop* loop, Done done);
+
+  // Waits for questions under way (the system's resolver cannot be interrupted) and drops the rest.
+  void stop() { workers_.stop(); }
+
+ private:
+  Workers workers_;
+};
+
+}  // namespace keelson::net
