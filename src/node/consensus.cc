@@ -219,7 +219,7 @@ void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
 void Consensus::backend_durable(Index index) {
   post([this, index] {
     debt_.durable(index);
-    state_.store_behind.store(debt_.is_over(), std::memory_order_relaxed);
+    note_whether_behind();
     mark_when_due();
   });
 }
@@ -264,6 +264,7 @@ void Consensus::space_changed() {
   post([this] {
     const bool is_short = state_.no_space();
     debt_.hurry(is_short);
+    note_whether_behind();
     doors_.log.be_frugal(is_short);
     mark_when_due();
     flush_when_due();
@@ -273,11 +274,15 @@ void Consensus::space_changed() {
 // What goes to the state machine is what the store may lose until it has flushed.
 void Consensus::note_handed(Index last, uint64_t bytes) {
   debt_.handed(last, bytes);
-  if (debt_.is_over() && !state_.store_behind.exchange(true)) {
-    log::error("the store does not get durable; refusing requests until it is",
-               {{"entries", debt_.unflushed_entries()}, {"bytes", debt_.unflushed_bytes()}});
-  }
+  note_whether_behind();
   flush_when_due();
+}
+
+void Consensus::note_whether_behind() {
+  const bool behind = debt_.is_over();
+  if (state_.store_behind.exchange(behind, std::memory_order_relaxed) || !behind) return;
+  log::error("the store does not get durable; refusing requests until it is",
+             {{"entries", debt_.unflushed_entries()}, {"bytes", debt_.unflushed_bytes()}});
 }
 
 void Consensus::flush_when_due() {

@@ -131,6 +131,7 @@ class Consensus {
   void tick();
   void trim_storage();
   void mark_when_due();
+  void note_whether_behind();
   void flush_when_due();
   void note_handed(Index last, uint64_t bytes);
   void note_terms(std::span<const raft::Entry> entries);

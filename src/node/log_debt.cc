@@ -94,6 +94,10 @@ bool LogDebt::should_flush() const {
 }
 
 bool LogDebt::is_over() const {
+  if (hurry_) {
+    return unflushed_entries() >= limits_.flush_entries / 16 ||
+           unflushed_bytes() >= limits_.flush_bytes / 5;
+  }
   return unflushed_entries() >= 2 * limits_.flush_entries ||
          unflushed_bytes() >= 2 * limits_.flush_bytes;
 }

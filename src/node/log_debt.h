@@ -65,7 +65,10 @@ class LogDebt {
 
   bool should_mark() const;
   bool should_flush() const;
-  // Twice what a flush is asked for: the store does not keep up, and nothing may come in.
+  // Twice what a flush is asked for: the store does not keep up, and nothing may come in. While
+  // space is short, far less (31,250 entries, 51 MB): the store cannot flush then, and when its
+  // write buffers are used up (64 MB of data; 16 MB of notes, some 85 bytes an entry), the lane
+  // that writes to it stands still.
   bool is_over() const;
 
   Index durable_index() const { return durable_; }

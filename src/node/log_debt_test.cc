@@ -60,6 +60,22 @@ TEST(LogDebt, AShortageCallsForAFlushAndForEveryMark) {
   EXPECT_FALSE(debt.should_mark());
 }
 
+// The store's write buffers have to last until there is space: when they are used up, the lane that
+// writes stands still.
+TEST(LogDebt, InAShortageFarLessMayBeOutstanding) {
+  LogDebt debt({.flush_entries = 16'000, .flush_bytes = 1 << 30}, {});
+  debt.handed(Index(1500), 100);
+  EXPECT_FALSE(debt.is_over());
+  debt.hurry(true);
+  EXPECT_TRUE(debt.is_over());
+  debt.durable(Index(1000));
+  EXPECT_FALSE(debt.is_over());
+  debt.handed(Index(2000), 300 << 20);
+  EXPECT_TRUE(debt.is_over());
+  debt.hurry(false);
+  EXPECT_FALSE(debt.is_over());
+}
+
 TEST(LogDebt, AMarkThatACrashPreventedIsDueAtOnce) {
   EXPECT_TRUE(LogDebt(kLimits, {.marked = Index(5), .durable = Index(105), .applied = Index(105)})
                   .should_mark());

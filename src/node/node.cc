@@ -201,12 +201,13 @@ void Node::start() {
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
 }
 
+// The lane that writes may be waiting for the store already.
 void Node::stop(std::function<void(absl::Status)> done) {
+  backend()->end_patience();
   lanes_.apply->post([this] { stopping_ = true; });
   consensus_.stop([this, done = std::move(done)]() mutable {
     // Behind everything that was handed to these lanes before.
     lanes_.apply->post([this, done = std::move(done)]() mutable {
-      backend()->end_patience();
       // Through the door, too: when `done` is called the store's thread has left the lane that it
       // posted to, which may be gone at once.
       backend()->flush([this, door = store_door_, done = std::move(done)](absl::Status s) mutable {
@@ -382,8 +383,11 @@ void Node::listen_to_store() {
       if (absl::IsDataLoss(health)) fatal_(health);
     });
   });
-  // It may have been found full.
-  state_.store_full.store(absl::IsResourceExhausted(backend->health()), std::memory_order_relaxed);
+  // It may have been found full. In order with what the listener hears.
+  store_door_->pass([&] {
+    state_.store_full.store(absl::IsResourceExhausted(backend->health()),
+                            std::memory_order_relaxed);
+  });
 }
 
 // On the apply lane. What the former store's threads still say is about a store that nobody has any

@@ -25,6 +25,7 @@
 #include "server/pulse.h"
 #include "server/state.h"
 #include "server/tls.h"
+#include "wal/wal.h"
 
 namespace keelson::server {
 namespace {
@@ -142,6 +143,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   absl::StatusOr<std::shared_ptr<net::TlsContext>> tls = prepare_client_tls(config);
   if (!tls.ok()) return tls.status();
   client_tls = *std::move(tls);
+  wal::drop_prepared(config.effective_wal_dir());
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
       config.effective_data_dir() + "/member/keelson",
       {.write_buffers = config.keelson_write_buffer_bytes,

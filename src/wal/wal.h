@@ -167,6 +167,11 @@ struct Opened {
 // Whether `dir` holds a log. A directory that cannot be looked into is an error, not "no log".
 absl::StatusOr<bool> exists(const std::string& dir, FileSystem* fs = nullptr);
 
+// Gives back the space that a log which is open nowhere had prepared for its next segment: worth
+// nothing after its end, and perhaps what a full disk lacks for a start. What cannot be removed
+// stays.
+void drop_prepared(const std::string& dir, FileSystem* fs = nullptr);
+
 // The newest valid mark at or below `at_most`: valid is what the last commit in the log covers. A
 // node restarts from it. Reads only, needs no lock, accepts a torn tail. NotFound when there is
 // none. Cost: reads the newest segment (there the last commit is) and, one at a time, older ones

@@ -50,6 +50,18 @@ absl::StatusOr<bool> exists(const std::string& dir, FileSystem* fs) {
   return true;
 }
 
+void drop_prepared(const std::string& dir, FileSystem* fs) {
+  absl::StatusOr<bool> there = exists(dir, fs);
+  if (!there.ok() || !*there) return;
+  for (std::string_view name : {"0.tmp", "1.tmp"}) {
+    const std::string path = cat(dir, "/", name);
+    absl::StatusOr<std::unique_ptr<File>> file = or_default(fs).open(path, OpenMode::kReadWrite);
+    // Locked: the log is open somewhere, and this is its next segment.
+    if (!file.ok() || !(*file)->try_lock().ok()) continue;
+    or_default(fs).unlink(path).IgnoreError();
+  }
+}
+
 // A segment begins with the last hard state before it: the newest one knows the last commit.
 absl::StatusOr<wire::WalSnapshot> newest_mark(const std::string& dir, Index at_most,
                                               FileSystem* fs) {

@@ -452,6 +452,27 @@ TEST_F(WalTest, CreateReplacesNothingButLeavings) {
   EXPECT_TRUE(Wal::create("wal", "", options()).ok());
 }
 
+TEST_F(WalTest, WhatWasPreparedIsGivenBackUnlessItIsInUse) {
+  auto is_prepared = [this] {
+    const std::vector<std::string> paths = fs_.paths();
+    return std::any_of(paths.begin(), paths.end(),
+                       [](const std::string& path) { return path.ends_with(".tmp"); });
+  };
+  auto wal = make(options());
+  ASSERT_TRUE(wal->append(state(1, 1), {{entry(1, 1, "a")}}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  ASSERT_TRUE(is_prepared());
+  drop_prepared("wal", &fs_);
+  EXPECT_TRUE(is_prepared());
+  wal.reset();
+  fs_.kill();
+  fs_.set_contents("wal/1.tmp", "");
+  drop_prepared("wal", &fs_);
+  EXPECT_FALSE(is_prepared());
+  ASSERT_TRUE(open().ok());
+  EXPECT_EQ(entries_.size(), 1u);
+}
+
 // More than is held back of entries that nothing says are committed: all come, in order, and the
 // replaced ones do not.
 TEST_F(WalTest, EntriesBeyondWhatIsHeldBackAreReadAgain) {
