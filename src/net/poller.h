@@ -92,9 +92,9 @@ class Poller {
   const int wake_;
   std::array<epoll_event, 128> events_;  // from next_ to end_: not handed out yet
   size_t next_ = 0;
-  size_t end_ = 0;  // next_ <= end_ <= events_.size()
-  List due_;        // those who asked to be called again before the last look …
-  List later_;      // … and since
+  size_t end_ = 0;           // next_ <= end_ <= events_.size()
+  List due_;                 // those who asked to be called again before the last look …
+  List later_;               // … and since
   bool again_next_ = false;  // they take turns with the events
 };
 
