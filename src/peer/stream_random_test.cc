@@ -18,7 +18,7 @@ using raft::MessageType;
 const AppendLink kLink{.local = MemberId(2), .remote = MemberId(1)};
 
 std::string payload(Random& random) {
-  const size_t most = random.below(20) == 0 ? 3'000'000 : 50;
+  const size_t most = random.below(60) == 0 ? 3'000'000 : 50;
   std::string out(random.below(most + 1), '\0');
   if (!out.empty()) out.back() = out.front() = static_cast<char>(random.next());
   return out;
