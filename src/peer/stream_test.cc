@@ -184,6 +184,17 @@ TEST(AppendStream, GoldenBytes) {
                                 "2803"
                                 "3009"
                                 "400a"));
+  // The same place in a term that the stream has not heard of (another leader wrote there
+  // meanwhile).
+  both(append(5, 5, 9, 10), hex("02"
+                                "000000000000000e"
+                                "0803"
+                                "1002"
+                                "1801"
+                                "2005"
+                                "2805"
+                                "3009"
+                                "400a"));
 }
 
 TEST(AppendStream, RefusesWhatDoesNotFollow) {
