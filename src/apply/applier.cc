@@ -272,13 +272,9 @@ absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
       leases_.revoke(LeaseId(request.id()), store_.batch());
   if (!keys.ok()) return Reply{keys.status()};
   mvcc::WriteTxn txn = store_.begin();
-  for (const std::string& key : *keys) {
-    absl::StatusOr<mvcc::DeleteResult> deleted = txn.delete_range(key, {});
-    if (!deleted.ok()) return deleted.status();
-    // A key that is attached is alive.
-    CHECK(deleted->deleted == 1);
-  }
+  txn.delete_keys(*keys);
   counts_.add({.deletes = keys->size()});
+  // A key that is attached is alive.
   CHECK(txn.changes() == keys->size());
   return Reply{absl::OkStatus(), txn.revision(), {}};
 }

@@ -174,6 +174,7 @@ KeyTree::Fences KeyTree::child_fences(const InnerNode* node, uint32_t index, con
 KeyRecord* KeyTree::find(std::string_view key) const { return find_record(root_, key); }
 
 void KeyTree::open_path(std::string_view key, Path* path) {
+  ++descents_;
   root_ = writable(root_);
   TreeNode* node = root_;
   Fences fences;
@@ -227,6 +228,26 @@ void KeyTree::set_live(std::string_view key, bool live) {
   CHECK(((path.leaf->live & bit) != 0) != live);
   path.leaf->live ^= bit;
   add_live(path, live ? 1 : -1);
+}
+
+void KeyTree::set_dead(std::span<KeyRecord* const> records) {
+  while (!records.empty()) {
+    Path path;
+    open_path(records.front()->key(), &path);
+    LeafNode* leaf = path.leaf;
+    int32_t died = 0;
+    for (uint32_t at = lower_bound(leaf, records.front()->key());
+         at < leaf->count && !records.empty(); ++at) {
+      if (leaf->records[at] != records.front()) continue;
+      uint64_t bit = uint64_t{1} << at;
+      CHECK((leaf->live & bit) != 0);
+      leaf->live ^= bit;
+      ++died;
+      records = records.subspan(1);
+    }
+    CHECK(died > 0);
+    add_live(path, -died);
+  }
 }
 
 void KeyTree::set_prefix(LeafNode* leaf, size_t prefix) {

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -83,6 +84,10 @@ class KeyTree {
   void remove(std::string_view key);
   // REQUIRES: the key is in the tree, and was not so before.
   void set_live(std::string_view key, bool live);
+  // The same for many that die: a way down per leaf, not per key. REQUIRES: sorted, no key twice.
+  void set_dead(std::span<KeyRecord* const> records);
+  // Ways from the root to a leaf that changes have taken; for tests.
+  uint64_t descents() const { return descents_; }
 
   // Everything built so far is visible to readers from here on and stays as it is.
   void publish() { ++batch_; }
@@ -144,6 +149,7 @@ class KeyTree {
   TreeNode* root_;
   uint64_t batch_ = 1;
   uint64_t records_ = 0;
+  uint64_t descents_ = 0;
 };
 
 // Entry of `node` under which `key` belongs: for a leaf the first entry >= key (maybe == count),

@@ -147,6 +147,43 @@ TEST_F(KeyTreeTest, SortedInsertsFillTheLeaves) {
   EXPECT_LT(slab_.used() - without_records, 20000u * 20);
 }
 
+TEST_F(KeyTreeTest, ManyDieAtOneWayDownPerLeaf) {
+  SeededRandom random(5);
+  for (uint64_t sparse : {1u, 2u, 50u}) {
+    for (uint64_t n = 0; n < 20000; ++n) set(cat("key", 1000000 + n), true);
+    std::vector<KeyRecord*> doomed;
+    for (auto& [key, live] : model_) {
+      if (random.below(sparse) != 0) continue;
+      doomed.push_back(record(key));
+      doomed.back()->head.store(&dead_);
+      live = false;
+    }
+    uint64_t before = tree_.descents();
+    tree_.set_dead(doomed);
+    // Sorted inserts have filled the leaves.
+    EXPECT_LE(tree_.descents() - before, 20000 / TreeNode::kFan + 2);
+    EXPECT_EQ(contents(tree_.root()), expected());
+    tree_.check_invariants();
+  }
+}
+
+TEST_F(KeyTreeTest, SeekingAheadEqualsSeeking) {
+  SeededRandom random(6);
+  for (int i = 0; i < 3000; ++i) set(key_number(random.below(5000)), random.below(3) != 0);
+  for (int round = 0; round < 3000; ++round) {
+    std::string from = key_number(random.below(5000)), to = key_number(random.below(5000));
+    TreeCursor ahead(tree_.root()), anew(tree_.root());
+    ahead.seek(from);
+    if (!ahead.valid() || ahead.record()->key() >= to) continue;
+    ahead.seek_ahead(to);
+    anew.seek(to);
+    ASSERT_EQ(ahead.valid(), anew.valid());
+    if (anew.valid()) {
+      ASSERT_EQ(ahead.record(), anew.record());
+    }
+  }
+}
+
 TEST_F(KeyTreeTest, APublishedRootNeverChanges) {
   SeededRandom random(3);
   for (int i = 0; i < 2000; ++i) set(key_number(random.below(3000)), true);

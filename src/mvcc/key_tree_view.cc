@@ -35,6 +35,7 @@ uint64_t live_rank(const TreeNode* root, std::string_view key) {
 }
 
 void TreeCursor::seek(std::string_view key) {
+  ++descents_;
   depth_ = 0;
   const TreeNode* node = root_;
   while (!node->leaf) {
@@ -65,6 +66,19 @@ void TreeCursor::seek_live(uint64_t rank) {
   if (live == 0) return;
   leaf_ = as_leaf(node);
   index_ = static_cast<uint32_t>(std::countr_zero(live));
+}
+
+// The next entry, one later in the same leaf, the first of the next leaf: in this order, as most of
+// those who walk over sorted keys find theirs at once.
+void TreeCursor::seek_ahead(std::string_view key) {
+  next();
+  if (!valid() || record()->key() >= key) return;
+  if (leaf_->records[leaf_->count - 1]->key() < key) {
+    next_leaf();
+    if (!valid() || record()->key() >= key) return;
+    if (leaf_->records[leaf_->count - 1]->key() < key) return seek(key);
+  }
+  index_ = lower_bound(leaf_, key);
 }
 
 void TreeCursor::next() {

@@ -29,6 +29,9 @@ class TreeCursor {
   // key is live.
   void seek(std::string_view key);
   void seek_first_live(std::string_view key);
+  // As seek(), from an entry whose key is < `key`: where that is near, without the way from the
+  // root. REQUIRES: valid().
+  void seek_ahead(std::string_view key);
   // To the live entry that has exactly `rank` live ones before it; invalid when there is none.
   void seek_live(uint64_t rank);
 
@@ -36,6 +39,8 @@ class TreeCursor {
   const LeafNode* leaf() const { return leaf_; }
   uint32_t index() const { return index_; }
   KeyRecord* record() const { return leaf_->records[index_]; }
+  // Ways from the root that seeks have taken; for tests.
+  uint64_t descents() const { return descents_; }
   bool live() const { return leaf_->live >> index_ & 1; }
   // To the next entry; the next live one, at the cost of what is live and not of what is dead; to
   // the next leaf that has entries.
@@ -58,6 +63,7 @@ class TreeCursor {
   uint32_t depth_ = 0;
   const LeafNode* leaf_ = nullptr;
   uint32_t index_ = 0;
+  uint64_t descents_ = 0;
 };
 
 }  // namespace keelson::mvcc

@@ -97,6 +97,7 @@ StoreStats StoreImpl::stats() const {
       .retired = epochs_.waiting(),
       .garbage_queue = garbage_.size(),
       .compacted_keys = compacted_,
+      .descents = descents_ + tree_.descents(),
   };
 }
 

@@ -26,6 +26,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -186,6 +187,9 @@ class WriteTxn {
   absl::StatusOr<PutResult> put(const PutRequest& request);
   absl::StatusOr<DeleteResult> delete_range(std::string_view key, std::string_view end,
                                             bool prev_kv = false);
+  // Deletes those of `keys` that there are, in their order. What is near is not looked for anew, so
+  // that many cost as little as a range of them. REQUIRES: sorted, no key twice.
+  DeleteResult delete_keys(std::span<const std::string> keys);
 
   // The revision reads see now: the store's before the first change, one more after it.
   int64_t revision() const;
@@ -250,6 +254,7 @@ struct StoreStats {
   uint64_t retired = 0;         // pieces waiting for readers to leave
   uint64_t garbage_queue = 0;   // superseded versions waiting for a compaction
   uint64_t compacted_keys = 0;  // revisions deleted by compactions (db_compaction_keys_total)
+  uint64_t descents = 0;        // ways down the index that births and deaths of keys have taken
 };
 
 class Store {

@@ -57,5 +57,23 @@ TEST_F(StoreCost, ADeleteDoesNotVisitTheDead) {
   EXPECT_LT(among_dead, alone * 10 + 0.005);
 }
 
+// The keys of a lease that ends: named one by one, in order.
+TEST_F(StoreCost, KeysInOrderAreNotLookedForOneByOne) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < kDead; ++i) {
+    put(cat("key/", 1'000'000 + i));
+    if (i % 2 == 0) keys.push_back(cat("key/", 1'000'000 + i));
+  }
+  keys.push_back("nowhere");
+  uint64_t before = store_->stats().descents;
+  EXPECT_EQ(store_->begin().delete_keys(keys).deleted, kDead / 2);
+  // One for each leaf, of which each holds 64 keys here, and one to find the first.
+  EXPECT_LE(store_->stats().descents - before, kDead / 64 + 3u);
+  before = store_->stats().descents;
+  EXPECT_EQ(remove_all(), kDead / 2);
+  EXPECT_LE(store_->stats().descents - before, kDead / 64 + 3u);
+  store_->check_invariants();
+}
+
 }  // namespace
 }  // namespace keelson::mvcc

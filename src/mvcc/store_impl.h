@@ -132,6 +132,7 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
   const std::vector<LeaseChange>& lease_changes() const { return lease_changes_; }
   absl::StatusOr<PutResult> put(const PutRequest& request);
   absl::StatusOr<DeleteResult> delete_range(const KeyRange& keys, bool prev_kv);
+  DeleteResult delete_keys(std::span<const std::string> keys);
   backend::WriteBatch& batch() { return batch_; }
   absl::StatusOr<EventBatchPtr> publish(keelson::Index index, Term term);
   absl::Status compact(int64_t revision);
@@ -176,6 +177,7 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
   void add_delete_event(const Change& change);
   static void set_previous(const Change& change, Event* event);
   absl::StatusOr<Bytes> value_of(const Version* version) const;
+  DeleteResult delete_records(std::span<KeyRecord* const> doomed);
   void delete_record(KeyRecord* record);
 
   // compaction.cc
@@ -223,6 +225,7 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
   int64_t compact_revision_ = -1;  // <= revision_; >= that of the root
   bool in_txn_ = false;
   size_t changes_ = 0;
+  uint64_t descents_ = 0;  // that looking for keys to delete took
   std::vector<LeaseChange> lease_changes_;
 
   // Since the last publish().

@@ -185,6 +185,7 @@ class RandomHistory {
   }
 
   void remove(WriteTxn& txn, std::set<std::string>& touched, int64_t main, int64_t* sub) {
+    if (random_.below(4) == 0) return remove_keys(txn, touched, main, sub);
     std::string k = key(), end = random_.below(3) == 0 ? range_end() : "";
     std::vector<SlowChange> doomed = model_.all_visible(k, end, main);
     for (const SlowChange& change : doomed) {
@@ -204,6 +205,22 @@ class RandomHistory {
       add({.revision = {main, (*sub)++}, .key = doomed[i].key, .tombstone = true});
     }
     ASSERT_EQ(result->revision, *sub > 0 ? main : main - 1);
+  }
+
+  // Some of which may not exist.
+  void remove_keys(WriteTxn& txn, std::set<std::string>& touched, int64_t main, int64_t* sub) {
+    std::set<std::string> some;
+    for (uint64_t n = random_.below(6); n > 0; --n) some.insert(key());
+    std::erase_if(some, [&](const std::string& k) { return touched.contains(k); });
+    std::vector<std::string> keys(some.begin(), some.end());
+    int64_t deleted = txn.delete_keys(keys).deleted;
+    for (const std::string& k : keys) {
+      if (model_.all_visible(k, "", main).empty()) continue;
+      touched.insert(k);
+      add({.revision = {main, (*sub)++}, .key = k, .tombstone = true});
+      --deleted;
+    }
+    ASSERT_EQ(deleted, 0);
   }
 
   void add(const SlowChange& change) {

@@ -169,18 +169,40 @@ absl::StatusOr<DeleteResult> StoreImpl::delete_range(const KeyRange& keys, bool 
       doomed.push_back(cursor.record());
     }
   }
-  DeleteResult result;
-  result.deleted = static_cast<int64_t>(doomed.size());
+  std::vector<Bytes> prev_kvs;
   if (prev_kv) {
     for (KeyRecord* record : doomed) {
       absl::StatusOr<Bytes> value = value_of(record->head.load(std::memory_order_relaxed));
       if (!value.ok()) return value.status();
-      result.prev_kvs.push_back(*std::move(value));
+      prev_kvs.push_back(*std::move(value));
     }
   }
-  for (KeyRecord* record : doomed) delete_record(record);
-  result.revision = txn_revision();
+  DeleteResult result = delete_records(doomed);
+  result.prev_kvs = std::move(prev_kvs);
   return result;
+}
+
+DeleteResult StoreImpl::delete_keys(std::span<const std::string> keys) {
+  std::vector<KeyRecord*> doomed;
+  doomed.reserve(keys.size());
+  TreeCursor cursor(tree_.root());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (i > 0) CHECK(keys[i - 1] < keys[i]);
+    if (i == 0) cursor.seek(keys[i]);
+    if (cursor.valid() && cursor.record()->key() < keys[i]) cursor.seek_ahead(keys[i]);
+    if (!cursor.valid()) break;
+    if (cursor.live() && cursor.record()->key() == keys[i]) doomed.push_back(cursor.record());
+  }
+  descents_ += cursor.descents();
+  return delete_records(doomed);
+}
+
+// In order of keys.
+DeleteResult StoreImpl::delete_records(std::span<KeyRecord* const> doomed) {
+  for (KeyRecord* record : doomed) delete_record(record);
+  tree_.set_dead(doomed);
+  return {
+      .revision = txn_revision(), .deleted = static_cast<int64_t>(doomed.size()), .prev_kvs = {}};
 }
 
 void StoreImpl::delete_record(KeyRecord* record) {
@@ -191,7 +213,6 @@ void StoreImpl::delete_record(KeyRecord* record) {
   record->head.store(new_version(old, revision, Bytes()), std::memory_order_release);
   Change change{revision, record, old};
   supersede(change);
-  tree_.set_live(record->key(), false);
   ring_->push(revision.main, record, false);
   note_lease(record, 0);
   add_delete_event(change);
@@ -249,6 +270,9 @@ absl::StatusOr<PutResult> WriteTxn::put(const PutRequest& request) { return stor
 absl::StatusOr<DeleteResult> WriteTxn::delete_range(std::string_view key, std::string_view end,
                                                     bool prev_kv) {
   return store_->delete_range({key, end}, prev_kv);
+}
+DeleteResult WriteTxn::delete_keys(std::span<const std::string> keys) {
+  return store_->delete_keys(keys);
 }
 bool WriteTxn::exists(std::string_view key) const { return store_->exists(key); }
 int64_t WriteTxn::compact_revision() const { return store_->writer_compact_revision(); }
