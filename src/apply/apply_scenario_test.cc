@@ -262,7 +262,7 @@ class World {
 
   std::string leases() {
     std::string out;
-    for (LeaseId id : leases_->list()) {
+    for (LeaseId id : leases_->list().by_expiry()) {
       out += cat(id.value, ":");
       for (const std::string& key : leases_->keys(id)) out += cat(" ", key);
       out += "\n";

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -256,6 +257,89 @@ TEST(LeaseRandom, AgreesWithTwin) {
       pair.step();
       pair.compare();
     }
+  });
+}
+
+// Places in the heap are given a few times per lease, not log n times; the order is right.
+TEST(LeaseRandom, APromotionBuildsTheOrderInOneGo) {
+  for_each_seed(3, [](uint64_t seed) {
+    SeededRandom random(seed);
+    constexpr int64_t kLeases = 20'000;
+    LeaseOptions options;
+    options.revoke_rate = 2 * kLeases;
+    LeaseTable table(options);
+    MonotonicTime now{std::chrono::seconds(1)};
+    backend::WriteBatch batch;
+    std::vector<std::pair<int64_t, int64_t>> order;
+    for (int64_t i = 0; i < kLeases; ++i) {
+      auto id = static_cast<int64_t>(random.next() >> 1);
+      auto ttl = 2 + static_cast<int64_t>(random.below(1000));
+      ASSERT_TRUE(table.grant(LeaseId(id), ttl, now, batch).ok());
+      order.emplace_back(ttl, id);
+    }
+    table.promote(Duration(0), now);
+    EXPECT_LE(table.heap_moves(), 4u * kLeases);
+    table.check_invariants();
+    std::sort(order.begin(), order.end());
+    std::vector<LeaseId> ids;
+    for (auto [ttl, id] : order) ids.push_back(LeaseId(id));
+    EXPECT_EQ(table.list().by_expiry(), ids);
+    EXPECT_EQ(table.take_expired(now + std::chrono::seconds(2000)), ids);
+  });
+}
+
+// Spreading does not put an entry in place a second time.
+TEST(LeaseRandom, SpreadLeasesAreOrderedOnce) {
+  constexpr int64_t kLeases = 20'000;
+  LeaseTable table{LeaseOptions{}};
+  MonotonicTime now{std::chrono::seconds(1)};
+  backend::WriteBatch batch;
+  for (int64_t id = 1; id <= kLeases; ++id) {
+    ASSERT_TRUE(table.grant(LeaseId(id), 60, now, batch).ok());
+  }
+  table.promote(Duration(0), now);
+  EXPECT_LE(table.heap_moves(), 4u * kLeases);
+  table.check_invariants();
+  // 750 end in a second.
+  EXPECT_EQ(table.time_to_live(LeaseId(1), now)->remaining_seconds, 60);
+  EXPECT_EQ(table.time_to_live(LeaseId(kLeases), now)->remaining_seconds, 60 + kLeases / 750);
+}
+
+// A listing is what was there then, whatever happens afterwards; and what it costs the table is a
+// copy of the pieces that change, not of all.
+TEST(LeaseRandom, AListingStaysAsItWas) {
+  for_each_seed(3, [](uint64_t seed) {
+    SeededRandom random(seed);
+    LeaseTable table{LeaseOptions{}};
+    MonotonicTime now{std::chrono::seconds(1)};
+    table.promote(Duration(0), now);
+    backend::WriteBatch batch;
+    std::set<int64_t> alive;
+    std::vector<std::pair<LeaseListing, std::set<int64_t>>> listings;
+    for (int i = 0; i < 60'000; ++i) {
+      auto id = 1 + static_cast<int64_t>(random.below(8000));
+      if (table.grant(LeaseId(id), 1000, now, batch).ok()) {
+        alive.insert(id);
+      } else if (random.below(3) == 0) {
+        ASSERT_TRUE(table.revoke(LeaseId(id), batch).ok());
+        alive.erase(id);
+      } else {
+        ASSERT_TRUE(table.renew(LeaseId(id), now = now + Duration(1)).ok());
+      }
+      if (i % 5000 == 4999) listings.emplace_back(table.list(), alive);
+      batch.clear();
+    }
+    for (const auto& [listing, then] : listings) {
+      std::set<int64_t> ids;
+      for (LeaseId id : listing.by_expiry()) EXPECT_TRUE(ids.insert(id.value).second);
+      EXPECT_EQ(ids, then);
+      EXPECT_EQ(listing.size(), then.size());
+    }
+    // 8 pieces at most, each once after each listing.
+    EXPECT_LE(table.pieces_copied(), 8u * listings.size());
+    uint64_t before = table.pieces_copied();
+    for (int i = 0; i < 1000; ++i) EXPECT_EQ(table.list().size(), alive.size());
+    EXPECT_EQ(table.pieces_copied(), before);
   });
 }
 

@@ -53,7 +53,7 @@ class World {
     if (c.name == "ttl") return ttl(c);
     if (c.name == "keys") return join(table_->keys(id(c)));
     if (c.name == "lease_of") return cat(table_->lease_of(c.text("key")).value);
-    if (c.name == "list") return join(table_->list());
+    if (c.name == "list") return join(table_->list().by_expiry());
     if (c.name == "expired") return join(table_->take_expired(now_));
     if (c.name == "checkpoint") return checkpoint(c);
     if (c.name == "due_checkpoints") return due_checkpoints(c);

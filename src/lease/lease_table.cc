@@ -1,9 +1,12 @@
 #include "lease/lease_table.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <limits>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -15,6 +18,7 @@ namespace {
 
 constexpr MonotonicTime kForever{Duration::max()};
 constexpr Duration kSecond = std::chrono::seconds(1);
+constexpr size_t kAhead = 16;  // leases to fetch ahead
 
 // A TTL out of a record or a checkpoint may be anything; a sum must not wrap into the past.
 MonotonicTime after_seconds(MonotonicTime now, int64_t seconds, Duration extend) {
@@ -24,6 +28,13 @@ MonotonicTime after_seconds(MonotonicTime now, int64_t seconds, Duration extend)
   if (__builtin_add_overflow(now.since_origin.count(), extend.count(), &at)) return kForever;
   if (__builtin_add_overflow(at, seconds * 1'000'000'000, &at)) return kForever;
   return {Duration(at)};
+}
+
+// Bytes [skip, skip + 8) of the key as a big-endian number, zeros behind its end.
+uint64_t head(std::string_view key, size_t skip) {
+  char bytes[8] = {};
+  std::memcpy(bytes, key.data() + skip, std::min<size_t>(8, key.size() - skip));
+  return load_big64(bytes);
 }
 
 }  // namespace
@@ -39,7 +50,7 @@ struct LeaseTable::Lease {
   LeaseId id;
   int64_t ttl_seconds = 0;
   int64_t remaining_ttl_seconds = 0;  // as checkpointed; 0: none
-  MonotonicTime expiry = kForever;    // kForever unless primary
+  uint32_t place = 0;                 // in roll_, which has the expiry, and in by_place_
   std::vector<Item*> items;
   LeaseHeap::Node expiry_node;
   LeaseHeap::Node checkpoint_node;
@@ -48,8 +59,30 @@ struct LeaseTable::Lease {
   int64_t effective_ttl() const {
     return remaining_ttl_seconds > 0 ? remaining_ttl_seconds : ttl_seconds;
   }
-  bool expired(MonotonicTime now) const { return expiry <= now; }
 };
+
+// Keys of one lease mostly begin alike: what they share is left out, and nearly every comparison is
+// one of the 8 bytes behind it, without touching a key.
+void LeaseTable::sort_by_key(std::vector<Item*>& items) {
+  if (items.empty()) return;
+  std::string_view first = items.front()->key;
+  size_t shared = first.size();
+  for (const Item* item : items) {
+    size_t most = std::min(shared, item->key.size());
+    shared = static_cast<size_t>(std::mismatch(first.begin(),
+                                               first.begin() + static_cast<ptrdiff_t>(most),
+                                               item->key.begin())
+                                     .first -
+                                 first.begin());
+  }
+  std::vector<std::pair<uint64_t, Item*>> order;
+  order.reserve(items.size());
+  for (Item* item : items) order.emplace_back(head(item->key, shared), item);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : a.second->key < b.second->key;
+  });
+  for (size_t slot = 0; slot < items.size(); ++slot) items[slot] = order[slot].second;
+}
 
 LeaseTable::LeaseTable(LeaseOptions options) : options_(options) {
   CHECK(options_.revoke_rate >= 2);
@@ -67,33 +100,60 @@ void LeaseTable::persist(const Lease& lease, backend::WriteBatch& batch) const {
             encode_value({lease.id, lease.ttl_seconds, lease.remaining_ttl_seconds}));
 }
 
-void LeaseTable::refresh(Lease& lease, Duration extend, MonotonicTime now) {
-  lease.expiry = after_seconds(now, lease.effective_ttl(), extend);
-  expiries_.set(lease.expiry_node, lease.expiry);
+LeaseTable::Lease& LeaseTable::add(LeaseId id) {
+  std::unique_ptr<Lease>& made = leases_[id];
+  CHECK(made == nullptr);
+  CHECK(by_place_.size() < UINT32_MAX);
+  made = std::make_unique<Lease>();
+  made->id = id;
+  made->place = static_cast<uint32_t>(by_place_.size());
+  roll_.add(id, kForever);
+  by_place_.push_back(made.get());
+  return *made;
+}
+
+void LeaseTable::leave_place(const Lease& lease) {
+  CHECK(by_place_[lease.place] == &lease);
+  roll_.remove(lease.place);
+  by_place_.back()->place = lease.place;
+  by_place_[lease.place] = by_place_.back();
+  by_place_.pop_back();
+}
+
+MonotonicTime LeaseTable::expiry(const Lease& lease) const { return roll_.expiry(lease.place); }
+
+bool LeaseTable::expired(const Lease& lease, MonotonicTime now) const {
+  return expiry(lease) <= now;
+}
+
+void LeaseTable::refresh(Lease& lease, MonotonicTime now) {
+  MonotonicTime at = after_seconds(now, lease.effective_ttl(), Duration(0));
+  roll_.set_expiry(lease.place, at);
+  expiries_.set({at, lease.id, &lease.expiry_node});
 }
 
 // Only a lease that outlives the interval is worth an entry in the log.
-void LeaseTable::schedule_checkpoint(Lease& lease, MonotonicTime now) {
-  if (!options_.checkpoints) return;
+bool LeaseTable::worth_checkpoints(const Lease& lease) const {
+  if (!options_.checkpoints) return false;
   auto interval = std::chrono::duration_cast<std::chrono::seconds>(options_.checkpoint_interval);
-  if (lease.effective_ttl() <= interval.count()) return;
-  checkpoints_.set(lease.checkpoint_node, now + options_.checkpoint_interval);
+  return lease.effective_ttl() > interval.count();
+}
+
+void LeaseTable::schedule_checkpoint(Lease& lease, MonotonicTime now) {
+  if (!worth_checkpoints(lease)) return;
+  checkpoints_.set({now + options_.checkpoint_interval, lease.id, &lease.checkpoint_node});
 }
 
 absl::StatusOr<int64_t> LeaseTable::grant(LeaseId id, int64_t ttl_seconds, MonotonicTime now,
                                           backend::WriteBatch& batch) {
   if (id == kNoLease) return errors::LeaseNotFound();
   if (ttl_seconds > kMaxTtlSeconds) return errors::LeaseTTLTooLarge();
-  auto [it, added] = leases_.try_emplace(id);
-  if (!added) return errors::LeaseExist();
-
-  it->second = std::make_unique<Lease>();
-  Lease& lease = *it->second;
-  lease.id = lease.expiry_node.id = lease.checkpoint_node.id = id;
+  if (leases_.contains(id)) return errors::LeaseExist();
+  Lease& lease = add(id);
   lease.ttl_seconds = std::max(ttl_seconds, options_.min_ttl_seconds);
   persist(lease, batch);
   if (primary_) {
-    refresh(lease, Duration(0), now);
+    refresh(lease, now);
     schedule_checkpoint(lease, now);
   }
   ++counters_.granted;
@@ -106,9 +166,12 @@ absl::StatusOr<std::vector<std::string>> LeaseTable::revoke(LeaseId id,
   if (it == leases_.end()) return errors::LeaseNotFound();
   std::unique_ptr<Lease> lease = std::move(it->second);
   leases_.erase(it);
+  leave_place(*lease);
   expiries_.erase(lease->expiry_node);
   checkpoints_.erase(lease->checkpoint_node);
 
+  // All members must delete in the same order: the sub-revisions depend on it.
+  sort_by_key(lease->items);
   std::vector<std::string> keys;
   keys.reserve(lease->items.size());
   for (Item* item : lease->items) {
@@ -116,8 +179,6 @@ absl::StatusOr<std::vector<std::string>> LeaseTable::revoke(LeaseId id,
     CHECK(!owned.empty());
     keys.push_back(std::move(owned.mapped()->key));
   }
-  // All members must delete in the same order: the sub-revisions depend on it.
-  std::sort(keys.begin(), keys.end());
   batch.del(backend::Bucket::kLease, encode_key(id));
   ++counters_.revoked;
   settle(*lease, errors::LeaseNotFound());
@@ -173,31 +234,71 @@ void LeaseTable::unlink(Item& item) {
 
 void LeaseTable::promote(Duration extend, MonotonicTime now) {
   primary_ = true;
-  for (auto& [id, lease] : leases_) {
-    refresh(*lease, extend, now);
-    schedule_checkpoint(*lease, now);
+  std::vector<Start> starts;
+  starts.reserve(by_place_.size());
+  for (const Lease* lease : by_place_) {
+    starts.push_back({after_seconds(now, lease->effective_ttl(), extend), lease->place});
   }
-  if (leases_.size() >= static_cast<size_t>(options_.revoke_rate)) spread_pile_ups(extend, now);
+  if (starts.size() >= static_cast<size_t>(options_.revoke_rate)) spread_pile_ups(starts, now);
+
+  std::vector<LeaseHeap::Entry> expiries, checkpoints;
+  expiries.reserve(starts.size());
+  for (size_t i = 0; i < starts.size(); ++i) {
+    // They lie anywhere in memory: most of the time would go into waiting for them.
+    if (i + kAhead < starts.size()) {
+      __builtin_prefetch(&by_place_[starts[i + kAhead].place]->expiry_node, /*for writing*/ 1);
+    }
+    const Start& start = starts[i];
+    Lease& lease = *by_place_[start.place];
+    roll_.set_expiry(start.place, start.at);
+    expiries.push_back({start.at, lease.id, &lease.expiry_node});
+    if (worth_checkpoints(lease)) {
+      checkpoints.push_back({now + options_.checkpoint_interval, lease.id, &lease.checkpoint_node});
+    }
+  }
+  expiries_.rebuild(std::move(expiries));
+  checkpoints_.rebuild(std::move(checkpoints));
+}
+
+// Stable, by counting, as all differ by whole seconds from the first and mostly by few of them: a
+// comparing sort of a million takes half of what a promotion may.
+void LeaseTable::sort_by_time(std::vector<Start>& starts) {
+  constexpr size_t kBits = 11;
+  constexpr size_t kDigits = size_t{1} << kBits;
+  MonotonicTime first = kForever, last{Duration::min()};
+  for (const Start& start : starts) {
+    first = std::min(first, start.at);
+    last = std::max(last, start.at);
+  }
+  // Nanoseconds may be too far apart to be subtracted as signed numbers.
+  auto seconds = [first](MonotonicTime at) {
+    return (static_cast<uint64_t>(at.since_origin.count()) -
+            static_cast<uint64_t>(first.since_origin.count())) /
+           static_cast<uint64_t>(kSecond.count());
+  };
+  std::vector<Start> sorted(starts.size());
+  for (uint64_t most = seconds(last), shift = 0; most >> shift > 0; shift += kBits) {
+    std::array<size_t, kDigits + 1> begin{};
+    auto digit = [&](const Start& start) { return seconds(start.at) >> shift & (kDigits - 1); };
+    for (const Start& start : starts) ++begin[digit(start) + 1];
+    for (size_t i = 1; i <= kDigits; ++i) begin[i] += begin[i - 1];
+    for (const Start& start : starts) sorted[begin[digit(start)]++] = start;
+    starts.swap(sorted);
+  }
 }
 
 // After a promotion the leases that had different times left all start over together. Where more
 // of them than three quarters of the revoke rate end within a second, each later one is put off so
 // that they end at that rate. (Three quarters: leases that end by themselves need room, too.)
-void LeaseTable::spread_pile_ups(Duration extend, MonotonicTime now) {
-  std::vector<Lease*> order;
-  order.reserve(leases_.size());
-  for (auto& [id, lease] : leases_) order.push_back(lease.get());
-  std::sort(order.begin(), order.end(), [](const Lease* a, const Lease* b) {
-    return a->expiry != b->expiry ? a->expiry < b->expiry : a->id < b->id;
-  });
-
+void LeaseTable::spread_pile_ups(std::vector<Start>& starts, MonotonicTime now) const {
+  sort_by_time(starts);
   const int target = 3 * options_.revoke_rate / 4;
-  Duration window = order.front()->expiry - now;
+  Duration window = starts.front().at - now;
   Duration window_end = window + kSecond;
   int ending = 0;
-  for (Lease* lease : order) {
-    if (lease->expiry == kForever) break;
-    Duration remaining = lease->expiry - now;
+  for (Start& start : starts) {
+    if (start.at == kForever) break;
+    Duration remaining = start.at - now;
     if (remaining > window_end) {
       window = remaining;
       window_end = window + kSecond;
@@ -210,8 +311,7 @@ void LeaseTable::spread_pile_ups(Duration extend, MonotonicTime now) {
                    static_cast<double>((remaining - window).count());
     auto put_off = Duration(static_cast<int64_t>(delay));
     window_end = window + put_off;
-    refresh(*lease, put_off + extend, now);
-    schedule_checkpoint(*lease, now);
+    start.at = after_seconds(start.at, 0, put_off);
   }
 }
 
@@ -219,8 +319,8 @@ void LeaseTable::demote() {
   primary_ = false;
   expiries_.clear();
   checkpoints_.clear();
-  for (auto& [id, lease] : leases_) {
-    lease->expiry = kForever;
+  for (Lease* lease : by_place_) {
+    roll_.set_expiry(lease->place, kForever);
     settle(*lease, errors::NotLeader());
   }
 }
@@ -229,11 +329,11 @@ absl::StatusOr<Renewal> LeaseTable::renew(LeaseId id, MonotonicTime now) {
   if (!primary_) return errors::NotLeader();
   Lease* lease = find(id);
   if (lease == nullptr) return errors::LeaseNotFound();
-  if (lease->expired(now)) return Renewal{.state = Renewal::State::kExpired};
+  if (expired(*lease, now)) return Renewal{.state = Renewal::State::kExpired};
   if (options_.checkpoints && lease->remaining_ttl_seconds > 0) {
     return Renewal{.state = Renewal::State::kClearCheckpointFirst};
   }
-  refresh(*lease, Duration(0), now);
+  refresh(*lease, now);
   ++counters_.renewed;
   return Renewal{.state = Renewal::State::kRenewed, .ttl_seconds = lease->ttl_seconds};
 }
@@ -252,10 +352,11 @@ std::vector<LeaseId> LeaseTable::take_expired(MonotonicTime now) {
   std::vector<LeaseId> expired;
   const size_t most = static_cast<size_t>(options_.revoke_rate) / 2;
   while (expired.size() < most && !expiries_.empty() && expiries_.top().at <= now) {
-    LeaseHeap::Node& node = expiries_.top();
-    expired.push_back(node.id);
+    LeaseHeap::Entry entry = expiries_.top();
+    expired.push_back(entry.id);
     // The proposal may be lost; the lease stays expired and is named again.
-    expiries_.set(node, now + options_.expired_retry_interval);
+    entry.at = now + options_.expired_retry_interval;
+    expiries_.set(entry);
   }
   return expired;
 }
@@ -263,12 +364,12 @@ std::vector<LeaseId> LeaseTable::take_expired(MonotonicTime now) {
 std::vector<Checkpoint> LeaseTable::take_due_checkpoints(MonotonicTime now, size_t max) {
   std::vector<Checkpoint> due;
   while (due.size() < max && !checkpoints_.empty() && checkpoints_.top().at <= now) {
-    LeaseHeap::Node& node = checkpoints_.top();
-    checkpoints_.erase(node);
-    const Lease* lease = find(node.id);
+    LeaseHeap::Entry entry = checkpoints_.top();
+    checkpoints_.erase(*entry.node);
+    const Lease* lease = find(entry.id);
     CHECK(lease != nullptr);
-    if (lease->expired(now)) continue;
-    int64_t left = (lease->expiry - now + kSecond - Duration(1)) / kSecond;
+    if (expired(*lease, now)) continue;
+    int64_t left = (expiry(*lease) - now + kSecond - Duration(1)) / kSecond;
     if (left >= lease->ttl_seconds) continue;
     due.push_back({lease->id, left});
   }
@@ -278,9 +379,9 @@ std::vector<Checkpoint> LeaseTable::take_due_checkpoints(MonotonicTime now, size
 absl::StatusOr<TimeToLive> LeaseTable::time_to_live(LeaseId id, MonotonicTime now) const {
   const Lease* lease = find(id);
   if (lease == nullptr) return errors::LeaseNotFound();
-  if (!primary_ || lease->expiry == kForever) return errors::LeaderChanged();
+  if (!primary_ || expiry(*lease) == kForever) return errors::LeaderChanged();
   return TimeToLive{.granted_ttl_seconds = lease->ttl_seconds,
-                    .remaining_seconds = (lease->expiry - now) / kSecond};
+                    .remaining_seconds = (expiry(*lease) - now) / kSecond};
 }
 
 std::vector<std::string> LeaseTable::keys(LeaseId id) const {
@@ -293,17 +394,6 @@ std::vector<std::string> LeaseTable::keys(LeaseId id) const {
   return keys;
 }
 
-std::vector<LeaseId> LeaseTable::list() const {
-  std::vector<std::pair<MonotonicTime, LeaseId>> order;
-  order.reserve(leases_.size());
-  for (const auto& [id, lease] : leases_) order.emplace_back(lease->expiry, id);
-  std::sort(order.begin(), order.end());
-  std::vector<LeaseId> ids;
-  ids.reserve(order.size());
-  for (const auto& [expiry, id] : order) ids.push_back(id);
-  return ids;
-}
-
 LeaseId LeaseTable::lease_of(std::string_view key) const {
   auto it = items_.find(to_absl(key));
   return it == items_.end() ? kNoLease : it->second->lease->id;
@@ -314,6 +404,8 @@ void LeaseTable::clear() {
   expiries_.clear();
   checkpoints_.clear();
   items_.clear();
+  by_place_.clear();
+  roll_.clear();
   leases_.clear();
 }
 
@@ -329,11 +421,9 @@ absl::Status LeaseTable::restore(const backend::Reader& reader) {
 absl::Status LeaseTable::restore_record(std::string_view key, std::string_view value) {
   auto record = decode_record(key, value);
   if (!record.ok()) return record.status();
-  auto lease = std::make_unique<Lease>();
-  lease->id = lease->expiry_node.id = lease->checkpoint_node.id = record->id;
-  lease->ttl_seconds = std::max(record->ttl_seconds, options_.min_ttl_seconds);
-  lease->remaining_ttl_seconds = record->remaining_ttl_seconds;
-  leases_[record->id] = std::move(lease);
+  Lease& lease = add(record->id);
+  lease.ttl_seconds = std::max(record->ttl_seconds, options_.min_ttl_seconds);
+  lease.remaining_ttl_seconds = record->remaining_ttl_seconds;
   return absl::OkStatus();
 }
 
@@ -343,12 +433,17 @@ void LeaseTable::check_invariants() const {
   if (!primary_) CHECK(expiries_.empty());
   if (!primary_) CHECK(checkpoints_.empty());
   if (!options_.checkpoints) CHECK(checkpoints_.empty());
+  CHECK(by_place_.size() == leases_.size());
+  CHECK(roll_.size() == leases_.size());
+  if (primary_) CHECK(expiries_.size() == leases_.size());
   size_t attached = 0;
   for (const auto& [id, lease] : leases_) {
     CHECK(lease->id == id);
     CHECK(id != kNoLease);
     CHECK(lease->ttl_seconds >= options_.min_ttl_seconds);
-    if (!primary_) CHECK(lease->expiry == kForever);
+    CHECK(by_place_[lease->place] == lease.get());
+    CHECK(roll_.id(lease->place) == id);
+    if (!primary_) CHECK(expiry(*lease) == kForever);
     if (!primary_) CHECK(lease->waiting.empty());
     for (size_t slot = 0; slot < lease->items.size(); ++slot) {
       CHECK(lease->items[slot]->lease == lease.get());

@@ -13,7 +13,8 @@
 //   caller's batch.
 // Errors: errors::LeaseNotFound, LeaseExist, LeaseTTLTooLarge; errors::NotLeader from renew() on a
 //   table that is not primary (ask the leader); errors::LeaderChanged from time_to_live() there.
-// Cost: grant, renew, revoke O(log n) in the number of leases; attach and detach O(1).
+// Cost: grant, renew, revoke O(log n) in the number of leases; attach and detach O(1). promote() is
+//   one sort of all leases; list() does not touch them (lease_roll.h says how, and why).
 // Source: etcd v3.7.1, server/lease/lessor.go and server/storage/schema/lease.go.
 
 #pragma once
@@ -33,6 +34,7 @@
 #include "base/ids.h"
 #include "base/tally.h"
 #include "lease/lease_heap.h"
+#include "lease/lease_roll.h"
 
 namespace keelson::lease {
 
@@ -144,8 +146,8 @@ class LeaseTable {
   absl::StatusOr<TimeToLive> time_to_live(LeaseId id, MonotonicTime now) const;
   // In byte order; empty for an unknown lease.
   std::vector<std::string> keys(LeaseId id) const;
-  // By expiry, then id.
-  std::vector<LeaseId> list() const;
+  // Everybody as of now. Cheap, however many there are; the listing may be read anywhere.
+  LeaseListing list() const { return roll_.list(); }
   // kNoLease if none.
   LeaseId lease_of(std::string_view key) const;
   const LeaseCounters& counters() const { return counters_; }
@@ -159,16 +161,32 @@ class LeaseTable {
 
   // Tests and simulation: aborts if the indexes disagree.
   void check_invariants() const;
+  // Work done so far, for tests: entries moved in the orders, pieces of the roll copied.
+  uint64_t heap_moves() const { return expiries_.moves() + checkpoints_.moves(); }
+  uint64_t pieces_copied() const { return roll_.copies(); }
 
  private:
   struct Item;
   struct Lease;
 
   Lease* find(LeaseId id) const;
+  // How long a lease has from a promotion on.
+  struct Start {
+    MonotonicTime at;
+    uint32_t place;
+  };
+  Lease& add(LeaseId id);
+  void leave_place(const Lease& lease);
+  MonotonicTime expiry(const Lease& lease) const;
+  bool expired(const Lease& lease, MonotonicTime now) const;
   void persist(const Lease& lease, backend::WriteBatch& batch) const;
-  void refresh(Lease& lease, Duration extend, MonotonicTime now);
+  void refresh(Lease& lease, MonotonicTime now);
+  bool worth_checkpoints(const Lease& lease) const;
   void schedule_checkpoint(Lease& lease, MonotonicTime now);
-  void spread_pile_ups(Duration extend, MonotonicTime now);
+  // REQUIRES: no two, kForever aside, less than a second apart unless equal.
+  static void sort_by_time(std::vector<Start>& starts);
+  void spread_pile_ups(std::vector<Start>& starts, MonotonicTime now) const;
+  static void sort_by_key(std::vector<Item*>& items);
   void unlink(Item& item);
   static void settle(Lease& lease, const absl::Status& status);
   void clear();
@@ -179,6 +197,10 @@ class LeaseTable {
   LeaseCounters counters_;
 
   absl::flat_hash_map<LeaseId, std::unique_ptr<Lease>> leases_;
+  // Place by place, the same in both: all leases, and with their expiries (kForever unless
+  // primary).
+  std::vector<Lease*> by_place_;
+  LeaseRoll roll_;
   // Every attached key; the views point into the items.
   absl::flat_hash_map<absl::string_view, std::unique_ptr<Item>> items_;
   LeaseHeap expiries_;     // when to name the lease in take_expired(); empty unless primary

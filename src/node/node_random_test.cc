@@ -184,7 +184,7 @@ class History {
     std::set<int64_t> leases;
     bool listed = false;
     member_.node().apply_lane().run([&](apply::Applier& applier) {
-      for (LeaseId id : applier.leases().list()) leases.insert(id.value);
+      for (LeaseId id : applier.leases().list().by_expiry()) leases.insert(id.value);
       listed = true;
     });
     ASSERT_TRUE(member_.run_until([&] { return listed; }));

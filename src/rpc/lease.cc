@@ -88,6 +88,19 @@ class LeaseTimeToLive final : public Unary {
   }
 };
 
+// Field 2, a LeaseStatus each: its field 1 is the id.
+Parts leases_body(const lease::LeaseListing& listing) {
+  std::string body;
+  for (LeaseId id : listing.by_expiry()) {
+    std::string status;
+    field::append_varint_field(status, 1, static_cast<uint64_t>(id.value));
+    field::append_bytes_field(body, 2, status);
+  }
+  return Parts::copy(body);
+}
+
+// The apply lane gives the listing, which costs it next to nothing; sorting and encoding a long one
+// is for a worker.
 class LeaseLeases final : public Unary {
  public:
   using Unary::Unary;
@@ -97,12 +110,25 @@ class LeaseLeases final : public Unary {
     pb::LeaseLeasesRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     context_.node().apply_lane().run([this, call](apply::Applier& applier) {
-      pb::LeaseLeasesResponse response;
-      for (LeaseId id : applier.leases().list()) response.add_leases()->set_id(id.value);
-      net::ServerCall::respond_later(
-          call, context_.respond(0, Parts::copy(response.SerializeAsString())));
+      call->loop().post([this, call, listing = applier.leases().list()]() mutable {
+        answer(std::move(call), std::move(listing));
+      });
     });
   }
+
+  void answer(net::CallRef call, lease::LeaseListing listing) {
+    if (call->over()) return;
+    if (listing.size() <= kMostOnTheLane) {
+      return call->respond(context_.respond(0, leases_body(listing)));
+    }
+    context_.long_reads().compute(call, [this, call, listing = std::move(listing)]() -> Task {
+      return [this, call, body = leases_body(listing)]() mutable {
+        call->respond(context_.respond(0, std::move(body)));
+      };
+    });
+  }
+
+  static constexpr size_t kMostOnTheLane = 512;
 };
 
 // One keep-alive stream. Renewals are answered in the order they came; only so many are under way,

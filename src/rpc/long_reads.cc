@@ -69,6 +69,16 @@ void LongReads::run(net::CallRef call, const mvcc::ReadBounds& tried, Read read)
   if (!taken) asking->fail(errors::RequestTooManyRequests());
 }
 
+void LongReads::compute(net::CallRef call, absl::AnyInvocable<Task()> work) {
+  const auto owner = reinterpret_cast<uintptr_t>(&call->peer());
+  bool taken = ranges_.workers.run(owner, [call, work = std::move(work)](int) mutable {
+    if (call->over()) return;
+    Task then = work();
+    if (!call->over()) call->loop().post(std::move(then));
+  });
+  if (!taken) call->fail(errors::RequestTooManyRequests());
+}
+
 void LongReads::hand_over(Gathered& gathered) {
   if (gathered.reads.empty()) return;
   std::vector<net::CallRef> asking;
