@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "net/http2_call.h"
+#include "net/http2_stream.h"
 
 namespace keelson::net {
 namespace {
@@ -12,29 +12,31 @@ constexpr Duration kSlice = std::chrono::microseconds(500);
 
 }  // namespace
 
-void Backlog::add(Http2Call* call) {
-  calls_.emplace_back(call);
+void Backlog::add(Http2Stream* stream) {
+  stream->keep();
+  streams_.push_back(stream);
   if (!std::exchange(posted_, true)) loop_.post_work(this);
 }
 
 void Backlog::abandon() {
   host_ = nullptr;
-  calls_.clear();
+  for (Http2Stream* stream : std::exchange(streams_, {})) stream->let_go();
   if (!posted_) delete this;
 }
 
 void Backlog::run() {
   until_ = loop_.impl().clock().now() + kSlice;
   running_ = true;
-  while (!calls_.empty()) {
-    CallRef call = std::move(calls_.front());
-    calls_.pop_front();
-    static_cast<Http2Call&>(*call).go_on();
+  while (!streams_.empty()) {
+    Http2Stream* stream = streams_.front();
+    streams_.pop_front();
+    stream->go_on();
+    stream->let_go();
     if (loop_.impl().clock().now() >= until_) break;
   }
   running_ = false;
   if (!host_) return drop();
-  if (calls_.empty()) {
+  if (streams_.empty()) {
     posted_ = false;
   } else {
     loop_.post_work(this);

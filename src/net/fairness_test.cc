@@ -336,7 +336,7 @@ TEST_F(FairnessTest, WhatWasPostedHasABoundInTime) {
 }
 
 // Takes its time over each call and each message, and notes which it was.
-class Slow final : public UnaryHandler, public StreamHandler {
+class Slow final : public UnaryHandler, public StreamHandler, public HttpHandler {
  public:
   Slow(ManualClock* clock, Duration takes) : clock_(*clock), takes_(takes) {}
   void handle(CallRef call, Bytes request) override {
@@ -345,6 +345,10 @@ class Slow final : public UnaryHandler, public StreamHandler {
   }
   std::unique_ptr<StreamReceiver> on_open(CallRef) override {
     return std::make_unique<Receiver>(this);
+  }
+  void handle(HttpRequest request, HttpReplyRef reply) override {
+    note(Bytes::copy(request.query()));
+    reply->send({});
   }
   std::vector<std::string> seen;
 
@@ -389,6 +393,52 @@ TEST_F(FairnessTest, CallsThatTakeLong) {
     EXPECT_LE(slow.seen.size(), 8 * turn);
   }
   EXPECT_EQ(slow.seen, all);
+}
+
+std::string plain_headers(uint32_t stream, std::string_view path) {
+  return frame(1, 0x5, stream,
+               field(":method", "GET") + field(":scheme", "http") + field(":path", path) +
+                   field(":authority", "x"));
+}
+
+TEST_F(FairnessTest, PlainRequestsThatTakeLong) {
+  Slow slow(&clock_, kTimePerTurn / 4);
+  service_.router.http("/slow", &slow);
+  std::string requests = cat(kPreface, frame(4, 0, 0, ""));
+  std::vector<std::string> all;
+  for (int i = 0; i < 60; ++i) {
+    requests += plain_headers(static_cast<uint32_t>(2 * i + 1), cat("/slow?", i));
+    if (i % 10 != 9) all.push_back(std::to_string(i));
+  }
+  // Some do not wait for their turn.
+  for (int i = 9; i < 60; i += 10) {
+    requests += frame(3, 0, static_cast<uint32_t>(2 * i + 1), std::string("\0\0\0\x8", 4));
+  }
+  size_t busy = connect();
+  clients_[busy].unsent = requests;
+  pump(busy);
+  for (size_t turn = 1; slow.seen.size() < 54 && turn < 100; ++turn) {
+    bool posted = false;
+    loop_.post([&] { posted = true; });
+    loop_.run_ready();
+    EXPECT_TRUE(posted);
+    EXPECT_LE(slow.seen.size(), 8 * turn);
+  }
+  EXPECT_EQ(slow.seen, all);
+}
+
+// Nor for the end of the connection.
+TEST_F(FairnessTest, PlainRequestsThatWaitWhenTheirConnectionEnds) {
+  Slow slow(&clock_, kTimePerTurn / 4);
+  service_.router.http("/slow", &slow);
+  std::string requests = cat(kPreface, frame(4, 0, 0, ""));
+  for (uint32_t i = 0; i < 60; ++i) requests += plain_headers(2 * i + 1, "/slow");
+  clients_[connect()].unsent = requests;
+  pump(0);
+  loop_.run_ready();
+  connections_[0]->close();
+  for (int turn = 0; turn < 100; ++turn) loop_.run_ready();
+  EXPECT_LE(slow.seen.size(), 8u);
 }
 
 TEST_F(FairnessTest, MessagesThatTakeLong) {

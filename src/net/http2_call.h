@@ -38,8 +38,9 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   // Returns how many of the bytes the client may be given window for.
   size_t on_data(std::string_view data) override;
   void on_end_stream() override;
-  // The call's turn has come (see Backlog).
-  void go_on();
+  void go_on() override;
+  void keep() override { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void let_go() override { unref(); }
   // The server is about to end.
   void on_drain() override;
   // The handler has a request and nothing of its answer waits for the client.

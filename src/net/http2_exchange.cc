@@ -52,7 +52,7 @@ void Http2Exchange::begin(bool end_stream) {
   if (std::string_view text = request_.field("content-length"); !text.empty()) {
     if (!absl::SimpleAtoi(to_absl(text), &length)) return refuse(400);
   }
-  if (!entry_) return std::exchange(handle_, nullptr)->send(not_found());
+  if (!entry_) return serve_in_turn();
   if (entry_->stream) {
     receiver_ = entry_->stream->on_open(std::move(request_), std::exchange(handle_, nullptr));
   } else if (!entry_->options.ignores_body && length > entry_->options.max_body_bytes) {
@@ -83,8 +83,33 @@ void Http2Exchange::on_end_stream() {
     return;
   }
   if (answered_) return;
+  serve_in_turn();
+}
+
+void Http2Exchange::serve_in_turn() {
+  if (session_->backlog_->must_wait()) return session_->backlog_->add(this);
+  serve();
+}
+
+void Http2Exchange::serve() {
+  HttpReplyRef reply = std::exchange(handle_, nullptr);
+  if (!entry_) return reply->send(not_found());
   request_.body = Bytes::copy(std::exchange(body_, {}));
-  entry_->handler->handle(std::move(request_), std::exchange(handle_, nullptr));
+  entry_->handler->handle(std::move(request_), std::move(reply));
+}
+
+void Http2Exchange::go_on() {
+  if (session_) serve();
+}
+
+void Http2Exchange::keep() {
+  CHECK(!kept_);
+  kept_ = true;
+}
+
+void Http2Exchange::let_go() {
+  kept_ = false;
+  if (!session_) delete this;
 }
 
 void Http2Exchange::stream_closed() {
@@ -92,7 +117,7 @@ void Http2Exchange::stream_closed() {
   handle_.reset();
   if (reply_) std::exchange(reply_, nullptr)->detach();
   if (receiver_ && !delivered_) receiver_->on_abort();
-  delete this;
+  if (!kept_) delete this;
 }
 
 // ---- the answer

@@ -3,7 +3,8 @@
 // Http2Exchange is one plain HTTP request on an HTTP/2 stream, answered by the Router's plain HTTP
 // handlers as over HTTP/1.
 //
-// Lifetime: its stream's. Bounds: a body has the handler's limit; an answer is produced as the
+// Lifetime: its stream's, and until it is let go. Bounds: a body has the handler's limit; an answer
+// is produced as the
 //   client's window takes it.
 
 #pragma once
@@ -31,6 +32,9 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   size_t on_data(std::string_view data) override;
   void on_end_stream() override;
   void on_drain() override {}
+  void go_on() override;
+  void keep() override;
+  void let_go() override;
   bool working() const override { return remote_done_ && !answered_ && queued_ == 0; }
   void stream_closed() override;
   ssize_t pull(size_t length, uint32_t* flags) override;
@@ -46,6 +50,9 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   size_t pending() const override;
 
   void refuse(int status);
+  // Hands the request to its handler, or says that there is none.
+  void serve();
+  void serve_in_turn();
   void resume();
 
   const HttpEntry* const entry_;
@@ -59,6 +66,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   const bool to_head_;      // the request is HEAD
   bool delivered_ = false;  // the whole request, to its handler
   bool answered_ = false;   // in full
+  bool kept_ = false;       // waits for its turn; outlives its stream then
   bool bodiless_ = false;   // the answer ended with its head
   bool deferred_ = false;   // nghttp2 waits for nghttp2_session_resume_data
   bool was_full_ = false;

@@ -27,7 +27,12 @@ class Http2Stream {
   virtual void on_drain() = 0;
   // A handler has the request and nothing of its answer waits for the client.
   virtual bool working() const = 0;
-  // The stream is no more; the session forgets it. Last call.
+  // Its turn to be served has come (see Backlog), which has kept it: the object is there until it
+  // is let go, the stream perhaps no more.
+  virtual void go_on() = 0;
+  virtual void keep() = 0;
+  virtual void let_go() = 0;
+  // The stream is no more; the session forgets it. Last call but from who keeps it.
   virtual void stream_closed() = 0;
   // What nghttp2 asks when the stream may send: how much, and whether that is the end.
   virtual ssize_t pull(size_t length, uint32_t* flags) = 0;
