@@ -19,6 +19,11 @@ bool is_of_connection(std::string_view lower_name) {
          lower_name == "proxy-connection" || lower_name == "transfer-encoding";
 }
 
+// What an answer that waits costs beside its bytes, about: its stream and itself.
+constexpr size_t kExchangeCost = 1024;
+
+constexpr int kTooManyRequests = 429;
+
 std::string lower(std::string_view name) { return absl::AsciiStrToLower(to_absl(name)); }
 
 }  // namespace
@@ -68,6 +73,8 @@ size_t Http2Exchange::on_data(std::string_view data) {
   } else if (!entry_->options.ignores_body) {
     if (body_.size() + data.size() > entry_->options.max_body_bytes) {
       refuse(413);
+    } else if (!count_incoming(body_.size() + data.size())) {
+      refuse(kTooManyRequests);
     } else {
       body_.append(data);
     }
@@ -95,6 +102,7 @@ void Http2Exchange::serve() {
   HttpReplyRef reply = std::exchange(handle_, nullptr);
   if (!entry_) return reply->send(not_found());
   request_.body = Bytes::copy(std::exchange(body_, {}));
+  count_incoming(0);
   entry_->handler->handle(std::move(request_), std::move(reply));
 }
 
@@ -112,7 +120,19 @@ void Http2Exchange::let_go() {
   if (!session_) delete this;
 }
 
+bool Http2Exchange::count_incoming(size_t bytes) {
+  const size_t before = std::exchange(told_incoming_, bytes);
+  return session_->incoming_.change(before, bytes);
+}
+
+void Http2Exchange::count_outgoing(size_t bytes) {
+  const size_t before = std::exchange(told_outgoing_, bytes);
+  session_->outgoing_.change(before, bytes);
+}
+
 void Http2Exchange::stream_closed() {
+  count_incoming(0);
+  count_outgoing(0);
   session_ = nullptr;
   handle_.reset();
   if (reply_) std::exchange(reply_, nullptr)->detach();
@@ -129,8 +149,14 @@ void Http2Exchange::refuse(int status) {
 }
 
 void Http2Exchange::write_head(HttpResponse& response, bool length_known) {
+  if (session_->outgoing_.too_much(kExchangeCost + response.body.size())) {
+    response = HttpResponse();
+    response.status = kTooManyRequests;
+    dropping_ = true;
+  }
   const bool no_body = to_head_ || is_bodiless(response.status);
-  bodiless_ = no_body || (length_known && response.body.size() == 0);
+  whole_ = length_known;
+  bodiless_ = no_body || dropping_ || (length_known && response.body.size() == 0);
   std::vector<std::pair<std::string, std::string>> fields = {{":status", cat(response.status)}};
   for (HttpField& field : response.fields) {
     std::string name = lower(field.name);
@@ -152,12 +178,14 @@ void Http2Exchange::write_head(HttpResponse& response, bool length_known) {
 }
 
 void Http2Exchange::write_piece(const MessageParts& piece) {
-  if (bodiless_) return;
+  if (bodiless_ || dropping_) return;
+  if (!whole_ && session_->outgoing_.too_much(piece.size())) return abort();
   for (const Bytes& part : piece.parts()) {
     if (part.size() == 0) continue;
     queued_ += part.size();
     out_.push_back(part);
   }
+  if (queued_ > 0) count_outgoing(queued_ + kExchangeCost);
   if (pending() >= kHttpOutputHigh) was_full_ = true;
   resume();
 }
@@ -165,11 +193,13 @@ void Http2Exchange::write_piece(const MessageParts& piece) {
 void Http2Exchange::complete() {
   answered_ = true;
   reply_.reset();
-  body_.clear();
+  std::string().swap(body_);
+  count_incoming(0);
   resume();
 }
 
 void Http2Exchange::abort() {
+  dropping_ = true;
   nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
   session_->host_.wake();
 }
@@ -207,6 +237,7 @@ void Http2Exchange::write_data(size_t length, OutQueue* out) {
       out_offset_ = 0;
     }
   }
+  count_outgoing(queued_ > 0 ? queued_ + kExchangeCost : 0);
   if (!was_full_ || pending() >= kHttpOutputHigh) return;
   was_full_ = false;
   // Later: nghttp2 is in the middle of a frame.

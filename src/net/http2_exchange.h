@@ -3,9 +3,11 @@
 // Http2Exchange is one plain HTTP request on an HTTP/2 stream, answered by the Router's plain HTTP
 // handlers as over HTTP/1.
 //
-// Lifetime: its stream's, and until it is let go. Bounds: a body has the handler's limit; an answer
-// is produced as the
-//   client's window takes it.
+// Lifetime: its stream's, and until it is let go.
+// Bounds: a body has the handler's limit; an answer is produced as the client's window takes it.
+// Both
+//   count for what the connection may hold (see ListenerOptions): a request whose body or answer
+//   would be too much gets 429, and an answer in pieces is cut when it becomes too much.
 
 #pragma once
 
@@ -50,6 +52,9 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   size_t pending() const override;
 
   void refuse(int status);
+  // Tell the session what is held. False: it is too much.
+  bool count_incoming(size_t bytes);
+  void count_outgoing(size_t bytes);
   // Hands the request to its handler, or says that there is none.
   void serve();
   void serve_in_turn();
@@ -70,9 +75,13 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   bool bodiless_ = false;   // the answer ended with its head
   bool deferred_ = false;   // nghttp2 waits for nghttp2_session_resume_data
   bool was_full_ = false;
+  bool whole_ = false;     // the answer came in one piece, which was found to fit
+  bool dropping_ = false;  // what is written is not kept: there was too much, or it was aborted
   std::deque<Bytes> out_;
-  size_t out_offset_ = 0;  // of out_.front()
-  size_t queued_ = 0;      // bytes from there on
+  size_t out_offset_ = 0;     // of out_.front()
+  size_t queued_ = 0;         // bytes from there on
+  size_t told_incoming_ = 0;  // what the session was told last …
+  size_t told_outgoing_ = 0;  // … of queued_, and a cost of its own
 };
 
 }  // namespace keelson::net

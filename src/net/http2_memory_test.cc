@@ -136,6 +136,79 @@ TEST_F(Http2MemoryTest, AnswersThatNobodyTakesHoldABoundedMemory) {
   EXPECT_FALSE(client[again].closed);
 }
 
+Headers plain(std::string_view path) {
+  return {{":method", "POST"},
+          {":scheme", "http"},
+          {":path", std::string(path)},
+          {":authority", "test"}};
+}
+
+// Answers with a megabyte, in one piece or in many.
+class Megabyte final : public HttpHandler {
+ public:
+  void handle(HttpRequest request, HttpReplyRef reply) override {
+    if (request.query().empty()) {
+      HttpResponse response;
+      response.body = MessageParts::copy(std::string(1 << 20, 'b'));
+      return reply->send(std::move(response));
+    }
+    reply->begin({});
+    for (int i = 0; i < 16; ++i) reply->write(MessageParts::copy(std::string(64 << 10, 'b')));
+    reply->end();
+  }
+};
+
+TEST_F(Http2MemoryTest, PlainAnswersThatNobodyTakesHoldABoundedMemory) {
+  Megabyte megabyte;
+  service_.router.http("/megabyte", &megabyte);
+  ListenerOptions options;
+  options.connection_outgoing = 8 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server, /*window=*/100, /*auto_window=*/false);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 40; ++i) {
+    ids.push_back(client.send(plain(i % 2 ? "/megabyte" : "/megabyte?pieces"), ""));
+    client.exchange();
+  }
+  int refused = 0, cut = 0;
+  for (int32_t id : ids) {
+    refused += client[id].headers[":status"] == "429" ? 1 : 0;
+    cut += client[id].error == NGHTTP2_INTERNAL_ERROR ? 1 : 0;
+  }
+  EXPECT_GE(refused + cut, 32);
+  EXPECT_GE(cut, 1);
+  EXPECT_LE(refused + cut, 33);
+  EXPECT_GE(server.outgoing().load(), 6u << 20);
+  EXPECT_LE(server.outgoing().load(), 8u << 20);
+  for (int32_t id : ids) client.reset(id);
+  client.exchange();
+  EXPECT_LE(server.outgoing().load(), 64u << 10);
+  int32_t again = client.send(plain("/megabyte"), "");
+  client.exchange();
+  EXPECT_EQ(client[again].headers[":status"], "200");
+}
+
+TEST_F(Http2MemoryTest, PlainRequestsThatNeverEndHoldABoundedMemory) {
+  Megabyte megabyte;
+  service_.router.http("/megabyte", &megabyte);
+  ListenerOptions options;
+  options.connection_incoming = 8 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 20; ++i) {
+    ids.push_back(client.send(plain("/megabyte"), std::string(1 << 20, 'x'), true));
+    client.exchange();
+  }
+  int refused = 0;
+  for (int32_t id : ids) refused += client[id].headers[":status"] == "429" ? 1 : 0;
+  EXPECT_GE(refused, 12);
+  EXPECT_LE(refused, 13);
+  client.add(ids[0], "", true);
+  client.exchange();
+  EXPECT_EQ(client[ids[0]].headers[":status"], "200");
+}
+
 TEST_F(Http2MemoryTest, AnAnswerThatIsItsConnectionsOnlyOneMayHaveAnySize) {
   ManyParts many;
   service_.router.unary("/test.Many/Unary", &many);
