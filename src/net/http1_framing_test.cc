@@ -206,5 +206,39 @@ TEST_F(Http1FramingTest, NothingIsRefusedInsideAnAnswer) {
   EXPECT_TRUE(early.replies[0]->over());
 }
 
+// Requests are taken as their answers are; all are answered in the end.
+TEST(Http1Pipelining, WhoDoesNotReadIsNotReadFrom) {
+  TestService service;
+  MemoryServer<Http1Session> server(&service.router);
+  constexpr std::string_view kRequest = "GET /none HTTP/1.1\r\nHost: x\r\n\r\n";
+  constexpr size_t kBurst = 2000;
+  std::string burst;
+  for (size_t i = 0; i < kBurst; ++i) burst += kRequest;
+  std::string got;
+  auto answers = [&] {
+    size_t count = 0;
+    for (size_t at = 0; (at = got.find("HTTP/1.1 200 OK", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  ASSERT_TRUE(server.feed(burst));
+  for (int i = 0; i < 20; ++i) server.settle();
+  got = server.take();
+  ASSERT_EQ(answers(), kBurst);
+  got.clear();
+  server.socket_full = true;
+  server.feed(burst);
+  EXPECT_TRUE(server.session().input_full());
+  server.advance(std::chrono::minutes(10));  // and not put out for it
+  EXPECT_FALSE(server.finished());
+  server.socket_full = false;
+  server.settle();
+  got = server.take();
+  EXPECT_LT(answers(), 1000u);
+  for (int i = 0; i < 20; ++i) server.settle();
+  got += server.take();
+  EXPECT_EQ(answers(), kBurst);
+  EXPECT_FALSE(server.session().input_full());
+}
+
 }  // namespace
 }  // namespace keelson::net

@@ -109,12 +109,17 @@ bool Http1Session::receive(std::string_view bytes) {
 }
 
 bool Http1Session::input_full() const {
-  return closing_ || (waiting_ && input_.size() >= (16u << 10));
+  return closing_ || held_back() || (waiting_ && input_.size() >= (16u << 10));
 }
+
+// A client that asks on without taking the answers is not read from, between its requests. One that
+// is begun goes on: its time runs.
+bool Http1Session::held_back() const { return !begun_ && pending() >= kHttpOutputHigh; }
 
 void Http1Session::process() {
   if (std::exchange(processing_, true)) return;
-  while (!broken_ && !closing_ && !waiting_ && step()) {
+  held_ = false;
+  while (!broken_ && !closing_ && !waiting_ && !(held_ = held_back()) && step()) {
   }
   // Once, not per step: a body in chunks of one byte takes very many steps.
   input_.erase(0, std::exchange(used_, 0));
@@ -257,7 +262,7 @@ Refusal Http1Session::refusal_of(const boost::system::error_code& error) const {
 
 void Http1Session::on_timer() {
   // Who still takes the last answer need not have asked for the next.
-  if (!begun_ && !out_.empty()) return expect_within(server_.options.idle_timeout);
+  if (!begun_ && (held_ || !out_.empty())) return expect_within(server_.options.idle_timeout);
   // A head or a body that does not end, or nothing at all; there is nobody to answer to.
   broken_ = true;
   host_.wake();
@@ -360,7 +365,8 @@ bool Http1Session::produce(OutQueue& out, size_t limit) {
     was_full_ = false;
     if (reply_) host_.loop().post([reply = reply_] { reply->writable(); });
   }
-  return true;
+  if (held_ && !held_back()) process();
+  return !broken_;
 }
 
 void Http1Session::drain() {

@@ -1,7 +1,8 @@
 // net/http1_session.h
 //
 // Http1Session speaks HTTP/1.0 and 1.1 with one client: Beast parses, the Router's plain HTTP
-// handlers answer. Requests are taken one at a time; what is pipelined waits unread.
+// handlers answer. Requests are taken one at a time; what is pipelined waits unread, and the next
+// one waits while much of the answers to those before it waits for the client.
 
 #pragma once
 
@@ -38,6 +39,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
 
   bool parser_done() const;
   void process();
+  bool held_back() const;
   bool step();
   void begin_request();
   void open();
@@ -87,6 +89,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   std::deque<Bytes> out_;
   size_t queued_ = 0;
   bool was_full_ = false;
+  bool held_ = false;  // process() has stopped because held_back()
   bool draining_ = false;
   bool closing_ = false;  // nothing more is read; close when all is written
   bool broken_ = false;
