@@ -191,7 +191,7 @@ TEST_F(Http2HeadTest, LargeHeadsDoNotAddUp) {
   EXPECT_EQ(client_[ids[5]].error, static_cast<uint32_t>(NGHTTP2_REFUSED_STREAM));
   for (int i = 0; i < 20000; ++i) client_.send(request("/test.Echo/Stream"), "", true);
   client_.exchange();
-  EXPECT_EQ(server_.session().streams(), 20003u);  // the usual ones do not count
+  EXPECT_EQ(server_.session().streams(), 20003u);  // the usual ones are not large
   client_.reset(ids[0]);
   client_.exchange();
   client_.send(large, "", true);

@@ -22,12 +22,15 @@ constexpr uint8_t kAlivePing[8] = {'k', 'e', 'e', 'l', 'p', 'n', 'g', 0};
 constexpr uint64_t kResetBurst = 20000;
 constexpr uint64_t kResetsPerSecond = 2000;
 
-// What the large heads of one connection's open calls may hold together. The usual ones do not
-// count: there may be any number of streams.
+// What the large heads of one connection's open calls may hold together.
 constexpr size_t kMostHeaderBytes = 4 << 20;
 constexpr size_t kLargeHead = 8 << 10;
 
-size_t charge(size_t head) { return head < kLargeHead ? 0 : head; }
+size_t large(size_t head) { return head < kLargeHead ? 0 : head; }
+
+// What an open stream holds beside its head, about. With its head it counts among what comes in:
+// the number of streams has no other bound.
+constexpr size_t kStreamCost = 1024;
 
 // Frames of 16 KB, as Go's clients cut a header block, up to the longest that is taken, and a few.
 constexpr size_t kMostContinuations = 80;
@@ -307,8 +310,9 @@ void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
     case RequestHead::Fault::kTooLong:
       return reset(stream_id, NGHTTP2_FRAME_SIZE_ERROR);  // grpc-go's code
   }
-  // Who holds much by way of headers already is told to try again later.
-  if (header_bytes_ + charge(head_.bytes()) > kMostHeaderBytes) {
+  // Who holds much by way of headers, or much at all, is told to try again later.
+  if (header_bytes_ + large(head_.bytes()) > kMostHeaderBytes ||
+      incoming_.too_much(kStreamCost + head_.bytes())) {
     return reset(stream_id, NGHTTP2_REFUSED_STREAM);
   }
   if (!is_grpc_content_type(head_.known(RequestHead::kContentType)) &&
@@ -350,14 +354,16 @@ void Http2Session::stream_opened(Http2Stream* call) {
   if (open_) open_->prev_ = call;
   open_ = call;
   ++streams_;
-  header_bytes_ += charge(call->head_bytes());
+  header_bytes_ += large(call->head_bytes());
+  incoming_.change(0, kStreamCost + call->head_bytes());
 }
 
 void Http2Session::stream_closed(Http2Stream* call) {
   (call->prev_ ? call->prev_->next_ : open_) = call->next_;
   if (call->next_) call->next_->prev_ = call->prev_;
   --streams_;
-  header_bytes_ -= charge(call->head_bytes());
+  header_bytes_ -= large(call->head_bytes());
+  incoming_.change(kStreamCost + call->head_bytes(), 0);
 }
 
 // ---- keepalive

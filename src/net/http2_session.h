@@ -71,7 +71,7 @@ class Http2Session final : public Protocol, private Timer {
   HeadMemo memo_;
   RequestHead head_;           // of the request whose header block is being read …
   bool reading_head_ = false;  // … if one is
-  HeldBytes incoming_;         // by the calls, of messages that are not served yet
+  HeldBytes incoming_;         // by open streams and their heads, and messages not served yet
   HeldBytes outgoing_;         // by the calls, of answers that wait for the client
 
   bool broken_ = false;    // close, nothing to say

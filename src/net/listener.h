@@ -40,8 +40,9 @@ struct ListenerOptions {
   uint32_t max_concurrent_streams = UINT32_MAX;  // per connection
   uint32_t stream_window = 1 << 20;              // bytes a client may send ahead on one stream
   uint32_t connection_window = 16 << 20;         // and on all streams of a connection
-  // What requests that are not complete, or not served yet, may hold; a call that would take more
-  // is refused with errors::RequestTooManyRequests().
+  // What open streams and requests that are not complete, or not served yet, may hold; a call whose
+  // message would take more is refused with errors::RequestTooManyRequests(), and a stream that
+  // would is not opened (REFUSED_STREAM).
   size_t connection_incoming = size_t{64} << 20;  // of one connection
   size_t listener_incoming = size_t{512} << 20;   // of all of them
   // What answers that clients do not take may hold; a unary call whose answer would be more is
