@@ -5,9 +5,8 @@
 //
 // Lifetime: its stream's, and until it is let go.
 // Bounds: a body has the handler's limit; an answer is produced as the client's window takes it.
-// Both
-//   count for what the connection may hold (see ListenerOptions): a request whose body or answer
-//   would be too much gets 429, and an answer in pieces is cut when it becomes too much.
+//   Both count for what the connection may hold (see ListenerOptions): a request whose body or
+//   answer would be too much gets 429, and an answer in pieces is cut when it becomes too much.
 
 #pragma once
 
