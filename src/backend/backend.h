@@ -286,7 +286,25 @@ class Backend : public Reader {
 
 // The CRC-32C etcd calls Hash(): bucket names, keys and values of the whole database, without the
 // records of the meta bucket that may differ between healthy members (consistent_index, term,
-// storageVersion). Reads everything: for tests and small databases, off the apply lane.
+// storageVersion). Reads everything, in slices. One thread's, off the apply lane; must be gone
+// before the reader is.
+class HashAllJob {
+ public:
+  explicit HashAllJob(const Reader& reader) : reader_(reader) {}
+
+  // Works on about `max_records` records, or a megabyte of them; true when done. An error ends it.
+  absl::StatusOr<bool> step(size_t max_records);
+  // REQUIRES: step() returned true.
+  uint32_t result() const;
+
+ private:
+  const Reader& reader_;
+  uint32_t crc_ = 0;
+  size_t bucket_ = 0;                   // in the order of names; <= kBucketCount
+  std::unique_ptr<Iterator> position_;  // in that bucket; null: it is not begun, or all is done
+};
+
+// The same in one go: for tests and small databases.
 absl::StatusOr<uint32_t> hash_all(const Reader& reader);
 
 }  // namespace keelson::backend

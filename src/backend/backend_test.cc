@@ -275,6 +275,35 @@ TEST_P(BackendTest, HashLeavesOutThePosition) {
   EXPECT_NE(*hash_all(backend()), first);
 }
 
+TEST_P(BackendTest, HashInSlicesIsThatOfTheWhole) {
+  WriteBatch batch;
+  for (int i = 0; i < 10; ++i) batch.put(Bucket::kKey, cat("k", i), cat("v", i));
+  batch.put(Bucket::kAlarm, "a", "1");
+  batch.put(Bucket::kMeta, "m", "2");
+  ASSERT_TRUE(backend().commit(batch, Index(1), Term(1)).ok());
+  const uint32_t whole = *hash_all(backend());
+  for (size_t slice : {1, 3, 100}) {
+    std::shared_ptr<const Snapshot> snapshot = backend().snapshot();
+    HashAllJob job(*snapshot);
+    size_t steps = 1;
+    while (!*job.step(slice)) ++steps;
+    EXPECT_EQ(job.result(), whole);
+    // 12 records, and the position's two.
+    EXPECT_EQ(steps, (14 + slice - 1) / slice);
+  }
+}
+
+TEST_P(BackendTest, ASliceOfTheHashIsBoundInBytes) {
+  WriteBatch batch;
+  for (int i = 0; i < 6; ++i) batch.put(Bucket::kKey, cat("k", i), std::string(1 << 19, 'v'));
+  ASSERT_TRUE(backend().commit(batch, Index(1), Term(1)).ok());
+  std::shared_ptr<const Snapshot> snapshot = backend().snapshot();
+  HashAllJob job(*snapshot);
+  size_t steps = 1;
+  while (!*job.step(SIZE_MAX)) ++steps;
+  EXPECT_GE(steps, 3u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, BackendTest, ::testing::Values("memory", "rocks"),
                          [](const auto& info) { return info.param; });
 
