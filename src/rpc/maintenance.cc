@@ -1,6 +1,10 @@
 // The Maintenance service, as far as one member needs it; the rest answers Unimplemented.
 
+#include <google/protobuf/message_lite.h>
+
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +13,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "node/hash_queue.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -120,76 +125,127 @@ class Defragment final : public Unary {
   }
 };
 
-// Hashes are computed on the background lane, which may wait for the disk.
+constexpr size_t kSlice = 4096;  // records
+
+// Puts a hash into its queue; when the client leaves, it does, too.
+void enqueue(node::HashQueue& queue, net::CallRef call,
+             std::unique_ptr<node::HashQueue::Work> work) {
+  if (!queue.add(std::move(work))) return call->fail(errors::RequestTooManyRequests());
+  call->on_cancel([&queue] { queue.sweep(); });
+}
+
+// A hash that a call waits for. The first slice takes the state that is hashed.
+class HashWork : public node::HashQueue::Work {
+ public:
+  HashWork(Context& context, net::CallRef call) : context_(context), call_(std::move(call)) {}
+  bool wanted() const final { return !call_->over(); }
+  bool step() final {
+    if (!begun_) begun_ = context_.node().clock().now();
+    absl::StatusOr<bool> done = slice();
+    if (!done.ok()) net::ServerCall::fail_later(call_, done.status());
+    return !done.ok() || *done;
+  }
+
+ protected:
+  // True when done, and answered.
+  virtual absl::StatusOr<bool> slice() = 0;
+  void answer(bool all, int64_t revision, const google::protobuf::MessageLite& response) {
+    if (RequestObserver* observer = context_.observer()) {
+      observer->hashed(all, context_.node().clock().now() - *begun_);
+    }
+    net::ServerCall::respond_later(
+        call_, context_.respond(revision, Parts::copy(response.SerializeAsString())));
+  }
+  Context& context_;
+
+ private:
+  const net::CallRef call_;
+  std::optional<MonotonicTime> begun_;
+};
+
+class HashAllWork final : public HashWork {
+ public:
+  using HashWork::HashWork;
+
+ private:
+  absl::StatusOr<bool> slice() override {
+    if (!job_) {
+      revision_ = context_.node().store().revision();
+      backend_ = context_.node().backend();
+      snapshot_ = backend_->snapshot();
+      job_.emplace(*snapshot_);
+    }
+    absl::StatusOr<bool> done = job_->step(kSlice);
+    if (!done.ok() || !*done) return done;
+    pb::HashResponse response;
+    response.set_hash(job_->result());
+    answer(true, revision_, response);
+    return true;
+  }
+
+  int64_t revision_ = 0;
+  // The node may get another one meanwhile.
+  std::shared_ptr<backend::Backend> backend_;
+  std::shared_ptr<const backend::Snapshot> snapshot_;
+  std::optional<backend::HashAllJob> job_;
+};
+
+class HashKvWork final : public HashWork {
+ public:
+  HashKvWork(Context& context, net::CallRef call, int64_t revision)
+      : HashWork(context, std::move(call)), revision_(revision) {}
+
+ private:
+  absl::StatusOr<bool> slice() override {
+    if (!job_) {
+      absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job =
+          context_.node().store().hash_kv(revision_);
+      if (!job.ok()) return job.status();
+      job_ = *std::move(job);
+    }
+    absl::StatusOr<bool> done = job_->step(kSlice);
+    if (!done.ok() || !*done) return done;
+    const mvcc::KvHash hash = job_->result();
+    pb::HashKVResponse response;
+    response.set_hash(hash.hash);
+    response.set_compact_revision(hash.compact_revision);
+    response.set_hash_revision(hash.hash_revision);
+    answer(false, hash.current_revision, response);
+    return true;
+  }
+
+  const int64_t revision_;
+  std::unique_ptr<mvcc::HashKvJob> job_;
+};
+
 class Hash final : public Unary {
  public:
-  using Unary::Unary;
+  explicit Hash(Context& context)
+      : Unary(context), queue_(context.node().background(), context.node().clock()) {}
 
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::HashRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    context_.node().background().post([this, call] {
-      MonotonicTime start = context_.node().clock().now();
-      int64_t revision = context_.node().store().revision();
-      absl::StatusOr<uint32_t> hash = backend::hash_all(*context_.node().backend()->snapshot());
-      if (!hash.ok()) return net::ServerCall::fail_later(call, hash.status());
-      if (RequestObserver* observer = context_.observer()) {
-        observer->hashed(true, context_.node().clock().now() - start);
-      }
-      pb::HashResponse response;
-      response.set_hash(*hash);
-      net::ServerCall::respond_later(
-          call, context_.respond(revision, Parts::copy(response.SerializeAsString())));
-    });
+    enqueue(queue_, call, std::make_unique<HashAllWork>(context_, call));
   }
+
+  node::HashQueue queue_;
 };
 
 class HashKv final : public Unary {
  public:
-  using Unary::Unary;
+  explicit HashKv(Context& context)
+      : Unary(context), queue_(context.node().background(), context.node().clock()) {}
 
  private:
-  static constexpr size_t kSlice = 4096;
-
   void run(net::CallRef call, Bytes bytes) override {
     pb::HashKVRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    int64_t revision = request.revision();
-    context_.node().background().post(
-        [this, call, revision] { begin(call, revision, context_.node().clock().now()); });
+    enqueue(queue_, call, std::make_unique<HashKvWork>(context_, call, request.revision()));
   }
 
-  void begin(net::CallRef call, int64_t revision, MonotonicTime start) {
-    absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job =
-        context_.node().store().hash_kv(revision);
-    if (!job.ok()) return net::ServerCall::fail_later(call, job.status());
-    step(std::move(call), *std::move(job), start);
-  }
-
-  // Slice by slice, so that other work of the lane gets its turn.
-  void step(net::CallRef call, std::unique_ptr<mvcc::HashKvJob> job, MonotonicTime start) {
-    absl::StatusOr<bool> done = job->step(kSlice);
-    if (!done.ok()) return net::ServerCall::fail_later(call, done.status());
-    if (*done) return answer(*job, call, start);
-    if (call->over()) return;
-    context_.node().background().post([this, call, start, job = std::move(job)]() mutable {
-      step(std::move(call), std::move(job), start);
-    });
-  }
-
-  void answer(const mvcc::HashKvJob& job, net::CallRef call, MonotonicTime start) {
-    if (RequestObserver* observer = context_.observer()) {
-      observer->hashed(false, context_.node().clock().now() - start);
-    }
-    mvcc::KvHash hash = job.result();
-    pb::HashKVResponse response;
-    response.set_hash(hash.hash);
-    response.set_compact_revision(hash.compact_revision);
-    response.set_hash_revision(hash.hash_revision);
-    net::ServerCall::respond_later(
-        call, context_.respond(hash.current_revision, Parts::copy(response.SerializeAsString())));
-  }
+  node::HashQueue queue_;
 };
 
 class MoveLeader final : public Unary {
