@@ -39,7 +39,7 @@ void HashQueue::begin_next() {
 void HashQueue::step(std::unique_ptr<Work> work) {
   const MonotonicTime start = clock_.now();
   const bool over = !work->wanted() || work->step();
-  const Duration rest = 3 * (clock_.now() - start);
+  const Duration rest = clock_.now() - start;
   if (!over) {
     lane_.post_after(rest, [this, work = std::move(work)]() mutable { step(std::move(work)); });
     return;

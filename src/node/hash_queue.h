@@ -1,9 +1,9 @@
 // node/hash_queue.h
 //
 // HashQueue computes the hashes that clients ask for on the background lane: one at a time, in the
-// order they were asked for, slice by slice, with a rest after each slice of three times what it
-// took. So it has a quarter of a CPU and of the disk, and the lane's other work waits for a slice
-// at most.
+// order they were asked for, slice by slice, with a rest after each slice as long as it took. So it
+// has half of a CPU and of the disk (clients give up after some seconds), and the lane's other work
+// waits for a slice at most.
 //
 // Threads: add(), sweep() and Work::wanted() on any; the rest, Works included, on the lane.
 // Bounds: one that runs and kMostWaiting that wait; more are refused.

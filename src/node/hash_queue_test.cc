@@ -82,7 +82,7 @@ TEST_F(HashQueueTest, OneAtATimeInOrderWithRests) {
   }
   EXPECT_EQ(first.steps, 3);
   EXPECT_EQ(second.done, 1);
-  EXPECT_EQ(lane_.delays, std::vector<Duration>(5, milliseconds(6)));
+  EXPECT_EQ(lane_.delays, std::vector<Duration>(5, milliseconds(2)));
 }
 
 TEST_F(HashQueueTest, AFewWaitAndMoreAreRefused) {
