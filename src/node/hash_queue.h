@@ -52,7 +52,8 @@ class HashQueue {
   const Clock& clock_;
   // Works on their way to the lane, waiting, and running. <= kMostWaiting + 1.
   std::atomic<size_t> admitted_{0};
-  // On the lane. waiting_.size() + (running_ ? 1 : 0) <= admitted_; empty while nothing runs.
+  // On the lane. waiting_.size() <= admitted_; nobody waits unless one runs, or rests when it is
+  // over.
   std::deque<std::unique_ptr<Work>> waiting_;
   bool running_ = false;
 };

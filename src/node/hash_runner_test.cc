@@ -4,40 +4,17 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "node/test_lane.h"
 
 namespace keelson::node {
 namespace {
 
 using Urgency = mvcc::HashKvJob::Urgency;
 using std::chrono::milliseconds;
-
-// A lane whose tasks run when the test says so.
-class ManualLane final : public Executor, public Clock {
- public:
-  void post(Task task) override { tasks.push_back(std::move(task)); }
-  void post_after(Duration delay, Task task) override {
-    delays.push_back(delay);
-    tasks.push_back(std::move(task));
-  }
-  MonotonicTime now() const override { return time; }
-  Duration unix_time() const override { return time.since_origin; }
-  bool step() {
-    if (tasks.empty()) return false;
-    Task task = std::move(tasks.front());
-    tasks.pop_front();
-    task();
-    return true;
-  }
-
-  std::deque<Task> tasks;
-  std::vector<Duration> delays;
-  MonotonicTime time;
-};
 
 struct Counts {
   int alive = 0, steps = 0, done = 0;
