@@ -96,15 +96,27 @@ void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
   });
 }
 
-void Consensus::receive(raft::Message message) {
-  post([this, message = std::move(message)]() mutable {
-    if (message.type == raft::MessageType::kMsgSnap) {
-      return log::warn("dropped a snapshot message that came without its state",
-                       {{"from", message.from.value}});
-    }
-    step(std::move(message));
+void Consensus::receive(std::vector<raft::Message> messages, Task taken) {
+  post([this, messages = std::move(messages), taken = std::move(taken)]() mutable {
+    for (raft::Message& message : messages) step_received(std::move(message));
+    taken();
     schedule_flush();
   });
+}
+
+void Consensus::receive(raft::Message message) {
+  post([this, message = std::move(message)]() mutable {
+    step_received(std::move(message));
+    schedule_flush();
+  });
+}
+
+void Consensus::step_received(raft::Message message) {
+  if (message.type == raft::MessageType::kMsgSnap) {
+    return log::warn("dropped a snapshot message that came without its state",
+                     {{"from", message.from.value}});
+  }
+  step(std::move(message));
 }
 
 // What the core makes of it shows at once.

@@ -80,7 +80,8 @@ class Consensus {
 
   // Called by gateways, at most one batch of reads each time.
   void submit(std::vector<ProposalPtr> proposals, ReadBatch reads);
-  // A message from a peer.
+  // Messages from a peer, in order. `taken` runs on the lane when they do not wait any more.
+  void receive(std::vector<raft::Message> messages, Task taken);
   void receive(raft::Message message);
   // A snapshot from the leader, with the state that it names. If it is of no use the state is
   // dropped. (A MsgSnap without its state is not for receive().)
@@ -128,6 +129,7 @@ class Consensus {
   void drop_received();
   void step_responses(std::vector<raft::Message>& responses);
   void step(raft::Message message);
+  void step_received(raft::Message message);
   void tick();
   void trim_storage();
   void mark_when_due();
