@@ -44,9 +44,9 @@ struct Versions {
 
 class Ask {
  public:
-  // `client` lives on `loop` and is asked there only.
-  Ask(net::Loop* loop, std::shared_ptr<net::HttpClient> client);
-  ~Ask();
+  // `client` lives on `loop` and is used there only; questions after its end are not answered.
+  Ask(net::Loop* loop, std::weak_ptr<net::HttpClient> client)
+      : loop_(*loop), client_(std::move(client)) {}
 
   // Who the members of the cluster at these URLs are. Whoever answers first counts.
   void members(Urls urls, Duration timeout, Done<RemoteCluster> done);
@@ -66,8 +66,8 @@ class Ask {
   void lease_times(LeaseId lease, bool keys, Urls urls, Duration timeout, Done<LeaseTimes> done);
 
  private:
-  class Impl;
-  const std::shared_ptr<Impl> impl_;  // shared with the questions under way
+  net::Loop& loop_;
+  const std::weak_ptr<net::HttpClient> client_;  // the Network's
 };
 
 }  // namespace keelson::peer

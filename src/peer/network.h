@@ -59,6 +59,7 @@ struct NetworkOptions {
   std::shared_ptr<net::TlsClientContext> tls{};
   net::TlsHandshakes* handshakes = nullptr;  // outlives the Network
   Observer* observer = nullptr;              // null: nobody looks
+  const Clock* clock = nullptr;              // for the time of day; null: the system's
 };
 
 class Network final : public node::Transport {

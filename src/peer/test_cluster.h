@@ -1,0 +1,235 @@
+// peer/test_cluster.h
+//
+// For tests: members on threads of their own in one process, that reach each other over real
+// sockets of the loopback. Their disks are in memory.
+//
+// Threads: the test's own.
+
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend/memory_backend.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "base/thread_lane.h"
+#include "net/listener.h"
+#include "node/node.h"
+#include "node/test_store.h"
+#include "peer/consensus_receiver.h"
+#include "peer/network.h"
+#include "proto/rpc.pb.h"
+#include "wal/memory_file_system.h"
+
+namespace keelson::peer {
+
+// A value that one thread makes and another waits for.
+template <typename Value>
+class Later {
+ public:
+  void set(Value value) {
+    std::lock_guard lock(mutex_);
+    value_ = std::move(value);
+    changed_.notify_all();
+  }
+  // None: it did not come in time.
+  std::optional<Value> wait(std::chrono::seconds most = std::chrono::seconds(60)) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, most, [&] { return value_.has_value(); });
+    return value_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<Value> value_;
+};
+
+// Asks again and again, at most for a minute.
+template <typename Condition>
+bool eventually(Condition condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition()) return true;
+    usleep(10'000);
+  }
+  return condition();
+}
+
+// Refuses everything.
+class NoAnswers : public LocalAnswers {
+ public:
+  std::string storage_version() override { return "3.7.0"; }
+  void promote(MemberId, std::string, Done<std::vector<membership::Member>> done) override {
+    done(absl::UnimplementedError("promote"));
+  }
+  void renew_lease(LeaseId, Done<int64_t> done) override {
+    done(absl::UnimplementedError("renew"));
+  }
+  void lease_times(LeaseId, bool, Done<LeaseTimes> done) override {
+    done(absl::UnimplementedError("times"));
+  }
+  void hash_kv(int64_t, Done<HashAnswer> done) override { done(absl::UnimplementedError("hash")); }
+  void downgrade_enabled(Done<bool> done) override { done(absl::UnimplementedError("downgrade")); }
+};
+
+class TestPeer {
+ public:
+  TestPeer(std::string name, NetworkOptions options = {})
+      : name_(std::move(name)), network_(std::move(options)) {
+    network_.serve_on(router_);
+    listen(0);
+  }
+  ~TestPeer() { stop(); }
+
+  const std::string& name() const { return name_; }
+  std::string url() const { return cat("http://127.0.0.1:", port_); }
+
+  // `initial_cluster`: who the members are.
+  void start(const std::string& initial_cluster) {
+    node::Options options;
+    options.recovery.wal_dir = "/m/wal";
+    options.recovery.wal = {.segment_bytes = 1 << 20, .max_segments = 1};
+    options.recovery.wal.fs = &files_;
+    options.recovery.wal.clock = &clock_;
+    options.recovery.initial_cluster = initial_cluster;
+    options.recovery.initial_cluster_token = "t";
+    options.recovery.name = name_;
+    options.client_urls = {"http://localhost:2379"};
+    options.heartbeat = std::chrono::milliseconds(50);
+    absl::StatusOr<std::unique_ptr<node::Node>> made =
+        node::Node::create(options, std::make_unique<node::ForwardingBackend>(disk_),
+                           {&consensus_, &log_, &apply_, &background_}, &clock_, &random_,
+                           &network_, [](absl::Status status) { ADD_FAILURE() << status; });
+    ASSERT_TRUE(made.ok()) << made.status();
+    node_ = *std::move(made);
+    gateway_ = node_->add_gateway(io_);
+    reader_ = node_->store().register_reader();
+    receiver_.emplace(&node_->consensus(), [this] { removed_.set(true); });
+    membership::Bootstrap bootstrap = *membership::bootstrap(initial_cluster, "t");
+    auto view = std::make_shared<membership::View>();
+    view->cluster = bootstrap.cluster;
+    view->members = bootstrap.members;
+    node_->start();
+    network_.start({.member = node_->member(), .cluster = node_->cluster(), .peer_urls = {url()}},
+                   &*receiver_, &answers_, std::move(view));
+  }
+
+  void stop() {
+    if (std::exchange(stopped_, true)) return;
+    listener_.reset();
+    network_.stop();
+    if (node_) {
+      Later<absl::Status> done;
+      node_->stop([&](absl::Status status) { done.set(std::move(status)); });
+      EXPECT_TRUE(done.wait().value_or(absl::InternalError("no end")).ok());
+    }
+    for (ThreadLane* lane : {&consensus_, &log_, &apply_, &io_, &background_}) lane->stop();
+    reader_.reset();
+    node_.reset();
+  }
+
+  // Nobody reaches it here any more, or somebody does again.
+  void close_listener() { listener_.reset(); }
+  void listen_again() { listen(port_); }
+
+  absl::Status put(std::string_view key, std::string_view value) {
+    etcdserverpb::PutRequest request;
+    request.set_key(std::string(key));
+    request.set_value(std::string(value));
+    auto done = std::make_shared<Later<absl::Status>>();
+    io_.post([this, done, text = request.SerializeAsString()] {
+      node::RequestIds ids(node_->request_ids());
+      const uint64_t id = ids.next();
+      gateway_->propose(id, wire::wrap_internal(id, {}, 0, wire::InternalKind::kPut, text),
+                        node::Gateway::Space::kTaken,
+                        [done](apply::Reply reply) { done->set(std::move(reply.status)); });
+      gateway_->flush();
+    });
+    return done->wait().value_or(absl::InternalError("no answer"));
+  }
+  absl::Status read() {
+    auto done = std::make_shared<Later<absl::Status>>();
+    io_.post([this, done] {
+      gateway_->read([done](absl::Status status) { done->set(std::move(status)); });
+      gateway_->flush();
+    });
+    return done->wait().value_or(absl::InternalError("no answer"));
+  }
+
+  bool leads() const { return node_->is_leader(); }
+  int64_t revision() const { return node_->store().revision(); }
+  MemberId id() const { return node_->member(); }
+  node::Node& node() { return *node_; }
+  Network& network() { return network_; }
+  Later<bool>& removed() { return removed_; }
+  NoAnswers& answers() { return answers_; }
+
+ private:
+  void listen(uint16_t port) {
+    absl::StatusOr<std::unique_ptr<net::Listener>> listener = net::Listener::start(
+        cat("http://127.0.0.1:", port), &network_.loops(), &router_, nullptr, {});
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    listener_ = *std::move(listener);
+    port_ = listener_->port();
+  }
+
+  const std::string name_;
+  SystemClock clock_;
+  SeededRandom random_{std::hash<std::string>()(name_)};
+  wal::MemoryFileSystem files_;
+  backend::MemoryBackend disk_;
+  ThreadLane consensus_{"consensus"}, log_{"log"}, apply_{"apply"}, background_{"background"},
+      io_{"io"};
+  net::Router router_;
+  Network network_;
+  std::unique_ptr<net::Listener> listener_;
+  uint16_t port_ = 0;
+  NoAnswers answers_;
+  Later<bool> removed_;
+  std::optional<ConsensusReceiver> receiver_;
+  std::unique_ptr<node::Node> node_;
+  node::Gateway* gateway_ = nullptr;
+  std::unique_ptr<mvcc::ReaderSlot> reader_;
+  bool stopped_ = false;
+};
+
+// Some of them, that know each other.
+class TestCluster {
+ public:
+  explicit TestCluster(int size) {
+    std::string initial;
+    for (int i = 0; i < size; ++i) {
+      peers_.push_back(std::make_unique<TestPeer>(cat("m", i)));
+      initial += cat(i == 0 ? "" : ",", "m", i, "=", peers_.back()->url());
+    }
+    for (auto& peer : peers_) peer->start(initial);
+  }
+
+  TestPeer& at(int i) { return *peers_[static_cast<size_t>(i)]; }
+  int size() const { return static_cast<int>(peers_.size()); }
+  // -1: nobody leads in time.
+  int leader() {
+    int found = -1;
+    eventually([&] {
+      for (int i = 0; i < size() && found < 0; ++i) {
+        if (at(i).leads()) found = i;
+      }
+      return found >= 0;
+    });
+    return found;
+  }
+
+ private:
+  std::vector<std::unique_ptr<TestPeer>> peers_;
+};
+
+}  // namespace keelson::peer
