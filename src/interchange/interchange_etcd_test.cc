@@ -1,0 +1,129 @@
+// The proof with real etcd programs: etcd's state into a store of ours and back into a file that
+// etcd restores and serves, with the same HashKV all the way. Skipped where there is no etcd.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "backend/rocks/rocks_backend.h"
+#include "base/test_etcd.h"
+#include "boltfile/hash_kv.h"
+#include "boltfile/snapshot_file.h"
+#include "interchange/database_reader.h"
+#include "interchange/database_writer.h"
+#include "interchange/test_states.h"
+
+namespace keelson::interchange {
+namespace {
+
+using nlohmann::json;
+
+class InterchangeEtcd : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!there_is_etcd()) GTEST_SKIP() << "no etcd in " << etcd_directory();
+    dir_ = cat(testing::TempDir(), "keelson_interchange_etcd_", ::getpid());
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+  }
+  void TearDown() override {
+    if (!dir_.empty()) std::filesystem::remove_all(dir_);
+  }
+  std::string path(const std::string& name) const { return cat(dir_, "/", name); }
+
+  // Of a snapshot, to the directory `to`.
+  void restore(const std::string& snapshot, const std::string& to) {
+    const std::string said = output_of(
+        cat(etcd_directory(), "/etcdutl snapshot restore ", snapshot,
+            " --name m --initial-cluster m=http://127.0.0.1:1 --initial-advertise-peer-urls "
+            "http://127.0.0.1:1 --data-dir ",
+            to));
+    ASSERT_THAT(said, testing::HasSubstr("restored snapshot"));
+  }
+
+  std::string dir_;
+};
+
+uint32_t served_hash(TestEtcd& etcd) {
+  const std::string out = etcd.ctl("endpoint hashkv -w json");
+  const json answer = json::parse(out, nullptr, false);
+  if (!answer.is_array()) ADD_FAILURE() << out;
+  return answer.is_array() ? answer[0]["HashKV"]["hash"].get<uint32_t>() : 0;
+}
+
+void fill(TestEtcd& etcd) {
+  for (int i = 0; i < 200; ++i) {
+    etcd.ctl(cat("put k", i % 90, " v", i, std::string(i % 37 * 20, 'x')));
+    if (i % 7 == 3) etcd.ctl(cat("del k", i % 50));
+  }
+  const std::string granted = etcd.ctl("lease grant 1000");
+  const std::string id = granted.substr(6, 16);
+  ASSERT_EQ(etcd.ctl(cat("put leased v --lease=", id)), "OK\n");
+  etcd.ctl("user add root:pw");
+  etcd.ctl("user grant-role root root");
+  etcd.ctl("role add reader");
+  etcd.ctl("role grant-permission reader read k0 k9");
+  ASSERT_EQ(etcd.ctl("compaction --physical 120"), "compacted revision 120\n");
+}
+
+// What etcd tells of leases, users, roles.
+std::string told(TestEtcd& etcd) {
+  return cat(etcd.ctl("lease list"), etcd.ctl("user list"), etcd.ctl("user get root"),
+             etcd.ctl("role get reader"), etcd.ctl("get '' --from-key -w json | sed 's/.*kvs//'"));
+}
+
+TEST_F(InterchangeEtcd, ThroughAStoreOfOurs) {
+  uint32_t hash = 0;
+  std::string before;
+  {
+    TestEtcd etcd(path("data"));
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + path("data.log"));
+    ASSERT_NO_FATAL_FAILURE(fill(etcd));
+    hash = served_hash(etcd);
+    before = told(etcd);
+    etcd.ctl(cat("snapshot save ", path("theirs")));
+  }
+  auto file = boltfile::File::open(path("theirs"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  auto store = backend::open_rocks_backend(path("store"));
+  ASSERT_TRUE(store.ok()) << store.status();
+  absl::StatusOr<ReadResult> result = read_database(**file, store->get());
+  ASSERT_TRUE(result.ok()) << result.status();
+  {
+    auto opened = mvcc::Store::open(store->get());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_EQ(hash_of(**opened), hash);
+    absl::Status same = check_same_hash(**file, **opened);
+    EXPECT_TRUE(same.ok()) << same;
+  }
+  {
+    auto out = boltfile::FileSink::create(path("ours"));
+    ASSERT_TRUE(out.ok()) << out.status();
+    boltfile::SummingSink sink(out->get());
+    absl::Status written = write_database(*(*store)->snapshot(), {}, &sink);
+    ASSERT_TRUE(written.ok()) << written;
+    ASSERT_TRUE(sink.finish().ok());
+    ASSERT_TRUE((*out)->sync().ok());
+  }
+  // Every bucket, every record: what the status hashes.
+  auto ours = boltfile::File::open(path("ours"));
+  ASSERT_TRUE(ours.ok()) << ours.status();
+  EXPECT_EQ(boltfile::snapshot_status(**ours)->hash, boltfile::snapshot_status(**file)->hash);
+  const json status = json::parse(
+      output_of(cat(etcd_directory(), "/etcdutl snapshot status -w json ", path("ours"))), nullptr,
+      false);
+  ASSERT_TRUE(status.is_object());
+  EXPECT_EQ(status["hash"], boltfile::snapshot_status(**file)->hash);
+
+  ASSERT_NO_FATAL_FAILURE(restore(path("ours"), path("restored")));
+  TestEtcd etcd(path("restored"));
+  ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + path("restored.log"));
+  EXPECT_EQ(served_hash(etcd), hash);
+  EXPECT_EQ(told(etcd), before);
+  ASSERT_EQ(etcd.ctl("put after all"), "OK\n");
+}
+
+}  // namespace
+}  // namespace keelson::interchange

@@ -1,0 +1,242 @@
+// What is refused when a database is read, with which words, and what a crash leaves.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "backend/rocks/rocks_backend.h"
+#include "base/revision_key.h"
+#include "interchange/database_reader.h"
+#include "interchange/etcd_version.h"
+#include "interchange/test_states.h"
+
+namespace keelson::interchange {
+namespace {
+
+using backend::Bucket;
+using boltfile::TestBucket;
+using testing::HasSubstr;
+
+std::string key_value(std::string_view key, int64_t at) {
+  return mvcc::encode_key_value({.key = key,
+                                 .create_revision = at,
+                                 .mod_revision = at,
+                                 .version = 1,
+                                 .value = "value"})
+      .str();
+}
+
+// One member, two keys, a lease.
+TestBucket good_tree() {
+  TestBucket root;
+  for (std::string_view name : boltfile::kEtcdBuckets) root.buckets[std::string(name)];
+  root.buckets["meta"].keys = {{"consistent_index", big64(9)}, {"term", big64(2)}};
+  root.buckets["cluster"].keys = {{"clusterVersion", "3.7.0"}};
+  root.buckets["members"].keys = {
+      {"a1", membership::member_json({.id = MemberId(0xa1), .peer_urls = {"http://1:1"}})}};
+  root.buckets["members_removed"].keys = {{"b2", "removed"}};
+  root.buckets["lease"].keys = {
+      {lease::encode_key(LeaseId(7)), lease::encode_value({LeaseId(7), 60, 0})}};
+  for (int64_t at : {2, 3}) {
+    root.buckets["key"].keys[std::string(RevisionKey({at, 0}).view())] = key_value("k", at);
+  }
+  return root;
+}
+
+absl::StatusOr<ReadResult> read(const TestBucket& tree, const ReadOptions& options = {},
+                                Contents* contents = nullptr) {
+  const std::string bytes = boltfile::database_of(tree);
+  auto file = boltfile::open_memory(bytes);
+  if (!file.ok()) return file.status();
+  backend::MemoryBackend store;
+  absl::StatusOr<ReadResult> result = read_database(**file, &store, options);
+  if (!result.ok()) {
+    EXPECT_EQ(store.consistent_index(), Index(0));
+  }
+  if (contents) *contents = contents_of(store);
+  return result;
+}
+
+std::string refusal(const TestBucket& tree, const ReadOptions& options = {}) {
+  absl::StatusOr<ReadResult> result = read(tree, options);
+  return result.ok() ? "" : std::string(message_of(result.status()));
+}
+
+TEST(DatabaseReader, RefusesWhatEtcdWouldNotHaveWritten) {
+  ASSERT_EQ(refusal(good_tree()), "");
+  struct Case {
+    const char* bucket;
+    std::string key, value, says;
+  };
+  const Case cases[] = {
+      {"key", std::string(RevisionKey({4, 0}).view()), key_value("k", 5), "bucket key, revision 4"},
+      {"key", "short", "v", "bucket key: a record's key is not a revision"},
+      {"key", std::string(RevisionKey({4, 1}).view()), "\xff", "revision 4/1: does not parse"},
+      {"lease", lease::encode_key(LeaseId(8)), lease::encode_value({LeaseId(9), 1, 0}),
+       "bucket lease, record 0000000000000008: a lease record's id is not its key's"},
+      {"lease", "eight", "", "bucket lease"},
+      {"members", "zz", "{}", "bucket members, record zz"},
+      {"members", "c3", "{\"id\":", "bucket members, record c3: not a member in JSON"},
+      {"members", "c3", R"({"id":5})", "bucket members, record c3: holds member 5"},
+      {"members_removed", "not hex", "removed", "bucket members_removed"},
+      {"alarm", "\xff", "", "bucket alarm"},
+      {"authUsers", "u", "\xff", "bucket authUsers, record u"},
+      {"meta", "term", "short", "bucket meta, record term"},
+      {"meta", "scheduledCompactRev", "short", "bucket meta, record scheduledCompactRev"},
+  };
+  for (const Case& one : cases) {
+    TestBucket tree = good_tree();
+    tree.buckets[one.bucket].keys[one.key] = one.value;
+    EXPECT_THAT(refusal(tree), HasSubstr(one.says));
+  }
+}
+
+TEST(DatabaseReader, RefusesNewerVersions) {
+  TestBucket tree = good_tree();
+  tree.buckets["meta"].keys["storageVersion"] = "3.8.0";
+  EXPECT_THAT(refusal(tree), HasSubstr("storage version is 3.8.0"));
+  tree = good_tree();
+  tree.buckets["cluster"].keys["clusterVersion"] = "3.10.0";
+  EXPECT_THAT(refusal(tree), HasSubstr("cluster version is 3.10.0"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(read(tree).status()));
+}
+
+TEST(DatabaseReader, NeedsAPosition) {
+  TestBucket tree = good_tree();
+  tree.buckets["meta"].keys.erase("consistent_index");
+  EXPECT_THAT(refusal(tree), HasSubstr("bucket meta, record consistent_index: is missing"));
+  Contents contents;
+  absl::StatusOr<ReadResult> result =
+      read(tree, {.position = Position{Index(4), Term(3)}}, &contents);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(bucket_of(contents, Bucket::kMeta)["consistent_index"], big64(4));
+  EXPECT_EQ(bucket_of(contents, Bucket::kMeta)["term"], big64(3));
+  tree.buckets.erase("meta");
+  EXPECT_THAT(refusal(tree), HasSubstr("not etcd's"));
+}
+
+TEST(DatabaseReader, NamesWhatItLeavesOut) {
+  TestBucket tree = good_tree();
+  tree.buckets["mystery"].keys["a"] = "b";
+  tree.buckets["meta"].keys["newField"] = "kept";
+  Contents contents;
+  absl::StatusOr<ReadResult> result = read(tree, {}, &contents);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(result->left_out, testing::ElementsAre("mystery"));
+  EXPECT_EQ(bucket_of(contents, Bucket::kMeta)["newField"], "kept");
+  EXPECT_EQ(result->keys, 2u);
+  EXPECT_EQ(result->leases, 1u);
+}
+
+TEST(DatabaseReader, TheConfigurationSaysWhoOnlyLearns) {
+  TestBucket tree = good_tree();
+  tree.buckets["members"].keys["c3"] =
+      membership::member_json({.id = MemberId(0xc3), .is_learner = true});
+  Contents contents;
+  ReadOptions options{.conf_state = raft::ConfState{.voters = {MemberId(0xa1), MemberId(0xc3)}}};
+  ASSERT_TRUE(read(tree, options, &contents).ok());
+  EXPECT_FALSE(membership::parse_member(bucket_of(contents, Bucket::kMembers)["c3"])->is_learner);
+  EXPECT_EQ(bucket_of(contents, Bucket::kMeta)["confState"],
+            R"({"voters":[161,195],"auto_leave":false})");
+  options.conf_state->voters = {MemberId(0xa1)};
+  EXPECT_THAT(refusal(tree, options), HasSubstr("record c3: is not in the raft configuration"));
+  options.conf_state->voters = {MemberId(0xa1), MemberId(0xc3), MemberId(0xd4)};
+  EXPECT_THAT(refusal(tree, options),
+              HasSubstr("record d4: is missing, but in the raft configuration"));
+}
+
+TEST(DatabaseReader, AnotherClusterTakesTheState) {
+  ReadOptions options{.position = Position{Index(1), Term(1)}, .without_members = true};
+  options.last.put(Bucket::kMembers, "e5", "{}");
+  options.last.put(Bucket::kMeta, "scheduledCompactRev", RevisionKey({3, 0}).view());
+  Contents contents;
+  ASSERT_TRUE(read(good_tree(), options, &contents).ok());
+  EXPECT_EQ(bucket_of(contents, Bucket::kMembers).size(), 1u);
+  EXPECT_TRUE(bucket_of(contents, Bucket::kMembersRemoved).empty());
+  EXPECT_TRUE(bucket_of(contents, Bucket::kMeta).contains("scheduledCompactRev"));
+}
+
+TEST(DatabaseReader, StopsWhenNobodyWantsIt) {
+  TestBucket tree = good_tree();
+  for (int64_t at = 4; at < 4000; ++at) {
+    tree.buckets["key"].keys[std::string(RevisionKey({at, 0}).view())] =
+        key_value(std::string(1000, 'k'), at);
+  }
+  uint64_t seen = 0;
+  ReadOptions options;
+  options.progress = [&](const ReadProgress& progress) {
+    EXPECT_GT(progress.bytes, seen);
+    seen = progress.bytes;
+    return progress.bytes < 2'000'000;
+  };
+  EXPECT_TRUE(absl::IsCancelled(read(tree, options).status()));
+  EXPECT_GE(seen, 2'000'000u);
+}
+
+// A store on a disk: what was not read to the end says so, whatever was flushed.
+TEST(DatabaseReader, AStoreThatIsNotWholeStandsNowhere) {
+  const std::string dir = cat(testing::TempDir(), "keelson_interchange_", ::getpid());
+  std::filesystem::remove_all(dir);
+  TestBucket tree = good_tree();
+  for (int64_t at = 4; at < 40000; ++at) {
+    tree.buckets["key"].keys[std::string(RevisionKey({at, 0}).view())] =
+        key_value(std::string(1000, 'k'), at);
+  }
+  const std::string bytes = boltfile::database_of(tree);
+  auto file = boltfile::open_memory(bytes);
+  ASSERT_TRUE(file.ok());
+  for (const bool whole : {false, true}) {
+    std::filesystem::remove_all(dir);
+    {
+      auto store = backend::open_rocks_backend(dir, {.write_buffers = 1 << 20});
+      ASSERT_TRUE(store.ok()) << store.status();
+      ReadOptions options;
+      options.progress = [&](const ReadProgress& progress) {
+        return whole || progress.bytes < 30'000'000;
+      };
+      EXPECT_EQ(read_database(**file, store->get(), options).ok(), whole);
+    }
+    auto store = backend::open_rocks_backend(dir, {.create_if_missing = false});
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ((*store)->consistent_index(), Index(whole ? 9 : 0));
+    EXPECT_EQ((*store)->durable_index(), Index(whole ? 9 : 0));
+    auto first = (*store)->get(Bucket::kKey, RevisionKey({2, 0}).view());
+    ASSERT_TRUE(first.ok());
+    EXPECT_TRUE(first->has_value());
+    if (!whole) continue;
+    auto opened = mvcc::Store::open(store->get());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    absl::Status same = check_same_hash(**file, **opened);
+    EXPECT_TRUE(same.ok()) << same;
+  }
+  std::filesystem::remove_all(dir);
+}
+
+TEST(CheckSameHash, SaysWhatDiffers) {
+  const std::string bytes = boltfile::database_of(good_tree());
+  auto file = boltfile::open_memory(bytes);
+  ASSERT_TRUE(file.ok());
+  backend::MemoryBackend backend;
+  ASSERT_TRUE(read_database(**file, &backend).ok());
+  backend::WriteBatch batch;
+  batch.put(Bucket::kKey, RevisionKey({3, 0}).view(), key_value("other", 3));
+  ASSERT_TRUE(backend.commit(batch, Index(0), Term(0)).ok());
+  auto store = mvcc::Store::open(&backend);
+  ASSERT_TRUE(store.ok());
+  absl::Status same = check_same_hash(**file, **store);
+  EXPECT_TRUE(absl::IsDataLoss(same));
+  EXPECT_THAT(std::string(message_of(same)), HasSubstr("HashKV of the database is"));
+}
+
+TEST(EtcdVersion, IsRead) {
+  EXPECT_EQ(minor_of("3.7.0"), 7);
+  EXPECT_EQ(minor_of("3.10"), 10);
+  for (const char* bad : {"", "3", "3.", "3.x", "2.3.0", "3.7x", "3.-1.0"}) {
+    EXPECT_EQ(minor_of(bad), std::nullopt) << bad;
+  }
+  EXPECT_EQ(version_of(5), "3.5.0");
+}
+
+}  // namespace
+}  // namespace keelson::interchange
