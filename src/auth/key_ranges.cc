@@ -1,0 +1,60 @@
+#include "auth/key_ranges.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace keelson::auth {
+namespace {
+
+constexpr std::string_view kOpenEnd("\0", 1);
+
+// Of a range as requests and permissions write it.
+std::string_view end_of(std::string_view range_end) {
+  return range_end == kOpenEnd ? std::string_view() : range_end;
+}
+
+// The empty end is behind everything.
+bool is_before(std::string_view key, std::string_view end) { return end.empty() || key < end; }
+
+}  // namespace
+
+bool KeyRanges::ends_before(std::string_view end, std::string_view other) {
+  return !end.empty() && is_before(end, other);
+}
+
+void KeyRanges::add(std::string_view key, std::string_view range_end) {
+  Range range{std::string(key), std::string(end_of(range_end))};
+  if (range_end.empty()) range.end = range.begin + '\0';
+  ranges_.push_back(std::move(range));
+}
+
+void KeyRanges::merge() {
+  std::sort(ranges_.begin(), ranges_.end(),
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  std::vector<Range> merged;
+  for (Range& range : ranges_) {
+    if (!merged.empty() && !ends_before(merged.back().end, range.begin)) {
+      if (ends_before(merged.back().end, range.end)) merged.back().end = std::move(range.end);
+    } else {
+      merged.push_back(std::move(range));
+    }
+  }
+  ranges_ = std::move(merged);
+  for (size_t i = 1; i < ranges_.size(); ++i) {
+    CHECK(ends_before(ranges_[i - 1].end, ranges_[i].begin));
+  }
+}
+
+bool KeyRanges::covers(std::string_view key, std::string_view range_end) const {
+  auto behind =
+      std::upper_bound(ranges_.begin(), ranges_.end(), key,
+                       [](std::string_view at, const Range& range) { return at < range.begin; });
+  if (behind == ranges_.begin()) return false;
+  const Range& range = *std::prev(behind);
+  if (!is_before(key, range.end)) return false;
+  return range_end.empty() || !ends_before(range.end, end_of(range_end));
+}
+
+}  // namespace keelson::auth

@@ -1,0 +1,40 @@
+// auth/key_ranges.h
+//
+// KeyRanges is a set of keys as permissions give it: single keys, ranges, everything from a key on;
+// merged, so that one look tells whether a request's keys are all among them. Two grants that meet
+// cover a request across both.
+//
+// Source: etcd v3.7.1, server/auth/range_perm_cache.go (a range end of one zero byte is open, an
+//   empty one means the key alone) and pkg/adt (a request whose end is not after its key asks for
+//   its key here; in etcd it depends on the shape of a tree. It reads and changes nothing.)
+// Threads: a value; read from any thread once built.
+
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace keelson::auth {
+
+class KeyRanges {
+ public:
+  // Adds what a permission names; not seen before merge().
+  void add(std::string_view key, std::string_view range_end);
+  void merge();
+
+  // Whether all keys that a request with `key` and `range_end` may touch are in the set.
+  bool covers(std::string_view key, std::string_view range_end) const;
+
+ private:
+  struct Range {
+    std::string begin;
+    std::string end;  // the first key behind it; empty: there is none
+  };
+  static bool ends_before(std::string_view end, std::string_view other);
+
+  // After merge(): by begin, and each begins behind the end of the one before.
+  std::vector<Range> ranges_;
+};
+
+}  // namespace keelson::auth
