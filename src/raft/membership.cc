@@ -29,12 +29,24 @@ void replicate_to_new_config(Core& core, Leader& leader) {
   if (!core.config.voters.contains(leader.transferee)) leader.transferee = kNobody;
 }
 
+// Terms only rise along a log. No correct leader sends a snapshot that would break that: the state
+// machine, and the next leader's entries, could not go on behind it.
+bool has_possible_term(const Core& core, const SnapshotMetadata& meta) {
+  const Term before = core.log->term(core.log->committed()).value_or(Term(0));
+  if (before <= meta.term && meta.term <= core.term) return true;
+  core.lines.error(core.options.id, " dropped snapshot [index: ", meta.index, ", term: ", meta.term,
+                   "]: not consistent with term ", before, " of what is committed and term ",
+                   core.term);
+  return false;
+}
+
 // Whether there is anything left to do for `snapshot` but to restore it.
 bool wants_snapshot(Core& core, const Snapshot& snapshot) {
   const SnapshotMetadata& meta = snapshot.metadata;
   const bool regresses = planted(Plant::kSnapshotRegresses);
   if (meta.index <= core.log->committed() && !regresses) return false;
   if (meta.index.value == kNoLimit) return false;  // nothing could follow it
+  if (!has_possible_term(core, meta)) return false;
   if (!lists(meta.conf_state, core.options.id)) {
     core.lines.warning(
         core.options.id, " attempted to restore snapshot but it is not in the ConfState ",
