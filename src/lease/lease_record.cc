@@ -37,6 +37,7 @@ absl::StatusOr<LeaseRecord> decode_record(std::string_view key, std::string_view
   if (encode_key(record.id) != key) {
     return absl::DataLossError("a lease record's id is not its key's");
   }
+  if (record.id == LeaseId(0)) return absl::DataLossError("a lease record without an id");
   return record;
 }
 

@@ -23,7 +23,7 @@ struct LeaseRecord {
 
 std::string encode_key(LeaseId id);
 std::string encode_value(const LeaseRecord& record);
-// DataLoss if the bytes are no such record, or its id is not the key's.
+// DataLoss if the bytes are no such record, its id is not the key's, or it is nobody's.
 absl::StatusOr<LeaseRecord> decode_record(std::string_view key, std::string_view value);
 
 }  // namespace keelson::lease

@@ -29,6 +29,7 @@ LeaseRoll::Entry& LeaseRoll::writable(size_t place) {
     piece->listings = listings_;
     ++copies_;
   }
+  CHECK(piece->listings <= listings_);
   return piece->entries[place % kPiece];
 }
 
@@ -39,6 +40,7 @@ void LeaseRoll::add(LeaseId id, MonotonicTime expiry) {
   }
   writable(size_) = {id, expiry};
   ++size_;
+  check_sizes();
 }
 
 void LeaseRoll::remove(size_t place) {
@@ -46,6 +48,12 @@ void LeaseRoll::remove(size_t place) {
   --size_;
   if (place != size_) writable(place) = entry(size_);
   if (size_ % kPiece == 0) pieces_.pop_back();
+  check_sizes();
+}
+
+void LeaseRoll::check_sizes() const {
+  CHECK(size_ <= pieces_.size() * kPiece);
+  CHECK(pieces_.size() * kPiece < size_ + kPiece);
 }
 
 void LeaseRoll::clear() {

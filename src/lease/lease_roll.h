@@ -74,6 +74,7 @@ class LeaseRoll {
     return pieces_[place / kPiece]->entries[place % kPiece];
   }
   Entry& writable(size_t place);
+  void check_sizes() const;
 
   // size_ <= pieces_.size() * kPiece < size_ + kPiece; piece->listings <= listings_.
   std::vector<std::shared_ptr<Piece>> pieces_;

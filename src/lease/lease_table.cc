@@ -43,13 +43,13 @@ uint64_t head(std::string_view key, size_t skip) {
 struct LeaseTable::Item {
   std::string key;
   Lease* lease = nullptr;
-  uint32_t slot = 0;
+  uint32_t slot = 0;  // < lease->items.size()
 };
 
 struct LeaseTable::Lease {
   LeaseId id;
-  int64_t ttl_seconds = 0;
-  int64_t remaining_ttl_seconds = 0;  // as checkpointed; 0: none
+  int64_t ttl_seconds = 0;            // >= the least that is granted
+  int64_t remaining_ttl_seconds = 0;  // as checkpointed; 0 or less: none
   uint32_t place = 0;                 // in roll_, which has the expiry, and in by_place_
   std::vector<Item*> items;
   LeaseHeap::Node expiry_node;
@@ -86,9 +86,20 @@ void LeaseTable::sort_by_key(std::vector<Item*>& items) {
 
 LeaseTable::LeaseTable(LeaseOptions options) : options_(options) {
   CHECK(options_.revoke_rate >= 2);
+  CHECK(options_.min_ttl_seconds > 0);
+  CHECK(options_.expired_retry_interval > Duration(0));
 }
 
 LeaseTable::~LeaseTable() = default;
+
+// What holds between any two calls and costs nothing to ask.
+void LeaseTable::check_sizes() const {
+  CHECK(by_place_.size() == leases_.size());
+  CHECK(roll_.size() == leases_.size());
+  CHECK(expiries_.size() == (primary_ ? leases_.size() : 0));
+  CHECK(checkpoints_.size() <= expiries_.size());
+  CHECK(options_.checkpoints || checkpoints_.empty());
+}
 
 LeaseTable::Lease* LeaseTable::find(LeaseId id) const {
   auto it = leases_.find(id);
@@ -113,6 +124,7 @@ LeaseTable::Lease& LeaseTable::add(LeaseId id) {
 }
 
 void LeaseTable::leave_place(const Lease& lease) {
+  CHECK(lease.place < by_place_.size());
   CHECK(by_place_[lease.place] == &lease);
   roll_.remove(lease.place);
   by_place_.back()->place = lease.place;
@@ -127,7 +139,9 @@ bool LeaseTable::expired(const Lease& lease, MonotonicTime now) const {
 }
 
 void LeaseTable::refresh(Lease& lease, MonotonicTime now) {
+  CHECK(primary_);
   MonotonicTime at = after_seconds(now, lease.effective_ttl(), Duration(0));
+  CHECK(at > now);
   roll_.set_expiry(lease.place, at);
   expiries_.set({at, lease.id, &lease.expiry_node});
 }
@@ -157,6 +171,7 @@ absl::StatusOr<int64_t> LeaseTable::grant(LeaseId id, int64_t ttl_seconds, Monot
     schedule_checkpoint(lease, now);
   }
   ++counters_.granted;
+  check_sizes();
   return lease.ttl_seconds;
 }
 
@@ -169,6 +184,7 @@ absl::StatusOr<std::vector<std::string>> LeaseTable::revoke(LeaseId id,
   leave_place(*lease);
   expiries_.erase(lease->expiry_node);
   checkpoints_.erase(lease->checkpoint_node);
+  check_sizes();
 
   // All members must delete in the same order: the sub-revisions depend on it.
   sort_by_key(lease->items);
@@ -177,6 +193,7 @@ absl::StatusOr<std::vector<std::string>> LeaseTable::revoke(LeaseId id,
   for (Item* item : lease->items) {
     auto owned = items_.extract(to_absl(item->key));
     CHECK(!owned.empty());
+    CHECK(owned.mapped()->lease == lease.get());
     keys.push_back(std::move(owned.mapped()->key));
   }
   batch.del(backend::Bucket::kLease, encode_key(id));
@@ -212,6 +229,7 @@ absl::Status LeaseTable::attach(LeaseId id, std::string_view key) {
   item->lease = lease;
   item->slot = static_cast<uint32_t>(lease->items.size());
   lease->items.push_back(item);
+  CHECK(lease->items.size() <= items_.size());
   return absl::OkStatus();
 }
 
@@ -223,6 +241,7 @@ void LeaseTable::detach(std::string_view key) {
 }
 
 void LeaseTable::unlink(Item& item) {
+  CHECK(item.lease != nullptr);
   std::vector<Item*>& items = item.lease->items;
   CHECK(item.slot < items.size());
   CHECK(items[item.slot] == &item);
@@ -258,6 +277,7 @@ void LeaseTable::promote(Duration extend, MonotonicTime now) {
   }
   expiries_.rebuild(std::move(expiries));
   checkpoints_.rebuild(std::move(checkpoints));
+  check_sizes();
 }
 
 // Stable, by counting, as all differ by whole seconds from the first and mostly by few of them: a
@@ -323,6 +343,7 @@ void LeaseTable::demote() {
     roll_.set_expiry(lease->place, kForever);
     settle(*lease, errors::NotLeader());
   }
+  check_sizes();
 }
 
 absl::StatusOr<Renewal> LeaseTable::renew(LeaseId id, MonotonicTime now) {
@@ -339,6 +360,7 @@ absl::StatusOr<Renewal> LeaseTable::renew(LeaseId id, MonotonicTime now) {
 }
 
 void LeaseTable::when_settled(LeaseId id, Settled settled) {
+  CHECK(primary_);
   Lease* lease = find(id);
   CHECK(lease != nullptr);
   lease->waiting.push_back(std::move(settled));
@@ -356,8 +378,10 @@ std::vector<LeaseId> LeaseTable::take_expired(MonotonicTime now) {
     expired.push_back(entry.id);
     // The proposal may be lost; the lease stays expired and is named again.
     entry.at = now + options_.expired_retry_interval;
+    CHECK(entry.at > now);
     expiries_.set(entry);
   }
+  CHECK(expired.size() <= most);
   return expired;
 }
 
@@ -407,6 +431,7 @@ void LeaseTable::clear() {
   by_place_.clear();
   roll_.clear();
   leases_.clear();
+  check_sizes();
 }
 
 absl::Status LeaseTable::restore(const backend::Reader& reader) {
@@ -424,18 +449,14 @@ absl::Status LeaseTable::restore_record(std::string_view key, std::string_view v
   Lease& lease = add(record->id);
   lease.ttl_seconds = std::max(record->ttl_seconds, options_.min_ttl_seconds);
   lease.remaining_ttl_seconds = record->remaining_ttl_seconds;
+  if (primary_) expiries_.set({kForever, lease.id, &lease.expiry_node});
   return absl::OkStatus();
 }
 
 void LeaseTable::check_invariants() const {
   expiries_.check_invariants();
   checkpoints_.check_invariants();
-  if (!primary_) CHECK(expiries_.empty());
-  if (!primary_) CHECK(checkpoints_.empty());
-  if (!options_.checkpoints) CHECK(checkpoints_.empty());
-  CHECK(by_place_.size() == leases_.size());
-  CHECK(roll_.size() == leases_.size());
-  if (primary_) CHECK(expiries_.size() == leases_.size());
+  check_sizes();
   size_t attached = 0;
   for (const auto& [id, lease] : leases_) {
     CHECK(lease->id == id);

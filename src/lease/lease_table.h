@@ -190,6 +190,7 @@ class LeaseTable {
   void unlink(Item& item);
   static void settle(Lease& lease, const absl::Status& status);
   void clear();
+  void check_sizes() const;
   absl::Status restore_record(std::string_view key, std::string_view value);
 
   const LeaseOptions options_;
@@ -198,13 +199,16 @@ class LeaseTable {
 
   absl::flat_hash_map<LeaseId, std::unique_ptr<Lease>> leases_;
   // Place by place, the same in both: all leases, and with their expiries (kForever unless
-  // primary).
+  // primary). leases_.size() == by_place_.size() == roll_.size().
   std::vector<Lease*> by_place_;
   LeaseRoll roll_;
   // Every attached key; the views point into the items.
   absl::flat_hash_map<absl::string_view, std::unique_ptr<Item>> items_;
-  LeaseHeap expiries_;     // when to name the lease in take_expired(); empty unless primary
-  LeaseHeap checkpoints_;  // when to checkpoint it; empty unless primary with checkpoints on
+  // When to name the lease in take_expired(): all leases if primary, else none.
+  LeaseHeap expiries_;
+  // When to checkpoint it: some leases, none unless primary with checkpoints on.
+  // checkpoints_.size() <= expiries_.size().
+  LeaseHeap checkpoints_;
 };
 
 }  // namespace keelson::lease
