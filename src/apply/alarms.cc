@@ -12,18 +12,27 @@ std::string encode(const Alarm& alarm) {
   return record.SerializeAsString();
 }
 
+// A record in another form than ours would come back with every start: what is deleted is the form
+// that encode() makes, which is Go's.
+absl::StatusOr<Alarm> decode(std::string_view key) {
+  etcdserverpb::AlarmMember record;
+  if (record.ParseFromArray(key.data(), static_cast<int>(key.size()))) {
+    Alarm alarm{record.alarm(), MemberId(record.memberid())};
+    if (alarm.type != etcdserverpb::NONE && encode(alarm) == key) return alarm;
+  }
+  return absl::DataLossError("a record of bucket alarm is none; restore a backup");
+}
+
 }  // namespace
 
 absl::Status Alarms::restore(const backend::Reader& backend) {
   alarms_.clear();
   auto records = backend.iterate(backend::Bucket::kAlarm);
   for (records->seek_to_first(); records->valid(); records->next()) {
-    etcdserverpb::AlarmMember record;
-    std::string_view key = records->key();
-    if (!record.ParseFromArray(key.data(), static_cast<int>(key.size()))) {
-      return absl::DataLossError("a record of bucket alarm does not parse; restore a backup");
-    }
-    alarms_.insert({record.alarm(), MemberId(record.memberid())});
+    absl::StatusOr<Alarm> alarm = decode(records->key());
+    if (!alarm.ok()) return alarm.status();
+    const bool fresh = alarms_.insert(*alarm).second;
+    CHECK(fresh);  // keys differ, and each has one form
   }
   refresh();
   return records->status();
@@ -34,13 +43,13 @@ bool Alarms::activate(Alarm alarm, backend::WriteBatch& batch) {
   if (!alarms_.insert(alarm).second) return false;
   batch.put(backend::Bucket::kAlarm, encode(alarm), {});
   refresh();
-  CHECK(alarm.type != etcdserverpb::NOSPACE || no_space());
-  CHECK(alarm.type != etcdserverpb::CORRUPT || corrupt());
+  CHECK(any(alarm.type));
   return true;
 }
 
 bool Alarms::deactivate(Alarm alarm, backend::WriteBatch& batch) {
   if (alarms_.erase(alarm) == 0) return false;
+  CHECK(alarm.type != etcdserverpb::NONE);
   batch.del(backend::Bucket::kAlarm, encode(alarm));
   refresh();
   return true;
@@ -54,9 +63,21 @@ std::vector<Alarm> Alarms::get(etcdserverpb::AlarmType type) const {
   return found;
 }
 
+bool Alarms::any(etcdserverpb::AlarmType type) const {
+  auto first = alarms_.lower_bound({type, MemberId(0)});
+  return first != alarms_.end() && first->type == type;
+}
+
 void Alarms::refresh() {
-  no_space_.store(!get(etcdserverpb::NOSPACE).empty(), std::memory_order_release);
-  corrupt_.store(!get(etcdserverpb::CORRUPT).empty(), std::memory_order_release);
+  no_space_.store(any(etcdserverpb::NOSPACE), std::memory_order_release);
+  corrupt_.store(any(etcdserverpb::CORRUPT), std::memory_order_release);
+  check_invariants();
+}
+
+void Alarms::check_invariants() const {
+  CHECK(!any(etcdserverpb::NONE));
+  CHECK(no_space() == any(etcdserverpb::NOSPACE));
+  CHECK(corrupt() == any(etcdserverpb::CORRUPT));
 }
 
 }  // namespace keelson::apply

@@ -27,10 +27,10 @@ struct Alarm {
 
 class Alarms {
  public:
-  // DataLoss if a record does not parse.
+  // DataLoss if a record is none that activate() writes.
   absl::Status restore(const backend::Reader& backend);
 
-  // Whether the set changed; the record goes into `batch`.
+  // Whether the set changed; the record goes into `batch`. REQUIRES: a type.
   bool activate(Alarm alarm, backend::WriteBatch& batch);
   bool deactivate(Alarm alarm, backend::WriteBatch& batch);
 
@@ -43,9 +43,12 @@ class Alarms {
   bool corrupt() const { return corrupt_.load(std::memory_order_acquire); }
 
  private:
+  bool any(etcdserverpb::AlarmType type) const;
   void refresh();
+  void check_invariants() const;
 
   std::set<Alarm> alarms_;  // as many as the bucket has records; none of type NONE
+  // Whether there is one of that type.
   std::atomic<bool> no_space_{false};
   std::atomic<bool> corrupt_{false};
 };

@@ -41,7 +41,8 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       started_at_(backend->consistent_index()),
       published_index_(started_at_),
       index_(started_at_),
-      term_(backend->consistent_term()),
+      published_term_(backend->consistent_term()),
+      term_(published_term_),
       pace_(options.compaction_slice, options.compaction_pause) {}
 
 absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
@@ -50,6 +51,7 @@ absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
   auto applier = std::unique_ptr<Applier>(
       new Applier(backend, store, leases, members, clock, options, std::move(published)));
   if (absl::Status s = applier->restore(); !s.ok()) return s;
+  applier->check_invariants();
   return applier;
 }
 
@@ -77,21 +79,16 @@ absl::Status Applier::replace(Replacement next, mvcc::Dispose dispose) {
   if (absl::Status s = members_.restore(*backend_); !s.ok()) return failure_ = s;
   if (absl::Status s = restore(); !s.ok()) return failure_ = s;
   index_ = published_index_ = next.index;
-  term_ = next.term;
-  applied_.clear();
+  term_ = published_term_ = next.term;
   compaction_started_ = false;
   run_compacted();
+  check_invariants();
   return absl::OkStatus();
 }
 
 absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
-  if (!failure_.ok()) return failure_;
   CHECK(entry.type == raft::EntryType::kNormal);
-  CHECK(entry.index == index_ + 1);
-  if (entry.term < term_) {
-    return cannot_go_on(
-        entry, "", absl::DataLossError(cat("entries of term ", term_.value, " stand before it")));
-  }
+  if (absl::Status s = check_follows(entry); !s.ok()) return s;
   if (applied_.empty()) applying_since_ = clock_.now();
   absl::StatusOr<Reply> reply = Reply();
   if (!entry.data.empty()) {
@@ -101,13 +98,54 @@ absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
     if (!reply.ok()) return cannot_go_on(entry, wire::name_of(request->kind), reply.status());
     note_applied(request->kind, reply->status);
   }
+  passed(entry);
+  check_reply(*reply);
+  return reply;
+}
+
+// Which index comes next is the caller's doing, which term the log's: a leader of an older term
+// cannot have put an entry behind one of a newer.
+absl::Status Applier::check_follows(const raft::Entry& entry) {
+  if (!failure_.ok()) return failure_;
+  CHECK(entry.index == index_ + 1);
+  if (entry.term >= term_) return absl::OkStatus();
+  return cannot_go_on(
+      entry, "", absl::DataLossError(cat("entries of term ", term_.value, " stand before it")));
+}
+
+void Applier::passed(const raft::Entry& entry) {
+  CHECK(failure_.ok());
+  CHECK(entry.term >= term_);
   index_ = entry.index;
   term_ = entry.term;
-  return reply;
+  CHECK(published_index_ < index_);
+}
+
+// At most one revision an entry, and nothing but the reason for who is refused.
+void Applier::check_reply(const Reply& reply) const {
+  const int64_t unpublished = static_cast<int64_t>(index_ - published_index_);
+  CHECK(reply.revision >= 0);
+  CHECK(reply.revision <= store_.revision() + unpublished);
+  if (reply.status.ok()) return;
+  CHECK(reply.revision == 0);
+  CHECK(reply.body.empty());
+}
+
+void Applier::check_invariants() const {
+  CHECK(started_at_ <= published_index_);
+  CHECK(published_index_ <= index_);
+  CHECK(published_term_ <= term_);
+  CHECK(published_index_ < index_ || applied_.empty());
+  CHECK(when_compacted_.size() <= kMostWaiting);
+  CHECK(when_compacted_.empty() || store_.compacting());
+  CHECK(!in_a_hurry_ || !when_compacted_.empty());
+  CHECK(!compaction_started_ || store_.compacting());
 }
 
 absl::Status Applier::cannot_go_on(const raft::Entry& entry, std::string_view what,
                                    const absl::Status& why) {
+  CHECK(failure_.ok());
+  CHECK(!why.ok());
   std::string text =
       cat("cannot apply entry ", entry.index.value, " of term ", entry.term.value,
           what.empty() ? "" : " (", what, what.empty() ? "" : ")", ": ", message_of(why));
@@ -194,6 +232,9 @@ absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {
   request.prev_kv &= wanted;
   absl::StatusOr<mvcc::PutResult> result = txn.put(request);
   if (!result.ok()) return result.status();
+  CHECK(txn.changes() == 1);
+  CHECK(result->revision == txn.revision());
+  CHECK(request.prev_kv || result->prev_kv.empty());
   ops.puts = 1;
   ops.put_bytes = request.key.size() + result->value_size;
   counts_.add(ops);
@@ -207,10 +248,13 @@ absl::StatusOr<Reply> Applier::delete_range(std::string_view body, bool wanted) 
   etcdserverpb::DeleteRangeRequest request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
+  const bool show = wanted && request.prev_kv();
   mvcc::WriteTxn txn = store_.begin();
   absl::StatusOr<mvcc::DeleteResult> result =
-      txn.delete_range(request.key(), request.range_end(), wanted && request.prev_kv());
+      txn.delete_range(request.key(), request.range_end(), show);
   if (!result.ok()) return result.status();
+  CHECK(static_cast<size_t>(result->deleted) == txn.changes());
+  CHECK(result->prev_kvs.size() == (show ? txn.changes() : 0));
   counts_.add({.ranges = request.prev_kv(), .deletes = 1});
   conclude(txn);
   return Reply{absl::OkStatus(), result->revision, delete_body(*result)};
@@ -242,7 +286,9 @@ absl::StatusOr<Reply> Applier::compact(std::string_view body) {
   etcdserverpb::CompactionRequest request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
-  return Reply{store_.compact(request.revision())};
+  absl::Status compacted = store_.compact(request.revision());
+  CHECK(!compacted.ok() || store_.compacting());
+  return Reply{std::move(compacted)};
 }
 
 absl::StatusOr<Reply> Applier::lease_grant(std::string_view body) {
@@ -255,6 +301,8 @@ absl::StatusOr<Reply> Applier::lease_grant(std::string_view body) {
       leases_.grant(LeaseId(request.id()), request.ttl(), clock_.now(), store_.batch());
   CHECK(leases_.size() == before + (ttl.ok() ? 1 : 0));
   if (!ttl.ok()) return Reply{ttl.status()};
+  CHECK(leases_.exists(LeaseId(request.id())));
+  CHECK(*ttl > 0);
   if (options_.observer) options_.observer->lease_granted(*ttl);
   if (!in_quota) return Reply{errors::NoSpace()};
   std::string out;
@@ -271,6 +319,7 @@ absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
   absl::StatusOr<std::vector<std::string>> keys =
       leases_.revoke(LeaseId(request.id()), store_.batch());
   if (!keys.ok()) return Reply{keys.status()};
+  CHECK(!leases_.exists(LeaseId(request.id())));
   mvcc::WriteTxn txn = store_.begin();
   txn.delete_keys(*keys);
   counts_.add({.deletes = keys->size()});
@@ -319,6 +368,8 @@ absl::StatusOr<Reply> Applier::alarm(std::string_view body) {
 
 void Applier::conclude(const mvcc::WriteTxn& txn) {
   CHECK(txn.revision() == txn.first_revision() + (txn.changes() > 0 ? 1 : 0));
+  // A put or a delete takes a key from one lease to another, or leaves it.
+  CHECK(txn.lease_changes().size() <= txn.changes());
   for (const mvcc::LeaseChange& change : txn.lease_changes()) {
     if (change.after == lease::kNoLease) {
       leases_.detach(change.key);
@@ -326,10 +377,12 @@ void Applier::conclude(const mvcc::WriteTxn& txn) {
       // Only by ignore_lease can a key still name a lease that is gone; it stays without one.
       leases_.detach(change.key);
     }
+    DCHECK(leases_.lease_of(change.key) == change.after || !leases_.exists(change.after));
   }
 }
 
 void Applier::note_applied(InternalKind kind, const absl::Status& status) {
+  CHECK(kind != InternalKind::kNone);
   bool ok = status.ok() || status == errors::Compacted();
   for (Applied& row : applied_) {
     if (row.kind == kind && row.ok == ok) {
@@ -352,6 +405,7 @@ void Applier::report_applied() {
 }
 
 void Applier::warn_slow(Duration took) const {
+  CHECK(!applied_.empty());
   std::string requests;
   for (const Applied& row : applied_) {
     requests += cat(requests.empty() ? "" : " ", wire::name_of(row.kind), ":", row.count);
@@ -376,6 +430,8 @@ absl::Status Applier::publish(Index index, Term term) {
   CHECK(store_.revision() >= revision);
   CHECK(static_cast<uint64_t>(store_.revision() - revision) <= index - published_index_);
   published_index_ = index;
+  published_term_ = term;
+  check_invariants();
   CHECK((*events != nullptr) == (store_.revision() > revision));
   if (*events) published_(*std::move(events));
   return absl::OkStatus();
@@ -385,6 +441,8 @@ absl::Status Applier::background_step() {
   if (!failure_.ok()) return failure_;
   // Between two batches: what a compaction removes is the effect of what is published.
   CHECK(index_ == published_index_);
+  // What was to be stepped may have gone with the state that a snapshot replaced.
+  if (!store_.compacting()) return absl::OkStatus();
   MonotonicTime start = clock_.now();
   if (!std::exchange(compaction_started_, true)) compacting_since_ = start;
   if (store_.compaction_held() && start - compacting_since_ > kMostHeld) {
@@ -406,12 +464,17 @@ absl::Status Applier::background_step() {
   if (options_.observer) options_.observer->compaction_finished(end - compacting_since_);
   log::info("finished scheduled compaction", {{"compact-revision", store_.compact_revision()}});
   run_compacted();
+  check_invariants();
   return absl::OkStatus();
 }
 
 std::unique_ptr<mvcc::HashKvJob> Applier::take_compaction_hash() {
+  CHECK(index_ == published_index_);
   if (!store_.compacting()) return nullptr;
-  return store_.take_compaction_hash();
+  std::unique_ptr<mvcc::HashKvJob> job = store_.take_compaction_hash();
+  // There is one only where no compaction was under way before, so nobody waits for this one yet.
+  CHECK(job == nullptr || when_compacted_.empty());
+  return job;
 }
 
 void Applier::when_compacted(Task done, bool in_a_hurry) {
@@ -419,6 +482,7 @@ void Applier::when_compacted(Task done, bool in_a_hurry) {
   when_compacted_.push_back(std::move(done));
   in_a_hurry_ |= in_a_hurry;
   if (!store_.compacting()) run_compacted();
+  check_invariants();
 }
 
 void Applier::run_compacted() {

@@ -79,6 +79,8 @@ class Applier {
   // Up to where the backend held the effects of the log when the member started; entries up to it
   // must not be applied again.
   Index applied_index() const { return started_at_; }
+  // Of the last entry applied, or of that one.
+  Term applied_term() const { return term_; }
 
   // One normal entry; an empty one (raft's own) changes nothing. `wanted`: somebody waits for the
   // answer. An error is not the client's: see above.
@@ -158,6 +160,10 @@ class Applier {
   // The transaction is done: its keys go to their leases.
   void conclude(const mvcc::WriteTxn& txn);
   void run_compacted();
+  absl::Status check_follows(const raft::Entry& entry);
+  void passed(const raft::Entry& entry);
+  void check_reply(const Reply& reply) const;
+  void check_invariants() const;
 
   backend::Backend* backend_;
   mvcc::Store& store_;
@@ -169,20 +175,21 @@ class Applier {
 
   Alarms alarms_;
   // started_at_ <= published_index_ <= index_, each entry is the one after index_, and terms never
-  // go down. With failure_ set nothing moves any more.
+  // go down: published_term_ <= term_. With failure_ set nothing moves any more.
   Index started_at_;
   Index published_index_;
   Index index_;  // applied so far
-  Term term_;    // of it
+  Term published_term_;
+  Term term_;  // of index_
   absl::Status failure_;
   static constexpr size_t kMostWaiting = 1024;
-  std::vector<Task> when_compacted_;  // at most kMostWaiting
+  std::vector<Task> when_compacted_;  // at most kMostWaiting; none unless store_.compacting()
   bool in_a_hurry_ = false;           // one of them is
   OpCounts counts_;
-  std::vector<Applied> applied_;     // since the last publish()
+  std::vector<Applied> applied_;     // since the last publish(); none if index_ is published
   MonotonicTime applying_since_;     // the first of them began
   MonotonicTime compacting_since_;   // the first step of the compaction under way
-  bool compaction_started_ = false;  // and there was one
+  bool compaction_started_ = false;  // and there was one: only while store_.compacting()
   const mvcc::CompactionPace pace_;
   Duration background_pause_{0};  // after the last step
   // Reused, so that parsing allocates little. Cleared outside of txn(): nothing in it nests.

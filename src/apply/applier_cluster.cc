@@ -44,6 +44,14 @@ bool v2_member(std::string_view path, MemberId* id) {
   return absl::SimpleHexAtoi(to_absl(path), &id->value);
 }
 
+// Nobody is no member, and whoever is not removed is described, as himself.
+bool names_a_member(const raft::ConfChange& change) {
+  if (change.node_id == raft::kNobody) return false;
+  if (change.type == raft::ConfChangeType::kRemoveNode) return true;
+  absl::StatusOr<membership::ChangeContext> context = membership::decode_context(change.context);
+  return context.ok() && context->member.id == change.node_id;
+}
+
 }  // namespace
 
 absl::StatusOr<Reply> Applier::member_attributes(std::string_view body) {
@@ -75,6 +83,7 @@ absl::StatusOr<Reply> Applier::cluster_version(std::string_view body) {
 absl::StatusOr<Reply> Applier::set_version(std::string_view version) {
   if (!is_version(version)) return absl::DataLossError(cat("not a version: ", version));
   members_.set_version(version, store_.batch());
+  CHECK(members_.view()->cluster_version == version);
   return Reply();
 }
 
@@ -110,9 +119,8 @@ absl::StatusOr<Reply> Applier::version_2(std::string_view body) {
 // A change that the table refuses still is an entry that every member passes: the core is told of
 // one that changes nobody.
 absl::StatusOr<ConfChanged> Applier::apply_conf_change(const raft::Entry& entry) {
-  if (!failure_.ok()) return failure_;
   CHECK(raft::is_conf_change(entry.type));
-  CHECK(entry.index == index_ + 1);
+  if (absl::Status s = check_follows(entry); !s.ok()) return s;
   constexpr std::string_view kWhat = "conf_change";
   // etcd changes one member at a time and knows no other form.
   if (entry.type != raft::EntryType::kConfChange) {
@@ -123,23 +131,21 @@ absl::StatusOr<ConfChanged> Applier::apply_conf_change(const raft::Entry& entry)
   if (change->type > raft::ConfChangeType::kAddLearnerNode) {
     return cannot_go_on(entry, kWhat, absl::UnimplementedError("its kind is not known here"));
   }
-  if (change->type != raft::ConfChangeType::kRemoveNode) {
-    absl::StatusOr<membership::ChangeContext> context = membership::decode_context(change->context);
-    if (!context.ok()) return cannot_go_on(entry, kWhat, unreadable());
-  }
+  if (!names_a_member(*change)) return cannot_go_on(entry, kWhat, unreadable());
   membership::Change named{static_cast<membership::ChangeKind>(change->type), change->node_id,
                            change->context};
   absl::Status refused = members_.validate(named);
   if (refused.ok()) {
     absl::Status status = members_.apply(named, store_.batch());
     if (!status.ok()) return cannot_go_on(entry, kWhat, status);
+    const bool gone = named.kind == membership::ChangeKind::kRemove;
+    CHECK((members_.view()->find(named.member) == nullptr) == gone);
   } else {
     log::warn("refused a membership change",
               {{"member", change->node_id.value}, {"error", message_of(refused)}});
     change->node_id = raft::kNobody;
   }
-  index_ = entry.index;
-  term_ = entry.term;
+  passed(entry);
   return ConfChanged{raft::as_v2(*change), std::move(refused)};
 }
 

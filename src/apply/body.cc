@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "base/protobuf.h"
 #include "mvcc/held_range.h"
 
@@ -31,9 +32,12 @@ class BodyWriter {
   }
 
   void message(uint32_t field, std::string_view head, Parts content) {
-    pb::append_bytes_head(gathered_, field, head.size() + content.size());
+    const size_t length = head.size() + content.size();
+    pb::append_bytes_head(gathered_, field, length);
+    const size_t begin = size();
     gathered_.append(head);
     parts(std::move(content));
+    CHECK(size() == begin + length);
   }
 
   void parts(Parts content) {
@@ -50,11 +54,15 @@ class BodyWriter {
   }
 
   Parts finish() {
+    const size_t written = size();
     close_gathered();
+    CHECK(out_.size() == written);
     return std::move(out_);
   }
 
  private:
+  size_t size() const { return out_.size() + gathered_.size(); }
+
   static size_t limit_for(size_t expected) {
     return expected <= kWholeCopy ? kCopyBelow : kCopyBelowInHuge;
   }
@@ -102,6 +110,7 @@ class HeldParts final : public PartMaker {
       sizes_.back() = bytes;
     }
     starts_.push_back(held_->count());
+    CHECK(starts_.size() == sizes_.size() + 1);
   }
 
   // A million entries are not freed on an io lane.
@@ -114,6 +123,7 @@ class HeldParts final : public PartMaker {
 
   // The maker lives as long as anything that it was asked for.
   void make(size_t number, absl::AnyInvocable<void(absl::StatusOr<Bytes>)> done) override {
+    CHECK(number < sizes_.size());
     if (held_->in_memory(starts_[number], starts_[number + 1])) return done(chunk(*held_, number));
     held_->elsewhere()([this, held = held_, number, done = std::move(done)]() mutable {
       done(chunk(*held, number));
@@ -125,20 +135,25 @@ class HeldParts final : public PartMaker {
     absl::StatusOr<std::vector<Bytes>> kvs = held.take(starts_[number], starts_[number + 1]);
     if (!kvs.ok()) return kvs.status();
     return Bytes::build(sizes_[number], [&](char* to) {
+      const char* const end = to + sizes_[number];
       for (const Bytes& kv : *kvs) {
         to = pb::write_bytes_head(to, 2, kv.size());
         std::memcpy(to, kv.data(), kv.size());
         to += kv.size();
       }
+      CHECK(to == end);
     });
   }
 
   std::shared_ptr<mvcc::HeldRange> held_;
+  // Strictly rising; starts_.size() == sizes_.size() + 1.
   std::vector<size_t> starts_;  // of each chunk, and the end
-  std::vector<size_t> sizes_;   // in bytes of the message
+  std::vector<size_t> sizes_;   // in bytes of the message, > 0 each
 };
 
 Parts held_range_body(const mvcc::RangeResult& result) {
+  CHECK(result.kvs.empty());
+  CHECK(result.count >= static_cast<int64_t>(result.held->count()));
   BodyWriter writer(kWholeCopy + 1);
   auto maker = std::make_shared<HeldParts>(result.held);
   for (size_t i = 0; i < maker->sizes().size(); ++i) writer.late(maker->sizes()[i], maker, i);
@@ -151,6 +166,7 @@ Parts held_range_body(const mvcc::RangeResult& result) {
 
 Parts range_body(const mvcc::RangeResult& result) {
   if (result.held) return held_range_body(result);
+  CHECK(result.count >= static_cast<int64_t>(result.kvs.size()));
   BodyWriter writer(size_of(result.kvs) + 16);
   for (const Bytes& kv : result.kvs) writer.bytes(2, kv);
   writer.varint(3, result.more ? 1 : 0);
@@ -166,6 +182,7 @@ Parts put_body(const Bytes& prev_kv) {
 }
 
 Parts delete_body(const mvcc::DeleteResult& result) {
+  CHECK(result.deleted >= static_cast<int64_t>(result.prev_kvs.size()));
   BodyWriter writer(size_of(result.prev_kvs) + 12);
   writer.varint(2, static_cast<uint64_t>(result.deleted));
   for (const Bytes& kv : result.prev_kvs) writer.bytes(3, kv);
@@ -173,6 +190,9 @@ Parts delete_body(const mvcc::DeleteResult& result) {
 }
 
 Parts response_op(uint32_t op, int64_t revision, Parts body) {
+  CHECK(op >= 1);
+  CHECK(op <= 4);
+  CHECK(revision >= 0);
   std::string header;
   pb::append_varint_field(header, 3, static_cast<uint64_t>(revision));
   std::string head;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/check.h"
+
 namespace keelson::apply {
 namespace {
 
@@ -123,6 +125,7 @@ bool read(std::string_view bytes, etcd::Compare& out) {
 class TxnReader {
  public:
   absl::Status read_txn(std::string_view bytes, etcd::TxnRequest& out, int left) {
+    CHECK(left <= kMostNested);
     if (left < 1) return too_deep();
     Reader reader(bytes);
     for (Field field; reader.next(&field);) {
@@ -143,6 +146,7 @@ class TxnReader {
 
  private:
   absl::Status read_op(std::string_view bytes, etcd::RequestOp& out, int left) {
+    CHECK(left >= 0);
     if (left < 2) return too_deep();
     Reader reader(bytes);
     for (Field field; reader.next(&field);) {

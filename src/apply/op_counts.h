@@ -10,11 +10,12 @@
 
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/tally.h"
 
 namespace keelson::apply {
 
-// What one transaction of the store did.
+// What one transaction of the store did. put_bytes > 0 only with puts > 0.
 struct TxnOps {
   uint64_t ranges = 0;
   uint64_t puts = 0;
@@ -24,6 +25,7 @@ struct TxnOps {
 
 struct OpCounts {
   void add(const TxnOps& ops) {
+    CHECK(ops.puts > 0 || ops.put_bytes == 0);
     if (ops.ranges > 0) ranges.add(ops.ranges);
     if (ops.puts > 0) puts.add(ops.puts);
     if (ops.deletes > 0) deletes.add(ops.deletes);

@@ -16,11 +16,12 @@ namespace keelson::apply {
 inline constexpr int64_t kKeyOverhead = 256;
 inline constexpr int64_t kLeaseCost = 64;
 
+// >= kKeyOverhead.
 inline int64_t put_cost(size_t key_bytes, size_t value_bytes) {
   return kKeyOverhead + static_cast<int64_t>(key_bytes + value_bytes);
 }
 
-// The dearer of the two branches.
+// The dearer of the two branches; >= 0.
 inline int64_t txn_cost(const etcdserverpb::TxnRequest& txn) {
   auto branch = [](const auto& ops) {
     int64_t cost = 0;

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/key_set.h"
+#include "mvcc/held_range.h"
 
 namespace keelson::apply {
 namespace {
@@ -68,9 +69,10 @@ absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
   if (found->kvs.empty()) {
     return compare.target() != pb::Compare::VALUE && holds(compare, mvcc::KeyValueView{});
   }
+  CHECK(found->held == nullptr);  // it was not asked to hold
   for (const Bytes& encoded : found->kvs) {
     mvcc::KeyValueView kv;
-    CHECK(mvcc::decode_key_value(encoded, &kv));
+    CHECK(mvcc::decode_key_value(encoded, &kv));  // encoded here, or read back and looked at
     if (!holds(compare, kv)) return false;
   }
   return true;
@@ -81,6 +83,7 @@ class Path {
  public:
   template <typename View>
   absl::Status decide(const View& view, const pb::TxnRequest& txn, TxnOps& ops) {
+    CHECK(at_ == 0);
     bool succeeded = true;
     for (const pb::Compare& compare : txn.compare()) {
       ++ops.ranges;
@@ -102,12 +105,16 @@ class Path {
     CHECK(at_ < branches_.size());
     return branches_[at_++];
   }
-  void rewind() { at_ = 0; }
+  // REQUIRES: finished().
+  void rewind() {
+    CHECK(finished());
+    at_ = 0;
+  }
   bool finished() const { return at_ == branches_.size(); }
 
  private:
   std::vector<bool> branches_;
-  size_t at_ = 0;  // <= branches_.size()
+  size_t at_ = 0;  // <= branches_.size(); 0 while they are decided
 };
 
 // etcd looks at what was there before.
@@ -124,7 +131,10 @@ class Checker {
  public:
   // `leases` null for a transaction that only reads.
   Checker(const View& view, const lease::LeaseTable* leases, Path& path, TxnOps& ops)
-      : view_(view), leases_(leases), path_(path), ops_(ops) {}
+      : view_(view), leases_(leases), path_(path), ops_(ops) {
+    CHECK((leases_ != nullptr) == kWrites);
+    CHECK(view_.compact_revision() <= view_.revision());
+  }
 
   absl::Status check(const pb::TxnRequest& txn) {
     for (const pb::RequestOp& op : path_.next() ? txn.success() : txn.failure()) {
@@ -145,6 +155,8 @@ class Checker {
   }
 
  private:
+  static constexpr bool kWrites = std::is_same_v<View, mvcc::WriteTxn>;
+
   // Not what a range outside a transaction is asked: there a negative revision is the newest, here
   // it is compacted as soon as there was a compaction.
   absl::Status check_range(const pb::RangeRequest& range) const {
@@ -155,7 +167,7 @@ class Checker {
   }
 
   absl::Status check_put(const pb::PutRequest& put) const {
-    if constexpr (std::is_same_v<View, mvcc::WriteTxn>) {
+    if constexpr (kWrites) {
       if (put.lease() != 0 && !leases_->exists(LeaseId(put.lease()))) {
         return errors::LeaseNotFound();
       }
@@ -175,6 +187,15 @@ class Checker {
   KeySet deleted_;  // so far, on the path taken
 };
 
+void check_range_result(const mvcc::RangeResult& found, const mvcc::RangeOptions& options) {
+  const auto returned = static_cast<int64_t>(found.held ? found.held->count() : found.kvs.size());
+  CHECK(returned <= found.count);
+  CHECK(options.limit <= 0 || returned <= options.limit);
+  CHECK(!options.count_only || returned == 0);
+  CHECK(found.held == nullptr || found.kvs.empty());
+  CHECK(found.held == nullptr || options.may_hold);
+}
+
 // Runs the operations of one level. Reading transactions instantiate it with a view, where the
 // writing branches are unreachable: rpc/ sends only transactions of ranges there.
 template <typename View>
@@ -191,6 +212,7 @@ class Runner {
       if (!answer.ok()) return answer.status();
       ops.push_back(*std::move(answer));
     }
+    CHECK(ops.size() == static_cast<size_t>((succeeded ? txn.success() : txn.failure()).size()));
     return txn_body(succeeded, std::move(ops));
   }
 
@@ -222,6 +244,8 @@ class Runner {
     absl::StatusOr<mvcc::RangeResult> found =
         view_.range(request.key(), request.range_end(), options);
     if (!found.ok()) return found.status();
+    check_range_result(*found, options);
+    CHECK(found->revision == view_.revision());
     return response_op(kRangeOp, found->revision, range_body(*found));
   }
 
@@ -229,8 +253,12 @@ class Runner {
     if constexpr (std::is_same_v<View, mvcc::WriteTxn>) {
       mvcc::PutRequest made = put_of(request);
       made.prev_kv &= wanted_;
+      const size_t before = view_.changes();
       absl::StatusOr<mvcc::PutResult> put = view_.put(made);
       if (!put.ok()) return put.status();
+      CHECK(view_.changes() == before + 1);
+      CHECK(put->revision == view_.revision());
+      CHECK(made.prev_kv || put->prev_kv.empty());
       if (reads_before(request)) ++ops_.ranges;
       ++ops_.puts;
       ops_.put_bytes += request.key().size() + put->value_size;
@@ -242,9 +270,14 @@ class Runner {
 
   absl::StatusOr<Parts> delete_range(const pb::DeleteRangeRequest& request) {
     if constexpr (std::is_same_v<View, mvcc::WriteTxn>) {
+      const size_t before = view_.changes();
+      const bool show = wanted_ && request.prev_kv();
       absl::StatusOr<mvcc::DeleteResult> deleted =
-          view_.delete_range(request.key(), request.range_end(), wanted_ && request.prev_kv());
+          view_.delete_range(request.key(), request.range_end(), show);
       if (!deleted.ok()) return deleted.status();
+      CHECK(view_.changes() == before + static_cast<size_t>(deleted->deleted));
+      CHECK(deleted->revision == view_.revision());
+      CHECK(deleted->prev_kvs.size() == (show ? static_cast<size_t>(deleted->deleted) : 0));
       if (request.prev_kv()) ++ops_.ranges;
       ++ops_.deletes;
       return response_op(kDeleteOp, deleted->revision, delete_body(*deleted));
@@ -281,6 +314,8 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view, const pb::RangeReque
   options.may_hold = true;
   absl::StatusOr<mvcc::RangeResult> found = view.range(request.key(), request.range_end(), options);
   if (!found.ok()) return found.status();
+  check_range_result(*found, options);
+  CHECK(found->revision == view.revision());
   return Reply{absl::OkStatus(), found->revision, range_body(*found)};
 }
 
@@ -293,6 +328,7 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
   path.rewind();
   absl::StatusOr<Parts> body = Runner<const mvcc::ReadView>(view, path, true, ops).run(request);
   if (!body.ok()) return body.status();
+  CHECK(path.finished());
   return Reply{absl::OkStatus(), view.revision(), *std::move(body)};
 }
 

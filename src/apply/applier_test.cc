@@ -1,0 +1,214 @@
+// What the log, a peer or a disk may say that no correct member writes: an answer, or this member's
+// orderly end, never a CHECK.
+
+#include "apply/applier.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "backend/memory_backend.h"
+#include "base/quiet_log.h"
+#include "membership/cluster.h"
+#include "raft/conf_change.h"
+
+namespace keelson::apply {
+namespace {
+
+using raft::ConfChangeType;
+using wire::InternalKind;
+
+class StillClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return {std::chrono::seconds(100)}; }
+  Duration unix_time() const override { return {}; }
+};
+
+class CountingObserver final : public Observer {
+ public:
+  void applied(std::span<const Applied>, Duration) override {}
+  void slow_apply() override {}
+  void lease_granted(int64_t) override {}
+  void compaction_step(Duration) override {}
+  void compaction_finished(Duration) override { ++finished; }
+
+  int finished = 0;
+};
+
+class ApplierTest : public ::testing::Test {
+ protected:
+  // A member on what is in backend_.
+  absl::Status start() {
+    applier_.reset();
+    members_ = std::make_unique<membership::Cluster>(ClusterId(1));
+    index_ = backend_->consistent_index();
+    store_ = *mvcc::Store::open(backend_.get());
+    absl::StatusOr<std::unique_ptr<Applier>> made =
+        Applier::create(backend_.get(), store_.get(), &leases_, members_.get(), &clock_,
+                        {.observer = &observer_}, [](mvcc::EventBatchPtr) {});
+    if (!made.ok()) return made.status();
+    applier_ = *std::move(made);
+    return absl::OkStatus();
+  }
+
+  // What another program left in a bucket.
+  void write(backend::Bucket bucket, std::string_view key, std::string_view value = {}) {
+    backend::WriteBatch batch;
+    batch.put(bucket, key, value);
+    ASSERT_TRUE(backend_->commit(batch, Index(0), Term(0)).ok());
+  }
+
+  absl::Status change(ConfChangeType type, uint64_t member, const membership::Member& described,
+                      Term term = Term(1)) {
+    raft::ConfChange change{.type = type, .node_id = MemberId(member)};
+    change.context = membership::encode(membership::ChangeContext{described});
+    return applier_
+        ->apply_conf_change({.type = raft::EntryType::kConfChange,
+                             .term = term,
+                             .index = ++index_,
+                             .data = raft::encode(change)})
+        .status();
+  }
+
+  absl::StatusOr<Reply> put(std::string_view key) {
+    etcdserverpb::PutRequest request;
+    request.set_key(std::string(key));
+    return apply(InternalKind::kPut, request.SerializeAsString());
+  }
+  absl::StatusOr<Reply> compact(int64_t revision) {
+    etcdserverpb::CompactionRequest request;
+    request.set_revision(revision);
+    return apply(InternalKind::kCompaction, request.SerializeAsString());
+  }
+  absl::StatusOr<Reply> apply(InternalKind kind, std::string_view request) {
+    return applier_->apply(
+        {.term = Term(1), .index = ++index_, .data = wire::wrap_internal(1, {}, 0, kind, request)},
+        true);
+  }
+
+  log::QuietLog quiet_;
+  StillClock clock_;
+  std::shared_ptr<backend::MemoryBackend> backend_ = std::make_shared<backend::MemoryBackend>();
+  CountingObserver observer_;
+  std::unique_ptr<membership::Cluster> members_;
+  lease::LeaseTable leases_{lease::LeaseOptions{}};
+  std::unique_ptr<mvcc::Store> store_;
+  std::unique_ptr<Applier> applier_;
+  Index index_;
+};
+
+std::string alarm_key(uint64_t member, etcdserverpb::AlarmType type) {
+  etcdserverpb::AlarmMember record;
+  record.set_memberid(member);
+  record.set_alarm(type);
+  return record.SerializeAsString();
+}
+
+TEST_F(ApplierTest, AlarmsAreTakenFromTheBucket) {
+  write(backend::Bucket::kAlarm, alarm_key(7, etcdserverpb::NOSPACE));
+  // Of a type that comes after those we know: as etcd, it is kept.
+  write(backend::Bucket::kAlarm, alarm_key(7, static_cast<etcdserverpb::AlarmType>(9)));
+  ASSERT_TRUE(start().ok());
+  EXPECT_TRUE(applier_->alarms().no_space());
+  EXPECT_FALSE(applier_->alarms().corrupt());
+  EXPECT_EQ(applier_->alarms().get(etcdserverpb::NONE).size(), 2u);
+}
+
+TEST_F(ApplierTest, ARecordThatIsNoAlarmIsRefused) {
+  const std::string keys[] = {
+      alarm_key(7, etcdserverpb::NONE),            // nobody writes it
+      std::string("\x10\x01\x08\x07", 4),          // NOSPACE of 7 in another order
+      std::string("\x08\x07\x10\x01\x18\x01", 6),  // a field more
+      std::string("\x08", 1),
+  };
+  for (const std::string& key : keys) {
+    backend_ = std::make_shared<backend::MemoryBackend>();
+    write(backend::Bucket::kAlarm, key);
+    EXPECT_TRUE(absl::IsDataLoss(start())) << testing::PrintToString(key);
+  }
+}
+
+TEST_F(ApplierTest, ALeaseOfNobodyIsRefused) {
+  write(backend::Bucket::kLease, std::string(8, '\0'), std::string("\x10\x0a", 2));
+  EXPECT_TRUE(absl::IsDataLoss(start()));
+}
+
+TEST_F(ApplierTest, AMembershipChangeNamesTheMemberThatItDescribes) {
+  struct Case {
+    ConfChangeType type;
+    uint64_t member;
+    uint64_t described;
+    bool fits;
+  };
+  const Case cases[] = {
+      {ConfChangeType::kAddNode, 7, 7, true},     {ConfChangeType::kAddNode, 7, 8, false},
+      {ConfChangeType::kAddNode, 0, 0, false},    {ConfChangeType::kAddLearnerNode, 7, 6, false},
+      {ConfChangeType::kUpdateNode, 0, 0, false}, {ConfChangeType::kRemoveNode, 0, 0, false},
+      {ConfChangeType::kRemoveNode, 7, 8, true},  // describes nobody; refused: there is none
+  };
+  for (const Case& c : cases) {
+    backend_ = std::make_shared<backend::MemoryBackend>();
+    ASSERT_TRUE(start().ok());
+    absl::Status changed =
+        change(c.type, c.member, {.id = MemberId(c.described), .peer_urls = {"http://a:1"}});
+    EXPECT_EQ(changed.ok(), c.fits) << c.member << " " << c.described << " " << changed;
+    // Nothing moves after an end.
+    EXPECT_EQ(applier_->publish(index_, Term(1)).ok(), c.fits);
+  }
+}
+
+TEST_F(ApplierTest, TermsDoNotGoDown) {
+  const membership::Member seven{.id = MemberId(7), .peer_urls = {"http://a:1"}};
+  const membership::Member eight{.id = MemberId(8), .peer_urls = {"http://a:2"}};
+  ASSERT_TRUE(start().ok());
+  ASSERT_TRUE(change(ConfChangeType::kAddNode, 7, seven, Term(3)).ok());
+  absl::Status changed = change(ConfChangeType::kAddNode, 8, eight, Term(2));
+  EXPECT_TRUE(absl::IsDataLoss(changed)) << changed;
+  EXPECT_EQ(members_->view()->find(MemberId(8)), nullptr);
+  EXPECT_EQ(applier_->publish(Index(1), Term(3)), changed);
+}
+
+// A step of a compaction may be on its way when a snapshot replaces the state.
+TEST_F(ApplierTest, AStepOfACompactionThatIsGoneDoesNothing) {
+  ASSERT_TRUE(start().ok());
+  ASSERT_TRUE(put("k")->status.ok());
+  ASSERT_TRUE(put("k")->status.ok());
+  ASSERT_TRUE(compact(3)->status.ok());
+  ASSERT_TRUE(applier_->publish(index_, Term(1)).ok());
+  ASSERT_TRUE(applier_->has_background_work());
+  bool told = false;
+  applier_->when_compacted([&] { told = true; });
+  EXPECT_FALSE(told);
+
+  auto next = std::make_shared<backend::MemoryBackend>();
+  backend::WriteBatch batch;
+  ASSERT_TRUE(next->commit(batch, Index(10), Term(1)).ok());
+  Replacement replacement{.index = Index(10), .term = Term(1), .backend = next.get()};
+  replacement.former = std::exchange(backend_, next);
+  {
+    mvcc::PutRequest request{.key = "n"};
+    replacement.store = *mvcc::Store::open(next.get());
+    for (int i = 0; i < 3; ++i) {
+      mvcc::WriteTxn txn = replacement.store->begin();
+      ASSERT_TRUE(txn.put(request).ok());
+    }
+    ASSERT_TRUE(replacement.store->publish(Index(10), Term(1)).ok());
+  }
+  std::vector<absl::AnyInvocable<void()>> disposed;
+  ASSERT_TRUE(
+      applier_
+          ->replace(std::move(replacement),
+                    [&](absl::AnyInvocable<void()> task) { disposed.push_back(std::move(task)); })
+          .ok());
+  EXPECT_TRUE(told);
+  EXPECT_FALSE(applier_->has_background_work());
+  ASSERT_TRUE(applier_->background_step().ok());
+  EXPECT_EQ(observer_.finished, 0);
+  for (auto& task : disposed) std::move(task)();
+}
+
+}  // namespace
+}  // namespace keelson::apply
