@@ -18,7 +18,14 @@ ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, MemberState& state
       state_(state),
       consensus_(consensus),
       calls_(std::move(calls)),
-      applied_(applier.applied_index()) {}
+      applied_(applier.applied_index()),
+      applied_term_(applier.applied_term()) {
+  CHECK(calls_.run_hash != nullptr);
+  CHECK(calls_.no_space != nullptr);
+  CHECK(calls_.install != nullptr);
+  CHECK(calls_.send_state != nullptr);
+  CHECK(calls_.fatal != nullptr);
+}
 
 void ApplyLane::apply(raft::Message message, std::vector<ProposalPtr> proposals) {
   CHECK(message.entries.size() == proposals.size());
@@ -44,6 +51,9 @@ void ApplyLane::install(ReceivedState state) {
     if (failed_) return;
     CHECK(waiting_.empty());
     CHECK(state.index > applied_);
+    CHECK(state.term >= applied_term_);
+    CHECK(state.backend != nullptr);
+    CHECK(state.store != nullptr);
     const Index index = state.index;
     const Term term = state.term;
     KEELSON_FAILPOINT("apply_before_install");
@@ -52,6 +62,7 @@ void ApplyLane::install(ReceivedState state) {
     applied_term_ = term;
     state_.applied.store(applied_.value, std::memory_order_release);
     answer();
+    check_invariants();
     consensus_.applied({});
     background_step();
   });
@@ -96,8 +107,19 @@ void ApplyLane::flush() {
   // Before the compaction it belongs to removes anything.
   if (auto job = applier_.take_compaction_hash()) calls_.run_hash(std::move(job));
   answer();
+  check_invariants();
   consensus_.applied(std::move(done));
   background_step();
+}
+
+// Between two batches.
+void ApplyLane::check_invariants() const {
+  CHECK(!failed_);
+  CHECK(waiting_.empty() || flush_scheduled_);
+  CHECK(answered_.empty());
+  CHECK(reads_.empty() || reads_.begin()->first > applied_);
+  CHECK(state_.applied.load(std::memory_order_relaxed) == applied_.value);
+  CHECK(applied_.value <= state_.committed.load(std::memory_order_relaxed));
 }
 
 void ApplyLane::apply_work(Work& work) {
@@ -105,16 +127,18 @@ void ApplyLane::apply_work(Work& work) {
   for (size_t i = 0; i < entries.size(); ++i) {
     const raft::Entry& entry = entries[i];
     CHECK(entry.index == applied_ + 1);
-    CHECK(entry.term >= applied_term_);
-    applied_ = entry.index;
-    applied_term_ = entry.term;
     ProposalPtr& proposal = work.proposals[i];
     absl::StatusOr<apply::Reply> reply = entry.type == raft::EntryType::kNormal
                                              ? applier_.apply(entry, proposal != nullptr)
                                              : apply_conf_change(entry);
     if (!reply.ok()) return fail(reply.status());
+    // The applier has looked at that: the term is of the log, and so of a disk or a peer.
+    CHECK(entry.term >= applied_term_);
+    applied_ = entry.index;
+    applied_term_ = entry.term;
     if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) calls_.no_space();
     if (!proposal) continue;
+    CHECK(proposal->gateway != nullptr);
     proposal->reply = *std::move(reply);
     answered_.push_back(std::move(proposal));
   }
@@ -139,6 +163,7 @@ void ApplyLane::publish() {
 // Nothing of the batch is published or answered, and nothing later is applied.
 void ApplyLane::fail(absl::Status status) {
   CHECK(!failed_);
+  CHECK(!status.ok());
   failed_ = true;
   calls_.fatal(std::move(status));
 }
@@ -166,8 +191,10 @@ void ApplyLane::answer() {
 // Compaction goes on in slices behind whatever waits, so no write waits for more than one slice.
 void ApplyLane::background_step(Duration pause) {
   if (background_scheduled_ || !applier_.has_background_work()) return;
+  CHECK(pause >= Duration(0));
   background_scheduled_ = true;
   auto step = [this] {
+    CHECK(background_scheduled_);
     background_scheduled_ = false;
     if (failed_) return;
     // Between two batches.

@@ -77,6 +77,7 @@ class ApplyLane {
   absl::StatusOr<apply::Reply> apply_conf_change(const raft::Entry& entry);
   void publish();
   void answer();
+  void check_invariants() const;
   void fail(absl::Status status);
   void background_step(Duration pause = Duration(0));
 
@@ -87,15 +88,16 @@ class ApplyLane {
   const Calls calls_;
 
   // On the apply lane.
-  std::vector<Work> waiting_;
-  std::vector<ProposalPtr> answered_;
+  std::vector<Work> waiting_;          // none unless flush_scheduled_, or failed_
+  std::vector<ProposalPtr> answered_;  // none between two batches
+  // By the index that they wait for, which is > applied_ between two batches.
   std::multimap<Index, std::vector<ReadBatch>> reads_;
   // state_.applied <= applied_, which is the last entry given to the applier; equal when a batch is
-  // published. Neither goes back.
+  // published. Neither goes back, nor does the term.
   Index applied_;
   Term applied_term_;
   bool flush_scheduled_ = false;
-  bool background_scheduled_ = false;
+  bool background_scheduled_ = false;  // at most one step is under way
   bool failed_ = false;
 };
 

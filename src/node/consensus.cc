@@ -36,6 +36,8 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
   CHECK(applied_ <= now.hard_state.commit);
   CHECK(now.hard_state.commit <= storage_->last() || storage_->last() == Index(0));
   CHECK(storage_->first() <= start.position.durable + 1);
+  CHECK(options_.id != raft::kNobody);
+  CHECK(options_.tick > Duration(0));
   state_.term = now.hard_state.term.value;
   durable_term_ = now.hard_state.term;
   state_.committed = now.hard_state.commit.value;
@@ -52,6 +54,22 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
       term_starts_.emplace_back(i, term);
     }
   }
+  check_invariants();
+}
+
+// What holds whenever nothing is being done here, but for what costs more than a look.
+void Consensus::check_invariants() const {
+  CHECK(applied_.value <= state_.committed.load(std::memory_order_relaxed));
+  CHECK(durable_term_.value <= state_.term.load(std::memory_order_relaxed));
+  CHECK(!term_starts_.empty());
+  CHECK(!configurations_.empty());
+  CHECK(configurations_.front().first <= configurations_.back().first);
+  CHECK(term_starts_.front().second <= term_starts_.back().second);
+  CHECK(!announced_ || is_leader_);
+  CHECK(!is_leader_ || leader_ == options_.id);
+  CHECK(votes_.empty() || votes_.front().term > durable_term_);
+  CHECK(!received_.has_value());
+  CHECK(installing_.empty() || installing_.front().index > applied_);
 }
 
 void Consensus::start() {
@@ -159,6 +177,7 @@ void Consensus::drop_received() {
 void Consensus::take_snapshot(const raft::Message& append) {
   CHECK(received_.has_value());
   CHECK(received_->index == append.snapshot->metadata.index);
+  CHECK(installing_.empty() || installing_.back().index < received_->index);
   installing_.push_back(*std::move(received_));
   received_.reset();
 }
@@ -187,6 +206,7 @@ void Consensus::durable(std::vector<raft::Message> appends) {
       note_terms(append.entries);
       if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
       durable_term_ = std::max(durable_term_, append.term);
+      CHECK(durable_term_.value <= state_.term.load(std::memory_order_relaxed));
       step_responses(append.responses);
     }
     send_votes_that_are_durable();
@@ -213,6 +233,7 @@ void Consensus::applied(std::vector<raft::Message> applies) {
 void Consensus::announce_leadership() {
   if (!is_leader_ || announced_ || applied_ < term_starts_.front().first) return;
   if (term_at(applied_) != standing().term) return;
+  CHECK(leader_ == options_.id);
   announced_ = true;
   doors_.leadership_changed(true, standing().term);
 }
@@ -223,6 +244,7 @@ void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
     if (index < term_starts_.front().first) return;
     CHECK(configurations_.back().first <= index);
     CHECK(applied_ < index);
+    CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
     configurations_.emplace_back(index, core_->apply_conf_change(change));
     schedule_flush();
   });
@@ -322,6 +344,7 @@ void Consensus::note_terms(std::span<const raft::Entry> entries) {
     if (entry.term != term_starts_.back().second)
       term_starts_.emplace_back(entry.index, entry.term);
   }
+  CHECK(term_starts_.back().second == entries.back().term);
 }
 
 Term Consensus::term_at(Index index) const {
@@ -346,11 +369,13 @@ void Consensus::schedule_flush() {
 }
 
 void Consensus::flush() {
+  CHECK(flush_scheduled_);
   flush_scheduled_ = false;
   if (stopped_) return;
   proposals_.propose(*core_, standing());
   start_read_round();
   drain_ready();
+  check_invariants();
 }
 
 Standing Consensus::standing() const {
@@ -387,6 +412,8 @@ void Consensus::observe(const raft::Ready& ready) {
     CHECK(ready.hard_state.term.value >= state_.term.load(std::memory_order_relaxed));
     CHECK(ready.hard_state.commit.value >= state_.committed.load(std::memory_order_relaxed));
     state_.term.store(ready.hard_state.term.value, std::memory_order_relaxed);
+    CHECK(durable_term_ <= ready.hard_state.term);
+    CHECK(applied_ <= ready.hard_state.commit);
     state_.committed.store(ready.hard_state.commit.value, std::memory_order_release);
   }
   if (!ready.soft_state) return;
@@ -440,10 +467,12 @@ void Consensus::hold_vote(raft::Message request) {
 
 void Consensus::send_votes_that_are_durable() {
   if (votes_.empty() || votes_.front().term > durable_term_) return;
+  CHECK(votes_.back().term == votes_.front().term);
   send(std::exchange(votes_, {}));
 }
 
 void Consensus::hand_to_apply(raft::Message message) {
+  CHECK(message.type == raft::MessageType::kMsgStorageApply);
   std::vector<ProposalPtr> waiters(message.entries.size());
   for (size_t i = 0; i < waiters.size() && !proposals_.none_proposed(); ++i) {
     waiters[i] = waiter_of(message.entries[i]);
@@ -518,6 +547,7 @@ void Consensus::trim_storage() {
     keep = {std::min(keep.entries, kAlone.entries), std::min(keep.bytes, kAlone.bytes)};
   }
   storage_->trim(applied_, keep);
+  CHECK(applied_ <= storage_->last());
 }
 
 }  // namespace keelson::node

@@ -140,6 +140,7 @@ class Consensus {
   Term term_at(Index index) const;
   void campaign_if_alone();
   void announce_leadership();
+  void check_invariants() const;
 
   Executor& lane_;
   const Clock& clock_;
@@ -174,6 +175,7 @@ class Consensus {
   // Configurations with the index that brought each, oldest first; the first at or below
   // debt_.durable_index().
   std::deque<std::pair<Index, raft::ConfState>> configurations_;
+  // Of these two neither is ever empty, and indexes and terms only rise.
   // <= state_.committed, <= storage_->last(), only grows. While a state is installed it may be
   // before the beginning of storage_ and of term_starts_.
   Index applied_;

@@ -18,7 +18,12 @@ constexpr Duration kSlice = std::chrono::milliseconds(1);
 
 Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
                  Limits limits)
-    : home_(home), consensus_(consensus), state_(state), clock_(clock), limits_(limits) {}
+    : home_(home), consensus_(consensus), state_(state), clock_(clock), limits_(limits) {
+  CHECK(limits_.max_pending > 0);
+  CHECK(limits_.max_pending_bytes > 0);
+  CHECK(limits_.max_pending_reads > 0);
+  CHECK(limits_.request_timeout > Duration(0));
+}
 
 absl::Status Gateway::admit(Space space) const {
   if (space == Space::kTaken && state_.no_space()) return errors::NoSpace();
@@ -70,6 +75,7 @@ void Gateway::read(ReadDone done) {
   ++reads_pending_;
   reads_.push_back(std::move(done));
   CHECK(reads_pending_ >= static_cast<int64_t>(reads_.size()));
+  CHECK(reads_pending_ <= limits_.max_pending_reads);
 }
 
 void Gateway::flush() {
@@ -83,6 +89,7 @@ void Gateway::flush() {
   }
   consensus_.submit(std::exchange(proposals_, {}), reads);
   watch_deadlines();
+  CHECK(timer_set_ || (waiting_.empty() && reading_.empty()));
 }
 
 void Gateway::deliver(std::vector<ProposalPtr> answered) {
@@ -103,6 +110,7 @@ void Gateway::finish_from(size_t next, std::vector<ProposalPtr> answered) {
 }
 
 void Gateway::finish(ProposalPtr proposal) {
+  CHECK(proposal->gateway == this);
   const int64_t pending = state_.proposals_pending.fetch_sub(1, std::memory_order_relaxed);
   const auto bytes = static_cast<int64_t>(proposal->charged_bytes);
   const int64_t charged = state_.proposal_bytes.fetch_sub(bytes, std::memory_order_relaxed);
@@ -113,6 +121,8 @@ void Gateway::finish(ProposalPtr proposal) {
 }
 
 void Gateway::answer_reads(ReadBatch batch, absl::Status status) {
+  CHECK(batch.gateway == this);
+  CHECK(batch.count > 0);
   home_.post([this, batch, status = std::move(status)] {
     reads_pending_ -= batch.count;
     CHECK(reads_pending_ >= 0);
@@ -170,6 +180,8 @@ void Gateway::expire() {
   while (std::optional<std::vector<ReadDone>> reads = reading_.take_expired(now)) {
     answer(*std::move(reads), errors::Timeout());
   }
+  CHECK(waiting_.empty() || waiting_.next_deadline() > now);
+  CHECK(reading_.empty() || reading_.next_deadline() > now);
 }
 
 }  // namespace keelson::node

@@ -94,8 +94,9 @@ class Gateway {
   // Who waits. All have the same time, so the deadlines are in order.
   WaitTable<ProposalDone> waiting_;
   WaitTable<std::vector<ReadDone>> reading_;
-  bool timer_set_ = false;     // while anybody waits
-  int64_t reads_pending_ = 0;  // not come home yet, those in reads_ included; >= reads_.size()
+  bool timer_set_ = false;  // while anybody waits who was handed over
+  // Not come home yet, those in reads_ included: reads_.size() <= reads_pending_ <= the limit.
+  int64_t reads_pending_ = 0;
 };
 
 }  // namespace keelson::node

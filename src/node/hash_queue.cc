@@ -13,6 +13,7 @@ bool HashQueue::add(std::unique_ptr<Work> work) {
   } while (!admitted_.compare_exchange_weak(admitted, admitted + 1, std::memory_order_relaxed));
   lane_.post([this, work = std::move(work)]() mutable {
     waiting_.push_back(std::move(work));
+    CHECK(waiting_.size() <= kMostWaiting + 1);
     if (!running_) begin_next();
   });
   return true;
@@ -29,6 +30,7 @@ void HashQueue::sweep() {
 
 void HashQueue::begin_next() {
   CHECK(!running_);
+  CHECK(waiting_.size() <= admitted_.load(std::memory_order_relaxed));
   if (waiting_.empty()) return;
   std::unique_ptr<Work> work = std::move(waiting_.front());
   waiting_.pop_front();
@@ -37,6 +39,8 @@ void HashQueue::begin_next() {
 }
 
 void HashQueue::step(std::unique_ptr<Work> work) {
+  CHECK(running_);
+  CHECK(work != nullptr);
   const MonotonicTime start = clock_.now();
   const bool over = !work->wanted() || work->step();
   const Duration rest = clock_.now() - start;
@@ -56,6 +60,7 @@ void HashQueue::leave(std::unique_ptr<Work> work) {
   work.reset();
   const size_t before = admitted_.fetch_sub(1, std::memory_order_relaxed);
   CHECK(before > 0);
+  CHECK(before <= kMostWaiting + 1);
 }
 
 }  // namespace keelson::node

@@ -15,6 +15,8 @@ constexpr size_t kSlice = 4096;  // records
 
 void HashRunner::run(std::unique_ptr<mvcc::HashKvJob> job) {
   lane_.post([this, job = std::move(job)]() mutable {
+    CHECK(job != nullptr);
+    CHECK(job_ != nullptr || !waiting_);
     bool scheduled = job_ != nullptr && !waiting_;
     job_ = std::move(job);
     waiting_ = false;

@@ -24,6 +24,9 @@ LogLane::LogLane(Executor& lane, std::unique_ptr<wal::Wal> wal, MemberState& sta
       space_changed_(std::move(space_changed)),
       fatal_(std::move(fatal)) {
   CHECK(wal_ != nullptr);
+  CHECK(durable_ != nullptr);
+  CHECK(marked_ != nullptr);
+  CHECK(fatal_ != nullptr);
 }
 
 void LogLane::append(std::vector<raft::Message> messages) {
@@ -40,7 +43,7 @@ void LogLane::schedule_flush() {
 }
 
 void LogLane::flush() {
-  flush_scheduled_ = false;
+  flush_scheduled_ = false;  // close() flushes, too, scheduled or not
   if (failed_ || closed_ || waiting_.empty()) return;
   CHECK(appended_ <= waiting_.size());
   bool complete = append_waiting();
@@ -52,6 +55,8 @@ void LogLane::flush() {
     }
     must_sync_ = false;
   }
+  CHECK(appended_ <= waiting_.size());
+  CHECK(!complete || appended_ == waiting_.size());
   std::vector<raft::Message> done(std::make_move_iterator(waiting_.begin()),
                                   std::make_move_iterator(waiting_.begin() + appended_));
   waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(appended_));
@@ -94,6 +99,7 @@ bool LogLane::append_waiting() {
 bool LogLane::matters(const raft::Message& message) {
   raft::HardState state = message.hard_state();
   bool voted = !state.empty() && (state.term != synced_.term || state.vote != synced_.vote);
+  CHECK(state.empty() || state.term >= synced_.term);
   if (voted) synced_ = state;
   return voted || !message.entries.empty();
 }
@@ -141,6 +147,8 @@ void LogLane::close(std::function<void(absl::Status)> done) {
 
 void LogLane::fail(absl::Status status) {
   CHECK(!failed_);
+  CHECK(!closed_);
+  CHECK(!status.ok());
   failed_ = true;
   fatal_(std::move(status));
 }

@@ -56,6 +56,8 @@ void LogStorage::append(const raft::Entries& entries) {
 }
 
 uint64_t LogStorage::end_of(Index index) const {
+  CHECK(index >= behind_);
+  CHECK(index <= last());
   return index == behind_ ? forgotten_ : ends_[index - behind_ - 1];
 }
 
@@ -82,6 +84,8 @@ void LogStorage::trim(Index applied, Keep keep) {
 void LogStorage::check_invariants() {
   CHECK(*log_.first_index() == first());
   CHECK(*log_.last_index() == last());
+  CHECK(first() <= last() + 1);
+  CHECK(ends_.empty() || ends_.front() <= ends_.back());
   CHECK(ends_.empty() || forgotten_ <= ends_.front());
 }
 

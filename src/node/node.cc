@@ -195,6 +195,8 @@ Gateway* Node::add_gateway(Executor& home) {
 }
 
 void Node::start() {
+  CHECK(!stopping_);
+  CHECK(state_.applied.load() <= state_.committed.load());
   consensus_.space_changed();  // the disk may have been found full
   consensus_.start();
   lanes_.apply->post([this] { warm_up(); });
@@ -259,7 +261,10 @@ void Node::publish_self() {
   }
   publishing_ = true;
   propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
-                   [this](absl::Status) { publishing_ = false; });
+                   [this](absl::Status) {
+                     CHECK(publishing_);
+                     publishing_ = false;
+                   });
 }
 
 // The leader decides which version the cluster speaks.
@@ -269,7 +274,10 @@ void Node::decide_version() {
   request.set_ver(options_.cluster_version);
   deciding_version_ = true;
   propose_as_leader(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
-                    [this](absl::Status) { deciding_version_ = false; });
+                    [this](absl::Status) {
+                      CHECK(deciding_version_);
+                      deciding_version_ = false;
+                    });
 }
 
 void Node::notice_removal() {
@@ -301,8 +309,10 @@ void Node::raise_no_space() {
   alarm.set_memberid(member_.value);
   alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
   alarm.set_alarm(etcdserverpb::NOSPACE);
-  propose_internal(wire::InternalKind::kAlarm, alarm.SerializeAsString(),
-                   [this](absl::Status) { raising_alarm_ = false; });
+  propose_internal(wire::InternalKind::kAlarm, alarm.SerializeAsString(), [this](absl::Status) {
+    CHECK(raising_alarm_);
+    raising_alarm_ = false;
+  });
 }
 
 // The leader asks for what has expired to be revoked. A proposal that fails is made again when the
@@ -396,6 +406,8 @@ absl::Status Node::install(ReceivedState state) {
   log::info("applying snapshot", {{"current-applied-index", state_.applied.load()},
                                   {"incoming-snapshot-index", state.index.value},
                                   {"incoming-snapshot-term", state.term.value}});
+  CHECK(state.backend != nullptr);
+  CHECK(state.backend->consistent_index() == state.index);
   store_door_->close();
   store_door_ = std::make_shared<StoreDoor>();
   std::shared_ptr<backend::Backend> former =
@@ -421,6 +433,7 @@ absl::Status Node::install(ReceivedState state) {
 void Node::send_state(raft::Message message) {
   if (!transport_) return;
   std::shared_ptr<const backend::Snapshot> state = backend()->snapshot();
+  CHECK(state->consistent_index().value == state_.applied.load(std::memory_order_relaxed));
   auto snapshot = std::make_shared<raft::Snapshot>();
   snapshot->metadata = {conf_state_of(members_->view()->members), state->consistent_index(),
                         state->consistent_term()};

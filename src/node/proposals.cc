@@ -27,6 +27,9 @@ void drop_late(std::vector<ProposalPtr>& waiting, MonotonicTime now,
 
 void Proposals::add(std::vector<ProposalPtr> proposals) {
   for (ProposalPtr& proposal : proposals) {
+    CHECK(proposal != nullptr);
+    CHECK(proposal->gateway != nullptr);
+    CHECK(proposal->term == Term(0));
     (is_change(*proposal) ? changes_ : waiting_).push_back(std::move(proposal));
   }
 }
@@ -47,9 +50,16 @@ void Proposals::propose(raft::RawNode& core, const Standing& standing) {
   }
   waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(done));
   if (changing_ == 0 && !changes_.empty()) propose_change(core, standing);
+  check_invariants();
+}
+
+void Proposals::check_invariants() const {
+  CHECK(changing_ == 0 || under_way_.contains(changing_));
+  CHECK(!under_way_.contains(0));
 }
 
 void Proposals::propose_change(raft::RawNode& core, const Standing& standing) {
+  CHECK(changing_ == 0);
   raft::Entry entry;
   entry.type = raft::EntryType::kConfChange;
   entry.data = changes_.front()->data;
@@ -61,6 +71,7 @@ void Proposals::propose_change(raft::RawNode& core, const Standing& standing) {
 
 // How many of those that wait fit into one message; at least one.
 size_t Proposals::count_together(size_t from) const {
+  CHECK(from < waiting_.size());
   uint64_t bytes = waiting_[from]->data.size();
   size_t end = from + 1;
   while (end < waiting_.size() && (bytes += waiting_[end]->data.size()) <= kMostBytes) ++end;
@@ -68,6 +79,8 @@ size_t Proposals::count_together(size_t from) const {
 }
 
 void Proposals::take_note(ProposalPtr proposal, const Standing& standing) {
+  CHECK(proposal->id != 0);
+  CHECK(!under_way_.contains(proposal->id));
   proposal->data = {};
   proposal->term = standing.leads ? standing.term : Term(0);
   deadlines_.emplace_back(proposal->deadline, proposal->id);
@@ -91,6 +104,7 @@ ProposalPtr Proposals::take(uint64_t id) {
   if (it == under_way_.end()) return nullptr;
   ProposalPtr proposal = std::move(it->second);
   under_way_.erase(it);
+  CHECK(proposal->id == id);
   if (changing_ == id) changing_ = 0;
   return proposal;
 }
@@ -136,6 +150,7 @@ void Proposals::fail_all(const absl::Status& status) {
 }
 
 void Proposals::reply(ProposalPtr proposal, absl::Status status) {
+  CHECK(!status.ok());
   Gateway* gateway = proposal->gateway;
   proposal->reply = {std::move(status)};
   std::vector<ProposalPtr> one;

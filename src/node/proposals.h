@@ -53,6 +53,7 @@ class Proposals {
   void fail_all(const absl::Status& status);
 
  private:
+  void check_invariants() const;
   size_t count_together(size_t from) const;
   void propose_change(raft::RawNode& core, const Standing& standing);
   void take_note(ProposalPtr proposal, const Standing& standing);
@@ -67,6 +68,7 @@ class Proposals {
   // leader's log for sure: until they are applied they take the memory that they were charged.
   absl::flat_hash_map<uint64_t, ProposalPtr> under_way_;
   // Of those given to the core, in the order in which they were given, which need not be theirs.
+  // Who is under way has a place here until the time is up.
   std::deque<std::pair<MonotonicTime, uint64_t>> deadlines_;
   uint64_t changing_ = 0;  // the membership change that is in under_way_; 0: none
 };

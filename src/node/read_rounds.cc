@@ -43,6 +43,7 @@ void ReadRounds::start(raft::RawNode& core, MonotonicTime now) {
   Bytes context = next_context();
   round_ = {next_context_, now, std::move(waiting_)};
   waiting_.clear();
+  CHECK(!round_.batches.empty());
   core.read_index(std::move(context));
 }
 
@@ -53,6 +54,8 @@ std::vector<ReadBatch> ReadRounds::take(const raft::ReadState& answer) {
 }
 
 void ReadRounds::fail_round(const absl::Status& status) {
+  CHECK(!status.ok());
+  CHECK((round_.context == 0) == round_.batches.empty());
   answer(round_.batches, status);
   round_ = {};
 }
@@ -64,6 +67,7 @@ void ReadRounds::fail_all(const absl::Status& status) {
 
 bool ReadRounds::expire(raft::RawNode& core, MonotonicTime now) {
   drop_expired(waiting_, now);
+  CHECK((round_.context == 0) == round_.batches.empty());
   if (round_.context == 0) return false;
   drop_expired(round_.batches, now);
   if (round_.batches.empty()) {

@@ -69,12 +69,24 @@ absl::StatusOr<std::unique_ptr<LogStorage>> storage_behind(wal::SnapshotMark mar
   return storage;
 }
 
+// No leader puts an entry behind one of a later term. Only the log as it is in the end shows it:
+// what was replaced may have been of any term.
+absl::Status damaged_order(const raft::Entry& entry, Term newest) {
+  return absl::DataLossError(
+      cat("entry ", entry.index.value, " of the log is of term ", entry.term.value,
+          ", but stands behind one of term ", newest.value,
+          "; restore the member from a backup, or remove it from its cluster and add it anew"));
+}
+
 // Reads the log past `mark` into the storage, holding on to no more of what is applied than asked.
 absl::StatusOr<wal::Opened> read_log(const RecoveryOptions& options, wal::SnapshotMark mark,
                                      Recovered* out) {
   LogStorage& storage = *out->storage;
-  return wal::Wal::open(options.wal_dir, mark, options.wal, [&](raft::Entry entry) {
+  Term newest = mark.term;
+  return wal::Wal::open(options.wal_dir, mark, options.wal, [&](raft::Entry entry) -> absl::Status {
     const Index index = entry.index;
+    if (entry.term < newest) return damaged_order(entry, newest);
+    newest = entry.term;
     const uint64_t bytes = size_of(entry);
     storage.append(raft::Entries{std::move(entry)});
     if (index > out->applied) return absl::OkStatus();
@@ -92,6 +104,7 @@ absl::StatusOr<raft::HardState> fitting_state(const Recovered& found, raft::Hard
                         ", the log ends at ", last.value));
   }
   // What the store holds was committed, even if the last hard state did not reach the disk.
+  CHECK(found.durable <= found.applied);
   state.commit = std::max(state.commit, found.applied);
   if (state.commit > last) {
     return mismatch(
@@ -147,6 +160,7 @@ absl::StatusOr<Recovered> recover(const RecoveryOptions& options, const backend:
   CHECK(out.marked <= out.applied);
   // A mark says that the store was durable up to it.
   out.durable = std::min(std::max(backend.durable_index(), out.marked), out.applied);
+  CHECK(out.durable >= out.marked);
   absl::StatusOr<std::unique_ptr<LogStorage>> storage = storage_behind(*mark, backend);
   if (!storage.ok()) return storage.status();
   out.storage = *std::move(storage);
@@ -162,6 +176,8 @@ absl::StatusOr<Recovered> recover(const RecoveryOptions& options, const backend:
   if (!state.ok()) return state.status();
   out.storage->set_hard_state(*state);
   CHECK(out.applied <= state->commit);
+  CHECK(state->commit <= out.storage->last());
+  CHECK(out.marked <= out.durable);
   CHECK(out.storage->first() <= out.durable + 1);
   log::info("read the log", {{"marked-index", out.marked.value},
                              {"applied-index", out.applied.value},

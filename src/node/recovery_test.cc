@@ -88,6 +88,25 @@ TEST_F(RecoveryTest, AStoreThatIsAheadOfTheLogIsRefused) {
   EXPECT_TRUE(absl::IsDataLoss(found.status())) << found.status();
 }
 
+// What was replaced may have been of any term; what stands in the end goes up.
+TEST_F(RecoveryTest, ALogInWhichTermsGoDownIsRefused) {
+  for (uint64_t second : {3, 2}) {
+    options_.wal_dir = cat("/m/wal", second);
+    auto log = wal::Wal::create(
+        options_.wal_dir, wire::encode(wire::WalMetadata{MemberId(1), ClusterId(2)}), options_.wal);
+    ASSERT_TRUE(log.ok()) << log.status();
+    const std::pair<uint64_t, uint64_t> written[] = {{1, 1}, {2, 3}, {3, 4}, {3, second}};
+    for (auto [index, term] : written) {
+      raft::Entry entry{.term = Term(term), .index = Index(index), .data = Bytes::copy("x")};
+      ASSERT_TRUE((*log)->append({Term(5), MemberId(1), Index(1)}, std::span(&entry, 1)).ok());
+    }
+    ASSERT_TRUE((*log)->close().ok());
+    absl::StatusOr<Recovered> found = recover(options_, store_);
+    EXPECT_EQ(found.ok(), second == 3) << found.status();
+    EXPECT_TRUE(found.ok() || absl::IsDataLoss(found.status())) << found.status();
+  }
+}
+
 TEST_F(RecoveryTest, ALogThatBeginsBehindTheStoreIsRefused) {
   make(50, 100, 10, 40);
   // The store of another day, and the log's beginning is gone.
