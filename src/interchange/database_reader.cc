@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <memory>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,9 @@ namespace {
 using backend::Bucket;
 
 constexpr uint64_t kBatchBytes = 1 << 20;
+// How much is committed between two flushes. Left to itself the store fills all its write buffers,
+// and then slows whoever commits down to a rate that is meant for a busy server.
+constexpr uint64_t kFlushBytes = 12 << 20;
 
 absl::Status bad(Bucket bucket, std::string_view key, std::string_view what) {
   return absl::DataLossError(
@@ -67,10 +71,32 @@ absl::StatusOr<std::vector<membership::Member>> members_of(
              "is missing, but in the raft configuration");
 }
 
+// Flushes of a store, one on its way while the next is asked for.
+class Flushes {
+ public:
+  explicit Flushes(backend::Backend* store) : store_(*store) {}
+  ~Flushes() { wait().IgnoreError(); }
+
+  // Waits for the one before.
+  absl::Status next() {
+    if (absl::Status s = wait(); !s.ok()) return s;
+    // The store's thread holds on to it until it has said all.
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    flushed_ = promise->get_future();
+    store_.flush([promise](absl::Status s) { promise->set_value(std::move(s)); });
+    return absl::OkStatus();
+  }
+  absl::Status wait() { return flushed_.valid() ? flushed_.get() : absl::OkStatus(); }
+
+ private:
+  backend::Backend& store_;
+  std::future<absl::Status> flushed_;  // valid: one is on its way
+};
+
 class Reading {
  public:
   Reading(boltfile::File& file, backend::Backend* store, const ReadOptions& options)
-      : file_(file), store_(*store), options_(options) {}
+      : file_(file), store_(*store), options_(options), flushes_(store) {}
 
   absl::StatusOr<ReadResult> run() {
     absl::StatusOr<boltfile::EtcdState> state = boltfile::read_etcd_state(file_);
@@ -173,9 +199,19 @@ class Reading {
     ++result_.total.records;
     result_.total.bytes += key.size() + value.size();
     if (batch_.bytes() < kBatchBytes) return absl::OkStatus();
+    return commit();
+  }
+
+  absl::Status commit() {
+    unflushed_ += batch_.bytes();
     absl::Status s = store_.commit(batch_, Index(0), Term(0));
     batch_.clear();
-    return s.ok() ? tell() : s;
+    if (!s.ok()) return s;
+    if (unflushed_ >= kFlushBytes) {
+      unflushed_ = 0;
+      if (s = flushes_.next(); !s.ok()) return s;
+    }
+    return tell();
   }
 
   absl::Status tell() {
@@ -191,9 +227,8 @@ class Reading {
         [this](Bucket bucket, std::string_view key) { batch_.del(bucket, key); });
     absl::Status s = store_.commit(batch_, result_.position.index, result_.position.term);
     if (!s.ok()) return s;
-    std::promise<absl::Status> flushed;
-    store_.flush([&](absl::Status status) { flushed.set_value(std::move(status)); });
-    if (s = flushed.get_future().get(); !s.ok()) return s;
+    if (s = flushes_.next(); s.ok()) s = flushes_.wait();
+    if (!s.ok()) return s;
     CHECK(store_.durable_index() == result_.position.index);
     return tell();
   }
@@ -202,6 +237,8 @@ class Reading {
   backend::Backend& store_;
   const ReadOptions& options_;
   backend::WriteBatch batch_;
+  uint64_t unflushed_ = 0;  // bytes committed since a flush was asked for
+  Flushes flushes_;
   ReadResult result_;
 };
 

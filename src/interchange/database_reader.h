@@ -8,9 +8,8 @@
 //   then notes that there is a log to it (Backend::note_log()), or makes the log.
 // Threads: one caller; the store is its alone meanwhile.
 // Memory: a batch (kBatchBytes, or one record), the file's cache, the store's write buffers.
-// Errors: DataLoss naming bucket and record for what etcd would not have written;
-// FailedPrecondition
-//   for a file of a newer etcd, or of none; Cancelled; those of source and store. The store is of
+// Errors: DataLoss naming bucket and record for what etcd would not have written; a file of a newer
+//   etcd, or of none, is FailedPrecondition; Cancelled; those of source and store. The store is of
 //   no use then and should be removed.
 // Format: docs/formats/bolt.md.
 

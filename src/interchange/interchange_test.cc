@@ -189,7 +189,7 @@ TEST(DatabaseReader, AStoreThatIsNotWholeStandsNowhere) {
   for (const bool whole : {false, true}) {
     std::filesystem::remove_all(dir);
     {
-      auto store = backend::open_rocks_backend(dir, {.write_buffers = 1 << 20});
+      auto store = backend::open_rocks_backend(dir, {});
       ASSERT_TRUE(store.ok()) << store.status();
       ReadOptions options;
       options.progress = [&](const ReadProgress& progress) {
