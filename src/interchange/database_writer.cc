@@ -215,6 +215,12 @@ uint64_t DatabaseWriter::size() const {
   return state_->plan->bytes();
 }
 
+std::string DatabaseWriter::storage_version() const {
+  CHECK(state_->plan.has_value());
+  const auto& meta = state_->changes[static_cast<size_t>(Bucket::kMeta)];
+  return meta.find(kStorageVersion)->second.value_or("");
+}
+
 absl::StatusOr<bool> DatabaseWriter::write_step(uint64_t bytes, boltfile::Sink& sink) {
   CHECK(state_->plan.has_value());
   return state_->keep([&] { return state_->write_step(bytes, sink); });

@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -55,6 +56,8 @@ class DatabaseWriter {
   absl::StatusOr<bool> plan_step(uint64_t bytes);
   // Of the whole file. REQUIRES: plan_step() said true.
   uint64_t size() const;
+  // "3.7.0"; empty: the file has none. REQUIRES: as size().
+  std::string storage_version() const;
   // Hands the next pieces to `sink`, perhaps none; true: those were the last. In all exactly size()
   // bytes. REQUIRES: plan_step() said true, and write_step() has not.
   absl::StatusOr<bool> write_step(uint64_t bytes, boltfile::Sink& sink);

@@ -40,7 +40,12 @@ bool is_utf8(std::string_view text) {
 Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
                  const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
                  RequestObserver* observer)
-    : node_(node), limits_(limits), observer_(observer), long_reads_(node.store(), loops) {
+    : node_(node),
+      limits_(limits),
+      observer_(observer),
+      long_reads_(node.store(), loops),
+      // Whoever copies a database has time: everybody else goes first.
+      snapshot_workers_({.name = "send-snapshot", .threads = 2, .niceness = 10}) {
   for (int i = 0; i < loops.size(); ++i) {
     net::Loop& loop = loops.at(i);
     auto lane = std::make_unique<Lane>(loop, node.request_ids());
@@ -56,6 +61,11 @@ Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
 }
 
 Context::~Context() = default;
+
+void Context::stop_workers() {
+  long_reads_.stop();
+  snapshot_workers_.stop();
+}
 
 absl::Status Context::admit(net::ServerCall& call, bool stream) {
   std::string_view version = call.metadata("client-api-version").value_or("");

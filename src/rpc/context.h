@@ -15,6 +15,7 @@
 
 #include "base/parts.h"
 #include "base/random.h"
+#include "base/workers.h"
 #include "mvcc/store.h"
 #include "mvcc/watch/lane_watches.h"
 #include "net/grpc.h"
@@ -44,6 +45,8 @@ class RequestObserver {
   virtual void slow_read() = 0;
   // Hash (of all) or HashKV.
   virtual void hashed(bool all, Duration took) = 0;
+  // A whole database was sent to a client.
+  virtual void snapshot_sent(Duration took) = 0;
 };
 
 struct Lane {
@@ -73,6 +76,10 @@ class Context {
   node::Node& node() { return node_; }
   const Limits& limits() const { return limits_; }
   LongReads& long_reads() { return long_reads_; }
+  // Threads that make databases to be sent.
+  Workers& snapshot_workers() { return snapshot_workers_; }
+  // While the loops and the node still live; nothing that was asked of a worker is answered then.
+  void stop_workers();
   Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
   Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
@@ -114,6 +121,7 @@ class Context {
   RequestObserver* const observer_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   LongReads long_reads_;
+  Workers snapshot_workers_;
 };
 
 // A unary method whose body runs once the common checks have passed.

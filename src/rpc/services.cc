@@ -65,6 +65,7 @@ void Services::register_on(net::Router& router) {
   handlers_->streams.push_back(register_range_stream(context_, router, max));
   handlers_->streams.push_back(register_watch(context_, router, max));
   handlers_->streams.push_back(register_keep_alive(context_, router, max));
+  handlers_->streams.push_back(register_snapshot(context_, router, max));
   handlers_->health.register_on(router);
   register_unimplemented(router);
 }

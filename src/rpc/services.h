@@ -57,6 +57,8 @@ std::unique_ptr<net::StreamHandler> register_keep_alive(Context&, net::Router&,
 std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context&, net::Router&,
                                                                      net::MethodOptions max,
                                                                      StatusFacts facts);
+std::unique_ptr<net::StreamHandler> register_snapshot(Context&, net::Router&,
+                                                      net::MethodOptions max);
 std::unique_ptr<net::UnaryHandler> register_cluster(Context&, net::Router&, net::MethodOptions max);
 
 }  // namespace keelson::rpc

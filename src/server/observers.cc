@@ -61,6 +61,8 @@ void RequestMetrics::hashed(bool all, Duration took) {
   (all ? metrics_.hash_duration : metrics_.hash_rev_duration).observe(took);
 }
 
+void RequestMetrics::snapshot_sent(Duration took) { metrics_.backend_snapshot.observe(took); }
+
 void ApplyMetrics::applied(std::span<const apply::Applied> entries, Duration took) {
   uint32_t all = 0;
   for (const apply::Applied& row : entries) all += row.count;

@@ -21,6 +21,7 @@ class RequestMetrics final : public rpc::RequestObserver {
   void range_read(bool ok, Duration took) override;
   void slow_read() override;
   void hashed(bool all, Duration took) override;
+  void snapshot_sent(Duration took) override;
 
  private:
   http::Metrics& metrics_;

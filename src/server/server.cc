@@ -345,7 +345,7 @@ absl::Status Server::stop(Duration deadline) {
   r.log->stop();
   r.apply->stop();
   r.background->stop();
-  if (r.context) r.context->long_reads().stop();
+  if (r.context) r.context->stop_workers();
   if (r.loops) r.loops->stop();
   r.listeners.clear();
   r.handshakes.reset();  // nobody shakes hands any more

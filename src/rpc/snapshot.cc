@@ -1,0 +1,287 @@
+// Maintenance.Snapshot: etcd's database file of one moment, in messages of 32 KB that say how much
+// is to come, and its SHA-256 at the end.
+//
+// A worker walks the state twice, for the file's size and for its bytes, slice by slice; between
+// two slices it rests as long as the slice took. The next slice begins when the client has taken
+// most of the last one, so what waits is a slice or two, however slow the client is. What holds old
+// data on the disk for as long as it lasts is bounded in number, and in how long it may stand
+// still. Source: etcd v3.7.1, server/etcdserver/api/v3rpc/maintenance.go.
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apply/decode.h"
+#include "base/check.h"
+#include "base/duration_text.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/protobuf.h"
+#include "base/size_text.h"
+#include "base/text.h"
+#include "boltfile/sha256.h"
+#include "interchange/database_writer.h"
+#include "rpc/services.h"
+
+namespace keelson::rpc {
+namespace {
+
+namespace field = keelson::pb;
+
+constexpr size_t kBlob = 32 << 10;      // etcd's
+constexpr uint64_t kSlice = 512 << 10;  // of records, between two rests
+constexpr size_t kMostPending = 512 << 10;
+// Each pins the state that it sends.
+constexpr int kMostAtOnce = 8;
+// A client that takes nothing for so long has gone.
+constexpr Duration kLongestSilence = std::chrono::minutes(2);
+
+// SnapshotResponse: remaining_bytes = 2, blob = 3, version = 4.
+Parts message(uint64_t remaining, Bytes blob, std::string_view version) {
+  std::string head, tail;
+  field::append_varint_field(head, 2, remaining);
+  field::append_bytes_head(head, 3, blob.size());
+  if (!version.empty()) field::append_bytes_field(tail, 4, version);
+  Parts parts = Parts::copy(head);
+  parts.add(std::move(blob));
+  parts.add(Bytes::copy(tail));
+  return parts;
+}
+
+// The file as messages. One worker at a time.
+class Sending final : public boltfile::Sink {
+ public:
+  struct Slice {
+    absl::Status status;
+    std::vector<Parts> messages;
+    bool last = false;
+    Duration took{0};
+  };
+
+  explicit Sending(const node::Node& node) : node_(node), begun_(node.clock().now()) {}
+
+  Slice next() {
+    const MonotonicTime start = node_.clock().now();
+    Slice slice;
+    absl::StatusOr<bool> done = step();
+    slice.status = done.status();
+    slice.last = done.ok() && *done;
+    slice.messages = std::exchange(messages_, {});
+    slice.took = node_.clock().now() - start;
+    return slice;
+  }
+
+  Duration age() const { return node_.clock().now() - begun_; }
+  uint64_t total() const { return planned_ ? writer_->size() : 0; }
+  std::string version() const { return version_; }
+
+  absl::Status write(std::string_view bytes) override {
+    sum_.update(bytes);
+    while (!bytes.empty()) {
+      const std::string_view piece = bytes.substr(0, kBlob - blob_.size());
+      blob_.append(piece);
+      bytes.remove_prefix(piece.size());
+      if (blob_.size() == kBlob) send_blob();
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::StatusOr<bool> step() {
+    if (!writer_) {
+      // The node may get another one meanwhile.
+      backend_ = node_.backend();
+      writer_ = std::make_unique<interchange::DatabaseWriter>(backend_->snapshot());
+    }
+    if (!planned_) return plan();
+    absl::StatusOr<bool> done = writer_->write_step(kSlice, *this);
+    if (!done.ok() || !*done) return done;
+    if (!blob_.empty()) send_blob();
+    CHECK(sent_ == writer_->size());
+    log::info("sending database sha256 checksum to client",
+              {{"total-bytes", sent_}, {"checksum-size", boltfile::kSha256Size}});
+    messages_.push_back(message(0, Bytes::copy(sum_.finish()), version_));
+    return true;
+  }
+
+  absl::StatusOr<bool> plan() {
+    absl::StatusOr<bool> done = writer_->plan_step(kSlice);
+    if (!done.ok()) return done;
+    if (!*done) return false;
+    planned_ = true;
+    version_ = writer_->storage_version();
+    log::info("sending database snapshot to client", {{"total-bytes", writer_->size()},
+                                                      {"size", size_text(writer_->size())},
+                                                      {"storage-version", version_}});
+    return false;
+  }
+
+  void send_blob() {
+    sent_ += blob_.size();
+    messages_.push_back(message(writer_->size() - sent_, Bytes::copy(blob_), version_));
+    blob_.clear();
+  }
+
+  const node::Node& node_;
+  const MonotonicTime begun_;
+  std::shared_ptr<backend::Backend> backend_;            // outlives what reads it
+  std::unique_ptr<interchange::DatabaseWriter> writer_;  // null: nothing was done yet
+  bool planned_ = false;
+  std::string version_;
+  boltfile::Sha256 sum_;
+  std::string blob_;   // <= kBlob; not sent yet
+  uint64_t sent_ = 0;  // bytes of the file in messages so far
+  std::vector<Parts> messages_;
+};
+
+// One of those that may run at once.
+class Admission {
+ public:
+  explicit Admission(std::atomic<int>* running) : running_(running) {}
+  Admission(Admission&& other) noexcept : running_(std::exchange(other.running_, nullptr)) {}
+  ~Admission() {
+    if (running_) running_->fetch_sub(1);
+  }
+
+ private:
+  std::atomic<int>* running_;
+};
+
+class SnapshotCall final : public net::StreamReceiver {
+ public:
+  SnapshotCall(Context& context, net::CallRef call, std::atomic<int>* running)
+      : context_(context), call_(std::move(call)), running_(*running) {}
+
+  void on_message(Bytes bytes) override {
+    etcdserverpb::SnapshotRequest request;
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call_->fail(std::move(s));
+    if (sending_) return;
+    if (running_.fetch_add(1) >= kMostAtOnce) {
+      running_.fetch_sub(1);
+      return call_->fail(errors::RequestTooManyRequests());
+    }
+    sending_ = std::make_shared<Sending>(context_.node());
+    // With whoever is last, this or a worker: it is what pins the state.
+    admission_ = std::make_shared<Admission>(&running_);
+    pump();
+    watch_silence(0);
+  }
+
+  void on_writable() override { pump(); }
+  void on_cancel() override {
+    if (sending_ && !finished_) {
+      log::warn("failed to send database snapshot to client", {{"total-bytes", told_total_}});
+    }
+  }
+  void on_drain() override {
+    finished_ = true;
+    call_->finish(errors::Stopped());
+  }
+
+ private:
+  void pump() {
+    if (!sending_ || finished_ || working_ || call_->over()) return;
+    if (call_->pending_bytes() >= kMostPending) return;
+    working_ = true;
+    context_.snapshot_workers().go_on(
+        reinterpret_cast<uintptr_t>(sending_.get()),
+        [this, call = call_, sending = sending_, admission = admission_,
+         alive = std::weak_ptr<bool>(alive_)](int) {
+          if (call->over()) return;
+          // Not a look at this object, which may be gone: it is only looked at on the loop.
+          auto slice = std::make_shared<Sending::Slice>(sending->next());
+          call->loop().post([this, slice, alive] {
+            if (!alive.expired()) take(std::move(*slice));
+          });
+        });
+  }
+
+  void take(Sending::Slice slice) {
+    if (finished_ || call_->over()) return;
+    if (!slice.status.ok()) {
+      finished_ = true;
+      log::warn("failed to send database snapshot to client",
+                {{"error", message_of(slice.status)}});
+      return call_->fail(std::move(slice.status));
+    }
+    told_total_ = sending_->total();
+    for (Parts& parts : slice.messages) {
+      queued_ += parts.size();
+      call_->send(std::move(parts));
+    }
+    if (slice.last) return finish();
+    call_->loop().post_after(slice.took, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (alive.expired()) return;
+      working_ = false;
+      pump();
+    });
+  }
+
+  void finish() {
+    finished_ = true;
+    const Duration took = sending_->age();
+    log::info("successfully sent database snapshot to client",
+              {{"total-bytes", told_total_},
+               {"size", size_text(told_total_)},
+               {"took", milliseconds_text(took)},
+               {"storage-version", sending_->version()}});
+    if (RequestObserver* observer = context_.observer()) observer->snapshot_sent(took);
+    call_->finish(absl::OkStatus());
+  }
+
+  // Ends a call whose client has taken nothing between two looks, and had something to take.
+  void watch_silence(size_t taken_before) {
+    call_->loop().post_after(
+        kLongestSilence, [this, taken_before, alive = std::weak_ptr<bool>(alive_)] {
+          if (alive.expired() || call_->over()) return;
+          const size_t pending = call_->pending_bytes();
+          const size_t taken = queued_ - std::min(queued_, pending);
+          if (pending == 0 || taken != taken_before) return watch_silence(taken);
+          finished_ = true;
+          log::warn("failed to send database snapshot to client",
+                    {{"error", "the client takes nothing"}, {"total-bytes", told_total_}});
+          call_->fail(errors::Timeout());
+        });
+  }
+
+  Context& context_;
+  const net::CallRef call_;
+  std::atomic<int>& running_;
+  // Gone with this object: what comes back later finds out by it.
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::shared_ptr<Sending>
+      sending_;  // null: the request has not come yet; a worker's while working_
+  std::shared_ptr<Admission> admission_;
+  bool working_ = false;  // a worker has a slice to do, or rests
+  bool finished_ = false;
+  size_t queued_ = 0;  // bytes given to the call
+  uint64_t told_total_ = 0;
+};
+
+class Snapshot final : public net::StreamHandler {
+ public:
+  explicit Snapshot(Context& context) : context_(context) {}
+  std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
+    if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    return std::make_unique<SnapshotCall>(context_, std::move(call), &running_);
+  }
+
+ private:
+  Context& context_;
+  std::atomic<int> running_{0};  // calls whose state is pinned; <= kMostAtOnce
+};
+
+}  // namespace
+
+std::unique_ptr<net::StreamHandler> register_snapshot(Context& context, net::Router& router,
+                                                      net::MethodOptions max) {
+  auto handler = std::make_unique<Snapshot>(context);
+  router.stream("/etcdserverpb.Maintenance/Snapshot", net::MethodKind::kServerStream, handler.get(),
+                max);
+  return handler;
+}
+
+}  // namespace keelson::rpc
