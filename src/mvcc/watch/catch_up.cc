@@ -4,6 +4,9 @@
 // store, each from low to high and then from the lowest again. A slice serves everyone whose cursor
 // it meets, so watchers that lag together are read for once. The two sweeps take turns: a client
 // that is a million revisions behind does not keep one that is ten behind from its events.
+//
+// A slice is given to one stream after the other, to each until it stalls, and to so many watchers
+// in one turn of the lane; the others stay in line untouched.
 
 #include <algorithm>
 #include <string>
@@ -13,13 +16,24 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "mvcc/watch/lane_engine.h"
-#include "mvcc/watch/lane_match.h"
 #include "mvcc/watch/stream_state.h"
 
 namespace keelson::watch {
 
+namespace {
+
+// Encoding so many bytes costs about what moving a watcher on does.
+constexpr size_t kBytesPerMove = 256;
+
+// A slice that many watchers wait for is the longer, so that each is touched less often for what
+// it does not want to see: by a slice's length for so many watchers, up to so many lengths.
+constexpr size_t kWatchersPerSlice = 1024;
+constexpr size_t kMostSlices = 4;
+
+}  // namespace
+
 void LaneEngine::schedule_catch_up() {
-  if (catch_up_posted_ || lagging_.empty()) return;
+  if (catch_up_posted_ || oldest_.empty()) return;
   catch_up_posted_ = true;
   lane_.post([alive = std::weak_ptr(alive_)] {
     if (auto engine = alive.lock()) (*engine)->catch_up();
@@ -28,111 +42,152 @@ void LaneEngine::schedule_catch_up() {
 
 void LaneEngine::catch_up() {
   catch_up_posted_ = false;
-  cancel_compacted();
-  if (const Watcher* first = next_in_window()) {
-    metrics_.window_slices.add(1);
-    Slice slice = window_.slice(first->cursor, options_.slice_bytes);
-    serve(slice);
-    window_sweep_ = slice.through + 1;
+  Budget budget = new_budget();
+  cancel_compacted(budget);
+  if (budget.left()) {
+    serve_from_window();
+    serve_from_store();
   }
-  catch_up_from_disk();
   schedule_catch_up();
 }
 
 // etcd: a watcher may still start at the compact revision itself.
-void LaneEngine::cancel_compacted() {
+void LaneEngine::cancel_compacted(Budget& budget) {
   const int64_t compact_revision = source_.compact_revision();
-  while (!lagging_.empty() && (*lagging_.begin())->cursor < compact_revision) {
-    Watcher& watcher = **lagging_.begin();
-    retire(watcher);
-    watcher.stream->send_compacted(watcher, compact_revision);
-  }
-}
-
-Watcher* LaneEngine::next_in_window() const {
-  if (window_.empty()) return nullptr;
-  auto at = lagging_.lower_bound(std::max(window_sweep_, window_.first_revision()));
-  if (at == lagging_.end()) at = lagging_.lower_bound(window_.first_revision());
-  return at == lagging_.end() ? nullptr : *at;
-}
-
-// The next one with a cursor below `limit`.
-Watcher* LaneEngine::next_on_disk(int64_t limit) const {
-  auto at = lagging_.lower_bound(disk_sweep_);
-  if (at == lagging_.end() || (*at)->cursor >= limit) at = lagging_.begin();
-  if (at == lagging_.end() || (*at)->cursor >= limit) return nullptr;
-  return *at;
-}
-
-void LaneEngine::catch_up_from_disk() {
-  const int64_t limit = window_.empty() ? position_ + 1 : window_.first_revision();
-  Watcher* first = next_on_disk(limit);
-  if (first == nullptr) return;
-  metrics_.disk_slices.add(1);
-  const int64_t from = first->cursor;
-  auto history = source_.history(from, limit - 1, options_.slice_bytes);
-  if (!history.ok()) {
-    // A compaction that passed meanwhile is met by cancel_compacted() in the next round.
-    if (from < source_.compact_revision()) return;
-    log::error("cannot read the history for a watcher",
-               {{"revision", from}, {"error", message_of(history.status())}});
-    retire(*first);
-    first->stream->send_failed(*first, message_of(history.status()));
-    return;
-  }
-  CHECK(history->through >= from);
-  Slice slice;
-  slice.from = from;
-  slice.through = std::min(history->through, limit - 1);
-  slice.events = std::move(history->events);
-  slice.runs.emplace_back(slice.events);
-  serve(slice);
-  disk_sweep_ = slice.through + 1;
-}
-
-// Gives the slice to every lagging watcher whose cursor lies in it.
-void LaneEngine::serve(const Slice& slice) {
-  auto begin = lagging_.lower_bound(slice.from);
-  auto end = lagging_.upper_bound(slice.through);
-  std::vector<Watcher*> served(begin, end);
-  lagging_.erase(begin, end);
-  for (Watcher* watcher : served) {
-    watcher->next_cursor = slice.through + 1;
-    watcher->group->members_of(watcher->variant).targets.push_back(watcher);
-    ++watcher->group->target_count;
-  }
-
-  match(slice, [](const WatchGroup& group) { return group.target_count > 0; });
-  for (WatchGroup* group : touched_) {
-    for (WatchGroup::Members& members : group->members) {
-      if (!members.targets.empty()) serve_targets(*group, members, slice);
+  for (; budget.left(); --budget.moves) {
+    StreamState* stream = oldest_.first();
+    if (stream == nullptr || stream->lag().oldest >= compact_revision) return;
+    Watcher* oldest = nullptr;
+    for (const LagQueue& queue : stream->lag().queues) {
+      if (queue.empty()) continue;
+      if (oldest == nullptr || queue.first().cursor < oldest->cursor) oldest = &queue.first();
     }
-  }
-  forget_matches();
-
-  for (Watcher* watcher : served) {
-    watcher->group->members_of(watcher->variant).targets.clear();
-    --watcher->group->target_count;
-    displace(*watcher);
-    watcher->cursor = watcher->next_cursor;
-    place(*watcher);
+    CHECK(oldest != nullptr);
+    retire(*oldest);
+    stream->send_compacted(*oldest, compact_revision);
   }
 }
 
-void LaneEngine::serve_targets(WatchGroup& group, WatchGroup::Members& members,
-                               const Slice& slice) {
-  int64_t lowest = members.targets.front()->cursor;
-  for (const Watcher* watcher : members.targets) lowest = std::min(lowest, watcher->cursor);
-  auto from =
-      std::partition_point(group.matched.begin(), group.matched.end(),
-                           [&](const mvcc::Event* event) { return event->revision.main < lowest; });
-  EventBlock block = encode_events({from, group.matched.end()}, members.variant, source_,
-                                   source_.compact_revision());
-  if (block.size() == 0) return;
-  for (Watcher* watcher : members.targets) {
-    size_t sent = send(*watcher, block, block.first_at(watcher->cursor), slice.through);
-    if (sent < block.size()) watcher->next_cursor = block.revisions[sent];
+size_t LaneEngine::slice_bytes(const Sweep& sweep) const {
+  const size_t slices = std::clamp<size_t>(sweep.watchers / kWatchersPerSlice, 1, kMostSlices);
+  return slices * options_.slice_bytes;
+}
+
+void LaneEngine::serve_from_window() {
+  Sweep& window = sweep(Watcher::Way::kWindow);
+  Budget budget = new_budget();
+  StreamState* stream = next_in_window(budget);
+  if (stream == nullptr) return;
+  const int64_t from = stream->lag().turns[static_cast<size_t>(Watcher::Way::kWindow)];
+  if (!window.served || !window.served->covers(from)) {
+    metrics_.window_slices.add(1);
+    window.served.emplace(window_.slice(from, slice_bytes(window)));
   }
+  serve(Watcher::Way::kWindow, budget);
+}
+
+// Streams whose turn has dropped out of the window are told so when they are met. Null: no stream
+// is left, or no budget.
+StreamState* LaneEngine::next_in_window(Budget& budget) {
+  constexpr auto kWindow = Watcher::Way::kWindow;
+  while (budget.left()) {
+    StreamState* stream = sweep(kWindow).order.next(sweep(kWindow).next);
+    if (stream == nullptr) return nullptr;
+    if (window_.covers(stream->lag().turns[static_cast<size_t>(kWindow)])) return stream;
+    leave_window(*stream, budget);
+  }
+  return nullptr;
+}
+
+void LaneEngine::leave_window(StreamState& stream, Budget& budget) {
+  const LagQueue& queue = stream.lag().queue(Watcher::Way::kWindow);
+  while (budget.left() && !queue.empty() && !window_.covers(queue.first().cursor)) {
+    Watcher& watcher = queue.first();
+    dequeue(watcher);
+    enqueue(watcher, Watcher::Way::kStore);
+    --budget.moves;
+  }
+  drop_unwanted(Watcher::Way::kWindow);
+  update_turns(stream);
+}
+
+void LaneEngine::serve_from_store() {
+  Sweep& store = sweep(Watcher::Way::kStore);
+  StreamState* stream = store.order.next(store.next);
+  if (stream == nullptr) return;
+  const int64_t from = stream->lag().turns[static_cast<size_t>(Watcher::Way::kStore)];
+  if (!store.served || !store.served->covers(from)) {
+    metrics_.disk_slices.add(1);
+    const int64_t limit = window_.empty() || window_.first_revision() <= from
+                              ? position_
+                              : window_.first_revision() - 1;
+    auto history = source_.history(from, limit, slice_bytes(store));
+    if (!history.ok()) {
+      // A compaction that passed meanwhile is met by cancel_compacted() in the next round.
+      if (from < source_.compact_revision()) return;
+      log::error("cannot read the history for a watcher",
+                 {{"revision", from}, {"error", message_of(history.status())}});
+      Watcher* first = stream->lag().queue(Watcher::Way::kStore).first_in(from, from);
+      CHECK(first != nullptr);
+      retire(*first);
+      stream->send_failed(*first, message_of(history.status()));
+      return;
+    }
+    CHECK(history->through >= from);
+    Slice slice;
+    slice.from = from;
+    slice.through = std::min(history->through, limit);
+    slice.events = std::move(history->events);
+    slice.runs.emplace_back(slice.events);
+    store.served.emplace(std::move(slice));
+  }
+  Budget budget = new_budget();
+  serve(Watcher::Way::kStore, budget);
+}
+
+// Gives the slice that is being served to those whose cursors lie in it.
+void LaneEngine::serve(Watcher::Way way, Budget& budget) {
+  Sweep& sweep = this->sweep(way);
+  const ServedSlice& slice = *sweep.served;
+  while (budget.left()) {
+    StreamState* stream = sweep.order.next_in(slice.from(), slice.through(), sweep.next);
+    if (stream == nullptr) {
+      sweep.next = {slice.through() + 1, 0};
+      break;
+    }
+    const StreamLag& lag = stream->lag();
+    sweep.next = {lag.turns[static_cast<size_t>(way)], lag.serial + 1};
+    serve_stream(*stream, way, budget);
+  }
+  drop_unwanted(way);
+}
+
+void LaneEngine::serve_stream(StreamState& stream, Watcher::Way way, Budget& budget) {
+  LagQueue& queue = stream.lag().queue(way);
+  ServedSlice& slice = *sweep(way).served;
+  const int64_t enough =
+      std::max<int64_t>(budget.moves - static_cast<int64_t>(options_.stream_watchers), 0);
+  int64_t passed = slice.through() + 1;
+  while (Watcher* watcher = queue.first_in(slice.from(), slice.through())) {
+    if (budget.moves <= enough || stream.stalled()) {
+      passed = watcher->cursor;
+      break;
+    }
+    serve_watcher(*watcher, slice, budget);
+  }
+  queue.pass(passed);
+  update_turns(stream);
+}
+
+void LaneEngine::serve_watcher(Watcher& watcher, ServedSlice& slice, Budget& budget) {
+  size_t encoded = 0;
+  const EventBlock& block = slice.block_for(watcher, source_, &encoded);
+  budget.moves -= 1 + static_cast<int64_t>(encoded / kBytesPerMove);
+  const size_t sent = send(watcher, block, block.first_at(watcher.cursor), slice.through());
+  const int64_t next = sent < block.size() ? block.revisions[sent] : slice.through() + 1;
+  dequeue(watcher);
+  watcher.cursor = next;
+  place(watcher);
 }
 
 }  // namespace keelson::watch

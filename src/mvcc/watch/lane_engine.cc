@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "mvcc/watch/lane_match.h"
 #include "mvcc/watch/stream_state.h"
 
 namespace keelson::watch {
@@ -19,6 +18,8 @@ LaneEngine::LaneEngine(Executor& lane, EventFeed& feed, WatchSource& source, Ran
       window_(options.window_bytes, options.window_batches) {
   CHECK(options_.progress_interval > Duration(0));
   CHECK(options_.response_revisions > 0);
+  CHECK(options_.turn_watchers > 0);
+  CHECK(options_.stream_watchers > 0);
   inbox_ = feed_.subscribe(lane_, [this] { on_wake(); });
   position_ = feed_.revision();
 }
@@ -31,6 +32,7 @@ LaneEngine::~LaneEngine() {
 void LaneEngine::stream_opened(StreamState& stream) {
   if (streams_.empty()) inbox_->set_interested(true);
   streams_.insert(&stream);
+  stream.lag().serial = next_stream_++;
   metrics_.streams.add(1);
 }
 
@@ -81,32 +83,41 @@ bool LaneEngine::take_slice() {
 
 // Batches up to `revision` were missed, or never published: whoever wants them reads them back.
 void LaneEngine::skip_to(int64_t revision) {
-  lag_all();
-  window_.clear();
+  const int64_t missed = position_ + 1;
   position_ = revision;
-  activate_future();
-  schedule_catch_up();
-}
-
-void LaneEngine::lag_all() {
+  window_.clear();
   for (StreamState* stream : streams_) {
     for (const auto& [id, watcher] : stream->watchers()) {
-      if (watcher->state == Watcher::State::kSynced) lag(*watcher, position_ + 1);
+      if (watcher->state == Watcher::State::kSynced) lag(*watcher, missed);
     }
   }
+  activate_future();
 }
 
 void LaneEngine::deliver_new(const Slice& slice) {
   for (const mvcc::EventBatchPtr& batch : slice.batches) window_.add(batch);
   position_ = slice.through;
-  match(slice, [](const WatchGroup& group) { return group.synced_count > 0; });
-  for (WatchGroup* group : touched_) {
+  for (WatchGroup* group : match(slice)) {
     for (WatchGroup::Members& members : group->members) {
       if (!members.synced.empty()) deliver_synced(*group, members);
     }
+    group->matched.clear();
   }
-  forget_matches();
   activate_future();
+}
+
+std::vector<WatchGroup*> LaneEngine::match(const Slice& slice) {
+  std::vector<WatchGroup*> touched;
+  for (std::span<const mvcc::Event> run : slice.runs) {
+    for (const mvcc::Event& event : run) {
+      index_.match(event.key, [&](WatchGroup& group) {
+        if (group.synced_count == 0) return;
+        if (group.matched.empty()) touched.push_back(&group);
+        group.matched.push_back(&event);
+      });
+    }
+  }
+  return touched;
 }
 
 void LaneEngine::deliver_synced(WatchGroup& group, WatchGroup::Members& members) {
@@ -159,11 +170,7 @@ void LaneEngine::place(Watcher& watcher) {
     synced.push_back(&watcher);
     ++watcher.group->synced_count;
   } else {
-    watcher.state = Watcher::State::kLagging;
-    metrics_.slow_watchers.add(1);
-    if (watcher.stream->known_stalled()) return;
-    lagging_.insert(&watcher);
-    schedule_catch_up();
+    enqueue(watcher, way_from(watcher.cursor));
   }
 }
 
@@ -182,8 +189,9 @@ void LaneEngine::displace(Watcher& watcher) {
       return;
     }
     case Watcher::State::kLagging:
-      metrics_.slow_watchers.add(-1);
-      lagging_.erase(&watcher);  // not in it if its stream is stalled
+      dequeue(watcher);
+      drop_unwanted(watcher.way);
+      update_turns(*watcher.stream);
       return;
     case Watcher::State::kGone:
       CHECK(false);
@@ -191,32 +199,53 @@ void LaneEngine::displace(Watcher& watcher) {
 }
 
 void LaneEngine::lag(Watcher& watcher, int64_t cursor) {
-  CHECK(cursor <= position_ + 1);
+  CHECK(cursor <= position_);
   displace(watcher);
   watcher.cursor = cursor;
+  place(watcher);
+}
+
+Watcher::Way LaneEngine::way_from(int64_t cursor) const {
+  return window_.covers(cursor) ? Watcher::Way::kWindow : Watcher::Way::kStore;
+}
+
+void LaneEngine::enqueue(Watcher& watcher, Watcher::Way way) {
+  CHECK(watcher.cursor <= position_);
   watcher.state = Watcher::State::kLagging;
+  watcher.way = way;
+  watcher.stream->lag().queue(way).insert(watcher);
+  ++sweep(way).watchers;
   metrics_.slow_watchers.add(1);
-  if (watcher.stream->known_stalled()) return;
-  lagging_.insert(&watcher);
+  metrics_.lag_moves.add(1);
+  update_turns(*watcher.stream);
   schedule_catch_up();
 }
 
-void LaneEngine::stall(StreamState& stream) {
-  for (const auto& [id, watcher] : stream.watchers()) {
-    if (watcher->state == Watcher::State::kLagging) lagging_.erase(watcher.get());
-  }
+// The caller sees to update_turns() and drop_unwanted().
+void LaneEngine::dequeue(Watcher& watcher) {
+  watcher.stream->lag().queue(watcher.way).erase(watcher);
+  Sweep& from = sweep(watcher.way);
+  CHECK(from.watchers > 0);
+  --from.watchers;
+  metrics_.slow_watchers.add(-1);
 }
 
-void LaneEngine::resume(StreamState& stream) {
-  for (const auto& [id, watcher] : stream.watchers()) {
-    if (watcher->state == Watcher::State::kLagging) lagging_.insert(watcher.get());
-  }
-  schedule_catch_up();
+void LaneEngine::drop_unwanted(Watcher::Way way) {
+  if (sweep(way).watchers == 0) sweep(way).served.reset();
 }
 
-void LaneEngine::forget_matches() {
-  for (WatchGroup* group : touched_) group->matched.clear();
-  touched_.clear();
+void LaneEngine::update_turns(StreamState& stream) {
+  StreamLag& lag = stream.lag();
+  int64_t oldest = 0;
+  for (size_t i = 0; i < std::size(lag.queues); ++i) {
+    const LagQueue& queue = lag.queues[i];
+    const bool served = !queue.empty() && !stream.known_stalled();
+    sweeps_[i].order.move(stream, lag.serial, &lag.turns[i], served ? queue.next() : 0);
+    if (!served) continue;
+    const int64_t lowest = queue.first().cursor;
+    oldest = oldest == 0 ? lowest : std::min(oldest, lowest);
+  }
+  oldest_.move(stream, lag.serial, &lag.oldest, oldest);
 }
 
 size_t LaneEngine::send(Watcher& watcher, const EventBlock& block, size_t first, int64_t through) {
@@ -274,34 +303,62 @@ const Bytes& LaneEngine::encoded_head(const ResponseHead& head) {
 void LaneEngine::check_invariants() const {
   index_.check_invariants();
   if (!window_.empty()) CHECK(window_.last_revision() == position_);
-  size_t lagging = 0, future = 0;
-  int64_t slow = 0;
+  size_t lagging = 0, future = 0, in_order[2] = {0, 0};
   for (const StreamState* stream : streams_) {
     for (const auto& [id, watcher] : stream->watchers()) {
       CHECK(watcher->id == id);
       CHECK(watcher->stream == stream);
-      CHECK((watcher->group == nullptr) == (watcher->state == Watcher::State::kGone));
-      bool is_lagging = watcher->state == Watcher::State::kLagging;
-      bool in_lagging = lagging_.contains(watcher.get());
-      CHECK(in_lagging == (is_lagging && !stream->known_stalled()));
-      lagging += in_lagging;
-      slow += is_lagging;
-      if (is_lagging) CHECK(watcher->cursor <= position_);
-      if (watcher->state == Watcher::State::kFuture) {
-        CHECK(watcher->cursor > position_ + 1);
-        CHECK(future_.contains(watcher.get()));
-        ++future;
-      }
-      if (watcher->state == Watcher::State::kSynced) {
-        CHECK(watcher->group->members_of(watcher->variant).synced[watcher->slot] == watcher.get());
-      }
+      check_invariants(*watcher);
+      lagging += watcher->state == Watcher::State::kLagging;
+      future += watcher->state == Watcher::State::kFuture;
     }
+    check_turns(*stream);
+    for (size_t i = 0; i < 2; ++i) in_order[i] += stream->lag().turns[i] != 0;
   }
-  CHECK(lagging == lagging_.size());
+  CHECK(lagging == sweeps_[0].watchers + sweeps_[1].watchers);
+  CHECK(static_cast<int64_t>(lagging) == metrics_.slow_watchers.get());
   CHECK(future == future_.size());
-  CHECK(slow == metrics_.slow_watchers.get());
-  CHECK(touched_.empty());
-  if (!lagging_.empty()) CHECK(catch_up_posted_);
+  for (size_t i = 0; i < 2; ++i) {
+    CHECK(in_order[i] == sweeps_[i].order.size());
+    if (sweeps_[i].watchers == 0) CHECK(!sweeps_[i].served);
+  }
+  if (!oldest_.empty()) CHECK(catch_up_posted_);
+}
+
+void LaneEngine::check_invariants(const Watcher& watcher) const {
+  CHECK((watcher.group == nullptr) == (watcher.state == Watcher::State::kGone));
+  switch (watcher.state) {
+    case Watcher::State::kSynced:
+      CHECK(watcher.group->members_of(watcher.variant).synced[watcher.slot] == &watcher);
+      return;
+    case Watcher::State::kLagging:
+      CHECK(watcher.cursor <= position_);
+      return;
+    case Watcher::State::kFuture:
+      CHECK(watcher.cursor > position_ + 1);
+      CHECK(future_.contains(const_cast<Watcher*>(&watcher)));
+      return;
+    case Watcher::State::kGone:
+      return;
+  }
+}
+
+// That the queues hold just the lagging ones follows from the sum of them all.
+void LaneEngine::check_turns(const StreamState& stream) const {
+  const StreamLag& lag = stream.lag();
+  int64_t oldest = 0;
+  for (size_t i = 0; i < std::size(lag.queues); ++i) {
+    const LagQueue& queue = lag.queues[i];
+    queue.check_invariants();
+    const bool served = !queue.empty() && !stream.known_stalled();
+    CHECK(lag.turns[i] == (served ? queue.next() : 0));
+    if (!served) continue;
+    CHECK(sweeps_[i].order.has({lag.turns[i], lag.serial}));
+    const int64_t lowest = queue.first().cursor;
+    oldest = oldest == 0 ? lowest : std::min(oldest, lowest);
+  }
+  CHECK(lag.oldest == oldest);
+  if (oldest != 0) CHECK(oldest_.has({oldest, lag.serial}));
 }
 
 }  // namespace keelson::watch

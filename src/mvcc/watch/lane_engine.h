@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -19,8 +20,10 @@
 #include "base/random.h"
 #include "mvcc/watch/event_feed.h"
 #include "mvcc/watch/event_window.h"
+#include "mvcc/watch/lag_queue.h"
 #include "mvcc/watch/range_index.h"
 #include "mvcc/watch/response.h"
+#include "mvcc/watch/served_slice.h"
 #include "mvcc/watch/types.h"
 #include "mvcc/watch/watcher.h"
 
@@ -51,31 +54,50 @@ class LaneEngine {
   void add(Watcher& watcher, const WatchedKeys& range);
   void remove(Watcher& watcher);
 
-  // The stream's sink is over its limit; and has room again.
-  void stall(StreamState& stream);
-  void resume(StreamState& stream);
+  // Puts the stream where its queues say, or nowhere while it is stalled. After any change to them.
+  void update_turns(StreamState& stream);
+  void schedule_catch_up();
 
   void check_invariants() const;
 
  private:
-  // By cursor, then serial; a bare revision compares with cursors.
+  // By cursor, then serial.
   struct Order {
-    using is_transparent = void;
     bool operator()(const Watcher* a, const Watcher* b) const {
       return a->cursor != b->cursor ? a->cursor < b->cursor : a->serial < b->serial;
     }
-    bool operator()(const Watcher* a, int64_t revision) const { return a->cursor < revision; }
-    bool operator()(int64_t revision, const Watcher* a) const { return revision < a->cursor; }
   };
   using ByCursor = absl::btree_set<Watcher*, Order>;
 
+  // One of the two ways through the revisions, from low to high and then from the lowest again.
+  struct Sweep {
+    StreamOrder order;                  // the streams that are not stalled and have watchers here
+    StreamOrder::Place next;            // where it goes on
+    size_t watchers = 0;                // of stalled streams, too
+    std::optional<ServedSlice> served;  // kept until another one is needed, or nobody is left
+  };
+  Sweep& sweep(Watcher::Way way) { return sweeps_[static_cast<size_t>(way)]; }
+  const Sweep& sweep(Watcher::Way way) const { return sweeps_[static_cast<size_t>(way)]; }
+
+  // What a sweep may still do in one turn of the lane: so many moves from line to line.
+  struct Budget {
+    int64_t moves;
+    bool left() const { return moves > 0; }
+  };
+  Budget new_budget() const { return {static_cast<int64_t>(options_.turn_watchers)}; }
+
+  void check_invariants(const Watcher& watcher) const;
+  void check_turns(const StreamState& stream) const;
+
   // New batches (lane_engine.cc).
+  // The groups with synced watchers that see something of the slice, in the order of their first
+  // event; what they see is in their `matched`.
+  std::vector<WatchGroup*> match(const Slice& slice);
   void on_wake();
   bool take_slice();
   void skip_to(int64_t revision);
   void deliver_new(const Slice& slice);
   void deliver_synced(WatchGroup& group, WatchGroup::Members& members);
-  void lag_all();
   void activate_future();
 
   // Putting a watcher into the list its cursor belongs to, and taking it out again.
@@ -83,21 +105,24 @@ class LaneEngine {
   void displace(Watcher& watcher);
   void retire(Watcher& watcher);
   void lag(Watcher& watcher, int64_t cursor);
+  Watcher::Way way_from(int64_t cursor) const;
+  void enqueue(Watcher& watcher, Watcher::Way way);
+  void dequeue(Watcher& watcher);
+  void drop_unwanted(Watcher::Way way);  // the slice, if nobody is left for it
 
   // Catching up (catch_up.cc).
-  void schedule_catch_up();
   void catch_up();
-  void cancel_compacted();
-  Watcher* next_in_window() const;
-  Watcher* next_on_disk(int64_t limit) const;
-  void catch_up_from_disk();
-  void serve(const Slice& slice);
-  void serve_targets(WatchGroup& group, WatchGroup::Members& members, const Slice& slice);
+  void cancel_compacted(Budget& budget);
+  void serve_from_window();
+  StreamState* next_in_window(Budget& budget);
+  void leave_window(StreamState& stream, Budget& budget);
+  void serve_from_store();
+  size_t slice_bytes(const Sweep& sweep) const;
+  void serve(Watcher::Way way, Budget& budget);
+  void serve_stream(StreamState& stream, Watcher::Way way, Budget& budget);
+  void serve_watcher(Watcher& watcher, ServedSlice& served, Budget& budget);
 
   // Sending (lane_engine.cc).
-  template <typename Wanted>
-  void match(const Slice& slice, Wanted&& wanted);
-  void forget_matches();
   // Sends block[first…]; returns the first event that did not go out since the stream stalled, or
   // block.size(). The last response names `through` in its header; 0: its own last revision.
   size_t send(Watcher& watcher, const EventBlock& block, size_t first, int64_t through);
@@ -118,15 +143,14 @@ class LaneEngine {
   mvcc::EventBatchPtr ahead_;  // popped, but behind a gap or for the next slice
   EventWindow window_;         // ends at position_, if not empty
   RangeIndex index_;
-  ByCursor lagging_;  // of streams that are not stalled
   ByCursor future_;
-  int64_t window_sweep_ = 0;  // where the next slice from the window, and from disk, begins
-  int64_t disk_sweep_ = 0;
+  Sweep sweeps_[2];     // by Watcher::Way
+  StreamOrder oldest_;  // the streams of both sweeps, by the lowest cursor
   bool catch_up_posted_ = false;
 
   absl::flat_hash_set<StreamState*> streams_;
-  uint64_t next_serial_ = 1;
-  std::vector<WatchGroup*> touched_;  // groups with events in the slice being matched
+  uint64_t next_serial_ = 1;  // of watchers
+  uint64_t next_stream_ = 1;
 
   // The last head encoded: watchers of different streams mostly have the same id.
   ResponseHead last_head_;

@@ -10,7 +10,7 @@ WatchGroup::Members& WatchGroup::members_of(const Variant& variant) {
   for (Members& some : members) {
     if (some.variant == variant) return some;
   }
-  members.push_back({variant, {}, {}});
+  members.push_back({variant, {}});
   return members.back();
 }
 
@@ -20,6 +20,7 @@ WatchGroup& RangeIndex::obtain(const WatchedKeys& range) {
     auto fresh = std::make_unique<WatchGroup>();
     group = fresh.get();
     group->range = range;
+    group->serial = next_serial_++;
     ++size_;
     if (range.kind == WatchedKeys::Kind::kOne) {
       singles_.emplace(to_absl(group->range.begin), std::move(fresh));
@@ -37,7 +38,6 @@ void RangeIndex::release(WatchGroup& group) {
   CHECK(group.watchers > 0);
   if (--group.watchers > 0) return;
   CHECK(group.synced_count == 0);
-  CHECK(group.target_count == 0);
   --size_;
   if (group.range.kind == WatchedKeys::Kind::kOne) {
     auto it = singles_.find(to_absl(group.range.begin));

@@ -55,17 +55,15 @@ struct WatchGroup {
   struct Members {
     Variant variant;
     std::vector<Watcher*> synced;
-    std::vector<Watcher*> targets;  // of the slice being served; else empty
   };
 
   WatchedKeys range;
+  uint64_t serial = 0;  // no two groups of an index ever have the same
   size_t watchers = 0;  // in any state
   absl::InlinedVector<Members, 1> members;
 
-  // Of the slice being served.
-  std::vector<const mvcc::Event*> matched;
+  std::vector<const mvcc::Event*> matched;  // of the new events being delivered
   size_t synced_count = 0;
-  size_t target_count = 0;
 
   Members& members_of(const Variant& variant);
 
@@ -121,6 +119,7 @@ class RangeIndex {
   absl::flat_hash_map<absl::string_view, std::unique_ptr<WatchGroup>> singles_;
   Tree root_;
   size_t size_ = 0;
+  uint64_t next_serial_ = 1;
   // Balances the tree against any order of insertion but a malicious one; a client that tries costs
   // a lane time, as it could with as many ranges that all match.
   SeededRandom priorities_{0x6b65656c736f6e};

@@ -103,7 +103,8 @@ void StreamState::on_writable() {
   }
   if (!stalled_ || congested()) return;
   stalled_ = false;
-  engine_.resume(*this);
+  engine_.update_turns(*this);
+  engine_.schedule_catch_up();
 }
 
 bool StreamState::congested() const {
@@ -113,7 +114,7 @@ bool StreamState::congested() const {
 bool StreamState::stalled() {
   if (!stalled_ && congested()) {
     stalled_ = true;
-    engine_.stall(*this);
+    engine_.update_turns(*this);
   }
   return stalled_;
 }

@@ -13,6 +13,7 @@
 
 #include "absl/container/btree_map.h"
 #include "base/parts.h"
+#include "mvcc/watch/lag_queue.h"
 #include "mvcc/watch/response.h"
 #include "mvcc/watch/types.h"
 #include "mvcc/watch/watcher.h"
@@ -20,6 +21,17 @@
 namespace keelson::watch {
 
 class LaneEngine;
+
+// A stream's watchers that are behind, and its places in the engine's orders (a cursor; 0: none).
+struct StreamLag {
+  uint64_t serial = 0;  // of the stream, in order of opening on the lane
+  LagQueue queues[2];   // by Watcher::Way
+  int64_t turns[2] = {0, 0};
+  int64_t oldest = 0;
+
+  LagQueue& queue(Watcher::Way way) { return queues[static_cast<size_t>(way)]; }
+  const LagQueue& queue(Watcher::Way way) const { return queues[static_cast<size_t>(way)]; }
+};
 
 class StreamState {
  public:
@@ -46,6 +58,9 @@ class StreamState {
   bool stalled();
   bool known_stalled() const { return stalled_; }
 
+  StreamLag& lag() { return lag_; }
+  const StreamLag& lag() const { return lag_; }
+
   void send_events(Bytes head, Bytes events, size_t count);
   // Tells the client that the watcher's next revision is gone.
   void send_compacted(const Watcher& watcher, int64_t compact_revision);
@@ -63,6 +78,7 @@ class StreamState {
   WatchSink& sink_;
   absl::btree_map<int64_t, std::unique_ptr<Watcher>> watchers_;
   int64_t next_id_ = 0;
+  StreamLag lag_;
   bool stalled_ = false;
   int64_t pending_events_ = 0;  // sent since the sink was last seen empty
 

@@ -92,6 +92,11 @@ struct WatchOptions {
   // Events handled at one go, be they new or read back; then other work of the lane gets its turn.
   size_t slice_bytes = 512 * 1024;
 
+  // Lagging watchers that are moved on at one go, and how many of one stream before it is the next
+  // one's turn. What is encoded for them counts, too.
+  size_t turn_watchers = 2048;
+  size_t stream_watchers = 256;
+
   // A response to a watcher without `fragment` ends at the first revision that takes it past one of
   // these; revisions are never split. 1000 is etcd's (watchBatchMaxRevs).
   size_t response_bytes = 1024 * 1024;
@@ -119,6 +124,7 @@ struct WatchMetrics {
   Counter pending_events;
   Counter events_sent;     // etcd_debugging_mvcc_events_total counts the same
   Counter responses_sent;  // of all kinds
+  Counter lag_moves;       // watchers put in line for what they lack, the first time or anew
   Counter window_slices;   // slices caught up from memory
   Counter disk_slices;     // … from the store
 };

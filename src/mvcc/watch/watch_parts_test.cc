@@ -11,6 +11,7 @@
 #include "mvcc/watch/event_window.h"
 #include "mvcc/watch/range_index.h"
 #include "mvcc/watch/response.h"
+#include "mvcc/watch/slice_events.h"
 #include "mvcc/watch/watch_fakes.h"
 
 namespace keelson::watch {
@@ -71,6 +72,34 @@ TEST(RangeIndex, AgreesWithList) {
       index.match(key, [&](WatchGroup& group) { ASSERT_TRUE(got.insert(&group).second); });
       ASSERT_EQ(got, expected) << key;
       if (i % 50 == 0) index.check_invariants();
+    }
+  });
+}
+
+TEST(SliceEvents, AgreesWithList) {
+  for_each_seed(200, [](uint64_t seed) {
+    SeededRandom random(seed);
+    FakeStore store;
+    for (uint64_t n = 1 + random.below(40); n > 0; --n) {
+      store.commit({{random_key(random), "v"}, {random_key(random) + "x", "v"}});
+    }
+    Slice slice;
+    slice.from = 2;
+    slice.through = store.revision();
+    slice.events = store.events();
+    const auto half = slice.events.begin() + static_cast<ptrdiff_t>(slice.events.size() / 2);
+    slice.runs.emplace_back(slice.events.begin(), half);
+    slice.runs.emplace_back(half, slice.events.end());
+    SliceEvents events(slice);
+    for (int i = 0; i < 30; ++i) {
+      WatchedKeys range = random_range(random);
+      const auto from = static_cast<int64_t>(random.below(45));
+      std::vector<const mvcc::Event*> expected;
+      for (const mvcc::Event& event : slice.events) {
+        if (event.revision.main >= from && range.contains(event.key)) expected.push_back(&event);
+      }
+      auto found = events.find(range, from);
+      ASSERT_EQ(std::vector(found.begin(), found.end()), expected);
     }
   });
 }

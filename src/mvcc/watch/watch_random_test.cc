@@ -68,6 +68,8 @@ class World {
     options_.window_bytes = 1000 << random_.below(8);
     options_.response_bytes = 1 << random_.below(12);
     options_.response_revisions = 1 + random_.below(20);
+    options_.turn_watchers = 1 << random_.below(8);
+    options_.stream_watchers = 1 << random_.below(6);
     options_.fragment_bytes = 50 + random_.below(300);
     FeedOptions feed;
     feed.inbox_batches = 1 << random_.below(6);

@@ -18,8 +18,8 @@ struct Watcher {
   enum class State : uint8_t {
     // Has been offered every event up to the engine's position; is in its group's `synced` list.
     kSynced,
-    // Needs events from `cursor` on, cursor <= position. In the engine's `lagging` set unless its
-    // stream is stalled.
+    // Needs events from `cursor` on, cursor <= position. In the line of its cursor, in its stream's
+    // LagQueue of its way.
     kLagging,
     // Wants nothing before `cursor`, cursor > position + 1. In the engine's `future` set.
     kFuture,
@@ -27,6 +27,10 @@ struct Watcher {
     // still taken, until the client cancels it (as in etcd).
     kGone,
   };
+
+  // What a lagging watcher is served from. One in the window's queue may have to go over to the
+  // store's, since the window moves on; never the other way, but when it is served.
+  enum class Way : uint8_t { kWindow, kStore };
 
   StreamState* stream = nullptr;
   WatchGroup* group = nullptr;  // null when kGone
@@ -40,10 +44,13 @@ struct Watcher {
   bool progress_due = true;
 
   State state = State::kSynced;
+  Way way = Way::kWindow;      // of kLagging
   int64_t start_revision = 0;  // as the client gave it
-  int64_t cursor = 0;          // of kLagging and kFuture
-  int64_t next_cursor = 0;     // what `cursor` will be after the slice being served
+  int64_t cursor = 0;          // of kLagging and kFuture; > 0
   uint32_t slot = 0;           // of kSynced: place in the group's list
+  // Of kLagging: its neighbours in line.
+  Watcher* ahead = nullptr;
+  Watcher* behind = nullptr;
 };
 
 }  // namespace keelson::watch

@@ -1,0 +1,34 @@
+#include "mvcc/watch/served_slice.h"
+
+#include "base/check.h"
+
+namespace keelson::watch {
+
+ServedSlice::ServedSlice(Slice slice) : slice_(std::move(slice)), events_(slice_) {
+  CHECK(slice_.from <= slice_.through);
+}
+
+const EventBlock& ServedSlice::block_for(const Watcher& watcher, WatchSource& source,
+                                         size_t* encoded) {
+  CHECK(covers(watcher.cursor));
+  const Variant& variant = watcher.variant;
+  const unsigned bits =
+      (variant.no_put ? 1u : 0u) | (variant.no_delete ? 2u : 0u) | (variant.prev_kv ? 4u : 0u);
+  const Key key(watcher.group->serial, bits);
+  auto it = blocks_.find(key);
+  if (it != blocks_.end() && it->second.from <= watcher.cursor) return it->second.block;
+  // Those with lower cursors mostly come first; one that does not makes the block good for all.
+  Encoded made;
+  made.from = it == blocks_.end() ? watcher.cursor : from();
+  made.block = encode_events(events_.find(watcher.group->range, made.from), variant, source,
+                             source.compact_revision());
+  *encoded += made.block.bytes.size();
+  bytes_ += made.block.bytes.size();
+  if (bytes_ > kBlockBytes) {
+    blocks_.clear();
+    bytes_ = made.block.bytes.size();
+  }
+  return (blocks_[key] = std::move(made)).block;
+}
+
+}  // namespace keelson::watch
