@@ -20,20 +20,6 @@ constexpr std::string_view kV2Members = "/0/members/";
 constexpr std::string_view kV2Attributes = "/attributes";
 constexpr std::string_view kV2Version = "/0/version";
 
-// "3.7.0", perhaps with a label behind it: what etcd takes for a version.
-bool is_version(std::string_view text) {
-  text = text.substr(0, text.find_first_of("-+"));
-  int parts = 0;
-  while (true) {
-    size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
-    if (digits == 0 || ++parts > 3) return false;
-    text.remove_prefix(digits);
-    if (text.empty()) return parts == 3;
-    if (text[0] != '.') return false;
-    text.remove_prefix(1);
-  }
-}
-
 // The member that "/0/members/<id>/attributes" names.
 bool v2_member(std::string_view path, MemberId* id) {
   if (!path.starts_with(kV2Members) || !path.ends_with(kV2Attributes)) return false;
@@ -66,7 +52,7 @@ absl::StatusOr<Reply> Applier::member_attributes(std::string_view body) {
 absl::StatusOr<Reply> Applier::set_attributes(MemberId id, std::string_view name,
                                               std::vector<std::string> client_urls) {
   std::shared_ptr<const membership::View> view = members_.view();
-  if (!view->find(id) && !std::binary_search(view->removed.begin(), view->removed.end(), id)) {
+  if (!view->find(id) && !view->is_removed(id)) {
     return absl::DataLossError(
         cat("it is about member ", absl::Hex(id.value), ", which this cluster never had"));
   }
@@ -81,8 +67,7 @@ absl::StatusOr<Reply> Applier::cluster_version(std::string_view body) {
 }
 
 absl::StatusOr<Reply> Applier::set_version(std::string_view version) {
-  if (!is_version(version)) return absl::DataLossError(cat("not a version: ", version));
-  members_.set_version(version, store_.batch());
+  if (absl::Status s = members_.set_version(version, store_.batch()); !s.ok()) return s;
   CHECK(members_.view()->cluster_version == version);
   return Reply();
 }

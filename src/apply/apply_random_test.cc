@@ -167,8 +167,7 @@ class LogMaker {
 
   void add_member() {
     membership::Member member{.id = kMember, .peer_urls = {"http://a:1"}};
-    raft::ConfChange change{.node_id = kMember,
-                            .context = membership::encode(membership::ChangeContext{member})};
+    raft::ConfChange change{.node_id = kMember, .context = membership::encode_context(member)};
     raft::Entry entry = next(raft::encode(change));
     entry.type = raft::EntryType::kConfChange;
     log_.push_back({std::move(entry)});

@@ -32,6 +32,13 @@ ClusterId cluster_id(const std::vector<Member>& by_id) {
 
 }  // namespace
 
+Member new_member(std::vector<std::string> peer_urls, bool is_learner, Duration unix_time) {
+  std::sort(peer_urls.begin(), peer_urls.end());
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(unix_time).count();
+  const MemberId id = member_id(peer_urls, cat(seconds));
+  return {.id = id, .peer_urls = std::move(peer_urls), .is_learner = is_learner};
+}
+
 PeerUrls parse_initial_cluster(std::string_view initial_cluster) {
   PeerUrls urls_by_name;
   while (!initial_cluster.empty()) {

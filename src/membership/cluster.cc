@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -51,6 +51,69 @@ absl::Status check_urls_free(const View& view, const std::vector<std::string>& u
   return absl::OkStatus();
 }
 
+struct Voters {
+  size_t all = 0;
+  size_t started = 0;  // <= all
+};
+
+Voters voters_of(const View& view, MemberId except = MemberId(0)) {
+  Voters out;
+  for (const Member& member : view.members) {
+    if (member.is_learner || member.id == except) continue;
+    ++out.all;
+    if (!member.name.empty()) ++out.started;
+  }
+  return out;
+}
+
+bool has_quorum(Voters voters, std::string_view otherwise) {
+  const size_t quorum = voters.all / 2 + 1;
+  if (voters.started >= quorum) return true;
+  log::warn(cat(otherwise, "; started member will be less than quorum"),
+            {{"number-of-started-member", voters.started}, {"quorum", quorum}});
+  return false;
+}
+
+absl::Status check_version(std::string_view text) {
+  const std::optional<Version> version = Version::parse(text);
+  if (!version) return absl::DataLossError(cat("not a version: ", text));
+  if (version->release() <= kOurVersion.release()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      cat("invalid downgrade; server version is lower than determined cluster version: ",
+          kOurVersion.str(), " < ", version->brief()));
+}
+
+// The ids that are the keys of a bucket, sorted.
+absl::StatusOr<std::vector<MemberId>> ids_in(const backend::Reader& backend, Bucket bucket) {
+  std::vector<MemberId> ids;
+  auto records = backend.iterate(bucket);
+  for (records->seek_to_first(); records->valid(); records->next()) {
+    absl::StatusOr<MemberId> id = parse_record_key(records->key());
+    if (!id.ok()) return id.status();
+    ids.push_back(*id);
+  }
+  if (!records->status().ok()) return records->status();
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+absl::StatusOr<std::vector<Member>> members_in(const backend::Reader& backend) {
+  std::vector<Member> members;
+  auto records = backend.iterate(Bucket::kMembers);
+  for (records->seek_to_first(); records->valid(); records->next()) {
+    absl::StatusOr<MemberId> id = parse_record_key(records->key());
+    if (!id.ok()) return id.status();
+    absl::StatusOr<Member> member = parse_member(records->value());
+    if (!member.ok()) return member.status();
+    member->id = *id;
+    members.push_back(*std::move(member));
+  }
+  if (!records->status().ok()) return records->status();
+  std::sort(members.begin(), members.end(),
+            [](const Member& a, const Member& b) { return a.id < b.id; });
+  return members;
+}
+
 }  // namespace
 
 const Member* View::find(MemberId id) const {
@@ -58,6 +121,25 @@ const Member* View::find(MemberId id) const {
     if (member.id == id) return &member;
   }
   return nullptr;
+}
+
+bool View::is_removed(MemberId id) const {
+  return std::binary_search(removed.begin(), removed.end(), id);
+}
+
+bool may_add_voter(const View& view) {
+  const Voters voters = voters_of(view);
+  if (voters.started == 1 && voters.all == 1) return true;
+  return has_quorum({voters.all + 1, voters.started}, "rejecting member add");
+}
+
+bool may_remove_voter(const View& view, MemberId id) {
+  return has_quorum(voters_of(view, id), "rejecting member remove");
+}
+
+bool may_promote(const View& view) {
+  const Voters voters = voters_of(view);
+  return has_quorum({voters.all + 1, voters.started + 1}, "rejecting member promote");
 }
 
 Cluster::Cluster(ClusterId id, int64_t max_learners) : max_learners_(max_learners) {
@@ -73,40 +155,38 @@ void Cluster::publish(View next) {
 }
 
 absl::Status Cluster::restore(const backend::Reader& backend) {
+  const std::shared_ptr<const View> before = view();
   View next;
-  next.cluster = view()->cluster;
-  auto members = backend.iterate(Bucket::kMembers);
-  for (members->seek_to_first(); members->valid(); members->next()) {
-    absl::StatusOr<MemberId> id = parse_record_key(members->key());
-    if (!id.ok()) return id.status();
-    absl::StatusOr<Member> member = parse_member(members->value());
-    if (!member.ok()) return member.status();
-    member->id = *id;
-    next.members.push_back(*std::move(member));
+  next.cluster = before->cluster;
+  absl::StatusOr<std::vector<Member>> members = members_in(backend);
+  if (!members.ok()) return members.status();
+  absl::StatusOr<std::vector<MemberId>> removed = ids_in(backend, Bucket::kMembersRemoved);
+  if (!removed.ok()) return removed.status();
+  std::set_union(removed->begin(), removed->end(), before->removed.begin(), before->removed.end(),
+                 std::back_inserter(next.removed));
+  for (Member& member : *members) {
+    if (!next.is_removed(member.id)) next.members.push_back(std::move(member));
   }
-  if (!members->status().ok()) return members->status();
-  std::sort(next.members.begin(), next.members.end(),
-            [](const Member& a, const Member& b) { return a.id < b.id; });
-  auto removed = backend.iterate(Bucket::kMembersRemoved);
-  for (removed->seek_to_first(); removed->valid(); removed->next()) {
-    absl::StatusOr<MemberId> id = parse_record_key(removed->key());
-    if (!id.ok()) return id.status();
-    next.removed.push_back(*id);
-  }
-  if (!removed->status().ok()) return removed->status();
-  std::sort(next.removed.begin(), next.removed.end());
   absl::StatusOr<std::optional<Bytes>> version = backend.get(Bucket::kCluster, kClusterVersionKey);
   if (!version.ok()) return version.status();
-  if (*version) next.cluster_version = (*version)->str();
+  if (*version) {
+    next.cluster_version = (*version)->str();
+    if (absl::Status s = check_version(next.cluster_version); !s.ok()) return s;
+  }
+  absl::StatusOr<std::optional<Bytes>> downgrade = backend.get(Bucket::kCluster, kDowngradeKey);
+  if (!downgrade.ok()) return downgrade.status();
+  if (*downgrade) {
+    absl::StatusOr<Downgrade> parsed = parse_downgrade((*downgrade)->view());
+    if (!parsed.ok()) return parsed.status();
+    next.downgrade = *std::move(parsed);
+  }
   publish(std::move(next));
   return absl::OkStatus();
 }
 
 absl::Status Cluster::validate(const Change& change) const {
   std::shared_ptr<const View> view = this->view();
-  if (std::binary_search(view->removed.begin(), view->removed.end(), change.member)) {
-    return errors::MemberNotFound();
-  }
+  if (view->is_removed(change.member)) return errors::MemberNotFound();
   const Member* known = view->find(change.member);
   switch (change.kind) {
     case ChangeKind::kRemove:
@@ -185,16 +265,25 @@ void Cluster::set_attributes(MemberId id, std::string_view name,
   publish(std::move(next));
 }
 
-void Cluster::set_version(std::string_view version, backend::WriteBatch& batch) {
+absl::Status Cluster::set_version(std::string_view version, backend::WriteBatch& batch) {
+  if (absl::Status s = check_version(version); !s.ok()) return s;
   View next = *view();
+  if (next.cluster_version.empty()) {
+    log::info("set initial cluster version", {{"cluster-version", version}});
+  } else {
+    log::info("updated cluster version", {{"from", next.cluster_version}, {"to", version}});
+  }
   next.cluster_version = version;
   batch.put(Bucket::kCluster, kClusterVersionKey, version);
   publish(std::move(next));
+  return absl::OkStatus();
 }
 
-void Cluster::set_downgrade(bool enabled, std::string_view target,
-                            backend::WriteBatch& batch) const {
-  batch.put(Bucket::kCluster, kDowngradeKey, downgrade_json(enabled, enabled ? target : ""));
+void Cluster::set_downgrade(bool enabled, std::string_view target, backend::WriteBatch& batch) {
+  View next = *view();
+  next.downgrade = {enabled, enabled ? std::string(target) : std::string()};
+  batch.put(Bucket::kCluster, kDowngradeKey, downgrade_json(next.downgrade));
+  publish(std::move(next));
 }
 
 // etcd changes one member at a time, so the configuration is never joint here.

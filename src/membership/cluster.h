@@ -23,7 +23,9 @@
 #include "absl/status/statusor.h"
 #include "backend/backend.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/ids.h"
+#include "membership/version.h"
 
 namespace keelson::membership {
 
@@ -50,13 +52,19 @@ PeerUrls parse_initial_cluster(std::string_view initial_cluster);
 // InvalidArgument for members that cannot be told apart.
 absl::StatusOr<Bootstrap> bootstrap(std::string_view initial_cluster, std::string_view token);
 
+// A member that is about to be added: etcd's id of the sorted peer URLs and the time, so that who
+// is added again is another one. `unix_time`: its seconds count.
+Member new_member(std::vector<std::string> peer_urls, bool is_learner, Duration unix_time);
+
 // What a conf change's context says (etcd's ConfigChangeContext, JSON).
 struct ChangeContext {
   Member member;
   bool is_promote = false;
 };
-Bytes encode(const ChangeContext& context);
 absl::StatusOr<ChangeContext> decode_context(std::string_view json);
+// As etcd writes them: of an addition, an update and a founding member; of a promotion.
+Bytes encode_context(const Member& member);
+Bytes encode_promotion(MemberId member);
 
 // A change of one member. etcd's raftpb.ConfChangeType numbers.
 enum class ChangeKind : uint8_t { kAdd = 0, kRemove = 1, kUpdate = 2, kAddLearner = 3 };
@@ -72,15 +80,25 @@ struct View {
   std::vector<Member> members;    // by id
   std::vector<MemberId> removed;  // for good: their ids must not come back; by id
   std::string cluster_version;    // "3.7.0"; empty until decided
+  Downgrade downgrade;
 
   const Member* find(MemberId id) const;
+  bool is_removed(MemberId id) const;
 };
+
+// Whether a quorum of the voters that there would be has started, as far as the table knows (a
+// member that has said its name has): --strict-reconfig-check. A second member may join one that
+// serves alone.
+bool may_add_voter(const View& view);
+bool may_remove_voter(const View& view, MemberId id);
+bool may_promote(const View& view);
 
 class Cluster {
  public:
   explicit Cluster(ClusterId id, int64_t max_learners = 1);
 
-  // Reads the records.
+  // Reads the records. Who has been removed is no member, whatever else they say: neither by these
+  // records nor by those before. FailedPrecondition when the cluster's version is newer than ours.
   absl::Status restore(const backend::Reader& backend);
 
   // The newest picture. Any thread.
@@ -95,10 +113,11 @@ class Cluster {
   // rule for a removed one too.
   void set_attributes(MemberId id, std::string_view name, std::vector<std::string> client_urls,
                       backend::WriteBatch& batch);
-  void set_version(std::string_view version, backend::WriteBatch& batch);
-  // A downgrade was allowed, to the version `target`, or called off. Kept for the members of etcd
-  // that may open the store; nothing here goes by it.
-  void set_downgrade(bool enabled, std::string_view target, backend::WriteBatch& batch) const;
+  // DataLoss for what is no version; FailedPrecondition for one that is newer than ours, in which
+  // this member has no part.
+  absl::Status set_version(std::string_view version, backend::WriteBatch& batch);
+  // A downgrade was allowed, to the version `target`, or called off.
+  void set_downgrade(bool enabled, std::string_view target, backend::WriteBatch& batch);
 
  private:
   void publish(View next);

@@ -11,11 +11,11 @@ namespace {
 Change add(uint64_t id, std::vector<std::string> urls, bool learner = false) {
   Member member{.id = MemberId(id), .peer_urls = std::move(urls), .is_learner = learner};
   return {learner ? ChangeKind::kAddLearner : ChangeKind::kAdd, MemberId(id),
-          encode(ChangeContext{member, false})};
+          encode_context(member)};
 }
 
 Change promote(uint64_t id) {
-  return {ChangeKind::kAdd, MemberId(id), encode(ChangeContext{Member{.id = MemberId(id)}, true})};
+  return {ChangeKind::kAdd, MemberId(id), encode_promotion(MemberId(id))};
 }
 
 Change remove(uint64_t id) { return {ChangeKind::kRemove, MemberId(id), {}}; }
@@ -34,6 +34,60 @@ TEST(Bootstrap, RefusesWhatIsNoCluster) {
   EXPECT_EQ(parse_initial_cluster("default,,a=http://x:1"),
             (PeerUrls{{"default", {""}}, {"a", {"http://x:1"}}}));
   EXPECT_FALSE(bootstrap("a=http://x:1,b=http://x:1", "t").ok());
+}
+
+// Sorted URLs, and the seconds since 1970.
+TEST(Members, AnAddedOneHasEtcdsId) {
+  const Member member = new_member({"http://10.0.0.2:2380", "http://10.0.0.1:2380"}, true,
+                                   std::chrono::milliseconds(1'700'000'000'999));
+  EXPECT_EQ(member.id.value, 0x110e931718b7c063u);
+  EXPECT_EQ(member.peer_urls,
+            (std::vector<std::string>{"http://10.0.0.1:2380", "http://10.0.0.2:2380"}));
+  EXPECT_TRUE(member.is_learner);
+}
+
+TEST(Members, ContextsAreEtcdsJson) {
+  Member member{.id = MemberId(7), .peer_urls = {"http://a:1"}, .is_learner = true};
+  EXPECT_EQ(encode_context(member).view(),
+            R"({"id":7,"peerURLs":["http://a:1"],"isLearner":true})");
+  EXPECT_EQ(encode_promotion(MemberId(7)).view(), R"({"id":7,"peerURLs":null,"isPromote":true})");
+  auto promotion = decode_context(encode_promotion(MemberId(7)).view());
+  ASSERT_TRUE(promotion.ok());
+  EXPECT_TRUE(promotion->is_promote);
+  auto context = decode_context(encode_context(member).view());
+  ASSERT_TRUE(context.ok());
+  EXPECT_EQ(context->member, member);
+  EXPECT_FALSE(context->is_promote);
+}
+
+View view_of(std::vector<std::string> names, int learners = 0) {
+  View view;
+  for (const std::string& name : names) {
+    const MemberId id(view.members.size() + 1);
+    view.members.push_back({.id = id, .name = name});
+  }
+  for (int i = 0; i < learners; ++i) {
+    const MemberId id(view.members.size() + 1);
+    view.members.push_back({.id = id, .name = "l", .is_learner = true});
+  }
+  return view;
+}
+
+// A name says that the member has started.
+TEST(Members, AQuorumOfStartedOnesStays) {
+  EXPECT_TRUE(may_add_voter(view_of({"a"})));
+  EXPECT_TRUE(may_add_voter(view_of({"a", "b"})));
+  EXPECT_FALSE(may_add_voter(view_of({"a", ""})));
+  EXPECT_TRUE(may_add_voter(view_of({"a", "b", "c"})));
+  EXPECT_FALSE(may_add_voter(view_of({"a", "b", ""})));
+  EXPECT_FALSE(may_add_voter(view_of({"a", ""}, 2)));  // learners do not count
+  EXPECT_FALSE(may_remove_voter(view_of({"a"}), MemberId(1)));
+  EXPECT_TRUE(may_remove_voter(view_of({"a", "b"}), MemberId(2)));
+  EXPECT_TRUE(may_remove_voter(view_of({"a", "b", ""}), MemberId(3)));
+  EXPECT_FALSE(may_remove_voter(view_of({"a", "b", ""}), MemberId(1)));
+  EXPECT_TRUE(may_promote(view_of({"a"}, 1)));
+  EXPECT_TRUE(may_promote(view_of({"a", ""}, 1)));
+  EXPECT_FALSE(may_promote(view_of({"a", "", ""}, 1)));
 }
 
 class ClusterTest : public testing::Test {
@@ -67,7 +121,8 @@ TEST_F(ClusterTest, RecordsRestoreTheTable) {
   ASSERT_TRUE(change(add(3, {"http://c:1"})).ok());
   ASSERT_TRUE(change(remove(3)).ok());
   cluster_.set_attributes(MemberId(0xbeef), "first", {"http://a:9"}, batch_);
-  cluster_.set_version("3.7.0", batch_);
+  ASSERT_TRUE(cluster_.set_version("3.7.0", batch_).ok());
+  cluster_.set_downgrade(true, "3.6.0", batch_);
 
   auto backend = std::make_unique<backend::MemoryBackend>();
   ASSERT_TRUE(backend->commit(batch_, Index(1), Term(1)).ok());
@@ -76,6 +131,7 @@ TEST_F(ClusterTest, RecordsRestoreTheTable) {
   EXPECT_EQ(restored.view()->members, cluster_.view()->members);
   EXPECT_EQ(restored.view()->removed, cluster_.view()->removed);
   EXPECT_EQ(restored.view()->cluster_version, "3.7.0");
+  EXPECT_EQ(restored.view()->downgrade, (Downgrade{true, "3.6.0"}));
 
   auto record = backend->get(backend::Bucket::kMembers, "beef");
   ASSERT_TRUE(record.ok() && *record);
@@ -85,6 +141,39 @@ TEST_F(ClusterTest, RecordsRestoreTheTable) {
   auto conf = backend->get(backend::Bucket::kMeta, "confState");
   ASSERT_TRUE(conf.ok() && *conf);
   EXPECT_EQ((*conf)->view(), R"({"voters":[48879],"learners":[2],"auto_leave":false})");
+}
+
+// Whatever list a state brings, a member that was removed does not come back by it.
+TEST_F(ClusterTest, WhoHasBeenRemovedStaysRemoved) {
+  ASSERT_TRUE(change(add(1, {"http://a:1"})).ok());
+  ASSERT_TRUE(change(add(2, {"http://b:1"})).ok());
+  backend::WriteBatch before = batch_;
+  ASSERT_TRUE(change(remove(2)).ok());
+
+  backend::MemoryBackend older;
+  ASSERT_TRUE(older.commit(before, Index(1), Term(1)).ok());
+  ASSERT_TRUE(cluster_.restore(older).ok());
+  EXPECT_EQ(cluster_.view()->find(MemberId(2)), nullptr);
+  EXPECT_TRUE(cluster_.view()->is_removed(MemberId(2)));
+
+  // Records that say both.
+  batch_.put(backend::Bucket::kMembers, "2", R"({"id":2,"peerURLs":["http://b:1"]})");
+  backend::MemoryBackend both;
+  ASSERT_TRUE(both.commit(batch_, Index(1), Term(1)).ok());
+  Cluster fresh(ClusterId(1));
+  ASSERT_TRUE(fresh.restore(both).ok());
+  EXPECT_EQ(fresh.view()->members.size(), 1u);
+}
+
+TEST_F(ClusterTest, AClusterThatIsNewerThanThisServerIsNoPlaceForIt) {
+  EXPECT_TRUE(absl::IsDataLoss(cluster_.set_version("3.x", batch_)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(cluster_.set_version("3.8.0", batch_)));
+  EXPECT_EQ(cluster_.view()->cluster_version, "");
+  ASSERT_TRUE(cluster_.set_version("3.5.0", batch_).ok());
+  batch_.put(backend::Bucket::kCluster, "clusterVersion", "3.8.0");
+  backend::MemoryBackend newer;
+  ASSERT_TRUE(newer.commit(batch_, Index(1), Term(1)).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(cluster_.restore(newer)));
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ bool from_json(const Json& json, Member* member) {
 }
 
 absl::Status malformed(std::string_view text) {
-  return absl::DataLossError(cat("not a member in JSON: ", text));
+  return absl::DataLossError(cat("not a record of the membership in JSON: ", text));
 }
 
 // Numbers as JSON strings never occur; text that is not UTF-8 is replaced rather than thrown at.
@@ -75,11 +75,22 @@ absl::StatusOr<Member> parse_member(std::string_view text) {
   return member;
 }
 
-std::string downgrade_json(bool enabled, std::string_view target) {
+std::string downgrade_json(const Downgrade& downgrade) {
   Json json;
-  json["target-version"] = std::string(target);
-  json["enabled"] = enabled;
+  json["target-version"] = downgrade.target;
+  json["enabled"] = downgrade.enabled;
   return dump(json);
+}
+
+absl::StatusOr<Downgrade> parse_downgrade(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  Downgrade out;
+  if (!json.is_object() || !flag(json, "enabled", &out.enabled)) return malformed(text);
+  if (auto target = json.find("target-version"); target != json.end()) {
+    if (!target->is_string()) return malformed(text);
+    out.target = target->get<std::string>();
+  }
+  return out;
 }
 
 std::string conf_state_json(const std::vector<MemberId>& voters,
@@ -91,9 +102,13 @@ std::string conf_state_json(const std::vector<MemberId>& voters,
   return dump(json);
 }
 
-Bytes encode(const ChangeContext& context) {
-  Json json = to_json(context.member);
-  json["isPromote"] = context.is_promote;
+Bytes encode_context(const Member& member) { return Bytes::copy(member_json(member)); }
+
+Bytes encode_promotion(MemberId member) {
+  Json json;
+  json["id"] = member.value;
+  json["peerURLs"] = nullptr;
+  json["isPromote"] = true;
   return Bytes::copy(dump(json));
 }
 

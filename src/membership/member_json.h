@@ -18,7 +18,8 @@ std::string member_json(const Member& member);
 // DataLoss when it is not one.
 absl::StatusOr<Member> parse_member(std::string_view text);
 
-std::string downgrade_json(bool enabled, std::string_view target);
+std::string downgrade_json(const Downgrade& downgrade);
+absl::StatusOr<Downgrade> parse_downgrade(std::string_view text);
 std::string conf_state_json(const std::vector<MemberId>& voters,
                             const std::vector<MemberId>& learners);
 

@@ -30,7 +30,7 @@ lease::LeaseOptions lease_options(const Options& options) {
 raft::ConfChange change_to_add(const membership::Member& member) {
   return {.type = raft::ConfChangeType::kAddNode,
           .node_id = member.id,
-          .context = membership::encode(membership::ChangeContext{member, false})};
+          .context = membership::encode_context(member)};
 }
 
 }  // namespace
