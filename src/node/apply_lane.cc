@@ -147,6 +147,7 @@ void ApplyLane::apply_work(Work& work) {
 absl::StatusOr<apply::Reply> ApplyLane::apply_conf_change(const raft::Entry& entry) {
   absl::StatusOr<apply::ConfChanged> changed = applier_.apply_conf_change(entry);
   if (!changed.ok()) return changed.status();
+  if (changed->answer.ok()) calls_.members_changed();
   consensus_.apply_conf_change(std::move(changed->change), entry.index);
   return apply::Reply{std::move(changed->answer)};
 }

@@ -39,11 +39,14 @@ class ApplyLane {
   using Install = std::function<absl::Status(ReceivedState)>;
   // Completes a MsgSnap with the state as of its last commit, and sends it. On the lane.
   using SendState = std::function<void(raft::Message)>;
+  // A membership change was made, and consensus does not know yet. On the lane.
+  using MembersChanged = std::function<void()>;
   struct Calls {
     RunHash run_hash;
     NoSpace no_space;
     Install install;
     SendState send_state;
+    MembersChanged members_changed;
     Fatal fatal;
   };
 

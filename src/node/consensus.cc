@@ -98,6 +98,7 @@ void Consensus::stop(Task done) {
     stopped_ = true;
     proposals_.fail_all(errors::Stopped());
     reads_.fail_all(errors::Stopped());
+    transfers_.fail_all(errors::Stopped());
     done();
   });
 }
@@ -134,6 +135,7 @@ void Consensus::step_received(raft::Message message) {
     return log::warn("dropped a snapshot message that came without its state",
                      {{"from", message.from.value}});
   }
+  if (relays_.hold(*core_, standing(), clock_.now(), message)) return;
   step(std::move(message));
 }
 
@@ -221,6 +223,7 @@ void Consensus::applied(std::vector<raft::Message> applies) {
     CHECK(applied_ <= applied);
     CHECK(applied.value <= state_.committed.load(std::memory_order_relaxed));
     applied_ = applied;
+    proposals_.applied(applied);
     trim_storage();
     announce_leadership();
     campaign_if_alone();
@@ -355,6 +358,14 @@ Term Consensus::term_at(Index index) const {
   return std::prev(next)->second;
 }
 
+void Consensus::transfer_leader(MemberId to, Duration patience, Transfers::Done done) {
+  post([this, to, patience, done = std::move(done)]() mutable {
+    if (stopped_) return done(errors::Stopped());
+    transfers_.begin(*core_, standing(), to, clock_.now() + patience, std::move(done));
+    schedule_flush();
+  });
+}
+
 void Consensus::with_core(absl::AnyInvocable<void(raft::RawNode&)> task) {
   post([this, task = std::move(task)]() mutable {
     task(*core_);
@@ -373,6 +384,7 @@ void Consensus::flush() {
   flush_scheduled_ = false;
   if (stopped_) return;
   proposals_.propose(*core_, standing());
+  relays_.release(*core_, standing(), clock_.now());
   start_read_round();
   drain_ready();
   check_invariants();
@@ -431,6 +443,7 @@ void Consensus::observe(const raft::Ready& ready) {
     doors_.leadership_changed(false, standing().term);
   }
   proposals_.give_up_lost(clock_.now(), standing());
+  transfers_.look(*core_, standing(), clock_.now());
 }
 
 void Consensus::dispatch(std::vector<raft::Message>& messages) {
@@ -489,11 +502,11 @@ ProposalPtr Consensus::waiter_of(const raft::Entry& entry) {
   if (entry.data.empty()) return nullptr;
   if (entry.type == raft::EntryType::kNormal) {
     absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
-    return request.ok() ? proposals_.take(request->id) : nullptr;
+    return request.ok() ? proposals_.take(request->id, entry.index) : nullptr;
   }
   if (entry.type != raft::EntryType::kConfChange) return nullptr;
   absl::StatusOr<raft::ConfChange> change = raft::decode_conf_change(entry.data);
-  return change.ok() ? proposals_.take(change->id) : nullptr;
+  return change.ok() ? proposals_.take(change->id, entry.index) : nullptr;
 }
 
 void Consensus::answer_reads(const raft::ReadState& state) {
@@ -531,6 +544,7 @@ void Consensus::tick() {
   flush_when_due();
   mark_when_due();
   proposals_.expire(clock_.now(), standing());
+  transfers_.look(*core_, standing(), clock_.now());
   if (reads_.expire(*core_, clock_.now())) {
     state_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
   }

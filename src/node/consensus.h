@@ -30,6 +30,8 @@
 #include "node/proposals.h"
 #include "node/read_rounds.h"
 #include "node/received_state.h"
+#include "node/relays.h"
+#include "node/transfers.h"
 #include "node/transport.h"
 #include "raft/raw_node.h"
 
@@ -105,7 +107,9 @@ class Consensus {
   void marked(bool made);
   // MemberState::no_space() may say something new: while it does, the log lets go of all it can.
   void space_changed();
-  // Runs with the core on its lane: status, transfer.
+  // `done` follows on the lane when `to` leads, or does not after `patience`; see Transfers.
+  void transfer_leader(MemberId to, Duration patience, Transfers::Done done);
+  // Runs with the core on its lane: status.
   void with_core(absl::AnyInvocable<void(raft::RawNode&)> task);
 
  private:
@@ -159,6 +163,8 @@ class Consensus {
   bool announced_ = false;  // as the leader; is_leader_ too then
   MemberId leader_;
   Proposals proposals_;
+  Relays relays_;
+  Transfers transfers_;
   ReadRounds reads_;
   // Requests for votes whose term, and this member's own vote in it, are not durable yet: sent
   // before, they could win the same term twice (docs/raft.md). All of one term > durable_term_.

@@ -19,10 +19,10 @@ struct MemberState {
   std::atomic<uint64_t> term{0};
   std::atomic<uint64_t> leader{0};  // 0: none known
   std::atomic<uint64_t> committed{0};
-  std::atomic<bool> is_learner{false};
   std::atomic<uint64_t> leader_changes{0};
   std::atomic<uint64_t> slow_read_indexes{0};
   // Written by the apply lane.
+  std::atomic<bool> is_learner{false};
   std::atomic<uint64_t> applied{0};
   std::atomic<uint64_t> leases_expired{0};  // and revoked for it, by this member as the leader
   // Written by the consensus lane: the store could lose so much of the log (LogDebt) that nothing

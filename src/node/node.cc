@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -95,10 +96,17 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
                    .no_space = [this] { raise_no_space(); },
                    .install = [this](ReceivedState state) { return install(std::move(state)); },
                    .send_state = [this](raft::Message message) { send_state(std::move(message)); },
+                   .members_changed = [this] { members_changed(); },
                    .fatal = fatal_}),
       own_gateway_(*lanes_.apply, consensus_, state_, clock_, options_.gateway),
-      own_ids_(request_ids_) {
+      own_ids_(request_ids_),
+      versions_(*lanes_.apply, *members_, member_, options_.versions,
+                [this](wire::InternalKind kind, std::string request,
+                       std::function<void(absl::Status)> done) {
+                  propose_as_leader(kind, request, std::move(done));
+                }) {
   state_.applied = parts.found.applied.value;
+  note_standing();
   listen_to_store();
 }
 
@@ -203,6 +211,23 @@ void Node::start() {
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
 }
 
+void Node::hand_over_leadership(MemberId to, Duration patience, Transfers::Done done) {
+  const MonotonicTime start = clock_.now();
+  log::info("leadership transfer starting", {{"local-member-id", member_.value},
+                                             {"current-leader-member-id", state_.leader.load()},
+                                             {"transferee-member-id", to.value}});
+  consensus_.transfer_leader(
+      to, patience, [this, to, start, done = std::move(done)](absl::Status status) mutable {
+        if (status.ok()) {
+          log::info("leadership transfer finished",
+                    {{"local-member-id", member_.value},
+                     {"new-leader-member-id", to.value},
+                     {"took", milliseconds_text(clock_.now() - start)}});
+        }
+        done(std::move(status));
+      });
+}
+
 // The lane that writes may be waiting for the store already.
 void Node::stop(std::function<void(absl::Status)> done) {
   backend()->end_patience();
@@ -237,22 +262,26 @@ void Node::leadership_changed(bool is_leader, Term term) {
     leading_ = is_leader ? term : Term(0);
     if (is_leader) {
       leases_->promote(options_.heartbeat * options_.election_ticks, clock_.now());
-      decide_version();
+      versions_.lead(clock_.now());
     } else {
       leases_->demote();
+      versions_.follow();
     }
     publish_self();
   });
+}
+
+bool Node::is_published() const {
+  std::shared_ptr<const membership::View> view = members_->view();
+  const membership::Member* self = view->find(member_);
+  return self && self->name == options_.recovery.name && self->client_urls == options_.client_urls;
 }
 
 // On the apply lane. What the cluster should know of this member, if it does not yet: others find
 // us by it.
 void Node::publish_self() {
   if (publishing_ || state_.leader.load(std::memory_order_relaxed) == 0) return;
-  std::shared_ptr<const membership::View> view = members_->view();
-  const membership::Member* self = view->find(member_);
-  if (!self) return;
-  if (self->name == options_.recovery.name && self->client_urls == options_.client_urls) return;
+  if (!members_->view()->find(member_) || is_published()) return;
   membershippb::ClusterMemberAttrSetRequest request;
   request.set_member_id(member_.value);
   request.mutable_member_attributes()->set_name(options_.recovery.name);
@@ -267,23 +296,23 @@ void Node::publish_self() {
                    });
 }
 
-// The leader decides which version the cluster speaks.
-void Node::decide_version() {
-  if (deciding_version_ || members_->view()->cluster_version == options_.cluster_version) return;
-  membershippb::ClusterVersionSetRequest request;
-  request.set_ver(options_.cluster_version);
-  deciding_version_ = true;
-  propose_as_leader(wire::InternalKind::kClusterVersionSet, request.SerializeAsString(),
-                    [this](absl::Status) {
-                      CHECK(deciding_version_);
-                      deciding_version_ = false;
-                    });
+// On the apply lane, or before it runs. A member that is not in the table yet, as one that joins,
+// is no learner.
+void Node::note_standing() {
+  std::shared_ptr<const membership::View> view = members_->view();
+  const membership::Member* self = view->find(member_);
+  state_.is_learner.store(self && self->is_learner, std::memory_order_relaxed);
+}
+
+void Node::members_changed() {
+  note_standing();
+  if (tell_members_) tell_members_(members_->view());
+  notice_removal();
 }
 
 void Node::notice_removal() {
   if (removed_) return;
-  std::shared_ptr<const membership::View> view = members_->view();
-  if (!std::binary_search(view->removed.begin(), view->removed.end(), member_)) return;
+  if (!members_->view()->is_removed(member_)) return;
   removed_ = true;
   log::warn("this member has been removed from the cluster",
             {{"member-id", member_.value}, {"cluster-id", cluster_.value}});
@@ -298,7 +327,7 @@ void Node::every_half_second() {
   revoke_expired_leases();
   // Again, if it failed.
   publish_self();
-  if (leading_ != Term(0)) decide_version();
+  versions_.look(clock_.now());
 }
 
 // A write was done past the quota: from now on what adds is refused, on every member. On the apply
@@ -422,6 +451,7 @@ absl::Status Node::install(ReceivedState state) {
        .former = std::move(former)},
       [lane = lanes_.background](absl::AnyInvocable<void()> task) { lane->post(std::move(task)); });
   if (!replaced.ok()) return replaced;
+  members_changed();
   if (tell_replaced_) tell_replaced_();
   warm_up();
   log::info("applied snapshot", {{"incoming-snapshot-index", state.index.value},

@@ -42,6 +42,7 @@
 #include "node/recovery.h"
 #include "node/request_ids.h"
 #include "node/transport.h"
+#include "node/versions.h"
 
 namespace keelson::node {
 
@@ -55,7 +56,7 @@ struct Lanes {
 struct Options {
   RecoveryOptions recovery;              // its `keep` holds while the member runs, too
   std::vector<std::string> client_urls;  // what the member publishes of itself
-  std::string cluster_version = "3.7.0";
+  Versions::Options versions;
   Duration heartbeat = std::chrono::milliseconds(100);
   int election_ticks = 10;
   bool pre_vote = true;
@@ -84,6 +85,12 @@ class Node {
   // Before start(). Called on the apply lane when the state was replaced; the store's revision() is
   // that of the new one, and no events lead there.
   void set_replaced(std::function<void()> replaced) { tell_replaced_ = std::move(replaced); }
+  // Before start(). Called on the apply lane when the members are others than before, and before
+  // raft goes by it.
+  using MembersChanged = std::function<void(std::shared_ptr<const membership::View>)>;
+  void set_members_changed(MembersChanged changed) { tell_members_ = std::move(changed); }
+  // Before start(). How the versions of other members are found out.
+  void set_ask_versions(Versions::Ask ask) { versions_.set_ask(std::move(ask)); }
   // Before start(). Called once, on the apply lane, when this member is not one of the cluster any
   // more: it must end, and not come back.
   void set_removed(std::function<void()> removed) { tell_removed_ = std::move(removed); }
@@ -95,6 +102,8 @@ class Node {
   // their answers. `done` runs on the log lane.
   void stop(std::function<void(absl::Status)> done);
 
+  // `done` is called once, on any thread: ok when `to` leads; else see Transfers.
+  void hand_over_leadership(MemberId to, Duration patience, Transfers::Done done);
   // Calls `done`, on any thread, once no compaction is under way and a crash cannot bring back what
   // was removed.
   void when_compacted(absl::AnyInvocable<void(absl::Status)> done);
@@ -121,6 +130,8 @@ class Node {
   ApplyLane& apply_lane() { return apply_lane_; }
   Consensus& consensus() { return consensus_; }
   Executor& background() { return *lanes_.background; }
+  // Whether the table has what this member says of itself: others may be sent here.
+  bool is_published() const;
   bool is_leader() const { return state_.leader.load(std::memory_order_acquire) == member_.value; }
 
  private:
@@ -134,7 +145,8 @@ class Node {
   static absl::Status open_core(const Options& options, Random* random, Parts* parts);
   void leadership_changed(bool is_leader, Term term);
   void publish_self();
-  void decide_version();
+  void note_standing();
+  void members_changed();
   void notice_removal();
   void every_half_second();
   void raise_no_space();
@@ -180,15 +192,16 @@ class Node {
   // May be empty.
   std::function<void()> tell_removed_;
   std::function<void()> tell_replaced_;
+  MembersChanged tell_members_;
 
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
   Gateway own_gateway_;
   RequestIds own_ids_;
+  Versions versions_;
   // On the apply lane.
   bool stopping_ = false;
   Term leading_;  // the term in which this member leads; 0: it does not
   bool publishing_ = false;
-  bool deciding_version_ = false;
   bool removed_ = false;
   bool raising_alarm_ = false;
 

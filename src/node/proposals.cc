@@ -60,6 +60,8 @@ void Proposals::check_invariants() const {
 
 void Proposals::propose_change(raft::RawNode& core, const Standing& standing) {
   CHECK(changing_ == 0);
+  // Another member's, or one of an earlier leader.
+  if (core.basic_status().change_pending) return;
   raft::Entry entry;
   entry.type = raft::EntryType::kConfChange;
   entry.data = changes_.front()->data;
@@ -99,12 +101,26 @@ void Proposals::refuse_outdated(const Standing& standing) {
   waiting_.erase(from, waiting_.end());
 }
 
-ProposalPtr Proposals::take(uint64_t id) {
+ProposalPtr Proposals::take(uint64_t id, Index index) {
   auto it = under_way_.find(id);
   if (it == under_way_.end()) return nullptr;
   ProposalPtr proposal = std::move(it->second);
   under_way_.erase(it);
   CHECK(proposal->id == id);
+  if (changing_ == id) change_index_ = index;
+  return proposal;
+}
+
+void Proposals::applied(Index index) {
+  if (change_index_ == Index(0) || index < change_index_) return;
+  changing_ = 0;
+  change_index_ = Index(0);
+}
+
+// It will not come out of the log any more, as far as anybody here waits for it.
+ProposalPtr Proposals::give_up(uint64_t id) {
+  ProposalPtr proposal = take(id, Index(0));
+  CHECK(proposal != nullptr);
   if (changing_ == id) changing_ = 0;
   return proposal;
 }
@@ -116,7 +132,7 @@ void Proposals::expire(MonotonicTime now, const Standing& standing) {
     if (it != under_way_.end() && deadlines_.front().first > now) break;
     deadlines_.pop_front();
     if (it == under_way_.end() || is_in_our_log(*it->second, standing)) continue;
-    reply(take(it->first), errors::Timeout());
+    reply(give_up(it->first), errors::Timeout());
   }
   std::vector<ProposalPtr> late;
   drop_late(waiting_, now, &late);
@@ -135,7 +151,7 @@ void Proposals::give_up_lost(MonotonicTime now, const Standing& standing) {
   for (const auto& [id, proposal] : under_way_) {
     if (proposal->deadline <= now && !is_in_our_log(*proposal, standing)) lost.push_back(id);
   }
-  for (uint64_t id : lost) reply(take(id), errors::Timeout());
+  for (uint64_t id : lost) reply(give_up(id), errors::Timeout());
 }
 
 void Proposals::fail_all(const absl::Status& status) {
@@ -147,6 +163,7 @@ void Proposals::fail_all(const absl::Status& status) {
   under_way_.clear();
   deadlines_.clear();
   changing_ = 0;
+  change_index_ = Index(0);
 }
 
 void Proposals::reply(ProposalPtr proposal, absl::Status status) {

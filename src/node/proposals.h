@@ -10,7 +10,8 @@
 //   never forwarded: revocations of a leader of yesterday would meet leases that were renewed since
 //   (etcd-io/etcd#15247).
 // Membership changes go one at a time: raft makes an empty entry of one that is proposed while
-//   another is not applied, and nobody would ever hear of it.
+//   another is not applied, and nobody would ever hear of it. So one is under way until the core
+//   has heard that it is applied.
 // Bounds: one proposal to the core is about kMostBytes, so that it fits into a message to the
 //   leader. All of it together is what the gateways let in.
 
@@ -42,8 +43,10 @@ class Proposals {
   void add(std::vector<ProposalPtr> proposals);
   // Gives the core what it takes.
   void propose(raft::RawNode& core, const Standing& standing);
-  // An entry with this request id is about to be applied; null: none of ours.
-  ProposalPtr take(uint64_t id);
+  // The entry at `index` with this request id is about to be applied; null: none of ours.
+  ProposalPtr take(uint64_t id, Index index);
+  // The core knows that all up to `index` is applied.
+  void applied(Index index);
   bool none_proposed() const { return under_way_.empty(); }
 
   // The gateways answer who has waited too long. What is given up here goes home to be discharged.
@@ -58,6 +61,7 @@ class Proposals {
   void propose_change(raft::RawNode& core, const Standing& standing);
   void take_note(ProposalPtr proposal, const Standing& standing);
   void refuse_outdated(const Standing& standing);
+  ProposalPtr give_up(uint64_t id);
   static bool is_in_our_log(const Proposal& proposal, const Standing& standing);
   static void reply(ProposalPtr proposal, absl::Status status);
 
@@ -70,7 +74,10 @@ class Proposals {
   // Of those given to the core, in the order in which they were given, which need not be theirs.
   // Who is under way has a place here until the time is up.
   std::deque<std::pair<MonotonicTime, uint64_t>> deadlines_;
-  uint64_t changing_ = 0;  // the membership change that is in under_way_; 0: none
+  // The membership change under way, 0: none. It is in under_way_, or its entry at change_index_ is
+  // on its way through the state machine.
+  uint64_t changing_ = 0;
+  Index change_index_;
 };
 
 }  // namespace keelson::node

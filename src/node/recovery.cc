@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "node/force_new_cluster.h"
 #include "wire/wal_record.h"
 
 namespace keelson::node {
@@ -17,8 +18,17 @@ absl::Status mismatch(std::string_view what) {
           "; put both back from the same backup, or remove the member and add it anew"));
 }
 
-absl::StatusOr<membership::Bootstrap> bootstrap(const RecoveryOptions& options) {
+// Who the members are that a new one begins with.
+absl::StatusOr<membership::Bootstrap> group_of(const RecoveryOptions& options) {
+  if (options.joins) return *options.joins;
   return membership::bootstrap(options.initial_cluster, options.initial_cluster_token);
+}
+
+const membership::Member* by_name(const membership::Bootstrap& group, std::string_view name) {
+  for (const membership::Member& member : group.members) {
+    if (member.name == name) return &member;
+  }
+  return nullptr;
 }
 
 absl::StatusOr<Recovered> start_new(const RecoveryOptions& options,
@@ -26,11 +36,10 @@ absl::StatusOr<Recovered> start_new(const RecoveryOptions& options,
   if (backend.consistent_index() != Index(0)) {
     return mismatch("there is a store but no log in " + options.wal_dir);
   }
-  absl::StatusOr<membership::Bootstrap> group = bootstrap(options);
+  absl::StatusOr<membership::Bootstrap> group = group_of(options);
   if (!group.ok()) return group.status();
-  auto self = std::find_if(group->members.begin(), group->members.end(),
-                           [&](const membership::Member& m) { return m.name == options.name; });
-  if (self == group->members.end()) {
+  const membership::Member* self = by_name(*group, options.name);
+  if (!self) {
     return absl::InvalidArgumentError(cat("couldn't find local name \"", options.name,
                                           "\" in the initial cluster configuration"));
   }
@@ -42,8 +51,19 @@ absl::StatusOr<Recovered> start_new(const RecoveryOptions& options,
   if (!log.ok()) return log.status();
   out.wal = *std::move(log);
   out.storage = std::make_unique<LogStorage>();
-  out.bootstrap = std::move(group->members);
+  if (!options.joins) out.bootstrap = std::move(group->members);
   return out;
+}
+
+// A member that was founded or joined and of which nothing but that reached the disk starts over.
+// Whether it founded its cluster the ids tell: those of who joins are made of a time.
+void start_over(const RecoveryOptions& options, Recovered* out) {
+  out->storage = std::make_unique<LogStorage>();
+  if (options.joins) return;
+  absl::StatusOr<membership::Bootstrap> group = group_of(options);
+  if (!group.ok() || group->cluster != out->cluster) return;
+  const membership::Member* self = by_name(*group, options.name);
+  if (self && self->id == out->member) out->bootstrap = std::move(group->members);
 }
 
 // The newest mark that the store covers; the log is read from there.
@@ -174,6 +194,9 @@ absl::StatusOr<Recovered> recover(const RecoveryOptions& options, const backend:
   out.wal = std::move(opened->wal);
   absl::StatusOr<raft::HardState> state = fitting_state(out, opened->state);
   if (!state.ok()) return state.status();
+  if (options.force_new_cluster) {
+    if (absl::Status s = force_new_cluster(backend, &out, &*state); !s.ok()) return s;
+  }
   out.storage->set_hard_state(*state);
   CHECK(out.applied <= state->commit);
   CHECK(state->commit <= out.storage->last());
@@ -187,12 +210,7 @@ absl::StatusOr<Recovered> recover(const RecoveryOptions& options, const backend:
                              {"bytes-kept", out.storage->bytes()}});
   // A new group whose first entries never reached the disk starts over; so does one of which only
   // entries did, and not the state behind them that says they are committed: nobody has seen them.
-  if (state->empty()) {
-    out.storage = std::make_unique<LogStorage>();
-    absl::StatusOr<membership::Bootstrap> group = bootstrap(options);
-    if (!group.ok()) return group.status();
-    out.bootstrap = std::move(group->members);
-  }
+  if (state->empty()) start_over(options, &out);
   return out;
 }
 

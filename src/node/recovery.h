@@ -30,6 +30,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,10 +45,14 @@ namespace keelson::node {
 struct RecoveryOptions {
   std::string wal_dir;
   wal::Options wal;
-  std::string initial_cluster;  // for a new member
+  std::string initial_cluster;  // for a member that founds a cluster
   std::string initial_cluster_token;
   std::string name;
-  LogStorage::Keep keep;  // of what the store holds already, for followers that are behind
+  // For a new member of a cluster that there is already: who its members are, as they say; this one
+  // among them, by its name. What the log brings counts from then on.
+  std::optional<membership::Bootstrap> joins;
+  bool force_new_cluster = false;  // node/force_new_cluster.h; a log must be there
+  LogStorage::Keep keep;           // of what the store holds already, for followers that are behind
 };
 
 struct Recovered {

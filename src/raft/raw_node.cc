@@ -222,7 +222,8 @@ BasicStatus RawNode::basic_status() const {
           .soft_state = core_->soft_state(),
           .applied = core_->log->applied(),
           .last_index = core_->log->last_index(),
-          .lead_transferee = leader ? leader->transferee : kNobody};
+          .lead_transferee = leader ? leader->transferee : kNobody,
+          .change_pending = leader && leader->pending_conf_index > core_->log->applied()};
 }
 
 Status RawNode::status() const {

@@ -22,6 +22,9 @@ struct BasicStatus {
   Index applied{};
   Index last_index{};
   MemberId lead_transferee{};  // kNobody unless leader and transferring
+  // At the leader: a membership change in its log, or one that it may not know of, is not applied;
+  // a further one would be made an empty entry.
+  bool change_pending = false;
 };
 
 struct Status : BasicStatus {

@@ -164,7 +164,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
                       .name = config.name,
                       .keep = {.entries = config.snapshot_catchup_entries}};
   options.client_urls = texts(config.advertise_client_urls);
-  options.cluster_version = std::string(kEtcdClusterVersion);
+  options.versions.downgrade_interval = config.downgrade_check_time;
   options.heartbeat = config.heartbeat_interval();
   options.election_ticks = static_cast<int>(config.election_ticks());
   options.pre_vote = config.pre_vote;

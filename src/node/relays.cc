@@ -1,0 +1,63 @@
+#include "node/relays.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "node/log_storage.h"
+
+namespace keelson::node {
+namespace {
+
+bool can_go(const raft::RawNode& core, const Standing& standing, const raft::Message& message) {
+  if (standing.leader == raft::kNobody) return false;
+  if (!standing.leads) return true;
+  const raft::BasicStatus now = core.basic_status();
+  if (now.lead_transferee != raft::kNobody) return false;
+  if (!now.change_pending) return true;
+  return std::none_of(message.entries.begin(), message.entries.end(),
+                      [](const raft::Entry& entry) { return raft::is_conf_change(entry.type); });
+}
+
+uint64_t bytes_of(const raft::Message& message) {
+  uint64_t bytes = sizeof message;
+  for (const raft::Entry& entry : message.entries) bytes += size_of(entry);
+  return bytes;
+}
+
+}  // namespace
+
+bool Relays::hold(const raft::RawNode& core, const Standing& standing, MonotonicTime now,
+                  const raft::Message& message) {
+  if (message.type != raft::MessageType::kMsgProp) return false;
+  if (held_.empty() && can_go(core, standing, message)) return false;
+  const uint64_t bytes = bytes_of(message);
+  if (held_.size() >= kMostMessages || bytes_ + bytes > kMostBytes) return true;
+  held_.push_back({message, bytes, now + kMostTime});
+  bytes_ += bytes;
+  CHECK(bytes_ <= kMostBytes);
+  return true;
+}
+
+void Relays::release(raft::RawNode& core, const Standing& standing, MonotonicTime now) {
+  while (!held_.empty()) {
+    if (held_.front().until <= now) {
+      drop_first();
+      continue;
+    }
+    if (!can_go(core, standing, held_.front().message)) return;
+    absl::Status taken = core.step(std::move(held_.front().message));
+    if (!taken.ok()) log::debug("a proposal was not taken", {{"error", message_of(taken)}});
+    drop_first();
+  }
+}
+
+void Relays::drop_first() {
+  CHECK(bytes_ >= held_.front().bytes);
+  bytes_ -= held_.front().bytes;
+  held_.pop_front();
+}
+
+}  // namespace keelson::node

@@ -1,0 +1,43 @@
+#include "node/transfers.h"
+
+#include <utility>
+
+#include "base/errors.h"
+
+namespace keelson::node {
+
+absl::Status transfer_too_long() {
+  return absl::UnknownError("etcdserver: request timed out, leader transfer took too long");
+}
+
+void Transfers::begin(raft::RawNode& core, const Standing& standing, MemberId to,
+                      MonotonicTime deadline, Done done) {
+  if (standing.leader == to) return done(absl::OkStatus());
+  if (!standing.leads) return done(errors::NotLeader());
+  core.transfer_leader(to);
+  under_way_.push_back({to, deadline, std::move(done)});
+}
+
+void Transfers::look(const raft::RawNode& core, const Standing& standing, MonotonicTime now) {
+  if (under_way_.empty()) return;
+  const MemberId transferee = core.basic_status().lead_transferee;
+  std::vector<Transfer> pending;
+  for (Transfer& transfer : std::exchange(under_way_, {})) {
+    const bool elsewhere =
+        standing.leads ? transferee != transfer.to : standing.leader != raft::kNobody;
+    if (standing.leader == transfer.to) {
+      transfer.done(absl::OkStatus());
+    } else if (elsewhere || transfer.deadline <= now) {
+      transfer.done(transfer_too_long());
+    } else {
+      pending.push_back(std::move(transfer));
+    }
+  }
+  under_way_ = std::move(pending);
+}
+
+void Transfers::fail_all(const absl::Status& status) {
+  for (Transfer& transfer : std::exchange(under_way_, {})) transfer.done(status);
+}
+
+}  // namespace keelson::node
