@@ -54,7 +54,8 @@ void Proposals::propose(raft::RawNode& core, const Standing& standing) {
 }
 
 void Proposals::check_invariants() const {
-  CHECK(changing_ == 0 || under_way_.contains(changing_));
+  CHECK(changing_ != 0 || change_index_ == Index(0));
+  CHECK(changing_ == 0 || change_index_ != Index(0) || under_way_.contains(changing_));
   CHECK(!under_way_.contains(0));
 }
 

@@ -55,6 +55,8 @@ Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
     lane->watch_source = make_watch_source(node, *lane->slot);
     lane->watches = std::make_unique<watch::LaneWatches>(loop, feed, *lane->watch_source,
                                                          *lane->random, watch_options);
+    lane->leader_bounds =
+        std::make_unique<LeaderBounds>(loop, node.state(), limits.election_timeout);
     loop.after_batch([gateway = lane->gateway] { gateway->flush(); });
     lanes_.push_back(std::move(lane));
   }
@@ -67,7 +69,8 @@ void Context::stop_workers() {
   snapshot_workers_.stop();
 }
 
-absl::Status Context::admit(net::ServerCall& call, bool stream) {
+absl::Status Context::admit(net::ServerCall& call, bool stream, Learners learners) {
+  if (learners == Learners::kRefuse && is_learner()) return errors::NotSupportedForLearner();
   std::string_view version = call.metadata("client-api-version").value_or("");
   if (!is_utf8(version)) return errors::InvalidClientAPIVersion();
   if (observer_) observer_->client_request(stream, version);

@@ -22,7 +22,9 @@
 #include "net/loop.h"
 #include "node/node.h"
 #include "proto/rpc.pb.h"
+#include "rpc/leader_bound.h"
 #include "rpc/long_reads.h"
+#include "rpc/others.h"
 
 namespace keelson::rpc {
 
@@ -31,6 +33,9 @@ struct Limits {
   int64_t max_txn_ops = 128;
   uint64_t quota_bytes = UINT64_MAX;
   Duration warning_apply_duration{0};  // slower reads are worth a warning; 0: none is
+  bool strict_reconfiguration = true;  // --strict-reconfig-check
+  Duration request_timeout = std::chrono::seconds(7);
+  Duration election_timeout = std::chrono::seconds(1);
 };
 
 // Counts of what the services see; read by the metrics.
@@ -59,6 +64,7 @@ struct Lane {
   std::unique_ptr<Random> random;
   std::unique_ptr<watch::WatchSource> watch_source;
   std::unique_ptr<watch::LaneWatches> watches;
+  std::unique_ptr<LeaderBounds> leader_bounds;
   apply::OpCounts counts;       // of what is read on this lane
   MonotonicTime last_read_end;  // of the lane's last range
   // Reused, so that parsing allocates little.
@@ -75,17 +81,25 @@ class Context {
 
   node::Node& node() { return node_; }
   const Limits& limits() const { return limits_; }
+  Duration request_timeout() const { return limits_.request_timeout; }
   LongReads& long_reads() { return long_reads_; }
   // Threads that make databases to be sent.
   Workers& snapshot_workers() { return snapshot_workers_; }
   // While the loops and the node still live; nothing that was asked of a worker is answered then.
   void stop_workers();
+  // Null: there are none to ask. Set before the first call is served.
+  Others* others() { return others_; }
+  void set_others(Others* others) { others_ = others; }
   Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
   Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
 
-  // The checks that etcd makes ahead of every call: metadata `hasleader` and the client's version.
-  absl::Status admit(net::ServerCall& call, bool stream);
+  // The checks that etcd makes ahead of every call: whether a learner may serve it, metadata
+  // `hasleader` and the client's version.
+  enum class Learners : uint8_t { kRefuse, kServe };
+  absl::Status admit(net::ServerCall& call, bool stream, Learners learners = Learners::kRefuse);
+  // This member learns, and so serves next to nothing.
+  bool is_learner() const { return node_.state().is_learner.load(std::memory_order_relaxed); }
 
   // NoSpace when `cost` more bytes would pass the quota; the NOSPACE alarm is raised then.
   absl::Status check_quota(Lane& lane, int64_t cost);
@@ -119,6 +133,7 @@ class Context {
   node::Node& node_;
   const Limits limits_;
   RequestObserver* const observer_;
+  Others* others_ = nullptr;
   std::vector<std::unique_ptr<Lane>> lanes_;
   LongReads long_reads_;
   Workers snapshot_workers_;
@@ -127,15 +142,22 @@ class Context {
 // A unary method whose body runs once the common checks have passed.
 class Unary : public net::UnaryHandler {
  public:
-  explicit Unary(Context& context) : context_(context) {}
+  // kServe: run() itself refuses what a learner does not serve.
+  explicit Unary(Context& context, Context::Learners learners = Context::Learners::kRefuse)
+      : context_(context), learners_(learners) {}
   void handle(net::CallRef call, Bytes request) final {
-    if (absl::Status s = context_.admit(*call, false); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.admit(*call, false, learners_); !s.ok()) {
+      return call->fail(std::move(s));
+    }
     run(std::move(call), std::move(request));
   }
 
  protected:
   virtual void run(net::CallRef call, Bytes request) = 0;
   Context& context_;
+
+ private:
+  const Context::Learners learners_;
 };
 
 }  // namespace keelson::rpc

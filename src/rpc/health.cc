@@ -26,6 +26,9 @@ Parts status_message(HealthCheckResponse::ServingStatus status) {
 
 // The watchers are few and told rarely, so one lock serves them.
 struct Health::State {
+  explicit State(const Context& c) : context(c) {}
+
+  const Context& context;
   std::atomic<bool> serving{true};
   std::mutex mutex;
   std::set<net::ServerCall*> watchers;  // each registered by a live receiver
@@ -43,6 +46,7 @@ class Check final : public net::UnaryHandler {
  public:
   explicit Check(std::shared_ptr<State> state) : state_(std::move(state)) {}
   void handle(net::CallRef call, Bytes bytes) override {
+    if (state_->context.is_learner()) return call->fail(errors::NotSupportedForLearner());
     HealthCheckRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (!request.service().empty()) return call->fail(absl::NotFoundError("unknown service"));
@@ -86,6 +90,7 @@ class Watch final : public net::StreamHandler {
  public:
   explicit Watch(std::shared_ptr<State> state) : state_(std::move(state)) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
+    if (state_->context.is_learner()) call->fail(errors::NotSupportedForLearner());
     return std::make_unique<WatchReceiver<State>>(state_, std::move(call));
   }
 
@@ -95,8 +100,8 @@ class Watch final : public net::StreamHandler {
 
 }  // namespace
 
-Health::Health()
-    : state_(std::make_shared<State>()),
+Health::Health(Context& context)
+    : state_(std::make_shared<State>(context)),
       check_(std::make_unique<Check<State>>(state_)),
       watch_(std::make_unique<Watch<State>>(state_)) {}
 Health::~Health() = default;

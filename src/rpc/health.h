@@ -12,9 +12,12 @@
 
 namespace keelson::rpc {
 
+class Context;
+
 class Health {
  public:
-  Health();
+  // A learner refuses to be asked, as in etcd. `context` outlives this.
+  explicit Health(Context& context);
   ~Health();
   void register_on(net::Router& router);
   void set_serving(bool serving);

@@ -18,13 +18,16 @@ using wire::InternalKind;
 
 class Range final : public Unary {
  public:
-  using Unary::Unary;
+  explicit Range(Context& context) : Unary(context, Context::Learners::kServe) {}
 
  private:
   void run(net::CallRef call, Bytes bytes) override {
     Lane& lane = context_.lane(*call);
     pb::RangeRequest& request = lane.range_request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (!request.serializable() && context_.is_learner()) {
+      return call->fail(errors::NotSupportedForLearner());
+    }
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     MonotonicTime start = lane.loop.now();
     if (request.serializable()) return answer(lane, std::move(call), request, start);

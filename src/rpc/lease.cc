@@ -1,5 +1,5 @@
-// The Lease service. Grants and revocations go through the log; renewals and questions are answered
-// by the table on the apply lane, which owns it.
+// The Lease service. Grants and revocations go through the log; renewals and questions are for the
+// leader's table (rpc/lease_keeper.h).
 
 #include <string>
 #include <utility>
@@ -8,6 +8,7 @@
 #include "apply/quota.h"
 #include "base/errors.h"
 #include "base/protobuf.h"
+#include "rpc/lease_keeper.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -52,40 +53,35 @@ class LeaseRevoke final : public Unary {
 
 class LeaseTimeToLive final : public Unary {
  public:
-  using Unary::Unary;
+  explicit LeaseTimeToLive(Context& context) : Unary(context), keeper_(context) {}
 
  private:
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseTimeToLiveRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    LeaseId id(request.id());
-    bool keys = request.keys();
-    // Behind everything committed, so that a lease just granted is known.
-    context_.lane(*call).gateway->read([this, call, id, keys](absl::Status status) {
-      if (!status.ok()) return call->fail(std::move(status));
-      context_.node().apply_lane().run(
-          [this, call, id, keys](apply::Applier& applier) { answer(call, id, keys, applier); });
-    });
+    const LeaseId id(request.id());
+    keeper_.times(context_.lane(*call), id, request.keys(),
+                  [this, call, id](absl::StatusOr<LeaseTimes> times) {
+                    answer(*call, id, std::move(times));
+                  });
   }
 
-  void answer(net::CallRef call, LeaseId id, bool keys, apply::Applier& applier) {
-    absl::StatusOr<lease::TimeToLive> ttl = applier.leases().time_to_live(id, applier.now());
+  void answer(net::ServerCall& call, LeaseId id, absl::StatusOr<LeaseTimes> times) {
     pb::LeaseTimeToLiveResponse response;
     response.set_id(id.value);
-    if (absl::IsNotFound(ttl.status())) {
+    if (absl::IsNotFound(times.status())) {
       response.set_ttl(-1);
-    } else if (!ttl.ok()) {
-      return net::ServerCall::fail_later(call, ttl.status());
+    } else if (!times.ok()) {
+      return call.fail(times.status());
     } else {
-      response.set_ttl(ttl->remaining_seconds);
-      response.set_grantedttl(ttl->granted_ttl_seconds);
-      if (keys) {
-        for (std::string& key : applier.leases().keys(id)) response.add_keys(std::move(key));
-      }
+      response.set_ttl(times->remaining);
+      response.set_grantedttl(times->granted);
+      for (std::string& key : times->keys) response.add_keys(std::move(key));
     }
-    net::ServerCall::respond_later(call,
-                                   context_.respond(0, Parts::copy(response.SerializeAsString())));
+    call.respond(context_.respond(0, Parts::copy(response.SerializeAsString())));
   }
+
+  LeaseKeeper keeper_;
 };
 
 // Field 2, a LeaseStatus each: its field 1 is the id.
@@ -131,18 +127,27 @@ class LeaseLeases final : public Unary {
   static constexpr size_t kMostOnTheLane = 512;
 };
 
-// One keep-alive stream. Renewals are answered in the order they came; only so many are under way,
-// the rest waits in the client's window.
+// One keep-alive stream. Only so many renewals are under way, the rest waits in the client's
+// window.
 class KeepAliveCall final : public net::StreamReceiver {
  public:
-  KeepAliveCall(Context& context, net::CallRef call) : context_(context), call_(std::move(call)) {}
+  KeepAliveCall(Context& context, LeaseKeeper& keeper, net::CallRef call)
+      : context_(context), keeper_(keeper), call_(std::move(call)) {
+    context_.lane(*call_).leader_bounds->bind(
+        *call_, [this] { call_->finish(errors::NoLeader()); }, &bound_);
+  }
 
   void on_message(Bytes bytes) override {
     if (absl::Status s = apply::decode(bytes, &request_); !s.ok()) return call_->fail(std::move(s));
     if (++under_way_ == kMostUnderWay) call_->set_reading(false);
     // The header is of the time before the renewal: a client must not see a keep-alive succeed at a
     // revision at which the lease was already revoked.
-    renew(LeaseId(request_.id()), context_.respond(0, {}), true);
+    const LeaseId id(request_.id());
+    keeper_.renew(context_.lane(*call_), id,
+                  [this, alive = std::weak_ptr<bool>(alive_), id,
+                   header = context_.respond(0, {})](absl::StatusOr<int64_t> ttl) mutable {
+                    if (!alive.expired()) answer(id, std::move(header), std::move(ttl));
+                  });
   }
 
   void on_half_close() override {
@@ -159,58 +164,6 @@ class KeepAliveCall final : public net::StreamReceiver {
 
  private:
   static constexpr int kMostUnderWay = 64;
-
-  void renew(LeaseId id, Parts header, bool may_be_new) {
-    context_.node().apply_lane().run([this, call = call_, alive = std::weak_ptr<bool>(alive_), id,
-                                      header, may_be_new](apply::Applier& applier) mutable {
-      auto reply = [this, call, alive, id, header](absl::StatusOr<int64_t> ttl) {
-        call->loop().post([this, alive, id, header, ttl] {
-          if (!alive.expired()) answer(id, header, ttl);
-        });
-      };
-      absl::StatusOr<lease::Renewal> renewal = applier.leases().renew(id, applier.now());
-      if (absl::IsNotFound(renewal.status()) && may_be_new) {
-        call->loop().post([this, alive, id, header = std::move(header)]() mutable {
-          if (!alive.expired()) renew_when_caught_up(id, std::move(header));
-        });
-      } else if (!renewal.ok()) {
-        reply(renewal.status());
-      } else if (renewal->state == lease::Renewal::State::kClearCheckpointFirst) {
-        call->loop().post([this, alive, id, header = std::move(header)]() mutable {
-          if (!alive.expired()) clear_checkpoint_then_renew(id, std::move(header));
-        });
-      } else if (renewal->state == lease::Renewal::State::kExpired) {
-        applier.leases().when_settled(
-            id, [reply](absl::Status settled) mutable { reply(std::move(settled)); });
-      } else {
-        reply(renewal->ttl_seconds);
-      }
-    });
-  }
-
-  // The grant may be committed and not yet applied.
-  void renew_when_caught_up(LeaseId id, Parts header) {
-    context_.lane(*call_).gateway->read([this, alive = std::weak_ptr<bool>(alive_), id,
-                                         header = std::move(header)](absl::Status status) mutable {
-      if (alive.expired()) return;
-      if (!status.ok()) return answer(id, header, status);
-      renew(id, std::move(header), false);
-    });
-  }
-
-  // A remaining TTL is on record; were it left there, the next leader would cut the lease short.
-  void clear_checkpoint_then_renew(LeaseId id, Parts header) {
-    pb::LeaseCheckpointRequest request;
-    request.add_checkpoints()->set_id(id.value);
-    context_.propose(context_.lane(*call_), InternalKind::kLeaseCheckpoint,
-                     request.SerializeAsString(), 0,
-                     [this, alive = std::weak_ptr<bool>(alive_), id,
-                      header = std::move(header)](apply::Reply reply) mutable {
-                       if (alive.expired()) return;
-                       if (!reply.status.ok()) return answer(id, header, reply.status);
-                       renew(id, std::move(header), false);
-                     });
-  }
 
   void answer(LeaseId id, Parts message, absl::StatusOr<int64_t> ttl) {
     if (absl::IsNotFound(ttl.status())) ttl = 0;
@@ -231,7 +184,9 @@ class KeepAliveCall final : public net::StreamReceiver {
   }
 
   Context& context_;
+  LeaseKeeper& keeper_;
   const net::CallRef call_;
+  LeaderBounds::Bound bound_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   pb::LeaseKeepAliveRequest request_;
   int under_way_ = 0;
@@ -241,14 +196,15 @@ class KeepAliveCall final : public net::StreamReceiver {
 
 class LeaseKeepAlive final : public net::StreamHandler {
  public:
-  explicit LeaseKeepAlive(Context& context) : context_(context) {}
+  explicit LeaseKeepAlive(Context& context) : context_(context), keeper_(context) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
     if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
-    return std::make_unique<KeepAliveCall>(context_, std::move(call));
+    return std::make_unique<KeepAliveCall>(context_, keeper_, std::move(call));
   }
 
  private:
   Context& context_;
+  LeaseKeeper keeper_;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The Maintenance service, as far as one member needs it; the rest answers Unimplemented.
+// The Maintenance service, but for snapshots.
 
 #include <google/protobuf/message_lite.h>
 
@@ -14,12 +14,14 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "node/hash_queue.h"
+#include "proto/membership.pb.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
 namespace {
 
 namespace pb = etcdserverpb;
+using wire::InternalKind;
 
 // The cluster's alarms, and NOSPACE of this member while its disk is full: that one could not be
 // written to the log, and goes by itself.
@@ -65,7 +67,8 @@ class Alarm final : public Unary {
 
 class Status final : public Unary {
  public:
-  Status(Context& context, StatusFacts facts) : Unary(context), facts_(std::move(facts)) {}
+  Status(Context& context, StatusFacts facts)
+      : Unary(context, Context::Learners::kServe), facts_(std::move(facts)) {}
 
  private:
   void run(net::CallRef call, Bytes bytes) override {
@@ -90,9 +93,11 @@ class Status final : public Unary {
     response.set_raftappliedindex(status.applied.load());
     response.set_raftterm(status.term.load());
     response.set_islearner(status.is_learner.load());
-    response.set_storageversion(facts_.storage_version);
+    response.set_storageversion(storage_version(node));
     response.set_dbsizequota(facts_.quota_bytes);
-    response.mutable_downgradeinfo()->set_enabled(false);
+    const membership::Downgrade downgrade = node.members().view()->downgrade;
+    response.mutable_downgradeinfo()->set_enabled(downgrade.enabled);
+    response.mutable_downgradeinfo()->set_targetversion(downgrade.target);
     if (response.leader() == 0) response.add_errors("etcdserver: no leader");
     for (const apply::Alarm& alarm : alarms_of(node, applier)) {
       response.add_errors(
@@ -259,10 +264,94 @@ class MoveLeader final : public Unary {
     node::Node& node = context_.node();
     if (!node.is_leader()) return call->fail(errors::NotLeader());
     std::shared_ptr<const membership::View> view = node.members().view();
-    const membership::Member* target = view->find(MemberId(request.targetid()));
+    const MemberId to(request.targetid());
+    const membership::Member* target = view->find(to);
     if (!target || target->is_learner) return call->fail(errors::BadLeaderTransferee());
-    if (target->id != node.member()) return call->fail(errors::NotImplemented("MoveLeader"));
-    call->respond({});
+    node.hand_over_leadership(to, context_.request_timeout(), [call](absl::Status status) {
+      if (!status.ok()) return net::ServerCall::fail_later(call, std::move(status));
+      net::ServerCall::respond_later(call, {});
+    });
+  }
+};
+
+class Downgrade final : public Unary {
+ public:
+  using Unary::Unary;
+
+ private:
+  using Target = std::optional<membership::Version>;
+
+  void run(net::CallRef call, Bytes bytes) override {
+    pb::DowngradeRequest request;
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    const Target target = membership::Version::parse_short(request.version());
+    switch (request.action()) {
+      case pb::DowngradeRequest::VALIDATE:
+      case pb::DowngradeRequest::ENABLE:
+        if (!target) return call->fail(errors::WrongDowngradeVersionFormat());
+        return begin(std::move(call), target->release(),
+                     request.action() == pb::DowngradeRequest::ENABLE);
+      case pb::DowngradeRequest::CANCEL:
+        return cancel(std::move(call));
+      default:
+        call->fail(absl::UnknownError("etcdserver: unknown method"));
+    }
+  }
+
+  // Behind what is committed, so that no downgrade is overlooked.
+  void begin(net::CallRef call, membership::Version target, bool enable) {
+    if (context_.node().members().view()->cluster_version.empty()) {
+      return call->fail(errors::ClusterVersionUnavailable());
+    }
+    context_.lane(*call).gateway->read([this, call, target, enable](absl::Status status) {
+      if (status.ok()) status = check(target);
+      if (!status.ok()) {
+        if (enable) log::warn("reject downgrade request", {{"error", message_of(status)}});
+        return call->fail(std::move(status));
+      }
+      if (!enable) return answer(*call);
+      propose(call, true, target.str());
+    });
+  }
+
+  absl::Status check(membership::Version target) const {
+    const std::shared_ptr<const membership::View> view = context_.node().members().view();
+    const Target now = membership::Version::parse(view->cluster_version);
+    if (!now || target != membership::downgrade_target(*now)) {
+      return errors::InvalidDowngradeTargetVersion();
+    }
+    return view->downgrade.enabled ? errors::DowngradeInProcess() : absl::OkStatus();
+  }
+
+  // As with etcd, to call off what is not under way is no error but a line in the log.
+  void cancel(net::CallRef call) {
+    context_.lane(*call).gateway->read([this, call](absl::Status status) {
+      if (status.ok() && !context_.node().members().view()->downgrade.enabled) {
+        status = errors::NoInflightDowngrade();
+      }
+      if (status.ok()) return propose(call, false, "");
+      log::warn("failed to cancel downgrade", {{"error", message_of(status)}});
+      answer(*call);
+    });
+  }
+
+  void propose(net::CallRef call, bool enable, std::string target) {
+    membershippb::DowngradeInfoSetRequest request;
+    request.set_enabled(enable);
+    request.set_ver(std::move(target));
+    context_.propose(context_.lane(*call), InternalKind::kDowngradeInfoSet,
+                     request.SerializeAsString(), 0, [this, call](apply::Reply reply) {
+                       if (!reply.status.ok()) return call->fail(std::move(reply.status));
+                       answer(*call);
+                     });
+  }
+
+  void answer(net::ServerCall& call) {
+    pb::DowngradeResponse response;
+    const std::string version = context_.node().members().view()->cluster_version;
+    const Target parsed = membership::Version::parse(version);
+    response.set_version(parsed ? parsed->brief() : version);
+    call.respond(context_.respond(0, Parts::copy(response.SerializeAsString())));
   }
 };
 
@@ -283,6 +372,7 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context& co
   add("/etcdserverpb.Maintenance/Hash", std::make_unique<Hash>(context));
   add("/etcdserverpb.Maintenance/HashKV", std::make_unique<HashKv>(context));
   add("/etcdserverpb.Maintenance/MoveLeader", std::make_unique<MoveLeader>(context));
+  add("/etcdserverpb.Maintenance/Downgrade", std::make_unique<Downgrade>(context));
   return made;
 }
 

@@ -12,6 +12,7 @@
 #include "apply/decode.h"
 #include "apply/txn.h"
 #include "base/check.h"
+#include "base/errors.h"
 #include "base/protobuf.h"
 #include "rpc/checks.h"
 #include "rpc/services.h"
@@ -29,8 +30,10 @@ constexpr size_t kMostPending = 1 << 20;
 
 class RangeStreamCall final : public net::StreamReceiver {
  public:
-  RangeStreamCall(Context& context, net::CallRef call)
-      : context_(context), call_(std::move(call)) {}
+  RangeStreamCall(Context& context, net::CallRef call) : context_(context), call_(std::move(call)) {
+    context_.lane(*call_).leader_bounds->bind(
+        *call_, [this] { call_->finish(errors::NoLeader()); }, &bound_);
+  }
 
   void on_message(Bytes bytes) override {
     if (absl::Status s = apply::decode(bytes, &request_); !s.ok()) return call_->fail(std::move(s));
@@ -204,6 +207,7 @@ class RangeStreamCall final : public net::StreamReceiver {
   int64_t sent_ = 0;
   int64_t revision_ = 0;         // pinned by the first chunk
   int64_t header_revision_ = 0;  // the store's at the first chunk
+  LeaderBounds::Bound bound_;
 };
 
 class RangeStream final : public net::StreamHandler {

@@ -39,7 +39,17 @@ class UnimplementedStream final : public net::StreamHandler {
 
 }  // namespace
 
+std::string storage_version(node::Node& node) {
+  const std::string version = node.members().view()->cluster_version;
+  const auto parsed = membership::Version::parse(version);
+  return parsed && *parsed > membership::kLeastClusterVersion
+             ? version
+             : membership::kOurVersion.release().str();
+}
+
 struct Services::Handlers {
+  explicit Handlers(Context& context) : health(context) {}
+
   std::vector<std::unique_ptr<net::UnaryHandler>> unary;
   std::vector<std::unique_ptr<net::StreamHandler>> streams;
   UnimplementedUnary unimplemented_unary;
@@ -51,8 +61,11 @@ struct Services::Handlers {
   }
 };
 
-Services::Services(Context& context, StatusFacts facts)
-    : context_(context), facts_(std::move(facts)), handlers_(std::make_unique<Handlers>()) {}
+Services::Services(Context& context, StatusFacts facts, ClusterFacts cluster)
+    : context_(context),
+      facts_(std::move(facts)),
+      cluster_(std::move(cluster)),
+      handlers_(std::make_unique<Handlers>(context)) {}
 Services::~Services() = default;
 
 void Services::register_on(net::Router& router) {
@@ -61,7 +74,7 @@ void Services::register_on(net::Router& router) {
   handlers_->add(register_kv(context_, router, max));
   handlers_->add(register_lease(context_, router, max));
   handlers_->add(register_maintenance(context_, router, max, facts_));
-  handlers_->unary.push_back(register_cluster(context_, router, max));
+  handlers_->add(register_cluster(context_, router, max, cluster_));
   handlers_->streams.push_back(register_range_stream(context_, router, max));
   handlers_->streams.push_back(register_watch(context_, router, max));
   handlers_->streams.push_back(register_keep_alive(context_, router, max));

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,14 +19,24 @@ namespace keelson::rpc {
 
 // What Maintenance.Status says that the node does not know.
 struct StatusFacts {
-  std::string version;          // the compatibility level, "3.7.1"
-  std::string storage_version;  // "3.7.0"
+  std::string version;  // the compatibility level, "3.7.1"
   int64_t quota_bytes = 0;
 };
 
+// What the Cluster service needs of the rooms above.
+struct ClusterFacts {
+  // The URLs of a member, checked and sorted by the rules of flags.
+  std::function<absl::StatusOr<std::vector<std::string>>(const std::vector<std::string>&)>
+      parse_urls;
+};
+
+// What the store is said to be a store of: the cluster's version, as with etcd, whose members
+// change their stores when that changes.
+std::string storage_version(node::Node& node);
+
 class Services {
  public:
-  Services(Context& context, StatusFacts facts);
+  Services(Context& context, StatusFacts facts, ClusterFacts cluster);
   ~Services();
 
   // Registers every method of the contract. Once, before the listener starts.
@@ -41,6 +52,7 @@ class Services {
 
   Context& context_;
   const StatusFacts facts_;
+  const ClusterFacts cluster_;
   std::unique_ptr<Handlers> handlers_;
 };
 
@@ -59,6 +71,9 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context&, n
                                                                      StatusFacts facts);
 std::unique_ptr<net::StreamHandler> register_snapshot(Context&, net::Router&,
                                                       net::MethodOptions max);
-std::unique_ptr<net::UnaryHandler> register_cluster(Context&, net::Router&, net::MethodOptions max);
+// `facts` outlives the handlers.
+std::vector<std::unique_ptr<net::UnaryHandler>> register_cluster(Context&, net::Router&,
+                                                                 net::MethodOptions max,
+                                                                 const ClusterFacts& facts);
 
 }  // namespace keelson::rpc

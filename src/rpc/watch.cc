@@ -16,6 +16,8 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
  public:
   WatchCall(Context& context, net::CallRef call)
       : call_(std::move(call)), stream_(context.lane(*call_).watches->open(*this)) {
+    context.lane(*call_).leader_bounds->bind(
+        *call_, [this] { leave(errors::NoLeader()); }, &bound_);
     call_->send_headers();
   }
 
@@ -44,10 +46,7 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
   void on_cancel() override { stream_.reset(); }
 
   // etcd's clients open the watch again, at the revision after the last one they saw.
-  void on_drain() override {
-    stream_.reset();
-    call_->finish(errors::Stopped());
-  }
+  void on_drain() override { leave(errors::Stopped()); }
 
   void on_writable() override {
     if (!stream_) return;
@@ -72,12 +71,18 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
                      .fragment = request.fragment()});
   }
 
+  void leave(absl::Status why) {
+    stream_.reset();
+    call_->finish(std::move(why));
+  }
+
   void send(Parts response) override { call_->send(std::move(response)); }
   size_t pending_bytes() const override { return call_->pending_bytes(); }
 
   const net::CallRef call_;
   pb::WatchRequest request_;
   std::unique_ptr<watch::WatchStream> stream_;
+  LeaderBounds::Bound bound_;
 };
 
 class Watch final : public net::StreamHandler {

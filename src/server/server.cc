@@ -60,6 +60,25 @@ std::vector<std::string> texts(const std::vector<Url>& urls) {
   return out;
 }
 
+// For what goes through the log or to another member, as in etcd.
+Duration request_timeout(const Config& config) {
+  return seconds(5) + 2 * milliseconds(config.election_timeout_ms);
+}
+
+// As etcd's NewURLs: sorted, and none is an error. Unlike a flag's, a list may name one twice.
+absl::StatusOr<std::vector<std::string>> checked_urls(const std::vector<std::string>& given) {
+  if (given.empty()) return absl::InvalidArgumentError("no valid URLs given");
+  std::vector<Url> urls;
+  for (const std::string& text : given) {
+    absl::StatusOr<Url> url = parse_url(text);
+    if (!url.ok()) return url.status();
+    urls.push_back(*std::move(url));
+  }
+  std::vector<std::string> out = texts(urls);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 // One socket. Two URLs may name the same, one with TLS and one without.
 struct Place {
   std::string address;  // as Listener::start() wants it
@@ -176,7 +195,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
                      .warning_duration = config.warning_apply_duration,
                      .observer = &apply_metrics};
   options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
-  options.gateway.request_timeout = seconds(5) + 2 * milliseconds(config.election_timeout_ms);
+  options.gateway.request_timeout = request_timeout(config);
 
   consensus = std::make_unique<ThreadLane>("consensus");
   log = std::make_unique<ThreadLane>("log");
@@ -208,14 +227,18 @@ void Server::Running::build_services() {
   rpc::Limits limits{.max_request_bytes = config.max_request_bytes,
                      .max_txn_ops = static_cast<int64_t>(config.max_txn_ops),
                      .quota_bytes = config.effective_quota(),
-                     .warning_apply_duration = config.warning_apply_duration};
+                     .warning_apply_duration = config.warning_apply_duration,
+                     .strict_reconfiguration = config.strict_reconfig_check,
+                     .request_timeout = request_timeout(config),
+                     .election_timeout = milliseconds(config.election_timeout_ms)};
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
                                            random.next(), &request_metrics);
   services = std::make_unique<rpc::Services>(
-      *context, rpc::StatusFacts{.version = std::string(kEtcdVersion),
-                                 .storage_version = std::string(kEtcdClusterVersion),
-                                 .quota_bytes = static_cast<int64_t>(std::min<uint64_t>(
-                                     config.effective_quota(), static_cast<uint64_t>(INT64_MAX)))});
+      *context,
+      rpc::StatusFacts{.version = std::string(kEtcdVersion),
+                       .quota_bytes = static_cast<int64_t>(std::min<uint64_t>(
+                           config.effective_quota(), static_cast<uint64_t>(INT64_MAX)))},
+      rpc::ClusterFacts{.parse_urls = checked_urls});
   services->register_on(client_router);
 
   state = std::make_unique<State>(*node, *context);

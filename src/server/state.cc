@@ -7,6 +7,7 @@
 
 #include "base/errors.h"
 #include "base/text.h"
+#include "rpc/services.h"
 
 namespace keelson::server {
 namespace {
@@ -56,7 +57,7 @@ void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)>
 }
 
 std::string State::cluster_version() const { return node_.members().view()->cluster_version; }
-std::string State::storage_version() const { return std::string(kEtcdClusterVersion); }
+std::string State::storage_version() const { return rpc::storage_version(node_); }
 
 absl::Status State::wait_until_ready(Duration deadline) {
   auto answer = std::make_shared<std::promise<absl::Status>>();

@@ -1,0 +1,180 @@
+#include "rpc/reconfiguration.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "rpc/at_leader.h"
+
+namespace keelson::rpc {
+namespace {
+
+// etcd's HealthInterval.
+constexpr Duration kHealthy = std::chrono::seconds(5);
+// etcd's readyPercentThreshold.
+constexpr double kReady = 0.9;
+
+std::string hex(MemberId id) { return absl::StrCat(absl::Hex(id.value)); }
+
+size_t voters(const membership::View& view) {
+  return static_cast<size_t>(std::count_if(view.members.begin(), view.members.end(),
+                                           [](const auto& member) { return !member.is_learner; }));
+}
+
+// How a learner stands, by what the leader knows of it.
+absl::Status judge(const raft::Status& status, MemberId id) {
+  if (status.soft_state.state != raft::StateType::kLeader) return errors::NotLeader();
+  const raft::tracker::Progress* learner = nullptr;
+  const raft::tracker::Progress* leader = nullptr;
+  for (const auto& [member, progress] : status.progress) {
+    if (member == id) learner = &progress;
+    if (member == status.id) leader = &progress;
+  }
+  if (!learner || !leader) return errors::MemberNotFound();
+  const double share =
+      static_cast<double>(learner->match().value) / static_cast<double>(leader->match().value);
+  if (share >= kReady) return absl::OkStatus();
+  log::error("rejecting promote learner: learner is not ready",
+             {{"learner-ready-percent", share}, {"ready-percent-threshold", kReady}});
+  return errors::LearnerNotReady();
+}
+
+bool is_promotions_answer(const absl::Status& status) {
+  return status == errors::MemberNotFound() || status == errors::MemberNotLearner() ||
+         status == errors::LearnerNotReady();
+}
+
+}  // namespace
+
+// Voters that this member hears of, itself included.
+size_t Reconfiguration::connected(const membership::View& view) const {
+  const MonotonicTime since = context_.node().clock().now();
+  size_t count = 0;
+  for (const membership::Member& member : view.members) {
+    if (member.is_learner) continue;
+    if (member.id == context_.node().member()) {
+      ++count;
+    } else if (Others* others = context_.others()) {
+      const std::optional<MonotonicTime> active = others->active_since(member.id);
+      if (active && since - *active > kHealthy) ++count;
+    }
+  }
+  return count;
+}
+
+absl::Status Reconfiguration::may_add(const membership::Member& member) const {
+  if (!context_.limits().strict_reconfiguration) return absl::OkStatus();
+  const std::shared_ptr<const membership::View> view = context_.node().members().view();
+  if (!member.is_learner && !membership::may_add_voter(*view)) {
+    return errors::MemberNotEnoughStarted();
+  }
+  const size_t now = voters(*view);
+  if (now == 1 || connected(*view) >= (now + 1) / 2 + 1) return absl::OkStatus();
+  log::warn(
+      "rejecting member add request; local member has not been connected to majority peers, "
+      "reconfigure breaks active quorum",
+      {{"local-member-id", hex(context_.node().member())},
+       {"requested-member-add", hex(member.id)}});
+  return errors::Unhealthy();
+}
+
+absl::Status Reconfiguration::may_remove(MemberId id) const {
+  if (!context_.limits().strict_reconfiguration) return absl::OkStatus();
+  const std::shared_ptr<const membership::View> view = context_.node().members().view();
+  const membership::Member* member = view->find(id);
+  if (member && member->is_learner) return absl::OkStatus();
+  if (!membership::may_remove_voter(*view, id)) return errors::MemberNotEnoughStarted();
+  // Who is down takes no part in the quorum.
+  const bool self = id == context_.node().member();
+  Others* others = context_.others();
+  if (!self && !(others && others->active_since(id))) return absl::OkStatus();
+  const size_t active = connected(*view);
+  if (active - 1 >= 1 + (voters(*view) - 1) / 2) return absl::OkStatus();
+  log::warn(
+      "rejecting member remove request; local member has not been connected to all peers, "
+      "reconfigure breaks active quorum",
+      {{"local-member-id", hex(context_.node().member())},
+       {"requested-member-remove", hex(id)},
+       {"active-peers", active}});
+  return errors::Unhealthy();
+}
+
+void Reconfiguration::propose(Lane& lane, raft::ConfChange change, Done done) {
+  change.id = lane.ids.next();
+  lane.gateway->propose_change(change, [this, type = change.type, id = change.node_id,
+                                        done = std::move(done)](apply::Reply reply) mutable {
+    if (!reply.status.ok()) return done(std::move(reply.status));
+    log::info("applied a configuration change through raft",
+              {{"local-member-id", hex(context_.node().member())},
+               {"raft-conf-change", raft::name_of(type)},
+               {"raft-conf-change-node-id", hex(id)}});
+    done(context_.node().members().view()->members);
+  });
+}
+
+void Reconfiguration::add(Lane& lane, const membership::Member& member, Done done) {
+  if (absl::Status s = may_add(member); !s.ok()) return done(std::move(s));
+  const auto type =
+      member.is_learner ? raft::ConfChangeType::kAddLearnerNode : raft::ConfChangeType::kAddNode;
+  propose(lane, {.type = type, .node_id = member.id, .context = membership::encode_context(member)},
+          std::move(done));
+}
+
+void Reconfiguration::remove(Lane& lane, MemberId id, Done done) {
+  if (absl::Status s = may_remove(id); !s.ok()) return done(std::move(s));
+  propose(lane, {.type = raft::ConfChangeType::kRemoveNode, .node_id = id}, std::move(done));
+}
+
+void Reconfiguration::update(Lane& lane, MemberId id, std::vector<std::string> peer_urls,
+                             Done done) {
+  const membership::Member member{.id = id, .peer_urls = std::move(peer_urls)};
+  propose(lane,
+          {.type = raft::ConfChangeType::kUpdateNode,
+           .node_id = id,
+           .context = membership::encode_context(member)},
+          std::move(done));
+}
+
+// Behind what is committed, so that a member just added is known to raft.
+void Reconfiguration::judge_progress(Lane& lane, MemberId id,
+                                     absl::AnyInvocable<void(absl::Status)> done) {
+  if (!context_.node().is_leader()) return done(errors::NotLeader());
+  lane.gateway->read([this, &lane, id, done = std::move(done)](absl::Status status) mutable {
+    if (!status.ok()) return done(std::move(status));
+    context_.node().consensus().with_core(
+        [&lane, id, done = std::move(done)](raft::RawNode& core) mutable {
+          lane.loop.post([judged = judge(core.status(), id), done = std::move(done)]() mutable {
+            done(std::move(judged));
+          });
+        });
+  });
+}
+
+void Reconfiguration::promote_here(Lane& lane, MemberId id, Done done) {
+  judge_progress(lane, id, [this, &lane, id, done = std::move(done)](absl::Status ready) mutable {
+    if (!ready.ok()) return done(std::move(ready));
+    if (context_.limits().strict_reconfiguration &&
+        !membership::may_promote(*context_.node().members().view())) {
+      return done(errors::MemberNotEnoughStarted());
+    }
+    propose(lane,
+            {.type = raft::ConfChangeType::kAddNode,
+             .node_id = id,
+             .context = membership::encode_promotion(id)},
+            std::move(done));
+  });
+}
+
+void Reconfiguration::promote(Lane& lane, MemberId id, Done done) {
+  AtLeader<Members>::Question question{
+      .here = [this, &lane, id](Done done) { promote_here(lane, id, std::move(done)); },
+      .there = [this, id](
+                   const membership::Member& leader, Duration timeout,
+                   Done done) { context_.others()->promote(id, leader, timeout, std::move(done)); },
+      .is_answer = is_promotions_answer};
+  AtLeader<Members>::ask(context_, lane, std::move(question), std::move(done));
+}
+
+}  // namespace keelson::rpc
