@@ -38,6 +38,7 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       clock_(*clock),
       options_(options),
       published_(std::move(published)),
+      auth_(options.auth, clock),
       started_at_(backend->consistent_index()),
       published_index_(started_at_),
       index_(started_at_),
@@ -51,13 +52,24 @@ absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
   auto applier = std::unique_ptr<Applier>(
       new Applier(backend, store, leases, members, clock, options, std::move(published)));
   if (absl::Status s = applier->restore(); !s.ok()) return s;
+  if (absl::Status s = applier->begin_auth(); !s.ok()) return s;
   applier->check_invariants();
   return applier;
 }
 
-// What is not in the store: alarms, leases, and the keys that hang on those.
+// No entry says so: a new member's record is there before the first, as on etcd.
+absl::Status Applier::begin_auth() {
+  backend::WriteBatch batch;
+  if (!auth_.begin(batch)) return absl::OkStatus();
+  auth_.publish();
+  return backend_->commit(batch, Index(0), Term(0));
+}
+
+// What is not in the store: alarms, users and roles, leases, and the keys that hang on those.
 absl::Status Applier::restore() {
   if (absl::Status s = alarms_.restore(*backend_); !s.ok()) return s;
+  if (absl::Status s = auth_.restore(*backend_); !s.ok()) return s;
+  auth_.publish();
   if (absl::Status s = leases_.restore(*backend_); !s.ok()) return s;
   for (const auto& [key, id] : store_.take_restored_leases()) {
     if (absl::Status s = leases_.attach(id, key); !s.ok()) {
@@ -154,13 +166,11 @@ absl::Status Applier::cannot_go_on(const raft::Entry& entry, std::string_view wh
   return failure_;
 }
 
-// Kinds that every member passes without an effect stay so: those that only asked, and what cannot
-// do anything while nobody logs in. What would change a state that is not kept here ends the
-// member: going on would be another state than the others have.
+// Kinds that every member passes without an effect stay so. What would change a state that is not
+// kept here ends the member: going on would be another state than the others have.
 absl::StatusOr<Reply> Applier::apply_request(const wire::InternalRequest& request, bool wanted) {
-  if (!request.username.empty()) {
-    return absl::UnimplementedError("it is of a user who logged in, and there are none here");
-  }
+  who_ = {request.username, request.auth_revision};
+  if (is_auth(request.kind)) return auth_request(request);
   switch (request.kind) {
     case InternalKind::kPut:
       return put(request.body, wanted);
@@ -187,18 +197,16 @@ absl::StatusOr<Reply> Applier::apply_request(const wire::InternalRequest& reques
     case InternalKind::kV2:
       return version_2(request.body);
     case InternalKind::kRange:
-    case InternalKind::kAuthDisable:
-    case InternalKind::kAuthStatus:
-    case InternalKind::kAuthUserGet:
-    case InternalKind::kAuthUserList:
-    case InternalKind::kAuthRoleGet:
-    case InternalKind::kAuthRoleList:
     case InternalKind::kDowngradeVersionTest:
       return Reply();
     default:
-      return absl::UnimplementedError(
-          cat("requests of number ", static_cast<uint32_t>(request.kind), " are not known here"));
+      return unknown(request.kind);
   }
+}
+
+absl::Status Applier::unknown(InternalKind kind) {
+  return absl::UnimplementedError(
+      cat("requests of number ", static_cast<uint32_t>(kind), " are not known here"));
 }
 
 absl::Status Applier::admit(int64_t cost) const {
@@ -219,6 +227,9 @@ absl::StatusOr<Reply> Applier::put(std::string_view body, bool wanted) {
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   int64_t cost = put_cost(request.key.size(), request.value.size());
   if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};
+  if (absl::Status s = permits().put(request.key, request.lease, request.prev_kv); !s.ok()) {
+    return Reply{std::move(s)};
+  }
   if (request.lease != lease::kNoLease && !leases_.exists(request.lease)) {
     return Reply{errors::LeaseNotFound()};
   }
@@ -248,6 +259,9 @@ absl::StatusOr<Reply> Applier::delete_range(std::string_view body, bool wanted) 
   etcdserverpb::DeleteRangeRequest request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
+  absl::Status permitted =
+      permits().delete_range(request.key(), request.range_end(), request.prev_kv());
+  if (!permitted.ok()) return Reply{std::move(permitted)};
   const bool show = wanted && request.prev_kv();
   mvcc::WriteTxn txn = store_.begin();
   absl::StatusOr<mvcc::DeleteResult> result =
@@ -272,6 +286,7 @@ absl::StatusOr<Reply> Applier::decode_and_run_txn(std::string_view body, bool wa
   if (absl::Status s = decode_logged(body, &txn_request_); !s.ok()) return s;
   int64_t cost = txn_cost(txn_request_);
   if (absl::Status s = admit(cost); !s.ok()) return Reply{std::move(s)};
+  if (absl::Status s = permits().txn(txn_request_); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(cost);
   mvcc::WriteTxn txn = store_.begin();
   absl::StatusOr<Reply> reply = run_txn(txn, leases_, txn_request_, wanted, counts_);
@@ -316,6 +331,9 @@ absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
   etcdserverpb::LeaseRevokeRequest request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   if (absl::Status s = admit(0); !s.ok()) return Reply{std::move(s)};
+  if (absl::Status s = permits().write_lease(LeaseId(request.id())); !s.ok()) {
+    return Reply{std::move(s)};
+  }
   absl::StatusOr<std::vector<std::string>> keys =
       leases_.revoke(LeaseId(request.id()), store_.batch());
   if (!keys.ok()) return Reply{keys.status()};
@@ -424,6 +442,8 @@ absl::Status Applier::publish(Index index, Term term) {
   CHECK(index >= published_index_);
   int64_t revision = store_.revision();
   report_applied();
+  // Before the keys: who reads under rules of before, and sees what came after, is told so.
+  auth_.publish();
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index, term);
   if (!events.ok()) return failure_ = events.status();
   // At most one revision an entry.

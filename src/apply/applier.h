@@ -25,7 +25,9 @@
 #include "apply/alarms.h"
 #include "apply/observer.h"
 #include "apply/op_counts.h"
+#include "apply/permits.h"
 #include "apply/reply.h"
+#include "auth/auth_store.h"
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/executor.h"
@@ -66,6 +68,7 @@ class Applier {
     Duration compaction_pause{0};
     // A batch of entries that takes longer to apply is worth a warning; 0: none is.
     Duration warning_duration{0};
+    auth::StoreOptions auth;
     Observer* observer = nullptr;  // outlives the applier
   };
   // Told of every published batch that changed keys, before anyone is told that it is applied.
@@ -119,6 +122,7 @@ class Applier {
   const Alarms& alarms() const { return alarms_; }
   const OpCounts& counts() const { return counts_; }  // any thread
   membership::Cluster& members() { return members_; }
+  const auth::AuthStore& auth() const { return auth_; }
   MonotonicTime now() const { return clock_.now(); }
 
  private:
@@ -127,11 +131,13 @@ class Applier {
 
   // applier.cc
   absl::Status restore();
+  absl::Status begin_auth();
   absl::StatusOr<Reply> apply_request(const wire::InternalRequest& request, bool wanted);
   absl::Status cannot_go_on(const raft::Entry& entry, std::string_view what,
                             const absl::Status& why);
   // What the alarms refuse. `cost` is what the request may add.
   absl::Status admit(int64_t cost) const;
+  static absl::Status unknown(wire::InternalKind kind);
   bool within_quota(int64_t cost) const;
 
   // One kind of request each. An error is not the client's: see above.
@@ -154,6 +160,24 @@ class Applier {
                                        std::vector<std::string> client_urls);
   absl::StatusOr<Reply> set_version(std::string_view version);
 
+  // applier_auth.cc
+  static bool is_auth(wire::InternalKind kind);
+  absl::StatusOr<Reply> auth_request(const wire::InternalRequest& request);
+  template <typename Request>
+  absl::StatusOr<Reply> change(std::string_view body,
+                               absl::Status (auth::AuthStore::*what)(const Request&,
+                                                                     backend::WriteBatch&));
+  absl::StatusOr<Reply> changed(absl::Status status);
+  absl::StatusOr<Reply> authenticate(std::string_view body);
+  absl::StatusOr<Reply> auth_status();
+  absl::StatusOr<Reply> user_get(std::string_view body);
+  absl::StatusOr<Reply> role_get(std::string_view body);
+  absl::StatusOr<Reply> user_list();
+  absl::StatusOr<Reply> role_list();
+
+  // What `who_` may do.
+  Permits permits() const { return Permits(auth_.rules(), who_, &leases_); }
+
   void note_applied(wire::InternalKind kind, const absl::Status& status);
   void report_applied();
   void warn_slow(Duration took) const;
@@ -174,6 +198,8 @@ class Applier {
   const Published published_;
 
   Alarms alarms_;
+  auth::AuthStore auth_;
+  auth::Identity who_;  // of the entry being applied
   // started_at_ <= published_index_ <= index_, each entry is the one after index_, and terms never
   // go down: published_term_ <= term_. With failure_ set nothing moves any more.
   Index started_at_;

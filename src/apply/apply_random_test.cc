@@ -454,13 +454,14 @@ std::vector<Bytes> poison() {
   stranger.set_member_id(99);
   membershippb::ClusterVersionSetRequest version;
   version.set_ver("three");
-  auto wrap = [](InternalKind kind, std::string_view request, std::string_view user = "") {
-    return wire::wrap_internal(1, user, 0, kind, request);
+  auto wrap = [](InternalKind kind, std::string_view request) {
+    return wire::wrap_internal(1, {}, 0, kind, request);
   };
   return {Bytes::copy("\xff\xff garbage"), wrap(InternalKind::kNone, {}),
           wrap(InternalKind::kPut, "\x0a\x05half"), wrap(InternalKind::kTxn, "\x12\x02\x12\x7f"),
-          wrap(InternalKind::kAuthEnable, {}), wrap(InternalKind::kAuthUserAdd, {}),
-          wrap(InternalKind::kPut, "\x0a\x01k", "somebody"),
+          wrap(InternalKind::kAuthUserAdd, "\x0a\x05half"),
+          // A password as it is, from before etcd 3.5.
+          wrap(InternalKind::kAuthUserAdd, "\x0a\x01u\x12\x01p"),
           wrap(static_cast<InternalKind>(12), {}), wrap(static_cast<InternalKind>(4000), {}),
           wrap(InternalKind::kV2,
                "\x12\x06"

@@ -418,6 +418,15 @@ std::vector<std::string> LeaseTable::keys(LeaseId id) const {
   return keys;
 }
 
+bool LeaseTable::every_key(LeaseId id, absl::FunctionRef<bool(std::string_view)> visit) const {
+  const Lease* lease = find(id);
+  if (!lease) return true;
+  for (const Item* item : lease->items) {
+    if (!visit(item->key)) return false;
+  }
+  return true;
+}
+
 LeaseId LeaseTable::lease_of(std::string_view key) const {
   auto it = items_.find(to_absl(key));
   return it == items_.end() ? kNoLease : it->second->lease->id;

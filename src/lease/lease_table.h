@@ -27,6 +27,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backend/backend.h"
@@ -146,6 +147,9 @@ class LeaseTable {
   absl::StatusOr<TimeToLive> time_to_live(LeaseId id, MonotonicTime now) const;
   // In byte order; empty for an unknown lease.
   std::vector<std::string> keys(LeaseId id) const;
+  // Calls `visit` with each key, in no particular order, while it returns true; whether it did for
+  // all. Costs no copies.
+  bool every_key(LeaseId id, absl::FunctionRef<bool(std::string_view)> visit) const;
   // Everybody as of now. Cheap, however many there are; the listing may be read anywhere.
   LeaseListing list() const { return roll_.list(); }
   // kNoLease if none.
