@@ -73,6 +73,10 @@ class HttpReply {
   // client has sent behind the request. False, and nothing is done, where that cannot be: over
   // HTTP/2 or 1.0, with an answer begun, or when the server is about to end.
   virtual bool upgrade(HttpResponse head, ProtocolFactory make) = 0;
+  // For an HttpStreamHandler: while it is off, its receiver gets no more of the body, and the
+  // client waits once the buffers between are full. On at the beginning, and once the answer is
+  // complete.
+  virtual void set_reading(bool on) = 0;
   // Cuts the connection: the only honest way to say that a begun answer cannot be completed.
   virtual void abort() = 0;
 

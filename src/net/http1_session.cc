@@ -92,6 +92,7 @@ Http1Session::~Http1Session() { closed(); }
 void Http1Session::begin_request() {
   parser_ = std::make_unique<Parser>(server_.options.max_header_bytes);
   begun_ = opened_ = waiting_ = head_sent_ = answered_ = chunked_ = to_head_ = false;
+  body_paused_ = false;
   keep_alive_ = true;
   entry_ = nullptr;
   receiver_.reset();
@@ -103,13 +104,13 @@ bool Http1Session::receive(std::string_view bytes) {
   if (closing_) return true;
   input_.append(bytes);
   process();
-  if (reading_body()) expect_body();
+  if (reading_body() && !body_paused_) expect_body();
   host_.wake();
   return !broken_;
 }
 
 bool Http1Session::input_full() const {
-  return closing_ || held_back() || (waiting_ && input_.size() >= (16u << 10));
+  return closing_ || held_back() || body_paused_ || (waiting_ && input_.size() >= (16u << 10));
 }
 
 // A client that asks on without taking the answers is not read from, between its requests. One that
@@ -119,7 +120,7 @@ bool Http1Session::held_back() const { return !begun_ && pending() >= kHttpOutpu
 void Http1Session::process() {
   if (std::exchange(processing_, true)) return;
   held_ = false;
-  while (!broken_ && !closing_ && !waiting_ && !(held_ = held_back()) && step()) {
+  while (!broken_ && !closing_ && !waiting_ && !body_paused_ && !(held_ = held_back()) && step()) {
   }
   // Once, not per step: a body in chunks of one byte takes very many steps.
   input_.erase(0, std::exchange(used_, 0));
@@ -150,6 +151,8 @@ bool Http1Session::step() {
     if (parser_->is_header_done() && !opened_) open();
     if (closing_ || !take_body()) return false;
   }
+  // Its end belongs behind what is held back of it.
+  if (body_paused_) return false;
   if (parser_->is_done()) dispatch();
   return true;
 }
@@ -320,6 +323,7 @@ void Http1Session::complete() {
   if (chunked_ && !to_head_) queue(Bytes::copy("0\r\n\r\n"));
   answered_ = true;
   reply_.reset();
+  if (body_paused_) resume_body();
   finish_request();
 }
 
@@ -339,6 +343,19 @@ void Http1Session::finish_request() {
 
 void Http1Session::abort() {
   broken_ = true;
+  host_.wake();
+}
+
+// It is we who keep the client waiting.
+void Http1Session::pause_body() {
+  body_paused_ = true;
+  Timer::cancel();
+}
+
+void Http1Session::resume_body() {
+  body_paused_ = false;
+  held_ = true;
+  if (reading_body()) expect_body();
   host_.wake();
 }
 

@@ -58,6 +58,8 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   void write_piece(const MessageParts& piece) override;
   void complete() override;
   void abort() override;
+  void pause_body() override;
+  void resume_body() override;
   bool upgrade(HttpResponse& head, ProtocolFactory make) override;
   size_t pending() const override { return queued_ + host_.unsent(); }
   void finish_request();
@@ -75,9 +77,10 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   bool begun_ = false;   // its first byte is there
   bool opened_ = false;  // its handler is chosen
   MonotonicTime body_began_{};
-  bool waiting_ = false;    // whole request delivered, answer not complete
-  bool head_sent_ = false;  // the answer has begun
-  bool answered_ = false;   // answer complete, request perhaps not
+  bool body_paused_ = false;  // its receiver wants no more for now
+  bool waiting_ = false;      // whole request delivered, answer not complete
+  bool head_sent_ = false;    // the answer has begun
+  bool answered_ = false;     // answer complete, request perhaps not
   bool keep_alive_ = true;
   bool chunked_ = false;  // the answer is
   bool to_head_ = false;  // the request was HEAD
@@ -89,7 +92,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   std::deque<Bytes> out_;
   size_t queued_ = 0;
   bool was_full_ = false;
-  bool held_ = false;  // process() has stopped because held_back()
+  bool held_ = false;  // process() has stopped for a while; produce() looks whether it may go on
   bool draining_ = false;
   bool closing_ = false;  // nothing more is read; close when all is written
   bool broken_ = false;

@@ -69,6 +69,11 @@ void Http2Exchange::begin(bool end_stream) {
 size_t Http2Exchange::on_data(std::string_view data) {
   if (answered_ || !entry_) return data.size();
   if (entry_->stream) {
+    if (body_paused_ || !unread_.empty()) {
+      unread_.append(data);
+      count_incoming(unread_.size());
+      return 0;
+    }
     if (receiver_) receiver_->on_body(Bytes::copy(data));
   } else if (!entry_->options.ignores_body) {
     if (body_.size() + data.size() > entry_->options.max_body_bytes) {
@@ -82,8 +87,22 @@ size_t Http2Exchange::on_data(std::string_view data) {
   return data.size();
 }
 
+void Http2Exchange::resume_body() {
+  body_paused_ = false;
+  if (!unread_.empty()) {
+    const std::string data = std::exchange(unread_, {});
+    count_incoming(0);
+    if (receiver_ && !answered_) receiver_->on_body(Bytes::copy(data));
+    if (!session_) return;
+    nghttp2_session_consume_stream(session_->session_, id_, data.size());
+    session_->host_.wake();
+  }
+  if (remote_done_) on_end_stream();
+}
+
 void Http2Exchange::on_end_stream() {
   remote_done_ = true;
+  if (body_paused_ || !unread_.empty()) return;
   if (std::exchange(delivered_, true) || !entry_) return;
   if (entry_->stream) {
     if (receiver_) receiver_->on_end();
@@ -193,6 +212,11 @@ void Http2Exchange::write_piece(const MessageParts& piece) {
 void Http2Exchange::complete() {
   answered_ = true;
   reply_.reset();
+  body_paused_ = false;
+  if (!unread_.empty()) {
+    nghttp2_session_consume_stream(session_->session_, id_, unread_.size());
+    std::string().swap(unread_);
+  }
   std::string().swap(body_);
   count_incoming(0);
   resume();

@@ -47,6 +47,8 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   void write_piece(const MessageParts& piece) override;
   void complete() override;
   void abort() override;
+  void pause_body() override { body_paused_ = true; }
+  void resume_body() override;
   bool upgrade(HttpResponse&, ProtocolFactory) override { return false; }
   size_t pending() const override;
 
@@ -63,6 +65,8 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   const size_t head_bytes_;
   HttpRequest request_;
   std::string body_;
+  std::string unread_;        // of a body that is paused; its window is not given back
+  bool body_paused_ = false;  // its receiver wants no more for now
   std::unique_ptr<HttpBodyReceiver> receiver_;
   std::shared_ptr<SinkReply> reply_;
   HttpReplyRef handle_;  // until the handler gets it

@@ -154,6 +154,23 @@ TEST_F(Http2ExchangeTest, StreamsBothWays) {
   EXPECT_TRUE(scripted_.kept->over());
 }
 
+TEST_F(Http2ExchangeTest, ABodyThatIsNotWantedYetWaits) {
+  ask(plain("POST", "/stream"), "one ", true);
+  scripted_.kept->set_reading(false);
+  client_->add(last_, std::string(200 << 10, 'x'));
+  client_->add(last_, "end", true);
+  client_->exchange();
+  EXPECT_EQ(scripted_.seen, "one ");
+  scripted_.kept->set_reading(true);
+  client_->exchange();
+  client_->exchange();
+  EXPECT_EQ(scripted_.seen.size(), 4 + (200u << 10) + 4);
+  EXPECT_TRUE(scripted_.seen.ends_with("xend."));
+  scripted_.kept->send({});
+  client_->exchange();
+  EXPECT_TRUE((*client_)[last_].closed);
+}
+
 TEST_F(Http2ExchangeTest, WhoGoesAwayIsNoticed) {
   ask(plain("POST", "/stream"), "one", true);
   bool gone = false;

@@ -39,6 +39,15 @@ void SinkReply::end() {
   if (sink_ && begun_) done();
 }
 
+void SinkReply::set_reading(bool on) {
+  if (!sink_ || std::exchange(reading_, on) == on) return;
+  if (!on) return sink_->pause_body();
+  // Not from inside the caller: it may be in the middle of on_body().
+  loop().post([self = shared_from_this()] {
+    if (self->sink_ && self->reading_) self->sink_->resume_body();
+  });
+}
+
 void SinkReply::abort() {
   if (sink_) sink_->abort();
 }

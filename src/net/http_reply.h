@@ -23,6 +23,10 @@ class HttpSink {
   // The answer is complete. The sink knows of the reply no more.
   virtual void complete() = 0;
   virtual void abort() = 0;
+  // Between the two the request's body is not delivered. resume_body() comes from a task of its
+  // own.
+  virtual void pause_body() = 0;
+  virtual void resume_body() = 0;
   // See HttpReply. When true, the sink knows of the reply no more.
   virtual bool upgrade(HttpResponse& head, ProtocolFactory make) = 0;
   // Bytes written that the socket has not taken.
@@ -43,6 +47,7 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
   void begin(HttpResponse response) override;
   void write(MessageParts piece) override;
   void end() override;
+  void set_reading(bool on) override;
   void abort() override;
   bool upgrade(HttpResponse head, ProtocolFactory make) override;
   size_t pending_bytes() const override { return sink_ ? sink_->pending() : 0; }
@@ -63,6 +68,7 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
 
   HttpSink* sink_;  // null: over
   bool begun_ = false;
+  bool reading_ = true;  // what set_reading() said last
   Task writable_;
   Task gone_;
 };

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +48,17 @@ class Client {
       if (n <= 0) return;
       bytes.remove_prefix(static_cast<size_t>(n));
     }
+  }
+  // Sends until nothing has been taken for half a second; how much that was.
+  size_t send_what_is_taken(std::string_view bytes) {
+    size_t sent = 0;
+    pollfd ready{fd_, POLLOUT, 0};
+    while (sent < bytes.size() && ::poll(&ready, 1, 500) > 0) {
+      const ssize_t n =
+          ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n > 0) sent += static_cast<size_t>(n);
+    }
+    return sent;
   }
   void end() { ::shutdown(fd_, SHUT_WR); }
   // Up to the server's end.
@@ -320,6 +332,59 @@ TEST_F(ListenerTest, AConnectionGoesOnWithAnotherProtocol) {
   waiting.read_until("HI");
   listener_->drain(std::chrono::seconds(20));
   EXPECT_EQ(waiting.read_all(), "");
+  listener_.reset();
+}
+
+// Takes nothing of a body until it is told to.
+class Slow final : public HttpStreamHandler {
+ public:
+  std::unique_ptr<HttpBodyReceiver> on_open(HttpRequest, HttpReplyRef reply) override {
+    reply->set_reading(false);
+    reply_ = reply;
+    opened_ = true;
+    return std::make_unique<Body>(this, std::move(reply));
+  }
+  void go_on() {
+    while (!opened_) std::this_thread::yield();
+    reply_->loop().post([reply = std::exchange(reply_, nullptr)] { reply->set_reading(true); });
+  }
+  size_t taken() const { return taken_.load(); }
+
+ private:
+  class Body final : public HttpBodyReceiver {
+   public:
+    Body(Slow* owner, HttpReplyRef reply) : owner_(*owner), reply_(std::move(reply)) {}
+    void on_body(Bytes piece) override { owner_.taken_ += piece.size(); }
+    void on_end() override {
+      reply_->send({.body = MessageParts::copy(cat("took ", owner_.taken()))});
+    }
+
+   private:
+    Slow& owner_;
+    HttpReplyRef reply_;
+  };
+
+  HttpReplyRef reply_;
+  std::atomic<bool> opened_{false};  // reply_ is there
+  std::atomic<size_t> taken_{0};
+};
+
+TEST_F(ListenerTest, ABodyThatIsNotWantedYetHoldsItsClientBack) {
+  Slow slow;
+  service_.router.http_stream("/slow", &slow);
+  start({});
+  constexpr size_t kSize = 64 << 20;
+  Client client(listener_->port());
+  client.send(cat("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: ", kSize, "\r\n\r\n"));
+  // Far more than the sockets' buffers hold.
+  const std::string body(kSize, 'x');
+  const size_t sent = client.send_what_is_taken(body);
+  EXPECT_LT(sent, kSize / 2);
+  EXPECT_EQ(slow.taken(), 0u);
+  slow.go_on();
+  client.send(std::string_view(body).substr(sent));
+  EXPECT_TRUE(client.read_until("took ").starts_with("HTTP/1.1 200"));
+  EXPECT_EQ(slow.taken(), kSize);
   listener_.reset();
 }
 
