@@ -132,7 +132,7 @@ class Pair {
 
   void compare(int64_t id, const Twin::Lease& lease) {
     std::vector<std::string> keys(lease.keys.begin(), lease.keys.end());
-    ASSERT_EQ(table_->keys(LeaseId(id)), keys);
+    ASSERT_EQ(table_->list_keys(LeaseId(id)).sorted(), keys);
     auto ttl = table_->time_to_live(LeaseId(id), now());
     ASSERT_EQ(ttl.ok(), lease.expiry >= 0) << ttl.status();
     if (ttl.ok()) {
@@ -303,6 +303,62 @@ TEST(LeaseRandom, SpreadLeasesAreOrderedOnce) {
   // 750 end in a second.
   EXPECT_EQ(table.time_to_live(LeaseId(1), now)->remaining_seconds, 60);
   EXPECT_EQ(table.time_to_live(LeaseId(kLeases), now)->remaining_seconds, 60 + kLeases / 750);
+}
+
+// The same of a lease's keys, some of which go from lease to lease.
+TEST(LeaseRandom, AListingOfKeysStaysAsItWas) {
+  constexpr uint64_t kKeys = 12'000;
+  constexpr int64_t kLeases = 3;
+  for_each_seed(3, [](uint64_t seed) {
+    SeededRandom random(seed);
+    LeaseTable table{LeaseOptions{}};
+    const MonotonicTime now{std::chrono::seconds(1)};
+    backend::WriteBatch batch;
+    std::map<int64_t, std::set<std::string>> keys;
+    std::vector<std::pair<KeyListing, std::set<std::string>>> listings;
+    for (int i = 0; i < 80'000; ++i) {
+      const auto id = 1 + static_cast<int64_t>(random.below(kLeases));
+      if (!table.exists(LeaseId(id))) ASSERT_TRUE(table.grant(LeaseId(id), 60, now, batch).ok());
+      const std::string key = cat("key", random.below(kKeys));
+      for (auto& [lease, its] : keys) its.erase(key);
+      if (random.below(4) == 0) {
+        table.detach(key);
+      } else {
+        ASSERT_TRUE(table.attach(LeaseId(id), key).ok());
+        keys[id].insert(key);
+      }
+      if (i % 4000 == 3999) listings.emplace_back(table.list_keys(LeaseId(id)), keys[id]);
+      if (i % 20'000 == 19'999) {
+        auto gone = table.revoke(LeaseId(id), batch);
+        ASSERT_TRUE(gone.ok());
+        ASSERT_EQ(*gone, std::vector<std::string>(keys[id].begin(), keys[id].end()));
+        keys[id].clear();
+      }
+      batch.clear();
+    }
+    table.check_invariants();
+    for (const auto& [listing, then] : listings) {
+      EXPECT_EQ(listing.size(), then.size());
+      EXPECT_EQ(listing.sorted(), std::vector<std::string>(then.begin(), then.end()));
+    }
+  });
+}
+
+TEST(LeaseRandom, AListingOfKeysTouchesNone) {
+  LeaseTable table{LeaseOptions{}};
+  backend::WriteBatch batch;
+  ASSERT_TRUE(table.grant(LeaseId(1), 60, {}, batch).ok());
+  constexpr int kKeys = 100'000;
+  for (int i = 0; i < kKeys; ++i) ASSERT_TRUE(table.attach(LeaseId(1), cat("key", i)).ok());
+  std::vector<KeyListing> listings;
+  for (int i = 0; i < 100; ++i) listings.push_back(table.list_keys(LeaseId(1)));
+  EXPECT_EQ(table.key_pieces_copied(), 0u);
+  // The piece of the one that goes, and the last one.
+  table.detach("key5");
+  table.detach("key6");
+  EXPECT_EQ(table.key_pieces_copied(), 2u);
+  for (const KeyListing& listing : listings) EXPECT_EQ(listing.size(), size_t{kKeys});
+  EXPECT_EQ(listings.front().sorted().size(), size_t{kKeys});
 }
 
 // A listing is what was there then, whatever happens afterwards; and what it costs the table is a

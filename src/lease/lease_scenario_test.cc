@@ -51,7 +51,7 @@ class World {
     if (c.name == "demote") return table_->demote(), take_settled();
     if (c.name == "renew") return renew(c);
     if (c.name == "ttl") return ttl(c);
-    if (c.name == "keys") return join(table_->keys(id(c)));
+    if (c.name == "keys") return join(table_->list_keys(id(c)).sorted());
     if (c.name == "lease_of") return cat(table_->lease_of(c.text("key")).value);
     if (c.name == "list") return join(table_->list().by_expiry());
     if (c.name == "expired") return join(table_->take_expired(now_));

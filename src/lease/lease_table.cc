@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 
 #include "base/check.h"
-#include "base/endian.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -30,28 +28,14 @@ MonotonicTime after_seconds(MonotonicTime now, int64_t seconds, Duration extend)
   return {Duration(at)};
 }
 
-// Bytes [skip, skip + 8) of the key as a big-endian number, zeros behind its end.
-uint64_t head(std::string_view key, size_t skip) {
-  char bytes[8] = {};
-  std::memcpy(bytes, key.data() + skip, std::min<size_t>(8, key.size() - skip));
-  return load_big64(bytes);
-}
-
 }  // namespace
-
-// One attached key. `slot` is its place in the lease's `items`, so that it leaves in O(1).
-struct LeaseTable::Item {
-  std::string key;
-  Lease* lease = nullptr;
-  uint32_t slot = 0;  // < lease->items.size()
-};
 
 struct LeaseTable::Lease {
   LeaseId id;
   int64_t ttl_seconds = 0;            // >= the least that is granted
   int64_t remaining_ttl_seconds = 0;  // as checkpointed; 0 or less: none
   uint32_t place = 0;                 // in roll_, which has the expiry, and in by_place_
-  std::vector<Item*> items;
+  LeasedKeys keys;
   LeaseHeap::Node expiry_node;
   LeaseHeap::Node checkpoint_node;
   std::vector<Settled> waiting;
@@ -60,29 +44,6 @@ struct LeaseTable::Lease {
     return remaining_ttl_seconds > 0 ? remaining_ttl_seconds : ttl_seconds;
   }
 };
-
-// Keys of one lease mostly begin alike: what they share is left out, and nearly every comparison is
-// one of the 8 bytes behind it, without touching a key.
-void LeaseTable::sort_by_key(std::vector<Item*>& items) {
-  if (items.empty()) return;
-  std::string_view first = items.front()->key;
-  size_t shared = first.size();
-  for (const Item* item : items) {
-    size_t most = std::min(shared, item->key.size());
-    shared = static_cast<size_t>(std::mismatch(first.begin(),
-                                               first.begin() + static_cast<ptrdiff_t>(most),
-                                               item->key.begin())
-                                     .first -
-                                 first.begin());
-  }
-  std::vector<std::pair<uint64_t, Item*>> order;
-  order.reserve(items.size());
-  for (Item* item : items) order.emplace_back(head(item->key, shared), item);
-  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : a.second->key < b.second->key;
-  });
-  for (size_t slot = 0; slot < items.size(); ++slot) items[slot] = order[slot].second;
-}
 
 LeaseTable::LeaseTable(LeaseOptions options) : options_(options) {
   CHECK(options_.revoke_rate >= 2);
@@ -187,15 +148,10 @@ absl::StatusOr<std::vector<std::string>> LeaseTable::revoke(LeaseId id,
   check_sizes();
 
   // All members must delete in the same order: the sub-revisions depend on it.
-  sort_by_key(lease->items);
-  std::vector<std::string> keys;
-  keys.reserve(lease->items.size());
-  for (Item* item : lease->items) {
-    auto owned = items_.extract(to_absl(item->key));
-    CHECK(!owned.empty());
-    CHECK(owned.mapped()->lease == lease.get());
-    keys.push_back(std::move(owned.mapped()->key));
+  for (size_t slot = 0; slot < lease->keys.size(); ++slot) {
+    CHECK(keys_.erase(to_absl(lease->keys.at(slot).key)) == 1);
   }
+  std::vector<std::string> keys = lease->keys.take_sorted();
   batch.del(backend::Bucket::kLease, encode_key(id));
   ++counters_.revoked;
   settle(*lease, errors::LeaseNotFound());
@@ -214,41 +170,38 @@ void LeaseTable::checkpoint(Checkpoint checkpoint, MonotonicTime now, backend::W
 absl::Status LeaseTable::attach(LeaseId id, std::string_view key) {
   Lease* lease = find(id);
   if (lease == nullptr) return errors::LeaseNotFound();
-  auto it = items_.find(to_absl(key));
-  Item* item = nullptr;
-  if (it != items_.end()) {
-    item = it->second.get();
-    if (item->lease == lease) return absl::OkStatus();
-    unlink(*item);
+  auto it = keys_.find(to_absl(key));
+  Shared<LeasedKey> attached;
+  if (it != keys_.end()) {
+    if (it->second->lease == lease) return absl::OkStatus();
+    attached = unlink(*it->second);
   } else {
-    auto fresh = std::make_unique<Item>();
-    fresh->key = key;
-    item = fresh.get();
-    items_.emplace(to_absl(item->key), std::move(fresh));
+    attached = Shared<LeasedKey>(new LeasedKey(key));
+    keys_.emplace(to_absl(attached->key), attached.get());
   }
-  item->lease = lease;
-  item->slot = static_cast<uint32_t>(lease->items.size());
-  lease->items.push_back(item);
-  CHECK(lease->items.size() <= items_.size());
+  attached->lease = lease;
+  lease->keys.add(std::move(attached), &key_pieces_copied_);
+  CHECK(lease->keys.size() <= keys_.size());
   return absl::OkStatus();
 }
 
 void LeaseTable::detach(std::string_view key) {
-  auto it = items_.find(to_absl(key));
-  if (it == items_.end()) return;
-  unlink(*it->second);
-  items_.erase(it);
+  auto it = keys_.find(to_absl(key));
+  if (it == keys_.end()) return;
+  const Shared<LeasedKey> gone = unlink(*it->second);
+  keys_.erase(it);
 }
 
-void LeaseTable::unlink(Item& item) {
-  CHECK(item.lease != nullptr);
-  std::vector<Item*>& items = item.lease->items;
-  CHECK(item.slot < items.size());
-  CHECK(items[item.slot] == &item);
-  items[item.slot] = items.back();
-  items[item.slot]->slot = item.slot;
-  items.pop_back();
-  item.lease = nullptr;
+Shared<LeasedKey> LeaseTable::unlink(LeasedKey& key) {
+  Shared<LeasedKey> unlinked = lease_of(key).keys.remove(key.slot, &key_pieces_copied_);
+  CHECK(unlinked.get() == &key);
+  key.lease = nullptr;
+  return unlinked;
+}
+
+LeaseTable::Lease& LeaseTable::lease_of(const LeasedKey& key) {
+  CHECK(key.lease != nullptr);
+  return *static_cast<Lease*>(key.lease);
 }
 
 void LeaseTable::promote(Duration extend, MonotonicTime now) {
@@ -408,35 +361,30 @@ absl::StatusOr<TimeToLive> LeaseTable::time_to_live(LeaseId id, MonotonicTime no
                     .remaining_seconds = (expiry(*lease) - now) / kSecond};
 }
 
-std::vector<std::string> LeaseTable::keys(LeaseId id) const {
-  std::vector<std::string> keys;
-  if (const Lease* lease = find(id)) {
-    keys.reserve(lease->items.size());
-    for (const Item* item : lease->items) keys.push_back(item->key);
-    std::sort(keys.begin(), keys.end());
-  }
-  return keys;
+KeyListing LeaseTable::list_keys(LeaseId id) const {
+  const Lease* lease = find(id);
+  return lease == nullptr ? KeyListing() : lease->keys.list();
 }
 
 bool LeaseTable::every_key(LeaseId id, absl::FunctionRef<bool(std::string_view)> visit) const {
   const Lease* lease = find(id);
   if (!lease) return true;
-  for (const Item* item : lease->items) {
-    if (!visit(item->key)) return false;
+  for (size_t slot = 0; slot < lease->keys.size(); ++slot) {
+    if (!visit(lease->keys.at(slot).key)) return false;
   }
   return true;
 }
 
 LeaseId LeaseTable::lease_of(std::string_view key) const {
-  auto it = items_.find(to_absl(key));
-  return it == items_.end() ? kNoLease : it->second->lease->id;
+  auto it = keys_.find(to_absl(key));
+  return it == keys_.end() ? kNoLease : lease_of(*it->second).id;
 }
 
 void LeaseTable::clear() {
   for (auto& [id, lease] : leases_) settle(*lease, errors::LeaseNotFound());
   expiries_.clear();
   checkpoints_.clear();
-  items_.clear();
+  keys_.clear();
   by_place_.clear();
   roll_.clear();
   leases_.clear();
@@ -475,14 +423,14 @@ void LeaseTable::check_invariants() const {
     CHECK(roll_.id(lease->place) == id);
     if (!primary_) CHECK(expiry(*lease) == kForever);
     if (!primary_) CHECK(lease->waiting.empty());
-    for (size_t slot = 0; slot < lease->items.size(); ++slot) {
-      CHECK(lease->items[slot]->lease == lease.get());
-      CHECK(lease->items[slot]->slot == slot);
+    for (size_t slot = 0; slot < lease->keys.size(); ++slot) {
+      CHECK(lease->keys.at(slot).lease == lease.get());
+      CHECK(lease->keys.at(slot).slot == slot);
     }
-    attached += lease->items.size();
+    attached += lease->keys.size();
   }
-  CHECK(attached == items_.size());
-  for (const auto& [key, item] : items_) CHECK(from_absl(key) == item->key);
+  CHECK(attached == keys_.size());
+  for (const auto& [text, key] : keys_) CHECK(from_absl(text) == key->key);
 }
 
 }  // namespace keelson::lease

@@ -14,7 +14,8 @@
 // Errors: errors::LeaseNotFound, LeaseExist, LeaseTTLTooLarge; errors::NotLeader from renew() on a
 //   table that is not primary (ask the leader); errors::LeaderChanged from time_to_live() there.
 // Cost: grant, renew, revoke O(log n) in the number of leases; attach and detach O(1). promote() is
-//   one sort of all leases; list() does not touch them (lease_roll.h says how, and why).
+//   one sort of all leases; list() does not touch them (lease_roll.h says how, and why), nor does
+//   list_keys() touch the keys.
 // Source: etcd v3.7.1, server/lease/lessor.go and server/storage/schema/lease.go.
 
 #pragma once
@@ -36,6 +37,7 @@
 #include "base/tally.h"
 #include "lease/lease_heap.h"
 #include "lease/lease_roll.h"
+#include "lease/leased_keys.h"
 
 namespace keelson::lease {
 
@@ -145,8 +147,8 @@ class LeaseTable {
   bool exists(LeaseId id) const { return leases_.contains(id); }
   size_t size() const { return leases_.size(); }
   absl::StatusOr<TimeToLive> time_to_live(LeaseId id, MonotonicTime now) const;
-  // In byte order; empty for an unknown lease.
-  std::vector<std::string> keys(LeaseId id) const;
+  // The keys of a lease as of now; none for an unknown one. Cheap, and read anywhere, as list() is.
+  KeyListing list_keys(LeaseId id) const;
   // Calls `visit` with each key, in no particular order, while it returns true; whether it did for
   // all. Costs no copies.
   bool every_key(LeaseId id, absl::FunctionRef<bool(std::string_view)> visit) const;
@@ -168,9 +170,9 @@ class LeaseTable {
   // Work done so far, for tests: entries moved in the orders, pieces of the roll copied.
   uint64_t heap_moves() const { return expiries_.moves() + checkpoints_.moves(); }
   uint64_t pieces_copied() const { return roll_.copies(); }
+  uint64_t key_pieces_copied() const { return key_pieces_copied_; }
 
  private:
-  struct Item;
   struct Lease;
 
   Lease* find(LeaseId id) const;
@@ -190,8 +192,8 @@ class LeaseTable {
   // REQUIRES: no two, kForever aside, less than a second apart unless equal.
   static void sort_by_time(std::vector<Start>& starts);
   void spread_pile_ups(std::vector<Start>& starts, MonotonicTime now) const;
-  static void sort_by_key(std::vector<Item*>& items);
-  void unlink(Item& item);
+  Shared<LeasedKey> unlink(LeasedKey& key);
+  static Lease& lease_of(const LeasedKey& key);
   static void settle(Lease& lease, const absl::Status& status);
   void clear();
   void check_sizes() const;
@@ -206,8 +208,9 @@ class LeaseTable {
   // primary). leases_.size() == by_place_.size() == roll_.size().
   std::vector<Lease*> by_place_;
   LeaseRoll roll_;
-  // Every attached key; the views point into the items.
-  absl::flat_hash_map<absl::string_view, std::unique_ptr<Item>> items_;
+  // Every attached key, which its lease's LeasedKeys keep; the views point into them.
+  absl::flat_hash_map<absl::string_view, LeasedKey*> keys_;
+  uint64_t key_pieces_copied_ = 0;
   // When to name the lease in take_expired(): all leases if primary, else none.
   LeaseHeap expiries_;
   // When to checkpoint it: some leases, none unless primary with checkpoints on.

@@ -51,6 +51,9 @@ class LeaseRevoke final : public Unary {
   }
 };
 
+// So many keys, or leases, are sorted and encoded on the io lane; more are for a worker.
+constexpr size_t kMostOnTheLane = 512;
+
 class LeaseTimeToLive final : public Unary {
  public:
   explicit LeaseTimeToLive(Context& context) : Unary(context), keeper_(context) {}
@@ -62,23 +65,42 @@ class LeaseTimeToLive final : public Unary {
     const LeaseId id(request.id());
     keeper_.times(context_.lane(*call), id, request.keys(),
                   [this, call, id](absl::StatusOr<LeaseTimes> times) {
-                    answer(*call, id, std::move(times));
+                    answer(call, id, std::move(times));
                   });
   }
 
-  void answer(net::ServerCall& call, LeaseId id, absl::StatusOr<LeaseTimes> times) {
+  void answer(net::CallRef call, LeaseId id, absl::StatusOr<LeaseTimes> times) {
     pb::LeaseTimeToLiveResponse response;
     response.set_id(id.value);
     if (absl::IsNotFound(times.status())) {
       response.set_ttl(-1);
     } else if (!times.ok()) {
-      return call.fail(times.status());
+      return call->fail(times.status());
     } else {
       response.set_ttl(times->remaining);
       response.set_grantedttl(times->granted);
-      for (std::string& key : times->keys) response.add_keys(std::move(key));
+      return answer(std::move(call), std::move(response), std::move(times->keys));
     }
-    call.respond(context_.respond(0, Parts::copy(response.SerializeAsString())));
+    call->respond(context_.respond(0, Parts::copy(response.SerializeAsString())));
+  }
+
+  void answer(net::CallRef call, pb::LeaseTimeToLiveResponse response, lease::KeyListing listing) {
+    if (call->over()) return;
+    if (listing.size() <= kMostOnTheLane) {
+      return call->respond(context_.respond(0, body_of(response, listing)));
+    }
+    context_.long_reads().compute(
+        call, [this, call, response = std::move(response), listing = std::move(listing)]() -> Task {
+          return [this, call, body = body_of(response, listing)]() mutable {
+            call->respond(context_.respond(0, std::move(body)));
+          };
+        });
+  }
+
+  static Parts body_of(const pb::LeaseTimeToLiveResponse& head, const lease::KeyListing& listing) {
+    pb::LeaseTimeToLiveResponse response = head;
+    for (std::string& key : listing.sorted()) response.add_keys(std::move(key));
+    return Parts::copy(response.SerializeAsString());
   }
 
   LeaseKeeper keeper_;
@@ -123,8 +145,6 @@ class LeaseLeases final : public Unary {
       };
     });
   }
-
-  static constexpr size_t kMostOnTheLane = 512;
 };
 
 // One keep-alive stream. Only so many renewals are under way, the rest waits in the client's

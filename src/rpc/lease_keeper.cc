@@ -24,7 +24,7 @@ absl::StatusOr<LeaseTimes> times_in(lease::LeaseTable& leases, LeaseId id, bool 
   absl::StatusOr<lease::TimeToLive> ttl = leases.time_to_live(id, now);
   if (!ttl.ok()) return ttl.status();
   LeaseTimes times{.remaining = ttl->remaining_seconds, .granted = ttl->granted_ttl_seconds};
-  if (keys) times.keys = leases.keys(id);
+  if (keys) times.keys = leases.list_keys(id);
   return times;
 }
 

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "lease/leased_keys.h"
 #include "membership/cluster.h"
 
 namespace keelson::rpc {
@@ -27,7 +28,7 @@ namespace keelson::rpc {
 struct LeaseTimes {
   int64_t remaining = 0;
   int64_t granted = 0;
-  std::vector<std::string> keys{};  // if asked for
+  lease::KeyListing keys{};  // if asked for
 };
 
 class Others {
