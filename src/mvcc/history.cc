@@ -1,6 +1,7 @@
 // Events read back from the backend, and the values before them.
 
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "mvcc/key_tree_view.h"
 #include "mvcc/revision_key.h"
@@ -45,6 +46,7 @@ absl::StatusOr<History> StoreImpl::history(Epochs::Slot* slot, int64_t from, int
   // iterator misses because of a compaction shows in the compact revision loaded after it.
   int64_t newest = published().revision;
   to = std::min(to, newest);
+  KEELSON_FAILPOINT("mvcc_history");
   RevisionKey lower({std::max<int64_t>(from, 0), 0}), upper({to + 1, 0});
   std::unique_ptr<backend::Iterator> it =
       backend_->iterate(backend::Bucket::kKey, {.lower = lower.view(), .upper = upper.view()});
@@ -79,6 +81,23 @@ absl::StatusOr<Bytes> StoreImpl::previous_kv(Epochs::Slot* slot, const Event& ev
   absl::StatusOr<std::optional<Bytes>> found = get(slot, at, event.key);
   if (!found.ok()) return found.status();
   return *found ? **std::move(found) : Bytes();
+}
+
+std::optional<Bytes> StoreImpl::previous_kv_in_memory(Epochs::Slot* slot,
+                                                      const Event& event) const {
+  if (!event.prev_kv.empty()) return event.prev_kv;
+  if (event.is_create()) return Bytes();
+  const int64_t at = event.revision.main - 1;
+  RevisionPin held;
+  if (!pin(slot, at, &held)) return Bytes();
+  Found found = find(slot, at, event.key);
+  if (!found.exists) return Bytes();
+  if (!found.value.empty()) return std::move(found.value);
+  std::vector<Bytes> values;
+  absl::StatusOr<bool> all = read_back_in_memory(std::span(&found.revision, 1), &values);
+  // What is wrong with it shows where it is read in earnest.
+  if (!all.ok() || !*all) return std::nullopt;
+  return std::move(values.front());
 }
 
 }  // namespace keelson::mvcc

@@ -68,22 +68,23 @@ bool StoreImpl::pin(Epochs::Slot* slot, int64_t revision, RevisionPin* pin) cons
   return published_compact_revision() <= revision;
 }
 
+StoreImpl::Found StoreImpl::find(Epochs::Slot* slot, int64_t at, std::string_view key) const {
+  EpochSection section(epochs_, slot);
+  Root now = current(slot);
+  KeyRecord* record = find_record(now.tree, key);
+  Version* version = record ? record->visible(at) : nullptr;
+  if (!version) return {};
+  if (cache_.pressed()) version->touch();
+  return {.exists = true, .revision = version->revision(), .value = version->bytes()};
+}
+
 absl::StatusOr<std::optional<Bytes>> StoreImpl::get(Epochs::Slot* slot, int64_t at,
                                                     std::string_view key) const {
-  Revision evicted;
-  {
-    EpochSection section(epochs_, slot);
-    Root now = current(slot);
-    KeyRecord* record = find_record(now.tree, key);
-    Version* version = record ? record->visible(at) : nullptr;
-    Bytes value = version ? version->bytes() : Bytes();
-    if (version && cache_.pressed()) version->touch();
-    if (!version) return std::optional<Bytes>();
-    if (!value.empty()) return std::optional<Bytes>(std::move(value));
-    evicted = version->revision();
-  }
+  Found found = find(slot, at, key);
+  if (!found.exists) return std::optional<Bytes>();
+  if (!found.value.empty()) return std::optional<Bytes>(std::move(found.value));
   KEELSON_FAILPOINT("mvcc_read_back");
-  absl::StatusOr<Bytes> value = read_back(evicted);
+  absl::StatusOr<Bytes> value = read_back(found.revision);
   if (!value.ok()) return value.status();
   return std::optional<Bytes>(*std::move(value));
 }
@@ -241,6 +242,9 @@ absl::StatusOr<History> Store::history(ReaderSlot& slot, int64_t from, int64_t t
 }
 absl::StatusOr<Bytes> Store::previous_kv(ReaderSlot& slot, const Event& event) const {
   return go_to_newest(slot).previous_kv(place(slot).slot(), event);
+}
+std::optional<Bytes> Store::previous_kv_in_memory(ReaderSlot& slot, const Event& event) const {
+  return go_to_newest(slot).previous_kv_in_memory(place(slot).slot(), event);
 }
 absl::StatusOr<std::unique_ptr<HashKvJob>> Store::hash_kv(int64_t revision) const {
   std::unique_lock lock(replacing_);

@@ -287,6 +287,8 @@ class Store {
   // The KeyValue under the event's key just before the event's revision; empty: there was none, or
   // it has been compacted away (etcd then sends none).
   absl::StatusOr<Bytes> previous_kv(ReaderSlot& slot, const Event& event) const;
+  // The same without waiting for a disk; nullopt: previous_kv() must tell.
+  std::optional<Bytes> previous_kv_in_memory(ReaderSlot& slot, const Event& event) const;
 
   // revision 0: the newest. errors::Compacted(), errors::FutureRev() as etcd. A revision whose hash
   // a compaction stored is answered from there, as etcd does: its job is done at once. Any other

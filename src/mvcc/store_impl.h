@@ -105,6 +105,7 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
   absl::StatusOr<History> history(Epochs::Slot* slot, int64_t from, int64_t to,
                                   size_t max_bytes) const;
   absl::StatusOr<Bytes> previous_kv(Epochs::Slot* slot, const Event& event) const;
+  std::optional<Bytes> previous_kv_in_memory(Epochs::Slot* slot, const Event& event) const;
   absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(int64_t revision) const;
 
   // What a read in this section works on.
@@ -157,6 +158,14 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
   static void end_of(StoreImpl* store);
 
  private:
+  // What the index knows of a key; `value` is empty when the cache does not hold it.
+  struct Found {
+    bool exists = false;
+    Revision revision;
+    Bytes value;
+  };
+  Found find(Epochs::Slot* slot, int64_t at, std::string_view key) const;
+
   // write_txn.cc
   struct Change {
     Revision revision;

@@ -52,7 +52,7 @@ Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
     lane->gateway = node.add_gateway(loop);
     lane->slot = node.store().register_reader();
     lane->random = std::make_unique<SeededRandom>(seed + static_cast<uint64_t>(i));
-    lane->watch_source = make_watch_source(node, *lane->slot);
+    lane->watch_source = make_watch_source(node, *lane->slot, long_reads_);
     lane->watches = std::make_unique<watch::LaneWatches>(loop, feed, *lane->watch_source,
                                                          *lane->random, watch_options);
     lane->leader_bounds =

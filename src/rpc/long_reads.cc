@@ -79,6 +79,12 @@ void LongReads::compute(net::CallRef call, absl::AnyInvocable<Task()> work) {
   if (!taken) call->fail(errors::RequestTooManyRequests());
 }
 
+void LongReads::look_back(uint64_t owner, absl::AnyInvocable<void(mvcc::ReaderSlot&)> read) {
+  values_.workers.go_on(owner, [this, read = std::move(read)](int worker) mutable {
+    read(*values_.slots[static_cast<size_t>(worker)]);
+  });
+}
+
 void LongReads::hand_over(Gathered& gathered) {
   if (gathered.reads.empty()) return;
   std::vector<net::CallRef> asking;

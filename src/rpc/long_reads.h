@@ -1,7 +1,8 @@
 // rpc/long_reads.h
 //
 // LongReads is where reads go that must not run on an io lane: those that visit more than a few
-// thousand keys, or sort more than a few hundred, and those of values that are not in memory.
+// thousand keys, or sort more than a few hundred, those of values that are not in memory, and those
+// of the past that watchers make.
 //
 // A read is tried on its lane first, within try_bounds(). Told "not here", it is run again from the
 // beginning by run(), on one of two sorts of worker threads: some for what lacks a few values and
@@ -46,6 +47,10 @@ class LongReads {
   // What reads nothing and still takes long (sorting, encoding), among the reads that do; the same
   // bounds and turns. Not begun once the call is over.
   void compute(net::CallRef call, absl::AnyInvocable<Task()> work);
+
+  // What a lane's watchers need of the store's past. One at a time for each owner: it is not
+  // refused.
+  void look_back(uint64_t owner, absl::AnyInvocable<void(mvcc::ReaderSlot&)> read);
 
   void stop();
 

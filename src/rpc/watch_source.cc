@@ -3,25 +3,29 @@
 #include <algorithm>
 #include <utility>
 
+#include "mvcc/watch/read_history.h"
+
 namespace keelson::rpc {
 namespace {
 
 class StoreSource final : public watch::WatchSource {
  public:
-  StoreSource(node::Node& node, mvcc::ReaderSlot& slot) : node_(node), slot_(slot) {}
+  StoreSource(node::Node& node, mvcc::ReaderSlot& slot, LongReads& reads)
+      : node_(node), slot_(slot), reads_(reads) {}
 
   int64_t compact_revision() const override {
     return std::max<int64_t>(node_.store().compact_revision(), 0);
   }
 
-  absl::StatusOr<watch::HistorySlice> history(int64_t from, int64_t to, size_t max_bytes) override {
-    absl::StatusOr<mvcc::History> read = node_.store().history(slot_, from, to, max_bytes);
-    if (!read.ok()) return read.status();
-    return watch::HistorySlice{std::move(read->events), read->next_revision - 1};
+  void read(watch::HistoryRequest request, Done done) override {
+    reads_.look_back(
+        reinterpret_cast<uintptr_t>(this),
+        [&store = node_.store(), request = std::move(request), done = std::move(done)](
+            mvcc::ReaderSlot& slot) mutable { done(watch::read_history(store, slot, request)); });
   }
 
-  absl::StatusOr<Bytes> previous_kv(const mvcc::Event& event) override {
-    return node_.store().previous_kv(slot_, event);
+  std::optional<Bytes> previous_in_memory(const mvcc::Event& event) override {
+    return node_.store().previous_kv_in_memory(slot_, event);
   }
 
   Term raft_term() const override {
@@ -31,12 +35,14 @@ class StoreSource final : public watch::WatchSource {
  private:
   node::Node& node_;
   mvcc::ReaderSlot& slot_;
+  LongReads& reads_;
 };
 
 }  // namespace
 
-std::unique_ptr<watch::WatchSource> make_watch_source(node::Node& node, mvcc::ReaderSlot& slot) {
-  return std::make_unique<StoreSource>(node, slot);
+std::unique_ptr<watch::WatchSource> make_watch_source(node::Node& node, mvcc::ReaderSlot& slot,
+                                                      LongReads& reads) {
+  return std::make_unique<StoreSource>(node, slot, reads);
 }
 
 }  // namespace keelson::rpc

@@ -5,6 +5,10 @@
 // it meets, so watchers that lag together are read for once. The two sweeps take turns: a client
 // that is a million revisions behind does not keep one that is ten behind from its events.
 //
+// What the store's sweep needs is read elsewhere, one slice at a time, and nothing waits for it but
+// those whom it is for: their events, and the previous values that some want of events that the
+// window has.
+//
 // A slice is given to one stream after the other, to each until it stalls, and to so many watchers
 // in one turn of the lane; the others stay in line untouched.
 
@@ -32,8 +36,13 @@ constexpr size_t kMostSlices = 4;
 
 }  // namespace
 
+bool LaneEngine::can_catch_up() const {
+  return !sweep(Watcher::Way::kWindow).order.empty() ||
+         (!sweep(Watcher::Way::kStore).order.empty() && !reading_);
+}
+
 void LaneEngine::schedule_catch_up() {
-  if (catch_up_posted_ || oldest_.empty()) return;
+  if (catch_up_posted_ || !can_catch_up()) return;
   catch_up_posted_ = true;
   lane_.post([alive = std::weak_ptr(alive_)] {
     if (auto engine = alive.lock()) (*engine)->catch_up();
@@ -112,44 +121,80 @@ void LaneEngine::leave_window(StreamState& stream, Budget& budget) {
 }
 
 void LaneEngine::serve_from_store() {
-  Sweep& store = sweep(Watcher::Way::kStore);
-  StreamState* stream = store.order.next(store.next);
+  if (reading_) return;
+  const Sweep& store = sweep(Watcher::Way::kStore);
+  const StreamState* stream = store.order.next(store.next);
   if (stream == nullptr) return;
   const int64_t from = stream->lag().turns[static_cast<size_t>(Watcher::Way::kStore)];
-  if (!store.served || !store.served->covers(from)) {
-    metrics_.disk_slices.add(1);
-    const int64_t limit = window_.empty() || window_.first_revision() <= from
-                              ? position_
-                              : window_.first_revision() - 1;
-    auto history = source_.history(from, limit, slice_bytes(store));
-    if (!history.ok()) {
-      // A compaction that passed meanwhile is met by cancel_compacted() in the next round.
-      if (from < source_.compact_revision()) return;
-      log::error("cannot read the history for a watcher",
-                 {{"revision", from}, {"error", message_of(history.status())}});
-      Watcher* first = stream->lag().queue(Watcher::Way::kStore).first_in(from, from);
-      CHECK(first != nullptr);
-      retire(*first);
-      stream->send_failed(*first, message_of(history.status()));
-      return;
-    }
-    CHECK(history->through >= from);
+  if (!store.served || !store.served->covers(from)) return start_reading(from);
+  Budget budget = new_budget();
+  serve(Watcher::Way::kStore, budget);
+}
+
+// Who is on this way although the window has its events lacks the values before them.
+void LaneEngine::start_reading(int64_t from) {
+  Sweep& store = sweep(Watcher::Way::kStore);
+  store.served.reset();
+  const bool previous = store.want_previous > 0;
+  HistoryRequest request{
+      .from = from, .to = position_, .max_bytes = slice_bytes(store), .previous = previous};
+  if (window_.covers(from)) {
+    Slice known = window_.slice(from, request.max_bytes);
+    request.to = known.through;
+    request.batches = std::move(known.batches);
+  } else if (!window_.empty()) {
+    request.to = window_.first_revision() - 1;
+  }
+  metrics_.disk_slices.add(1);
+  reading_ = true;
+  auto done = [lane = &lane_, alive = std::weak_ptr(alive_), from,
+               previous](absl::StatusOr<HistorySlice> read) {
+    lane->post([alive, from, previous, read = std::move(read)]() mutable {
+      if (auto engine = alive.lock()) (*engine)->read_done(from, previous, std::move(read));
+    });
+  };
+  source_.read(std::move(request), std::move(done));
+}
+
+void LaneEngine::read_done(int64_t from, bool previous, absl::StatusOr<HistorySlice> read) {
+  CHECK(reading_);
+  reading_ = false;
+  Sweep& store = sweep(Watcher::Way::kStore);
+  if (!read.ok()) {
+    reading_failed(from, read.status());
+  } else if (store.watchers > 0) {
+    CHECK(read->through >= from);
+    CHECK(read->through <= position_);
     Slice slice;
     slice.from = from;
-    slice.through = std::min(history->through, limit);
-    slice.events = std::move(history->events);
+    slice.through = read->through;
+    slice.with_previous = previous;
+    slice.events = std::move(read->events);
     slice.runs.emplace_back(slice.events);
     store.served.emplace(std::move(slice));
   }
-  Budget budget = new_budget();
-  serve(Watcher::Way::kStore, budget);
+  schedule_catch_up();
+}
+
+void LaneEngine::reading_failed(int64_t from, const absl::Status& status) {
+  // A compaction that passed meanwhile is met by cancel_compacted() in the next round.
+  if (from < source_.compact_revision()) return;
+  // Whom the read was for may have gone.
+  StreamState* stream = sweep(Watcher::Way::kStore).order.next_in(from, from, {});
+  if (stream == nullptr) return;
+  log::error("cannot read the history for a watcher",
+             {{"revision", from}, {"error", message_of(status)}});
+  Watcher* first = stream->lag().queue(Watcher::Way::kStore).first_in(from, from);
+  CHECK(first != nullptr);
+  retire(*first);
+  stream->send_failed(*first, message_of(status));
 }
 
 // Gives the slice that is being served to those whose cursors lie in it.
 void LaneEngine::serve(Watcher::Way way, Budget& budget) {
   Sweep& sweep = this->sweep(way);
   const ServedSlice& slice = *sweep.served;
-  while (budget.left()) {
+  while (budget.left() && !sweep.spent) {
     StreamState* stream = sweep.order.next_in(slice.from(), slice.through(), sweep.next);
     if (stream == nullptr) {
       sweep.next = {slice.through() + 1, 0};
@@ -159,6 +204,7 @@ void LaneEngine::serve(Watcher::Way way, Budget& budget) {
     sweep.next = {lag.turns[static_cast<size_t>(way)], lag.serial + 1};
     serve_stream(*stream, way, budget);
   }
+  if (std::exchange(sweep.spent, false)) sweep.served.reset();
   drop_unwanted(way);
 }
 
@@ -169,7 +215,7 @@ void LaneEngine::serve_stream(StreamState& stream, Watcher::Way way, Budget& bud
       std::max<int64_t>(budget.moves - static_cast<int64_t>(options_.stream_watchers), 0);
   int64_t passed = slice.through() + 1;
   while (Watcher* watcher = queue.first_in(slice.from(), slice.through())) {
-    if (budget.moves <= enough || stream.stalled()) {
+    if (budget.moves <= enough || sweep(way).spent || stream.stalled()) {
       passed = watcher->cursor;
       break;
     }
@@ -180,14 +226,22 @@ void LaneEngine::serve_stream(StreamState& stream, Watcher::Way way, Budget& bud
 }
 
 void LaneEngine::serve_watcher(Watcher& watcher, ServedSlice& slice, Budget& budget) {
-  size_t encoded = 0;
-  const EventBlock& block = slice.block_for(watcher, source_, &encoded);
-  budget.moves -= 1 + static_cast<int64_t>(encoded / kBytesPerMove);
-  const size_t sent = send(watcher, block, block.first_at(watcher.cursor), slice.through());
-  const int64_t next = sent < block.size() ? block.revisions[sent] : slice.through() + 1;
+  size_t cost = 0;
+  const EventBlock& block = slice.block_for(watcher, source_, &cost);
+  budget.moves -= 1 + static_cast<int64_t>(cost / kBytesPerMove);
+  const bool whole = block.lacking == 0;
+  const int64_t cursor = watcher.cursor;
+  const size_t sent = send(watcher, block, block.first_at(cursor), whole ? slice.through() : 0);
+  const bool lacks = sent == block.size() && !whole;
+  int64_t next = slice.through() + 1;
+  if (sent < block.size()) next = block.revisions[sent];
+  if (lacks) next = block.lacking;
   dequeue(watcher);
   watcher.cursor = next;
-  place(watcher);
+  if (!lacks) return place(watcher);
+  // Of a slice of the store's it can have no more; the next one comes with previous values.
+  if (watcher.way == Watcher::Way::kStore) sweep(watcher.way).spent = true;
+  enqueue(watcher, Watcher::Way::kStore);
 }
 
 }  // namespace keelson::watch

@@ -25,6 +25,7 @@ struct Slice {
   std::vector<mvcc::EventBatchPtr> batches;
   std::vector<mvcc::Event> events;
   size_t bytes = 0;
+  bool with_previous = false;  // its events carry what there is of previous values
 
   // REQUIRES: the batch begins right after `through`.
   void add(mvcc::EventBatchPtr batch);

@@ -121,14 +121,19 @@ std::vector<WatchGroup*> LaneEngine::match(const Slice& slice) {
 }
 
 void LaneEngine::deliver_synced(WatchGroup& group, WatchGroup::Members& members) {
-  EventBlock block = encode_events(group.matched, members.variant, source_);
-  if (block.size() == 0) return;
+  Previous previous{.source = &source_};
+  EventBlock block = encode_events(group.matched, members.variant, previous);
+  if (block.size() == 0 && block.lacking == 0) return;
   // From the back: a watcher that lags from here on leaves the list, and the one that takes its
   // place has been served already.
   for (size_t i = members.synced.size(); i-- > 0;) {
     Watcher& watcher = *members.synced[i];
     size_t sent = send(watcher, block, 0, 0);
-    if (sent < block.size()) lag(watcher, block.revisions[sent]);
+    if (sent < block.size()) {
+      lag(watcher, block.revisions[sent]);
+    } else if (block.lacking != 0) {
+      lag_on(watcher, block.lacking, Watcher::Way::kStore);
+    }
   }
 }
 
@@ -199,10 +204,13 @@ void LaneEngine::displace(Watcher& watcher) {
 }
 
 void LaneEngine::lag(Watcher& watcher, int64_t cursor) {
-  CHECK(cursor <= position_);
+  lag_on(watcher, cursor, way_from(cursor));
+}
+
+void LaneEngine::lag_on(Watcher& watcher, int64_t cursor, Watcher::Way way) {
   displace(watcher);
   watcher.cursor = cursor;
-  place(watcher);
+  enqueue(watcher, way);
 }
 
 Watcher::Way LaneEngine::way_from(int64_t cursor) const {
@@ -215,6 +223,7 @@ void LaneEngine::enqueue(Watcher& watcher, Watcher::Way way) {
   watcher.way = way;
   watcher.stream->lag().queue(way).insert(watcher);
   ++sweep(way).watchers;
+  sweep(way).want_previous += watcher.variant.prev_kv;
   metrics_.slow_watchers.add(1);
   metrics_.lag_moves.add(1);
   update_turns(*watcher.stream);
@@ -227,6 +236,8 @@ void LaneEngine::dequeue(Watcher& watcher) {
   Sweep& from = sweep(watcher.way);
   CHECK(from.watchers > 0);
   --from.watchers;
+  from.want_previous -= watcher.variant.prev_kv;
+  CHECK(from.want_previous <= from.watchers);
   metrics_.slow_watchers.add(-1);
 }
 
@@ -322,7 +333,7 @@ void LaneEngine::check_invariants() const {
     CHECK(in_order[i] == sweeps_[i].order.size());
     if (sweeps_[i].watchers == 0) CHECK(!sweeps_[i].served);
   }
-  if (!oldest_.empty()) CHECK(catch_up_posted_);
+  if (can_catch_up()) CHECK(catch_up_posted_);
 }
 
 void LaneEngine::check_invariants(const Watcher& watcher) const {

@@ -57,6 +57,7 @@ class LaneEngine {
   // Puts the stream where its queues say, or nowhere while it is stalled. After any change to them.
   void update_turns(StreamState& stream);
   void schedule_catch_up();
+  bool can_catch_up() const;
 
   void check_invariants() const;
 
@@ -74,6 +75,8 @@ class LaneEngine {
     StreamOrder order;                  // the streams that are not stalled and have watchers here
     StreamOrder::Place next;            // where it goes on
     size_t watchers = 0;                // of stalled streams, too
+    size_t want_previous = 0;           // of them
+    bool spent = false;                 // what is served cannot take somebody any further
     std::optional<ServedSlice> served;  // kept until another one is needed, or nobody is left
   };
   Sweep& sweep(Watcher::Way way) { return sweeps_[static_cast<size_t>(way)]; }
@@ -105,6 +108,7 @@ class LaneEngine {
   void displace(Watcher& watcher);
   void retire(Watcher& watcher);
   void lag(Watcher& watcher, int64_t cursor);
+  void lag_on(Watcher& watcher, int64_t cursor, Watcher::Way way);
   Watcher::Way way_from(int64_t cursor) const;
   void enqueue(Watcher& watcher, Watcher::Way way);
   void dequeue(Watcher& watcher);
@@ -117,6 +121,9 @@ class LaneEngine {
   StreamState* next_in_window(Budget& budget);
   void leave_window(StreamState& stream, Budget& budget);
   void serve_from_store();
+  void start_reading(int64_t from);
+  void read_done(int64_t from, bool previous, absl::StatusOr<HistorySlice> read);
+  void reading_failed(int64_t from, const absl::Status& status);
   size_t slice_bytes(const Sweep& sweep) const;
   void serve(Watcher::Way way, Budget& budget);
   void serve_stream(StreamState& stream, Watcher::Way way, Budget& budget);
@@ -147,6 +154,7 @@ class LaneEngine {
   Sweep sweeps_[2];     // by Watcher::Way
   StreamOrder oldest_;  // the streams of both sweeps, by the lowest cursor
   bool catch_up_posted_ = false;
+  bool reading_ = false;  // the store's sweep waits for a read
 
   absl::flat_hash_set<StreamState*> streams_;
   uint64_t next_serial_ = 1;  // of watchers

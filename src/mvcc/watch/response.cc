@@ -1,12 +1,11 @@
 #include "mvcc/watch/response.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/protobuf.h"
-#include "base/text.h"
 
 namespace keelson::watch {
 
@@ -48,15 +47,25 @@ size_t event_size(const mvcc::Event& event, const Bytes& prev_kv) {
   return size;
 }
 
-Bytes previous(const mvcc::Event& event, WatchSource& source, int64_t compact_revision) {
-  if (event.is_create() || event.revision.main - 1 < compact_revision) return {};
-  if (!event.prev_kv.empty()) return event.prev_kv;
-  auto prev = source.previous_kv(event);
-  if (prev.ok()) return *std::move(prev);
-  // etcd sends the event without the value, too.
-  log::error("cannot read the previous value of a watched key",
-             {{"revision", event.revision.main}, {"error", message_of(prev.status())}});
-  return {};
+// What one block may look up; that may be as much work as a read of the block cache for each.
+constexpr size_t kMostLookUps = 100;
+
+// Nullopt: it is not in memory.
+std::optional<Bytes> find(const mvcc::Event& event, Previous& previous) {
+  if (event.is_create() || event.revision.main - 1 < previous.compact_revision) return Bytes();
+  if (!event.prev_kv.empty() || previous.source == nullptr) return event.prev_kv;
+  if (previous.looked_up >= kMostLookUps) return std::nullopt;
+  ++previous.looked_up;
+  return previous.source->previous_in_memory(event);
+}
+
+// Takes away what there is of one revision.
+void drop_revision(int64_t revision, EventBlock* block, std::vector<Outgoing>* outgoing) {
+  while (!block->revisions.empty() && block->revisions.back() == revision) {
+    block->revisions.pop_back();
+    block->ends.pop_back();
+    outgoing->pop_back();
+  }
 }
 
 }  // namespace
@@ -101,7 +110,7 @@ size_t EventBlock::first_at(int64_t revision) const {
 }
 
 EventBlock encode_events(std::span<const mvcc::Event* const> events, const Variant& variant,
-                         WatchSource& source, int64_t compact_revision) {
+                         Previous& previous) {
   EventBlock block;
   std::vector<Outgoing> outgoing;
   outgoing.reserve(events.size());
@@ -111,13 +120,19 @@ EventBlock encode_events(std::span<const mvcc::Event* const> events, const Varia
   for (const mvcc::Event* event : events) {
     bool put = event->type == mvcc::EventType::kPut;
     if (put ? variant.no_put : variant.no_delete) continue;
-    Bytes prev_kv = variant.prev_kv ? previous(*event, source, compact_revision) : Bytes();
-    size_t size = event_size(*event, prev_kv);
+    std::optional<Bytes> prev_kv = variant.prev_kv ? find(*event, previous) : Bytes();
+    if (!prev_kv) {
+      block.lacking = event->revision.main;
+      drop_revision(block.lacking, &block, &outgoing);
+      break;
+    }
+    size_t size = event_size(*event, *prev_kv);
     total += pb::bytes_field_size(kEvents, size);
-    outgoing.push_back({event, std::move(prev_kv), size});
+    outgoing.push_back({event, *std::move(prev_kv), size});
     block.ends.push_back(total);
     block.revisions.push_back(event->revision.main);
   }
+  total = block.ends.empty() ? 0 : block.ends.back();
   block.bytes = Bytes::build(total, [&](char* out) {
     char* end = out + total;
     for (const Outgoing& one : outgoing) {

@@ -51,6 +51,8 @@ struct EventBlock {
   Bytes bytes;
   std::vector<size_t> ends;
   std::vector<int64_t> revisions;
+  // What this revision and later ones have is not here: a previous value is not in memory. 0: all.
+  int64_t lacking = 0;
 
   size_t size() const { return ends.size(); }
   size_t begin_of(size_t i) const { return i == 0 ? 0 : ends[i - 1]; }
@@ -62,11 +64,18 @@ struct EventBlock {
   size_t first_at(int64_t revision) const;
 };
 
-// Those of `events` that the variant lets through. Reads previous values from `source` where the
-// variant wants them and the event does not carry them. Values that only a reader below
-// `compact_revision` would see are left out, as etcd's watchers get none there.
+// Where previous values come from that an event does not carry.
+struct Previous {
+  // Null: events carry all there are. Else a hundred at most are looked up there, which is counted.
+  WatchSource* source = nullptr;
+  // Values that only a reader below would see are left out, as etcd's watchers get none there.
+  int64_t compact_revision = 0;
+  size_t looked_up = 0;
+};
+
+// Those of `events` that the variant lets through, as far as their previous values can be had.
 EventBlock encode_events(std::span<const mvcc::Event* const> events, const Variant& variant,
-                         WatchSource& source, int64_t compact_revision = 0);
+                         Previous& previous);
 
 // How far a response that begins with event `first` goes: the end of the first revision that takes
 // it past one of the options' limits. REQUIRES: first < block.size().

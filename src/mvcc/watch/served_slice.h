@@ -28,10 +28,12 @@ class ServedSlice {
   int64_t from() const { return slice_.from; }
   int64_t through() const { return slice_.through; }
   bool covers(int64_t revision) const { return from() <= revision && revision <= through(); }
+  bool with_previous() const { return slice_.with_previous; }
 
-  // What the watcher may see of it, from its cursor on and perhaps from before. Adds to `encoded`
-  // the bytes that had to be encoded. Valid until the next call. REQUIRES: covers(watcher.cursor).
-  const EventBlock& block_for(const Watcher& watcher, WatchSource& source, size_t* encoded);
+  // What the watcher may see of it, from its cursor on and perhaps from before; what is lacking is
+  // at its cursor or later. Adds to `cost` the bytes that were encoded, and a kilobyte for each
+  // value looked up. Valid until the next call. REQUIRES: covers(watcher.cursor).
+  const EventBlock& block_for(const Watcher& watcher, WatchSource& source, size_t* cost);
 
  private:
   static constexpr size_t kBlockBytes = 4 * 1024 * 1024;
@@ -39,6 +41,9 @@ class ServedSlice {
   struct Encoded {
     int64_t from = 0;  // the lowest cursor that it is good for
     EventBlock block;
+    bool good_for(int64_t cursor) const {
+      return from <= cursor && (block.lacking == 0 || cursor <= block.lacking);
+    }
   };
   // A group's serial number, and the variant's bits.
   using Key = std::pair<uint64_t, unsigned>;

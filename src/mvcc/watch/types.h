@@ -7,9 +7,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -48,24 +50,39 @@ class WatchSink {
   virtual size_t pending_bytes() const = 0;
 };
 
-// A run of events read back from the store.
+// Events that are to be read back from the store.
+struct HistoryRequest {
+  int64_t from = 0;
+  int64_t to = 0;  // >= from
+  // Enough once so many are gathered.
+  size_t max_bytes = 0;
+  // With the previous KeyValues, as far as there are any.
+  bool previous = false;
+  // Not empty: these hold the events, and only their previous KeyValues are to be read.
+  std::vector<mvcc::EventBatchPtr> batches;
+};
+
 struct HistorySlice {
   // All events of the revisions asked for, up to and including `through`; in order.
   std::vector<mvcc::Event> events;
   int64_t through = 0;
 };
 
-// The store, as the engine needs it. Called on the lanes, several at once; may read a disk.
+// The store, as the engine needs it. Called on the lanes, several at once; waits for no disk.
 class WatchSource {
  public:
+  using Done = absl::AnyInvocable<void(absl::StatusOr<HistorySlice>)>;
+
   virtual ~WatchSource() = default;
   // Everything below is gone; reads at it are still allowed. 0 or more, never falling.
   virtual int64_t compact_revision() const = 0;
-  // Events of revisions [from, to], whole revisions, at least one of them however large; stops
-  // once `max_bytes` are gathered. errors::Compacted if `from` is below the compact revision.
-  virtual absl::StatusOr<HistorySlice> history(int64_t from, int64_t to, size_t max_bytes) = 0;
-  // The encoded KeyValue that a reader one revision before the event saw; empty if there was none.
-  virtual absl::StatusOr<Bytes> previous_kv(const mvcc::Event& event) = 0;
+  // Whole revisions, at least one of them however large; errors::Compacted if `from` is below the
+  // compact revision. `done` is called on any thread, perhaps before this returns; never, if the
+  // member ends.
+  virtual void read(HistoryRequest request, Done done) = 0;
+  // The encoded KeyValue that a reader one revision before the event saw, empty if there was none;
+  // nullopt: it takes a read() to tell.
+  virtual std::optional<Bytes> previous_in_memory(const mvcc::Event& event) = 0;
   // For response headers.
   virtual Term raft_term() const = 0;
 };

@@ -192,22 +192,70 @@ int64_t FakeStore::compact_revision() const {
   return compact_revision_;
 }
 
-absl::StatusOr<HistorySlice> FakeStore::history(int64_t from, int64_t to, size_t max_bytes) {
+void FakeStore::hold_reads(bool hold) {
+  {
+    std::lock_guard lock(mutex_);
+    hold_ = hold;
+  }
+  while (!hold && finish_read()) {
+  }
+}
+
+bool FakeStore::finish_read() {
+  std::unique_lock lock(mutex_);
+  if (held_.empty()) return false;
+  auto [request, done] = std::move(held_.front());
+  held_.pop_front();
+  absl::StatusOr<HistorySlice> slice = answer(request);
+  lock.unlock();
+  done(std::move(slice));
+  return true;
+}
+
+void FakeStore::keep_values(bool in_memory) {
   std::lock_guard lock(mutex_);
-  CHECK(from <= to);
-  CHECK(to <= revision_);
+  in_memory_ = in_memory;
+}
+
+void FakeStore::read(HistoryRequest request, Done done) {
+  std::unique_lock lock(mutex_);
+  CHECK(request.from <= request.to);
+  CHECK(request.to <= revision_);
+  if (hold_) {
+    held_.emplace_back(std::move(request), std::move(done));
+    return;
+  }
+  absl::StatusOr<HistorySlice> slice = answer(request);
+  lock.unlock();
+  done(std::move(slice));
+}
+
+absl::StatusOr<HistorySlice> FakeStore::answer(const HistoryRequest& request) {
   if (!reads_.ok()) return reads_;
-  if (from < compact_revision_) return errors::Compacted();
+  if (request.from < compact_revision_) return errors::Compacted();
   HistorySlice slice;
-  slice.through = to;
+  slice.through = request.to;
+  if (request.batches.empty()) gather(request, slice);
+  for (const mvcc::EventBatchPtr& batch : request.batches) {
+    for (const mvcc::Event& event : batch->events) {
+      if (event.revision.main >= request.from) slice.events.push_back(event);
+    }
+  }
+  for (mvcc::Event& event : slice.events) {
+    if (request.previous && !event.is_create()) event.prev_kv = previous(event);
+  }
+  return slice;
+}
+
+void FakeStore::gather(const HistoryRequest& request, HistorySlice& slice) const {
   size_t bytes = 0;
   auto at = std::partition_point(events_.begin(), events_.end(), [&](const mvcc::Event& event) {
-    return event.revision.main < from;
+    return event.revision.main < request.from;
   });
-  for (; at != events_.end() && at->revision.main <= to; ++at) {
+  for (; at != events_.end() && at->revision.main <= request.to; ++at) {
     bool new_revision =
         !slice.events.empty() && slice.events.back().revision.main != at->revision.main;
-    if (new_revision && bytes >= max_bytes) {
+    if (new_revision && bytes >= request.max_bytes) {
       slice.through = slice.events.back().revision.main;
       break;
     }
@@ -216,17 +264,21 @@ absl::StatusOr<HistorySlice> FakeStore::history(int64_t from, int64_t to, size_t
     slice.events.back().prev_kv = {};
     slice.events.back().prev_revision = {};
   }
-  return slice;
 }
 
-absl::StatusOr<Bytes> FakeStore::previous_kv(const mvcc::Event& event) {
-  std::lock_guard lock(mutex_);
-  if (!reads_.ok()) return reads_;
-  const auto& versions = keys_[std::string(event.key)];
-  for (auto it = versions.rbegin(); it != versions.rend(); ++it) {
+Bytes FakeStore::previous(const mvcc::Event& event) const {
+  auto versions = keys_.find(std::string(event.key));
+  CHECK(versions != keys_.end());
+  for (auto it = versions->second.rbegin(); it != versions->second.rend(); ++it) {
     if (it->revision.main < event.revision.main) return it->kv;
   }
-  return Bytes();
+  return {};
+}
+
+std::optional<Bytes> FakeStore::previous_in_memory(const mvcc::Event& event) {
+  std::lock_guard lock(mutex_);
+  if (!in_memory_) return std::nullopt;
+  return previous(event);
 }
 
 Response decode_response(std::string_view bytes) {

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -56,13 +57,20 @@ class FakeStore final : public WatchSource {
   mvcc::EventBatchPtr take_batch(bool forget_prev = false);
   void compact(int64_t revision);
   void fail_reads(absl::Status status);
+  // A disk that does not answer, until it is let go.
+  void hold_reads(bool hold);
+  // Answers the oldest held read; false if there is none.
+  bool finish_read();
+  // Whether previous values can be had without a read.
+  void keep_values(bool in_memory);
 
   int64_t revision() const;
   std::vector<mvcc::Event> events() const;  // all there ever were
 
   int64_t compact_revision() const override;
-  absl::StatusOr<HistorySlice> history(int64_t from, int64_t to, size_t max_bytes) override;
-  absl::StatusOr<Bytes> previous_kv(const mvcc::Event& event) override;
+  // At once, unless reads are held.
+  void read(HistoryRequest request, Done done) override;
+  std::optional<Bytes> previous_in_memory(const mvcc::Event& event) override;
   Term raft_term() const override { return Term(3); }
 
  private:
@@ -72,11 +80,18 @@ class FakeStore final : public WatchSource {
     Revision revision;
   };
   void apply(const Change& change, Revision at);
+  // With the lock.
+  absl::StatusOr<HistorySlice> answer(const HistoryRequest& request);
+  void gather(const HistoryRequest& request, HistorySlice& slice) const;
+  Bytes previous(const mvcc::Event& event) const;
 
   mutable std::mutex mutex_;
   int64_t revision_;
   int64_t compact_revision_ = -1;
   absl::Status reads_ = absl::OkStatus();
+  bool hold_ = false;
+  bool in_memory_ = true;
+  std::deque<std::pair<HistoryRequest, Done>> held_;
   std::map<std::string, std::vector<Version>> keys_;
   std::vector<mvcc::Event> events_;
   size_t published_ = 0;

@@ -127,8 +127,9 @@ TEST(Response, IsWhatProtobufWrites) {
   store.commit({{"k", std::nullopt}});
   std::vector<mvcc::Event> events = store.events();
   std::vector<const mvcc::Event*> both = {&events[0], &events[1]};
+  Previous previous{.source = &store};
   EventBlock block =
-      encode_events(both, {.no_put = false, .no_delete = false, .prev_kv = true}, store);
+      encode_events(both, {.no_put = false, .no_delete = false, .prev_kv = true}, previous);
   EXPECT_EQ(hex(block.part(0, 1).view()), "5a0e120c0a016b1002180220012a0176");
   EXPECT_EQ(hex(block.part(1, 2).view()), "5a17080112050a016b18031a0c0a016b1002180220012a0176");
   EXPECT_EQ(hex(block.part(0, 2).view()), hex(block.bytes.view()));

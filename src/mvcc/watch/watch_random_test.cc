@@ -110,11 +110,16 @@ class World {
         if (random_.below(20) == 0) open(client);
         break;
       case 11:
+        if (random_.below(4) == 0) store_.keep_values(random_.below(2) == 0);
+        if (random_.below(4) == 0) store_.hold_reads(random_.below(2) == 0);
         lane_.advance(Duration(random_.below(400)));
         break;
       case 12:
       case 13:
         read(client, 1 + random_.below(6));
+        break;
+      case 14:
+        store_.finish_read();
         break;
       default:
         for (uint64_t n = 1 + random_.below(5); n > 0; --n) lane_.step();
@@ -125,6 +130,7 @@ class World {
   // Everybody reads everything; then nobody may miss anything.
   void settle() {
     publish();
+    store_.hold_reads(false);
     lane_.run();
     for (bool more = true; more;) {
       more = false;

@@ -12,28 +12,41 @@
 #include "base/text.h"
 #include "mvcc/store.h"
 #include "mvcc/watch/lane_watches.h"
+#include "mvcc/watch/read_history.h"
 #include "mvcc/watch/watch_fakes.h"
 
 namespace keelson::watch {
 namespace {
 
+// Reads when it is told to.
 class StoreSource final : public WatchSource {
  public:
-  explicit StoreSource(mvcc::Store& store) : store_(store), slot_(store.register_reader()) {}
+  explicit StoreSource(mvcc::Store& store)
+      : store_(store), slot_(store.register_reader()), elsewhere_(store.register_reader()) {}
   int64_t compact_revision() const override { return store_.compact_revision(); }
-  absl::StatusOr<HistorySlice> history(int64_t from, int64_t to, size_t max_bytes) override {
-    auto read = store_.history(*slot_, from, to, max_bytes);
-    if (!read.ok()) return read.status();
-    return HistorySlice{std::move(read->events), read->next_revision - 1};
+  void read(HistoryRequest request, Done done) override {
+    CHECK(!request_);
+    request_ = std::move(request);
+    done_ = std::move(done);
   }
-  absl::StatusOr<Bytes> previous_kv(const mvcc::Event& event) override {
-    return store_.previous_kv(*slot_, event);
+  std::optional<Bytes> previous_in_memory(const mvcc::Event& event) override {
+    return store_.previous_kv_in_memory(*slot_, event);
   }
   Term raft_term() const override { return Term(1); }
+
+  bool finish_read() {
+    if (!request_) return false;
+    auto slice = read_history(store_, *elsewhere_, *std::exchange(request_, std::nullopt));
+    std::exchange(done_, nullptr)(std::move(slice));
+    return true;
+  }
 
  private:
   mvcc::Store& store_;
   std::unique_ptr<mvcc::ReaderSlot> slot_;
+  std::unique_ptr<mvcc::ReaderSlot> elsewhere_;
+  std::optional<HistoryRequest> request_;
+  Done done_;
 };
 
 // A change as the test itself made it.
@@ -81,6 +94,7 @@ class World {
       case 3:
         return read_some();
       case 4:
+        if (random_.below(2) == 0) source_->finish_read();
         lane_.step();
         return;
       default:
@@ -91,7 +105,8 @@ class World {
   void settle() {
     lane_.run();
     for (bool more = true; more;) {
-      more = false;
+      more = source_->finish_read();
+      lane_.run();
       for (auto& one : watching_) more |= read(*one, 1000);
       lane_.run();
     }
