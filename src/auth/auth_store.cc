@@ -149,7 +149,8 @@ absl::StatusOr<std::string> AuthStore::authenticate(std::string_view name, std::
   const UserRules* user = rules_.user(name);
   if (user == nullptr) return errors::AuthFailed();
   if (user->no_password) return errors::AuthFailed();
-  if (!options_.simple_tokens) return std::string();
+  if (options_.tokens == TokenKind::kNone) return errors::AuthFailed();
+  if (options_.tokens == TokenKind::kSelfContained) return std::string();
   std::string token = cat(letters, ".", before.value);
   const Duration now = clock_.now().since_origin;
   auto ended = [now](const std::shared_ptr<Token>& one) {

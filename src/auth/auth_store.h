@@ -35,9 +35,11 @@
 
 namespace keelson::auth {
 
+// Simple ones are kept here; others say themselves whose they are (jwt); or nobody gets one.
+enum class TokenKind : uint8_t { kSimple, kSelfContained, kNone };
+
 struct StoreOptions {
-  // False: tokens say themselves whose they are (jwt), and nothing is kept of them here.
-  bool simple_tokens = true;
+  TokenKind tokens = TokenKind::kSimple;
   Duration token_ttl = std::chrono::seconds(300);
   size_t max_tokens = 1 << 20;  // more logins are refused until some have ended
 };
