@@ -27,6 +27,10 @@ bool Workers::run(uint64_t owner, Job job) {
     std::lock_guard lock(mutex_);
     if (stopping_) return true;
     if (waiting_ >= options_.max_waiting) return false;
+    auto known = owners_.find(owner);
+    if (known != owners_.end() && known->second.waiting.size() >= options_.max_waiting_of_owner) {
+      return false;
+    }
     push(owner, std::move(job));
   }
   wake_.notify_one();

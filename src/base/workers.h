@@ -7,7 +7,7 @@
 //   owner has only some of the threads at a time; its own jobs begin in order.
 // Threads: run() and go_on() from any; stop() from none of the workers. A lock guards the queue: it
 //   is held for a push or a pop, by those who are about to work for a hundred times as long.
-// Bounds: run() refuses when too many jobs wait.
+// Bounds: run() refuses when too many jobs wait, of all or of the owner.
 // Lifetime: what jobs hold lives until stop() has returned; what waits then is dropped unrun.
 
 #pragma once
@@ -35,6 +35,7 @@ class Workers {
     int threads = 4;              // > 0
     int threads_per_owner = 2;    // > 0
     size_t max_waiting = 4096;
+    size_t max_waiting_of_owner = SIZE_MAX;
     int niceness = 0;  // as nice(2): how much the threads give way to others
   };
 
