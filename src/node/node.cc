@@ -103,7 +103,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
       versions_(*lanes_.apply, *members_, member_, options_.versions,
                 [this](wire::InternalKind kind, std::string request,
                        std::function<void(absl::Status)> done) {
-                  propose_as_leader(kind, request, std::move(done));
+                  propose_as_leader(kind, {}, request, std::move(done));
                 }) {
   state_.applied = parts.found.applied.value;
   note_standing();
@@ -348,10 +348,14 @@ void Node::raise_no_space() {
 // table names the lease again.
 void Node::revoke_expired_leases() {
   if (leading_ == Term(0)) return;
+  // Whatever keys hang on it: as etcd, in the name of who may write them all.
+  const auth::Rules& rules = auth().rules();
+  const auth::Identity who =
+      rules.enabled() ? auth::Identity{auth::kRoot, rules.revision()} : auth::Identity();
   for (LeaseId id : leases_->take_expired(clock_.now())) {
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(id.value);
-    propose_as_leader(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
+    propose_as_leader(wire::InternalKind::kLeaseRevoke, who, request.SerializeAsString(),
                       [this](absl::Status status) {
                         if (status.ok()) ++state_.leases_expired;
                       });
@@ -368,11 +372,12 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
 }
 
 // What only the leader may ask for, in the term in which it leads.
-void Node::propose_as_leader(wire::InternalKind kind, std::string_view request,
-                             std::function<void(absl::Status)> done) {
+void Node::propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
+                             std::string_view request, std::function<void(absl::Status)> done) {
   CHECK(leading_ != Term(0));
   const uint64_t id = own_ids_.next();
-  own_gateway_.propose_in(leading_, id, wire::wrap_internal(id, {}, 0, kind, request),
+  own_gateway_.propose_in(leading_, id,
+                          wire::wrap_internal(id, who.user, who.revision, kind, request),
                           own_done(kind, std::move(done)));
   own_gateway_.flush();
 }

@@ -124,6 +124,7 @@ class Node {
   const mvcc::StoreOptions& store_options() const { return options_.store; }
   membership::Cluster& members() { return *members_; }
   const apply::Alarms& alarms() const { return applier_->alarms(); }
+  const auth::AuthStore& auth() const { return applier_->auth(); }
   const apply::OpCounts& op_counts() const { return applier_->counts(); }
   const lease::LeaseCounters& lease_counts() const { return leases_->counters(); }
   RequestIdSource& request_ids() { return request_ids_; }
@@ -153,8 +154,8 @@ class Node {
   void revoke_expired_leases();
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
-  void propose_as_leader(wire::InternalKind kind, std::string_view request,
-                         std::function<void(absl::Status)> done);
+  void propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
+                         std::string_view request, std::function<void(absl::Status)> done);
   ProposalDone own_done(wire::InternalKind kind, std::function<void(absl::Status)> done);
   void log_space_changed();
   void listen_to_store();

@@ -81,6 +81,7 @@ class MemberList final : public ClusterMethod<pb::MemberListRequest, pb::MemberL
   }
 
   void answer_now(net::ServerCall& call) {
+    if (absl::Status s = context_.require_user(call); !s.ok()) return call.fail(std::move(s));
     answer(call, context_.node().members().view()->members);
   }
 };
@@ -93,6 +94,7 @@ class MemberAdd final : public ClusterMethod<pb::MemberAddRequest, pb::MemberAdd
   void ask(net::CallRef call, const pb::MemberAddRequest& request) override {
     absl::StatusOr<std::vector<std::string>> urls = facts_.parse_urls(texts(request.peerurls()));
     if (!urls.ok()) return call->fail(errors::MemberBadURLs());
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     const membership::Member member = membership::new_member(*std::move(urls), request.islearner(),
                                                              context_.node().clock().unix_time());
     pb::MemberAddResponse response;
@@ -110,6 +112,7 @@ class MemberRemove final : public ClusterMethod<pb::MemberRemoveRequest, pb::Mem
 
  private:
   void ask(net::CallRef call, const pb::MemberRemoveRequest& request) override {
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     changes_.remove(context_.lane(*call), MemberId(request.id()), answering(call));
   }
 };
@@ -121,6 +124,7 @@ class MemberUpdate final : public ClusterMethod<pb::MemberUpdateRequest, pb::Mem
  private:
   // etcd's server takes any text here and dies of it on every member; its clients look first.
   void ask(net::CallRef call, const pb::MemberUpdateRequest& request) override {
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     if (!facts_.parse_urls(texts(request.peerurls())).ok()) {
       return call->fail(errors::MemberBadURLs());
     }
@@ -136,6 +140,7 @@ class MemberPromote final
 
  private:
   void ask(net::CallRef call, const pb::MemberPromoteRequest& request) override {
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     changes_.promote(context_.lane(*call), MemberId(request.id()), answering(call));
   }
 };

@@ -38,10 +38,11 @@ bool is_utf8(std::string_view text) {
 }  // namespace
 
 Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
-                 const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
-                 RequestObserver* observer)
+                 const watch::WatchOptions& watch_options, Limits limits, AuthSettings auth,
+                 uint64_t seed, RequestObserver* observer)
     : node_(node),
       limits_(limits),
+      access_(node.auth(), node.clock(), std::move(auth)),
       observer_(observer),
       long_reads_(node.store(), loops),
       // Whoever copies a database has time: everybody else goes first.
@@ -67,6 +68,7 @@ Context::~Context() = default;
 void Context::stop_workers() {
   long_reads_.stop();
   snapshot_workers_.stop();
+  logins_.stop();
 }
 
 absl::Status Context::admit(net::ServerCall& call, bool stream, Learners learners) {
@@ -126,24 +128,94 @@ Parts Context::respond_without_revision(Parts body) {
   return respond_with(0, false, std::move(body));
 }
 
-void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
-                      absl::AnyInvocable<void(apply::Reply)> done) {
-  uint64_t id = lane.ids.next();
-  Bytes entry = wire::wrap_internal(id, {}, 0, kind, request);
+void Context::submit(Lane& lane, uint64_t id, Bytes entry, int64_t cost,
+                     absl::AnyInvocable<void(apply::Reply)> done) {
   if (entry.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
   CHECK(cost >= 0);
   const auto space = cost > 0 ? node::Gateway::Space::kTaken : node::Gateway::Space::kSpared;
   lane.gateway->propose(id, std::move(entry), space, std::move(done));
 }
 
+void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
+                      absl::AnyInvocable<void(apply::Reply)> done) {
+  const uint64_t id = lane.ids.next();
+  submit(lane, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
+}
+
+void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
+                          int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
+  Lane& on = lane(*call);
+  absl::StatusOr<auth::Identity> asks = who(*call);
+  if (!asks.ok()) return done({asks.status()});
+  const uint64_t id = on.ids.next();
+  Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
+  if (asks->revision == 0) return submit(on, id, std::move(entry), cost, std::move(done));
+  // The lambda shares the entry, which is kept for the log anyway.
+  submit(on, id, entry, cost,
+         [this, call = std::move(call), kind, entry, cost, revision = asks->revision,
+          done = std::move(done)](apply::Reply reply) mutable {
+           if (reply.status == errors::AuthOldRevision() && may_be_new(*call, revision)) {
+             absl::StatusOr<wire::InternalRequest> parts = wire::unwrap_internal(entry);
+             CHECK(parts.ok());
+             return propose_for(std::move(call), kind, parts->body, cost, std::move(done));
+           }
+           done(std::move(reply));
+         });
+}
+
+// Nothing was done of what was refused. A token that names its revision stays old, as etcd has it.
+bool Context::may_be_new(const net::ServerCall& call, uint64_t revision) {
+  if (call.over()) return false;
+  absl::StatusOr<auth::Identity> asks = who(call);
+  return asks.ok() && asks->revision > revision;
+}
+
 void Context::propose(net::CallRef call, wire::InternalKind kind, std::string_view request,
                       int64_t cost) {
+  const MonotonicTime start = lane(*call).loop.now();
+  propose_for(call, kind, request, cost, [this, call, kind, start](apply::Reply reply) {
+    proposal_done(lane(*call), kind, start, reply.status.ok());
+    answer(*call, std::move(reply));
+  });
+}
+
+void Context::hold_until_token_known(const net::CallRef& call) {
   Lane& on = lane(*call);
-  propose(on, kind, request, cost,
-          [this, call = std::move(call), kind, start = on.loop.now()](apply::Reply reply) {
-            proposal_done(lane(*call), kind, start, reply.status.ok());
-            answer(*call, std::move(reply));
-          });
+  const uint64_t applied = node_.state().applied.load(std::memory_order_acquire);
+  if (!access_.may_come(on.access, *call, applied)) return;
+  call->set_reading(false);
+  on.gateway->read([call](absl::Status) { call->set_reading(true); });
+}
+
+absl::StatusOr<Context::Asker> Context::user_of(const net::ServerCall& call) {
+  if (absl::Status s = require_user(call); !s.ok()) return s;
+  absl::StatusOr<auth::Identity> asks = who(call);
+  if (!asks.ok()) return asks.status();
+  return Asker{std::string(asks->user), asks->revision};
+}
+
+absl::StatusOr<Context::ReadRight> Context::may_read(const net::ServerCall& call,
+                                                     std::string_view key,
+                                                     std::string_view range_end) {
+  return may_read(call,
+                  [&](const apply::Permits& permits) { return permits.range(key, range_end); });
+}
+
+absl::StatusOr<Context::ReadRight> Context::may_read(const net::ServerCall& call,
+                                                     const etcdserverpb::TxnRequest& txn) {
+  return may_read(call, [&](const apply::Permits& permits) { return permits.txn(txn); });
+}
+
+absl::StatusOr<Context::ReadRight> Context::may_read(
+    const net::ServerCall& call, absl::FunctionRef<absl::Status(const apply::Permits&)> ask) {
+  absl::StatusOr<auth::Identity> asks = who(call);
+  if (!asks.ok()) return asks.status();
+  const auth::Rules& rules = *lane(call).access.rules;
+  if (absl::Status s = ask(apply::Permits(rules, *asks, nullptr)); !s.ok()) return s;
+  if (asks->revision == 0) return ReadRight();
+  // A token of a time to come: etcd looks for the same revision, not for a newer one.
+  if (asks->revision > rules.revision()) return errors::AuthOldRevision();
+  return ReadRight{rules.revision()};
 }
 
 void Context::proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime start, bool ok) {

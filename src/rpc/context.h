@@ -13,6 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "apply/permits.h"
 #include "base/parts.h"
 #include "base/random.h"
 #include "base/workers.h"
@@ -22,7 +25,9 @@
 #include "net/loop.h"
 #include "node/node.h"
 #include "proto/rpc.pb.h"
+#include "rpc/access.h"
 #include "rpc/leader_bound.h"
+#include "rpc/logins.h"
 #include "rpc/long_reads.h"
 #include "rpc/others.h"
 
@@ -65,6 +70,7 @@ struct Lane {
   std::unique_ptr<watch::WatchSource> watch_source;
   std::unique_ptr<watch::LaneWatches> watches;
   std::unique_ptr<LeaderBounds> leader_bounds;
+  LaneAccess access;
   apply::OpCounts counts;       // of what is read on this lane
   MonotonicTime last_read_end;  // of the lane's last range
   // Reused, so that parsing allocates little.
@@ -75,7 +81,7 @@ class Context {
  public:
   // Makes the lanes and their gateways. Before the node starts.
   Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
-          const watch::WatchOptions& watch_options, Limits limits, uint64_t seed,
+          const watch::WatchOptions& watch_options, Limits limits, AuthSettings auth, uint64_t seed,
           RequestObserver* observer);
   ~Context();
 
@@ -83,6 +89,7 @@ class Context {
   const Limits& limits() const { return limits_; }
   Duration request_timeout() const { return limits_.request_timeout; }
   LongReads& long_reads() { return long_reads_; }
+  Logins& logins() { return logins_; }
   // Threads that make databases to be sent.
   Workers& snapshot_workers() { return snapshot_workers_; }
   // While the loops and the node still live; nothing that was asked of a worker is answered then.
@@ -101,6 +108,52 @@ class Context {
   // This member learns, and so serves next to nothing.
   bool is_learner() const { return node_.state().is_learner.load(std::memory_order_relaxed); }
 
+  // Who asks, and what they may; see rpc/access.h.
+  const AuthSettings& auth() const { return access_.settings(); }
+  const auth::Rules& rules(Lane& lane) const { return access_.rules(lane.access); }
+  absl::StatusOr<auth::Identity> who(const net::ServerCall& call) {
+    return access_.who(lane(call).access, call);
+  }
+  absl::Status require_user(const net::ServerCall& call) {
+    return access_.require_user(lane(call).access, call);
+  }
+  absl::Status require_admin(const net::ServerCall& call) {
+    return access_.require_admin(lane(call).access, call);
+  }
+  // A user's name and rules kept for another lane, where leases are. UserEmpty where somebody must
+  // be logged in and is not.
+  struct Asker {
+    std::string user;
+    uint64_t revision = 0;
+    auth::Identity identity() const { return {user, revision}; }
+  };
+  absl::StatusOr<Asker> user_of(const net::ServerCall& call);
+  // `run` runs now or, where the call shows a token that others gave out and this member has yet to
+  // hear of, when it has caught up.
+  template <typename Run>
+  void when_token_known(const net::CallRef& call, Run&& run) {
+    Lane& on = lane(*call);
+    const uint64_t applied = node_.state().applied.load(std::memory_order_acquire);
+    if (!access_.may_come(on.access, *call, applied)) return run();
+    on.gateway->read([run = std::forward<Run>(run)](absl::Status) mutable { run(); });
+  }
+
+  // The same for a stream: no message of it is looked at before.
+  void hold_until_token_known(const net::CallRef& call);
+
+  // A read by a user's rights: to be asked before it, and again behind it, when what it saw may be
+  // newer than the rules it was held against. A value.
+  struct ReadRight {
+    uint64_t revision = 0;  // of the rules it was held against; 0: against none, of nobody
+  };
+  absl::StatusOr<ReadRight> may_read(const net::ServerCall& call, std::string_view key,
+                                     std::string_view range_end);
+  absl::StatusOr<ReadRight> may_read(const net::ServerCall& call,
+                                     const etcdserverpb::TxnRequest& txn);
+  bool still_holds(Lane& lane, const ReadRight& right) const {
+    return right.revision == 0 || right.revision == rules(lane).revision();
+  }
+
   // NoSpace when `cost` more bytes would pass the quota; the NOSPACE alarm is raised then.
   absl::Status check_quota(Lane& lane, int64_t cost);
 
@@ -108,11 +161,15 @@ class Context {
   Parts respond(int64_t revision, Parts body);
   Parts respond_without_revision(Parts body);
 
-  // Proposes and answers the call with what the state machine says. On a full disk what adds to the
-  // store is refused: what has a `cost` (apply::put_cost and its like).
+  // Proposes in the name of who asks, and answers the call with what the state machine says. On a
+  // full disk what adds to the store is refused: what has a `cost` (apply::put_cost and its like).
   void propose(net::CallRef call, wire::InternalKind kind, std::string_view request,
                int64_t cost = 0);
-  // The same with the reply handed to `done`; the size limit is checked here.
+  // The same with the reply handed to `done`. Refused where it is applied because the rules have
+  // changed since it was let in, it is proposed again under the new ones.
+  void propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
+                   int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  // The member's own; the size limit is checked here.
   void propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                absl::AnyInvocable<void(apply::Reply)> done);
   void answer(net::ServerCall& call, apply::Reply reply);
@@ -128,15 +185,22 @@ class Context {
   RequestObserver* observer() { return observer_; }
 
  private:
+  absl::StatusOr<ReadRight> may_read(const net::ServerCall& call,
+                                     absl::FunctionRef<absl::Status(const apply::Permits&)> ask);
+  bool may_be_new(const net::ServerCall& call, uint64_t revision);
+  void submit(Lane& lane, uint64_t id, Bytes entry, int64_t cost,
+              absl::AnyInvocable<void(apply::Reply)> done);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);
 
   node::Node& node_;
   const Limits limits_;
+  const Access access_;
   RequestObserver* const observer_;
   Others* others_ = nullptr;
   std::vector<std::unique_ptr<Lane>> lanes_;
   LongReads long_reads_;
   Workers snapshot_workers_;
+  Logins logins_;
 };
 
 // A unary method whose body runs once the common checks have passed.
@@ -149,7 +213,9 @@ class Unary : public net::UnaryHandler {
     if (absl::Status s = context_.admit(*call, false, learners_); !s.ok()) {
       return call->fail(std::move(s));
     }
-    run(std::move(call), std::move(request));
+    context_.when_token_known(call, [this, call, request = std::move(request)]() mutable {
+      run(std::move(call), std::move(request));
+    });
   }
 
  protected:

@@ -15,6 +15,7 @@ namespace {
 
 namespace pb = etcdserverpb;
 using wire::InternalKind;
+using Right = Context::ReadRight;
 
 class Range final : public Unary {
  public:
@@ -49,37 +50,42 @@ class Range final : public Unary {
   }
 
   void answer(Lane& lane, net::CallRef call, const pb::RangeRequest& request, MonotonicTime start) {
+    absl::StatusOr<Right> right = context_.may_read(*call, request.key(), request.range_end());
+    if (!right.ok()) return fail(lane, *call, right.status(), start);
     mvcc::ReadBounds bounds = LongReads::try_bounds();
     absl::StatusOr<apply::Reply> reply =
         apply::run_range(context_.node().store().read(*lane.slot, &bounds), request);
     if (mvcc::is_not_here(reply.status())) {
-      return answer_elsewhere(std::move(call), bounds, request, start);
+      return answer_elsewhere(std::move(call), *right, bounds, request, start);
     }
-    finish(*call, request, start, std::move(reply));
+    finish(call, *right, request, start, std::move(reply));
   }
 
-  void answer_elsewhere(net::CallRef call, const mvcc::ReadBounds& bounds,
+  void answer_elsewhere(net::CallRef call, Right right, const mvcc::ReadBounds& bounds,
                         const pb::RangeRequest& request, MonotonicTime start) {
     auto kept = std::make_unique<pb::RangeRequest>(request);
-    context_.long_reads().run(
-        call, bounds,
-        [this, call, kept = std::move(kept), start](const mvcc::ReadView& view) mutable -> Task {
-          MonotonicTime began = context_.node().clock().now();
-          absl::StatusOr<apply::Reply> reply = apply::run_range(view, *kept);
-          return [this, call = std::move(call), kept = std::move(kept), start, began,
-                  reply = std::move(reply)]() mutable {
-            finish(*call, *kept, start, std::move(reply), &began);
-          };
-        });
+    context_.long_reads().run(call, bounds,
+                              [this, call, right, kept = std::move(kept),
+                               start](const mvcc::ReadView& view) mutable -> Task {
+                                MonotonicTime began = context_.node().clock().now();
+                                absl::StatusOr<apply::Reply> reply = apply::run_range(view, *kept);
+                                return [this, call = std::move(call), right, kept = std::move(kept),
+                                        start, began, reply = std::move(reply)]() mutable {
+                                  finish(call, right, *kept, start, std::move(reply), &began);
+                                };
+                              });
   }
 
-  void finish(net::ServerCall& call, const pb::RangeRequest& request, MonotonicTime start,
-              absl::StatusOr<apply::Reply>&& reply, const MonotonicTime* began = nullptr) {
-    Lane& lane = context_.lane(call);
+  void finish(const net::CallRef& call, Right right, const pb::RangeRequest& request,
+              MonotonicTime start, absl::StatusOr<apply::Reply>&& reply,
+              const MonotonicTime* began = nullptr) {
+    Lane& lane = context_.lane(*call);
     lane.counts.add({.ranges = 1});
+    // Seen under other rules than it was held against: again, if there are new ones for it.
+    if (!context_.still_holds(lane, right)) return answer(lane, call, request, start);
     context_.read_done(lane, InternalKind::kRange, start, reply, request, began);
-    if (!reply.ok()) return call.fail(reply.status());
-    context_.answer(call, *std::move(reply));
+    if (!reply.ok()) return call->fail(reply.status());
+    context_.answer(*call, *std::move(reply));
   }
 };
 
@@ -139,40 +145,44 @@ class Txn final : public Unary {
 
   // All of it on one view, which keeps compactions from removing what it shows.
   void answer(net::CallRef call, std::unique_ptr<pb::TxnRequest> request, MonotonicTime start) {
+    absl::StatusOr<Right> right = context_.may_read(*call, *request);
+    if (!right.ok()) return call->fail(right.status());
     mvcc::ReadBounds bounds = LongReads::try_bounds();
     apply::TxnOps ops;
     absl::StatusOr<apply::Reply> reply = apply::run_read_only_txn(
         context_.node().store().read(*context_.lane(*call).slot, &bounds), *request, ops);
     if (mvcc::is_not_here(reply.status())) {
-      return answer_elsewhere(std::move(call), bounds, std::move(request), start);
+      return answer_elsewhere(std::move(call), *right, bounds, std::move(request), start);
     }
-    finish(*call, *request, start, ops, std::move(reply));
+    finish(call, *right, std::move(request), start, ops, std::move(reply));
   }
 
-  void answer_elsewhere(net::CallRef call, const mvcc::ReadBounds& bounds,
+  void answer_elsewhere(net::CallRef call, Right right, const mvcc::ReadBounds& bounds,
                         std::unique_ptr<pb::TxnRequest> request, MonotonicTime start) {
-    context_.long_reads().run(call, bounds,
-                              [this, call, request = std::move(request),
-                               start](const mvcc::ReadView& view) mutable -> Task {
-                                MonotonicTime began = context_.node().clock().now();
-                                apply::TxnOps ops;
-                                absl::StatusOr<apply::Reply> reply =
-                                    apply::run_read_only_txn(view, *request, ops);
-                                return [this, call = std::move(call), request = std::move(request),
-                                        start, began, ops, reply = std::move(reply)]() mutable {
-                                  finish(*call, *request, start, ops, std::move(reply), &began);
-                                };
-                              });
+    context_.long_reads().run(
+        call, bounds,
+        [this, call, right, request = std::move(request),
+         start](const mvcc::ReadView& view) mutable -> Task {
+          MonotonicTime began = context_.node().clock().now();
+          apply::TxnOps ops;
+          absl::StatusOr<apply::Reply> reply = apply::run_read_only_txn(view, *request, ops);
+          return [this, call = std::move(call), right, request = std::move(request), start, began,
+                  ops, reply = std::move(reply)]() mutable {
+            finish(call, right, std::move(request), start, ops, std::move(reply), &began);
+          };
+        });
   }
 
-  void finish(net::ServerCall& call, const pb::TxnRequest& request, MonotonicTime start,
-              const apply::TxnOps& ops, absl::StatusOr<apply::Reply>&& reply,
+  void finish(const net::CallRef& call, Right right, std::unique_ptr<pb::TxnRequest> request,
+              MonotonicTime start, const apply::TxnOps& ops, absl::StatusOr<apply::Reply>&& reply,
               const MonotonicTime* began = nullptr) {
-    Lane& lane = context_.lane(call);
+    Lane& lane = context_.lane(*call);
     lane.counts.add(ops);
-    context_.read_done(lane, InternalKind::kTxn, start, reply, request, began);
-    if (!reply.ok()) return call.fail(reply.status());
-    context_.answer(call, *std::move(reply));
+    // Seen under other rules than it was held against: again, if there are new ones for it.
+    if (!context_.still_holds(lane, right)) return answer(call, std::move(request), start);
+    context_.read_done(lane, InternalKind::kTxn, start, reply, *request, began);
+    if (!reply.ok()) return call->fail(reply.status());
+    context_.answer(*call, *std::move(reply));
   }
 };
 
@@ -184,16 +194,17 @@ class Compact final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::CompactionRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     if (!request.physical()) {
       return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
     }
-    context_.propose(context_.lane(*call), InternalKind::kCompaction, bytes, 0,
-                     [this, call, start = context_.lane(*call).loop.now()](apply::Reply reply) {
-                       context_.proposal_done(context_.lane(*call), InternalKind::kCompaction,
-                                              start, reply.status.ok());
-                       if (!reply.status.ok()) return call->fail(std::move(reply.status));
-                       answer_when_done(call);
-                     });
+    context_.propose_for(call, InternalKind::kCompaction, bytes, 0,
+                         [this, call, start = context_.lane(*call).loop.now()](apply::Reply reply) {
+                           context_.proposal_done(context_.lane(*call), InternalKind::kCompaction,
+                                                  start, reply.status.ok());
+                           if (!reply.status.ok()) return call->fail(std::move(reply.status));
+                           answer_when_done(call);
+                         });
   }
 
   // Physical: the answer waits until the revisions are gone and a crash cannot bring them back.

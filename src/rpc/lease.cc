@@ -1,8 +1,11 @@
 // The Lease service. Grants and revocations go through the log; renewals and questions are for the
 // leader's table (rpc/lease_keeper.h).
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "apply/decode.h"
 #include "apply/quota.h"
@@ -18,6 +21,11 @@ namespace pb = etcdserverpb;
 namespace field = keelson::pb;
 using wire::InternalKind;
 
+// On the apply lane. Not for longer than `who` lives.
+apply::Permits permits(apply::Applier& applier, const auth::Identity& who) {
+  return apply::Permits(applier.auth().rules(), who, &applier.leases());
+}
+
 class LeaseGrant final : public Unary {
  public:
   using Unary::Unary;
@@ -30,6 +38,7 @@ class LeaseGrant final : public Unary {
     if (absl::Status s = context_.check_quota(lane, apply::kLeaseCost); !s.ok()) {
       return call->fail(std::move(s));
     }
+    if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     // The id is chosen here, so that every member grants the same.
     while (request.id() == 0) {
       request.set_id(static_cast<int64_t>(lane.ids.next() & INT64_MAX));
@@ -47,6 +56,7 @@ class LeaseRevoke final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseRevokeRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kLeaseRevoke, bytes);
   }
 };
@@ -62,12 +72,29 @@ class LeaseTimeToLive final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseTimeToLiveRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     const LeaseId id(request.id());
     keeper_.times(context_.lane(*call), id, request.keys(),
                   [this, call, id](absl::StatusOr<LeaseTimes> times) {
                     answer(call, id, std::move(times));
                   });
   }
+
+  // Who is told the keys must be allowed to read them, and not before they are known.
+  struct Asker {
+    std::shared_ptr<const auth::Rules> rules;
+    std::string user;
+    uint64_t revision = 0;
+
+    absl::Status may_read(const std::vector<std::string>& keys) const {
+      const auth::Identity who{.user = user, .revision = revision};
+      if (keys.empty() || rules->may_administrate(who).ok()) return absl::OkStatus();
+      for (const std::string& key : keys) {
+        if (absl::Status s = rules->may(who, auth::Access::kRead, key, {}); !s.ok()) return s;
+      }
+      return absl::OkStatus();
+    }
+  };
 
   void answer(net::CallRef call, LeaseId id, absl::StatusOr<LeaseTimes> times) {
     pb::LeaseTimeToLiveResponse response;
@@ -86,21 +113,34 @@ class LeaseTimeToLive final : public Unary {
 
   void answer(net::CallRef call, pb::LeaseTimeToLiveResponse response, lease::KeyListing listing) {
     if (call->over()) return;
+    absl::StatusOr<auth::Identity> who = context_.who(*call);
+    if (!who.ok()) return call->fail(who.status());
+    Asker asker{.rules = context_.lane(*call).access.rules,
+                .user = std::string(who->user),
+                .revision = who->revision};
     if (listing.size() <= kMostOnTheLane) {
-      return call->respond(context_.respond(0, body_of(response, listing)));
+      return finish(*call, body_of(std::move(response), listing, asker));
     }
     context_.long_reads().compute(
-        call, [this, call, response = std::move(response), listing = std::move(listing)]() -> Task {
-          return [this, call, body = body_of(response, listing)]() mutable {
-            call->respond(context_.respond(0, std::move(body)));
+        call, [this, call, response = std::move(response), listing = std::move(listing),
+               asker = std::move(asker)]() mutable -> Task {
+          return [this, call, body = body_of(std::move(response), listing, asker)]() mutable {
+            finish(*call, std::move(body));
           };
         });
   }
 
-  static Parts body_of(const pb::LeaseTimeToLiveResponse& head, const lease::KeyListing& listing) {
-    pb::LeaseTimeToLiveResponse response = head;
-    for (std::string& key : listing.sorted()) response.add_keys(std::move(key));
+  static absl::StatusOr<Parts> body_of(pb::LeaseTimeToLiveResponse response,
+                                       const lease::KeyListing& listing, const Asker& asker) {
+    std::vector<std::string> keys = listing.sorted();
+    if (absl::Status s = asker.may_read(keys); !s.ok()) return s;
+    for (std::string& key : keys) response.add_keys(std::move(key));
     return Parts::copy(response.SerializeAsString());
+  }
+
+  void finish(net::ServerCall& call, absl::StatusOr<Parts> body) {
+    if (!body.ok()) return call.fail(body.status());
+    call.respond(context_.respond(0, *std::move(body)));
   }
 
   LeaseKeeper keeper_;
@@ -118,33 +158,70 @@ Parts leases_body(const lease::LeaseListing& listing) {
 }
 
 // The apply lane gives the listing, which costs it next to nothing; sorting and encoding a long one
-// is for a worker.
+// is for a worker. Who may not administrate must be allowed to read every key under every lease:
+// that is looked at some leases at a time.
 class LeaseLeases final : public Unary {
  public:
   using Unary::Unary;
 
  private:
+  struct Listed {
+    lease::LeaseListing listing;
+    Context::Asker asker;
+    std::vector<LeaseId> ids;  // if it must be looked at
+  };
+  using ListedPtr = std::shared_ptr<Listed>;
+
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseLeasesRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    context_.node().apply_lane().run([this, call](apply::Applier& applier) {
-      call->loop().post([this, call, listing = applier.leases().list()]() mutable {
-        answer(std::move(call), std::move(listing));
+    absl::StatusOr<Context::Asker> asker = context_.user_of(*call);
+    if (!asker.ok()) return call->fail(asker.status());
+    context_.node().apply_lane().run(
+        [this, call, asker = *std::move(asker)](apply::Applier& applier) mutable {
+          const bool sees_all = applier.auth().rules().may_administrate(asker.identity()).ok();
+          auto listed = std::make_shared<Listed>(
+              Listed{.listing = applier.leases().list(), .asker = std::move(asker)});
+          call->loop().post([this, call, sees_all, listed = std::move(listed)] {
+            if (call->over()) return;
+            if (sees_all) return answer(call, listed->listing);
+            context_.long_reads().compute(call, [this, call, listed]() -> Task {
+              listed->ids = listed->listing.by_expiry();
+              return [this, call, listed] { look_at(call, listed, 0); };
+            });
+          });
+        });
+  }
+
+  void look_at(net::CallRef call, ListedPtr listed, size_t next) {
+    if (call->over()) return;
+    context_.node().apply_lane().run([this, call, listed, next](apply::Applier& applier) {
+      const auth::Identity who = listed->asker.identity();
+      const size_t end = std::min(next + kMostLookedAt, listed->ids.size());
+      for (size_t i = next; i < end; ++i) {
+        absl::Status may = permits(applier, who).read_lease(listed->ids[i]);
+        if (!may.ok()) return net::ServerCall::fail_later(call, std::move(may));
+      }
+      call->loop().post([this, call, listed, end] {
+        if (end < listed->ids.size()) return look_at(call, listed, end);
+        answer(call, listed->listing);
       });
     });
   }
 
-  void answer(net::CallRef call, lease::LeaseListing listing) {
+  void answer(net::CallRef call, const lease::LeaseListing& listing) {
     if (call->over()) return;
     if (listing.size() <= kMostOnTheLane) {
       return call->respond(context_.respond(0, leases_body(listing)));
     }
-    context_.long_reads().compute(call, [this, call, listing = std::move(listing)]() -> Task {
+    context_.long_reads().compute(call, [this, call, listing]() -> Task {
       return [this, call, body = leases_body(listing)]() mutable {
         call->respond(context_.respond(0, std::move(body)));
       };
     });
   }
+
+  static constexpr size_t kMostLookedAt = 256;
 };
 
 // One keep-alive stream. Only so many renewals are under way, the rest waits in the client's
@@ -163,11 +240,17 @@ class KeepAliveCall final : public net::StreamReceiver {
     // The header is of the time before the renewal: a client must not see a keep-alive succeed at a
     // revision at which the lease was already revoked.
     const LeaseId id(request_.id());
-    keeper_.renew(context_.lane(*call_), id,
-                  [this, alive = std::weak_ptr<bool>(alive_), id,
-                   header = context_.respond(0, {})](absl::StatusOr<int64_t> ttl) mutable {
-                    if (!alive.expired()) answer(id, std::move(header), std::move(ttl));
-                  });
+    auto done = [this, alive = std::weak_ptr<bool>(alive_), id,
+                 header = context_.respond(0, {})](absl::StatusOr<int64_t> ttl) mutable {
+      if (!alive.expired()) answer(id, std::move(header), std::move(ttl));
+    };
+    absl::StatusOr<Context::Asker> asker = context_.user_of(*call_);
+    if (!asker.ok()) return done(asker.status());
+    Lane& lane = context_.lane(*call_);
+    if (lane.access.rules->may_administrate(asker->identity()).ok()) {
+      return keeper_.renew(lane, id, std::move(done));
+    }
+    renew_if_permitted(lane, id, *std::move(asker), std::move(done));
   }
 
   void on_half_close() override {
@@ -184,6 +267,19 @@ class KeepAliveCall final : public net::StreamReceiver {
 
  private:
   static constexpr int kMostUnderWay = 64;
+
+  // Who renews a lease must be allowed to write every key under it, as far as is known here.
+  void renew_if_permitted(Lane& lane, LeaseId id, Context::Asker asker,
+                          LeaseKeeper::Done<int64_t> done) {
+    context_.node().apply_lane().run([this, &lane, id, asker = std::move(asker),
+                                      done = std::move(done)](apply::Applier& applier) mutable {
+      lane.loop.post([this, &lane, id, may = permits(applier, asker.identity()).write_lease(id),
+                      done = std::move(done), call = call_]() mutable {
+        if (!may.ok() || call->over()) return done(std::move(may));
+        keeper_.renew(lane, id, std::move(done));
+      });
+    });
+  }
 
   void answer(LeaseId id, Parts message, absl::StatusOr<int64_t> ttl) {
     if (absl::IsNotFound(ttl.status())) ttl = 0;
@@ -219,6 +315,7 @@ class LeaseKeepAlive final : public net::StreamHandler {
   explicit LeaseKeepAlive(Context& context) : context_(context), keeper_(context) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
     if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    context_.hold_until_token_known(call);
     return std::make_unique<KeepAliveCall>(context_, keeper_, std::move(call));
   }
 

@@ -43,6 +43,10 @@ class Alarm final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::AlarmRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    // Everybody who is somebody may look.
+    absl::Status may = request.action() == pb::AlarmRequest::GET ? context_.require_user(*call)
+                                                                 : context_.require_admin(*call);
+    if (!may.ok()) return call->fail(std::move(may));
     // With no space for the log, the list cannot go through it; and this alarm is in no log.
     if (request.action() == pb::AlarmRequest::GET && context_.node().state().no_space()) {
       return list_here(std::move(call), request.alarm());
@@ -74,6 +78,7 @@ class Status final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::StatusRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     // The alarms are the apply lane's.
     context_.node().apply_lane().run([this, call](apply::Applier& applier) {
       net::ServerCall::respond_later(
@@ -118,6 +123,7 @@ class Defragment final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::DefragmentRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     log::info("starting defragment");
     context_.node().defragment([call](absl::Status status) {
       if (!status.ok()) {
@@ -232,6 +238,7 @@ class Hash final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::HashRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     enqueue(queue_, call, std::make_unique<HashAllWork>(context_, call));
   }
 
@@ -247,6 +254,7 @@ class HashKv final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::HashKVRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     enqueue(queue_, call, std::make_unique<HashKvWork>(context_, call, request.revision()));
   }
 
@@ -261,6 +269,7 @@ class MoveLeader final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::MoveLeaderRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     node::Node& node = context_.node();
     if (!node.is_leader()) return call->fail(errors::NotLeader());
     std::shared_ptr<const membership::View> view = node.members().view();
@@ -284,6 +293,7 @@ class Downgrade final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::DowngradeRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     const Target target = membership::Version::parse_short(request.version());
     switch (request.action()) {
       case pb::DowngradeRequest::VALIDATE:

@@ -60,6 +60,10 @@ class RangeStreamCall final : public net::StreamReceiver {
   };
 
   void begin() {
+    absl::StatusOr<Context::ReadRight> right =
+        context_.may_read(*call_, request_.key(), request_.range_end());
+    if (!right.ok()) return call_->fail(right.status());
+    right_ = *right;
     started_ = true;
     most_ = request_.limit() > 0 ? request_.limit() : INT64_MAX;
     chunk_ = std::min(kFirstChunk, most_);
@@ -189,9 +193,11 @@ class RangeStreamCall final : public net::StreamReceiver {
     call_->send(std::move(message));
   }
 
+  // All of it is of the first chunk's revision; but the rules may have changed before that.
   void finish() {
     finished_ = true;
-    call_->finish(absl::OkStatus());
+    const bool held = context_.still_holds(context_.lane(*call_), right_);
+    call_->finish(held ? absl::OkStatus() : errors::AuthOldRevision());
   }
 
   Context& context_;
@@ -199,6 +205,7 @@ class RangeStreamCall final : public net::StreamReceiver {
   // Gone with this object: a read that comes back later finds out by it.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   pb::RangeRequest request_;
+  Context::ReadRight right_;
   bool started_ = false;
   bool reading_ = false;  // a worker reads the next chunk
   bool finished_ = false;
@@ -215,6 +222,7 @@ class RangeStream final : public net::StreamHandler {
   explicit RangeStream(Context& context) : context_(context) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
     if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    context_.hold_until_token_known(call);
     return std::make_unique<RangeStreamCall>(context_, std::move(call));
   }
 

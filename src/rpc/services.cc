@@ -72,6 +72,7 @@ void Services::register_on(net::Router& router) {
   net::MethodOptions max;
   max.max_request_bytes = context_.limits().max_request_bytes + kGrpcOverhead;
   handlers_->add(register_kv(context_, router, max));
+  handlers_->add(register_auth(context_, router, max));
   handlers_->add(register_lease(context_, router, max));
   handlers_->add(register_maintenance(context_, router, max, facts_));
   handlers_->add(register_cluster(context_, router, max, cluster_));

@@ -62,6 +62,8 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_kv(Context&, net::Route
 std::unique_ptr<net::StreamHandler> register_range_stream(Context&, net::Router&,
                                                           net::MethodOptions max);
 std::unique_ptr<net::StreamHandler> register_watch(Context&, net::Router&, net::MethodOptions max);
+std::vector<std::unique_ptr<net::UnaryHandler>> register_auth(Context&, net::Router&,
+                                                              net::MethodOptions max);
 std::vector<std::unique_ptr<net::UnaryHandler>> register_lease(Context&, net::Router&,
                                                                net::MethodOptions max);
 std::unique_ptr<net::StreamHandler> register_keep_alive(Context&, net::Router&,

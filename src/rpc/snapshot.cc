@@ -159,6 +159,7 @@ class SnapshotCall final : public net::StreamReceiver {
     etcdserverpb::SnapshotRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call_->fail(std::move(s));
     if (sending_) return;
+    if (absl::Status s = context_.require_admin(*call_); !s.ok()) return call_->fail(std::move(s));
     if (running_.fetch_add(1) >= kMostAtOnce) {
       running_.fetch_sub(1);
       return call_->fail(errors::RequestTooManyRequests());
@@ -266,6 +267,7 @@ class Snapshot final : public net::StreamHandler {
   explicit Snapshot(Context& context) : context_(context) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
     if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    context_.hold_until_token_known(call);
     return std::make_unique<SnapshotCall>(context_, std::move(call), &running_);
   }
 

@@ -1,6 +1,8 @@
 // The Watch service: a client's stream between the connection and the lane's watch engine.
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "apply/decode.h"
@@ -12,10 +14,27 @@ namespace {
 
 namespace pb = etcdserverpb;
 
+// Why a watch is not begun, as etcd's clients read it: errors there as Go prints them. What is not
+// of these three is a denial.
+std::string_view reason_of(const absl::Status& refused) {
+  if (refused == errors::InvalidAuthToken()) {
+    return "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
+  }
+  if (refused == errors::AuthOldRevision()) {
+    return "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old";
+  }
+  if (refused == errors::UserEmpty()) {
+    return "rpc error: code = InvalidArgument desc = etcdserver: user name is empty";
+  }
+  return "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+}
+
 class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
  public:
   WatchCall(Context& context, net::CallRef call)
-      : call_(std::move(call)), stream_(context.lane(*call_).watches->open(*this)) {
+      : context_(context),
+        call_(std::move(call)),
+        stream_(context.lane(*call_).watches->open(*this)) {
     context.lane(*call_).leader_bounds->bind(
         *call_, [this] { leave(errors::NoLeader()); }, &bound_);
     call_->send_headers();
@@ -55,7 +74,13 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
   }
 
  private:
+  // Held against the rules once, as in etcd: a watch goes on when they change.
   void create(const pb::WatchCreateRequest& request) {
+    if (request.start_revision() >= 0) {
+      const std::string first = request.key().empty() ? std::string(1, '\0') : request.key();
+      absl::Status may = context_.may_read(*call_, first, request.range_end()).status();
+      if (!may.ok()) return stream_->refuse(reason_of(may));
+    }
     auto has = [&](pb::WatchCreateRequest::FilterType type) {
       return std::find(request.filters().begin(), request.filters().end(), type) !=
              request.filters().end();
@@ -79,6 +104,7 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
   void send(Parts response) override { call_->send(std::move(response)); }
   size_t pending_bytes() const override { return call_->pending_bytes(); }
 
+  Context& context_;
   const net::CallRef call_;
   pb::WatchRequest request_;
   std::unique_ptr<watch::WatchStream> stream_;
@@ -90,6 +116,7 @@ class Watch final : public net::StreamHandler {
   explicit Watch(Context& context) : context_(context) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
     if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    context_.hold_until_token_known(call);
     return std::make_unique<WatchCall>(context_, std::move(call));
   }
 
