@@ -28,7 +28,7 @@ FlagSpec security(std::string_view name, FlagEffect effect, Accessor accessor,
 
 template <typename Accessor>
 FlagSpec auth(std::string_view name, Accessor accessor, std::string_view help) {
-  return flag(name, FlagGroup::kAuth, kNotYet, accessor, help);
+  return flag(name, FlagGroup::kAuth, kYes, accessor, help);
 }
 
 absl::Status set_cors(Config& config, std::string_view text) {

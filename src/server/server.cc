@@ -19,6 +19,7 @@
 #include "node/node.h"
 #include "rpc/context.h"
 #include "rpc/services.h"
+#include "server/auth.h"
 #include "server/auto_compaction.h"
 #include "server/data_dir.h"
 #include "server/observers.h"
@@ -134,6 +135,7 @@ struct Server::Running {
   std::unique_ptr<net::TlsHandshakes> handshakes;  // set exactly when client_tls is
   std::unique_ptr<node::Node> node;
   std::unique_ptr<watch::EventFeed> feed;
+  rpc::AuthSettings auth_settings;
   std::unique_ptr<rpc::Context> context;
   std::unique_ptr<rpc::Services> services;
   std::unique_ptr<State> state;
@@ -162,6 +164,9 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   absl::StatusOr<std::shared_ptr<net::TlsContext>> tls = prepare_client_tls(config);
   if (!tls.ok()) return tls.status();
   client_tls = *std::move(tls);
+  absl::StatusOr<AuthSetup> auth = prepare_auth(config);
+  if (!auth.ok()) return auth.status();
+  auth_settings = auth->settings;
   wal::drop_prepared(config.effective_wal_dir());
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
       config.effective_data_dir() + "/member/keelson",
@@ -193,6 +198,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
                      .compaction_slice = config.effective_compaction_batch_limit(),
                      .compaction_pause = config.effective_compaction_sleep_interval(),
                      .warning_duration = config.warning_apply_duration,
+                     .auth = auth->store,
                      .observer = &apply_metrics};
   options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
   options.gateway.request_timeout = request_timeout(config);
@@ -232,7 +238,7 @@ void Server::Running::build_services() {
                      .request_timeout = request_timeout(config),
                      .election_timeout = milliseconds(config.election_timeout_ms)};
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
-                                           random.next(), &request_metrics);
+                                           auth_settings, random.next(), &request_metrics);
   services = std::make_unique<rpc::Services>(
       *context,
       rpc::StatusFacts{.version = std::string(kEtcdVersion),

@@ -145,6 +145,7 @@ void State::collect_counts(http::Metrics& metrics) {
   follow(metrics.lease_revoked, node_.lease_counts().revoked);
   follow(metrics.lease_renewed, node_.lease_counts().renewed);
   follow(metrics.lease_expired, node_.state().leases_expired.load());
+  metrics.auth_revision.set(static_cast<int64_t>(node_.auth().newest()->revision()));
 }
 
 // An alarm that has gone keeps its row, at 0, as in etcd.
