@@ -2,6 +2,8 @@
 
 #include <istream>
 #include <ostream>
+#include <sstream>
+#include <string>
 
 #include "base/errors.h"
 #include "base/text.h"
@@ -75,9 +77,11 @@ absl::Status run_auth_disable(Invocation& in) {
 // --- user ---
 
 absl::StatusOr<std::string> new_password(Invocation& in, const std::string& user) {
-  std::string word;
+  // As Go's Scanf("%s"): the first word of one line, which may have none.
   if (!in.flags.boolean("interactive")) {
-    in.console.in >> word;
+    std::string line, word;
+    std::getline(in.console.in, line);
+    std::istringstream(line) >> word;
     return word;
   }
   auto first = ask_password(in.console, cat("Password of ", user, ": "));
