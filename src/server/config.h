@@ -191,6 +191,9 @@ struct Config {
   Duration effective_progress_notify_interval() const;   // 10 min unless set
   Duration heartbeat_interval() const { return milliseconds(heartbeat_interval_ms); }
   uint64_t election_ticks() const { return election_timeout_ms / heartbeat_interval_ms; }
+  Duration election_timeout() const { return milliseconds(election_timeout_ms); }
+  // For what goes through the log or to another member, as in etcd.
+  Duration request_timeout() const { return seconds(5) + 2 * election_timeout(); }
 
   // What --auto-compaction-* ask for. Nothing: off.
   struct AutoCompaction {

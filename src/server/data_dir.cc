@@ -1,9 +1,6 @@
 #include "server/data_dir.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +19,7 @@
 #include "base/text.h"
 #include "membership/cluster.h"
 #include "server/go_values.h"
+#include "server/url_match.h"
 
 namespace keelson::server {
 namespace {
@@ -121,28 +119,6 @@ absl::Status check_parts(const Config& config, bool log) {
   return absl::OkStatus();
 }
 
-// The URL with its host looked up; as it is where that fails.
-std::string resolved(const Url& url) {
-  if (url.is_unix()) return url.str();
-  addrinfo hints = {}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  if (::getaddrinfo(url.hostname().c_str(), nullptr, &hints, &found) != 0) return url.str();
-  // Go takes an IPv4 address if there is one.
-  const addrinfo* best = found;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    if (one->ai_family == AF_INET) {
-      best = one;
-      break;
-    }
-  }
-  char text[NI_MAXHOST] = "";
-  ::getnameinfo(best->ai_addr, best->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
-  const bool six = best->ai_family == AF_INET6;
-  ::freeaddrinfo(found);
-  return six ? cat(url.scheme, "://[", text, "]:", url.port())
-             : cat(url.scheme, "://", text, ":", url.port());
-}
-
 std::string joined(const std::vector<std::string>& texts, const std::string& before = "") {
   std::string out;
   for (const std::string& text : texts) out += cat(out.empty() ? "" : ",", before, text);
@@ -162,33 +138,12 @@ std::vector<std::string> missing(const std::vector<std::string>& all,
   return out;
 }
 
-// As Go's %q shows a slice.
-std::string quoted_list(const std::vector<Url>& urls) {
-  std::string out = "[";
-  for (const Url& url : urls) out += cat(out.size() > 1 ? " " : "", server::quoted(url.str()));
-  return out + "]";
-}
-
-// Why the two lists do not name the same addresses; empty if they do. Both sorted.
-std::string difference(const std::vector<Url>& ours, const std::vector<Url>& named) {
-  if (ours.size() != named.size()) {
-    return cat("len(", quoted_list(ours), ") != len(", quoted_list(named), ")");
-  }
-  std::vector<std::string> a, b;
-  for (const Url& url : ours) a.push_back(resolved(url));
-  for (const Url& url : named) b.push_back(resolved(url));
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  auto [x, y] = std::mismatch(a.begin(), a.end(), b.begin());
-  return x == a.end() ? "" : cat("resolved urls: ", server::quoted(*x), " != ", server::quoted(*y));
-}
-
 // --initial-cluster says of this member what --initial-advertise-peer-urls says. `named`: sorted.
 absl::Status check_advertised(const Config& config, const std::vector<Url>& named) {
   std::vector<Url> ours = config.initial_advertise_peer_urls;
   std::sort(ours.begin(), ours.end());
   if (ours == named) return absl::OkStatus();
-  const std::string why = difference(ours, named);
+  const std::string why = url_difference(ours, named);
   if (why.empty()) return absl::OkStatus();
 
   std::vector<std::string> a, b;
@@ -247,19 +202,12 @@ absl::Status check_founding(const Config& config) {
     return absl::InvalidArgumentError(cat("couldn't find local name ", server::quoted(config.name),
                                           " in the initial cluster configuration"));
   }
-  if (absl::Status s = check_advertised(config, self->second); !s.ok()) return s;
-  if (absl::Status s = check_duplicates(members); !s.ok()) return s;
-  if (config.initial_cluster_state == "existing") {
-    return absl::FailedPreconditionError(
-        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the "
-        "given URLs (--initial-cluster-state=existing with an empty data directory asks to join a "
-        "cluster, which this version of Keelson cannot do yet)");
+  // Who joins has been announced to the cluster with the URLs that count there.
+  if (config.initial_cluster_state == "new") {
+    if (absl::Status s = check_advertised(config, self->second); !s.ok()) return s;
   }
-  if (members.size() == 1) return absl::OkStatus();
-  return absl::UnimplementedError(cat("--initial-cluster=", config.initial_cluster, " names ",
-                                      members.size(),
-                                      " members; clusters of several members are not supported "
-                                      "yet"));
+  if (absl::Status s = check_duplicates(members); !s.ok()) return s;
+  return absl::OkStatus();
 }
 
 absl::Status make_private(const std::string& path) {
@@ -280,7 +228,7 @@ std::string mode_text(mode_t mode) {
 
 }  // namespace
 
-absl::Status check_data_dir(const Config& config) {
+absl::StatusOr<DataDir> check_data_dir(const Config& config) {
   const std::string data_dir = config.effective_data_dir();
   if (absl::Status s = check_writable(data_dir); !s.ok()) return s;
   absl::StatusOr<std::vector<std::string>> names = names_in(data_dir);
@@ -296,7 +244,10 @@ absl::Status check_data_dir(const Config& config) {
   const bool log = has(*segments, ".wal");
   if (absl::Status s = check_parts(config, log); !s.ok()) return s;
   // With a log the flags of the founding mean nothing any more, as in etcd.
-  return log ? absl::OkStatus() : check_founding(config);
+  if (!log) {
+    if (absl::Status s = check_founding(config); !s.ok()) return s;
+  }
+  return DataDir{.has_log = log};
 }
 
 absl::Status make_data_dir(const Config& config) {

@@ -11,12 +11,16 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/config.h"
 
 namespace keelson::server {
 
+struct DataDir {
+  bool has_log = false;  // of a member that goes on; what it was founded with counts no more
+};
 // Looks, and writes nothing.
-absl::Status check_data_dir(const Config& config);
+absl::StatusOr<DataDir> check_data_dir(const Config& config);
 
 // Makes the directories that are missing, for this user alone. Warns of a data directory that
 // others may read, as etcd does. REQUIRES: check_data_dir() found nothing.

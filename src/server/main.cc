@@ -1,8 +1,11 @@
 // keelson: the server. Flags, logging, then Server until a signal ends it.
 
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +24,7 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "server/config.h"
@@ -37,16 +41,65 @@ using namespace keelson;  // NOLINT: the program itself
 constexpr Duration kDrain = std::chrono::seconds(5);
 constexpr Duration kLongestEnd = std::chrono::seconds(60);
 
-// Signals are taken by sigwait() on the main thread alone, so they are blocked before any other
-// thread starts.
-sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return set;
-}
+// What the main thread waits for: signals, which are blocked for all threads, so this is made
+// before any other starts; and what the server's lanes have to say.
+class Occasions {
+ public:
+  enum Kind : uint64_t { kNothing = 0, kReady = 1, kRemoved = 2, kSignal = 4 };
+
+  Occasions() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
+    bell_ = ::eventfd(0, EFD_CLOEXEC);
+    CHECK(signals_ >= 0);
+    CHECK(bell_ >= 0);
+  }
+  ~Occasions() {
+    ::close(signals_);
+    ::close(bell_);
+  }
+  Occasions(const Occasions&) = delete;
+  Occasions& operator=(const Occasions&) = delete;
+
+  // Any thread.
+  void say(Kind kind) {
+    said_.fetch_or(kind);
+    const uint64_t one = 1;
+    CHECK(::write(bell_, &one, sizeof one) == sizeof one);
+  }
+
+  // The next one; a signal before all else.
+  Kind wait() {
+    while (true) {
+      if (take_signal()) return kSignal;
+      for (Kind kind : {kRemoved, kReady}) {
+        if (said_.fetch_and(~uint64_t{kind}) & kind) return kind;
+      }
+      pollfd fds[] = {{signals_, POLLIN, 0}, {bell_, POLLIN, 0}};
+      if (::poll(fds, 2, -1) < 0) continue;  // EINTR
+      uint64_t rings = 0;
+      if (fds[1].revents != 0) CHECK(::read(bell_, &rings, sizeof rings) == sizeof rings);
+    }
+  }
+  int signal() const { return signal_; }
+
+ private:
+  bool take_signal() {
+    pollfd fd = {signals_, POLLIN, 0};
+    signalfd_siginfo info = {};
+    if (::poll(&fd, 1, 0) != 1 || ::read(signals_, &info, sizeof info) != sizeof info) return false;
+    signal_ = static_cast<int>(info.ssi_signo);
+    return true;
+  }
+
+  int signals_ = -1, bell_ = -1;
+  int signal_ = 0;  // the last one
+  std::atomic<uint64_t> said_{0};
+};
 
 // As under etcd, where the runtime of Go swallows these. SIGHUP ends a member there too, unless
 // whoever started it (nohup) had it ignored; so does a signal by which its author means a crash.
@@ -125,6 +178,37 @@ class EndGuard {
   _exit(128 + number);
 }
 
+// Until something ends it: a signal, or its removal from the cluster. Ok, or what went wrong.
+absl::Status run(Occasions& occasions, const server::Supervisor& supervisor,
+                 server::Server& server) {
+  while (true) {
+    switch (occasions.wait()) {
+      case Occasions::kSignal:
+        log::info("received signal; shutting down",
+                  {{"signal", occasions.signal() == SIGTERM ? "terminated" : "interrupt"}});
+        note_told(supervisor.stopping());
+        return absl::OkStatus();
+      case Occasions::kRemoved:
+        log::warn("server error",
+                  {{"error", "the member has been permanently removed from the cluster"}});
+        log::warn("data-dir used by this member must be removed");
+        note_told(supervisor.stopping());
+        return absl::OkStatus();
+      case Occasions::kReady:
+        if (absl::Status s = server.serve(); !s.ok()) return s;
+        announce(supervisor, server);
+        break;
+      case Occasions::kNothing:
+        break;
+    }
+  }
+}
+
+int failed_to_start(const absl::Status& why) {
+  log::write(log::Level::kFatal, "failed to start", {{"error", message_of(why)}});
+  return 1;
+}
+
 // The program's exit code; a signal that ended it in order is left in `ended_by`.
 int serve(const server::CommandLine& line, int* ended_by) {
   absl::StatusOr<std::unique_ptr<server::Logging>> logging =
@@ -133,34 +217,28 @@ int serve(const server::CommandLine& line, int* ended_by) {
     std::fprintf(stderr, "%s\n", std::string(message_of(logging.status())).c_str());
     return 1;
   }
-  sigset_t signals = block_signals();
+  Occasions occasions;
   server::log_notes(line.notes);
   log::info("starting keelson", {{"keelson-version", server::kKeelsonVersion},
                                  {"etcd-version", server::kEtcdVersion},
                                  {"data-dir", line.config.effective_data_dir()}});
   server::Logging* sink = logging->get();
-  std::optional<EndGuard> guard;  // over the end of all that follows
-  absl::StatusOr<std::unique_ptr<server::Server>> running =
-      server::Server::start(line.config, [sink](absl::Status status) { die(status, sink); });
-  if (!running.ok()) {
-    log::write(log::Level::kFatal, "failed to start", {{"error", message_of(running.status())}});
-    return 1;
-  }
   const server::Supervisor supervisor(server::Supervisor::environment());
-  announce(supervisor, **running);
-  int signal = 0;
-  sigwait(&signals, &signal);
-  log::info("received signal; shutting down",
-            {{"signal", signal == SIGTERM ? "terminated" : "interrupt"}});
+  std::optional<EndGuard> guard;  // over the end of all that follows
+  absl::StatusOr<std::unique_ptr<server::Server>> server = server::Server::start(
+      line.config, {.fatal = [sink](absl::Status status) { die(status, sink); },
+                    .ready = [&] { occasions.say(Occasions::kReady); },
+                    .removed = [&] { occasions.say(Occasions::kRemoved); }});
+  if (!server.ok()) return failed_to_start(server.status());
+  if (absl::Status s = run(occasions, supervisor, **server); !s.ok()) return failed_to_start(s);
   guard.emplace(sink);
-  note_told(supervisor.stopping());
-  absl::Status stopped = (*running)->stop(kDrain);
+  absl::Status stopped = (*server)->stop(kDrain);
   if (!stopped.ok()) {
     log::error("did not shut down cleanly", {{"error", message_of(stopped)}});
     return 1;
   }
   log::info("shut down");
-  *ended_by = signal;
+  *ended_by = occasions.signal();
   return 0;
 }
 

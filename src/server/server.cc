@@ -1,7 +1,9 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <functional>
 #include <future>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -23,6 +25,8 @@
 #include "server/auto_compaction.h"
 #include "server/data_dir.h"
 #include "server/observers.h"
+#include "server/peering.h"
+#include "server/places.h"
 #include "server/pulse.h"
 #include "server/state.h"
 #include "server/tls.h"
@@ -55,17 +59,6 @@ uint64_t seed() {
   return uint64_t{device()} << 32 | device();
 }
 
-std::vector<std::string> texts(const std::vector<Url>& urls) {
-  std::vector<std::string> out;
-  for (const Url& url : urls) out.push_back(url.str());
-  return out;
-}
-
-// For what goes through the log or to another member, as in etcd.
-Duration request_timeout(const Config& config) {
-  return seconds(5) + 2 * milliseconds(config.election_timeout_ms);
-}
-
 // As etcd's NewURLs: sorted, and none is an error. Unlike a flag's, a list may name one twice.
 absl::StatusOr<std::vector<std::string>> checked_urls(const std::vector<std::string>& given) {
   if (given.empty()) return absl::InvalidArgumentError("no valid URLs given");
@@ -75,28 +68,9 @@ absl::StatusOr<std::vector<std::string>> checked_urls(const std::vector<std::str
     if (!url.ok()) return url.status();
     urls.push_back(*std::move(url));
   }
-  std::vector<std::string> out = texts(urls);
+  std::vector<std::string> out = url_texts(urls);
   std::sort(out.begin(), out.end());
   return out;
-}
-
-// One socket. Two URLs may name the same, one with TLS and one without.
-struct Place {
-  std::string address;  // as Listener::start() wants it
-  bool plain = false;
-  bool secure = false;
-};
-
-std::vector<Place> places_of(const std::vector<Url>& urls) {
-  std::vector<Place> places;
-  for (const Url& url : urls) {
-    std::string address = url.is_unix() ? "unix://" + url.socket_path() : url.host;
-    auto found = std::find_if(places.begin(), places.end(),
-                              [&](const Place& place) { return place.address == address; });
-    if (found == places.end()) found = places.insert(found, {std::move(address)});
-    (url.is_tls() ? found->secure : found->plain) = true;
-  }
-  return places;
 }
 
 void tell_of(const Place& place, std::string_view traffic, std::string_view address) {
@@ -107,13 +81,6 @@ void tell_of(const Place& place, std::string_view traffic, std::string_view addr
   if (place.secure) {
     log::info("serving client traffic securely", {{"traffic", traffic}, {"address", address}});
   }
-}
-
-absl::Status refuse_what_is_missing(const Config& config) {
-  if (config.force_new_cluster) {
-    return absl::UnimplementedError("--force-new-cluster is not supported yet");
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -133,6 +100,7 @@ struct Server::Running {
   std::unique_ptr<net::LoopPool> loops;
   std::shared_ptr<net::TlsContext> client_tls;     // null without TLS
   std::unique_ptr<net::TlsHandshakes> handshakes;  // set exactly when client_tls is
+  std::unique_ptr<Peering> peering;
   std::unique_ptr<node::Node> node;
   std::unique_ptr<watch::EventFeed> feed;
   rpc::AuthSettings auth_settings;
@@ -150,23 +118,34 @@ struct Server::Running {
 
   explicit Running(const Config& c) : config(c), metrics({.extensive = c.extensive_metrics()}) {}
 
-  absl::Status open_node(Fatal fatal);
+  absl::Status open_node(std::function<void(absl::Status)> fatal);
   void build_services();
-  absl::Status listen();
+  enum class Kinds : uint8_t { kMetrics, kClients };
+  absl::Status listen(Kinds which);
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
+  void hand_over_leadership();
   absl::Status stop_node();
 };
 
-absl::Status Server::Running::open_node(Fatal fatal) {
-  if (absl::Status s = check_data_dir(config); !s.ok()) return s;
+absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal) {
+  absl::StatusOr<DataDir> dir = check_data_dir(config);
+  if (!dir.ok()) return dir.status();
   if (absl::Status s = make_data_dir(config); !s.ok()) return s;
-  if (absl::Status s = prepare_peer_tls(config); !s.ok()) return s;
+  absl::StatusOr<PeerTls> peer_tls = prepare_peer_tls(config);
+  if (!peer_tls.ok()) return peer_tls.status();
   absl::StatusOr<std::shared_ptr<net::TlsContext>> tls = prepare_client_tls(config);
   if (!tls.ok()) return tls.status();
   client_tls = *std::move(tls);
   absl::StatusOr<AuthSetup> auth = prepare_auth(config);
   if (!auth.ok()) return auth.status();
   auth_settings = auth->settings;
+  peering = std::make_unique<Peering>(config, *std::move(peer_tls), &gate);
+  std::optional<membership::Bootstrap> joins;
+  if (!dir->has_log) {
+    absl::StatusOr<std::optional<membership::Bootstrap>> found = peering->introduce_self();
+    if (!found.ok()) return found.status();
+    joins = *std::move(found);
+  }
   wal::drop_prepared(config.effective_wal_dir());
   absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
       config.effective_data_dir() + "/member/keelson",
@@ -186,8 +165,10 @@ absl::Status Server::Running::open_node(Fatal fatal) {
                       .initial_cluster = config.initial_cluster,
                       .initial_cluster_token = config.initial_cluster_token,
                       .name = config.name,
+                      .joins = std::move(joins),
+                      .force_new_cluster = config.force_new_cluster && dir->has_log,
                       .keep = {.entries = config.snapshot_catchup_entries}};
-  options.client_urls = texts(config.advertise_client_urls);
+  options.client_urls = url_texts(config.advertise_client_urls);
   options.versions.downgrade_interval = config.downgrade_check_time;
   options.heartbeat = config.heartbeat_interval();
   options.election_ticks = static_cast<int>(config.election_ticks());
@@ -201,7 +182,7 @@ absl::Status Server::Running::open_node(Fatal fatal) {
                      .auth = auth->store,
                      .observer = &apply_metrics};
   options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
-  options.gateway.request_timeout = request_timeout(config);
+  options.gateway.request_timeout = config.request_timeout();
 
   consensus = std::make_unique<ThreadLane>("consensus");
   log = std::make_unique<ThreadLane>("log");
@@ -210,13 +191,13 @@ absl::Status Server::Running::open_node(Fatal fatal) {
   absl::StatusOr<std::unique_ptr<node::Node>> made =
       node::Node::create(std::move(options), *std::move(backend),
                          {consensus.get(), log.get(), apply.get(), background.get()}, &clock,
-                         &random, nullptr, std::move(fatal));
+                         &random, peering->transport(), std::move(fatal));
   if (!made.ok()) return made.status();
   node = *std::move(made);
-  if (node->members().view()->members.size() > 1) {
-    return absl::UnimplementedError("clusters of several members are not supported yet");
-  }
-  return absl::OkStatus();
+  if (!node->members().view()->is_removed(node->member())) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the member has been permanently removed from the cluster; the data-dir used by this member "
+      "must be removed");
 }
 
 void Server::Running::build_services() {
@@ -235,7 +216,7 @@ void Server::Running::build_services() {
                      .quota_bytes = config.effective_quota(),
                      .warning_apply_duration = config.warning_apply_duration,
                      .strict_reconfiguration = config.strict_reconfig_check,
-                     .request_timeout = request_timeout(config),
+                     .request_timeout = config.request_timeout(),
                      .election_timeout = milliseconds(config.election_timeout_ms)};
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
                                            auth_settings, random.next(), &request_metrics);
@@ -268,7 +249,7 @@ void Server::Running::build_services() {
   grpc_observer->bind(client_router);
 }
 
-absl::Status Server::Running::listen() {
+absl::Status Server::Running::listen(Kinds which) {
   net::ListenerOptions options{.keepalive_interval = config.grpc_keepalive_interval,
                                .keepalive_timeout = config.grpc_keepalive_timeout,
                                .keepalive_min_time = config.grpc_keepalive_min_time,
@@ -277,7 +258,7 @@ absl::Status Server::Running::listen() {
                                .reuse_address = config.socket_reuse_address,
                                .reuse_port = config.socket_reuse_port,
                                .unix_socket_mode = config.unix_socket_mode};
-  if (client_tls) {
+  if (client_tls && !handshakes) {
     handshakes = std::make_unique<net::TlsHandshakes>(
         static_cast<int>(std::max(1u, config.effective_io_threads() / 2)));
   }
@@ -294,6 +275,7 @@ absl::Status Server::Running::listen() {
       {config.listen_metrics_urls, &metrics_router, nullptr, "metrics"},
   };
   for (const auto& kind : kinds) {
+    if ((kind.router == &metrics_router) != (which == Kinds::kMetrics)) continue;
     for (const Place& place : places_of(kind.urls)) {
       options.tls = place.secure ? listener_tls(place.plain) : nullptr;
       absl::StatusOr<std::unique_ptr<net::Listener>> listener =
@@ -314,6 +296,22 @@ std::shared_ptr<const net::ListenerTls> Server::Running::listener_tls(bool plain
   return tls;
 }
 
+// A leader that just goes costs the others an election timeout.
+void Server::Running::hand_over_leadership() {
+  if (!node->is_leader()) return;
+  const std::optional<MemberId> to = peering->longest_connected();
+  if (!to) {
+    log::info("skipped leadership transfer; there is nobody to hand it over to");
+    return;
+  }
+  std::promise<absl::Status> done;
+  node->hand_over_leadership(*to, config.request_timeout(),
+                             [&](absl::Status status) { done.set_value(std::move(status)); });
+  if (absl::Status status = done.get_future().get(); !status.ok()) {
+    log::warn("leadership transfer failed", {{"error", message_of(status)}});
+  }
+}
+
 absl::Status Server::Running::stop_node() {
   std::promise<absl::Status> done;
   node->stop([&](absl::Status status) { done.set_value(std::move(status)); });
@@ -326,18 +324,26 @@ Server::~Server() {
   if (!running_->stopped && running_->node) stop(seconds(0)).IgnoreError();
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Fatal fatal) {
-  if (absl::Status s = refuse_what_is_missing(config); !s.ok()) return s;
+absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Calls calls) {
   if (absl::Status s = net::AcceptGate::raise_limit(); !s.ok()) return s;
   auto running = std::make_unique<Running>(config);
   Running& r = *running;
-  if (absl::Status s = r.open_node(std::move(fatal)); !s.ok()) return s;
+  if (absl::Status s = r.open_node(std::move(calls.fatal)); !s.ok()) return s;
   r.build_services();
   auto server = std::unique_ptr<Server>(new Server(std::move(running)));
+  if (absl::Status s = r.peering->listen(); !s.ok()) return s;
+  if (absl::Status s = r.listen(Running::Kinds::kMetrics); !s.ok()) return s;
+  r.node->set_removed(calls.removed);
+  r.peering->start(*r.node, *r.context, calls.removed);
   r.node->start();
-  if (absl::Status s = r.state->wait_until_ready(seconds(60)); !s.ok()) return s;
-  if (absl::Status s = r.listen(); !s.ok()) return s;
-  absl::StatusOr<std::optional<Config::AutoCompaction>> compaction = config.auto_compaction();
+  r.state->when_ready(std::move(calls.ready));
+  return server;
+}
+
+absl::Status Server::serve() {
+  Running& r = *running_;
+  if (absl::Status s = r.listen(Running::Kinds::kClients); !s.ok()) return s;
+  absl::StatusOr<std::optional<Config::AutoCompaction>> compaction = r.config.auto_compaction();
   if (!compaction.ok()) return compaction.status();
   if (*compaction) {
     r.auto_compaction = std::make_unique<AutoCompaction>(**compaction, *r.context);
@@ -345,7 +351,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Fata
   }
   log::info("ready to serve client requests",
             {{"member-id", r.node->member().value}, {"cluster-id", r.node->cluster().value}});
-  return server;
+  return absl::OkStatus();
 }
 
 void Server::watch_lanes(Duration interval, std::function<void()> beat) {
@@ -368,6 +374,8 @@ absl::Status Server::stop(Duration deadline) {
       log::warn("connections are still open; going on", {{"address", listener->address()}});
     }
   }
+  r.hand_over_leadership();
+  r.peering->stop();
   absl::Status status = r.stop_node();
   // Threads end before what runs on them goes away; loops last, as answers still travel to them.
   r.consensus->stop();
@@ -387,6 +395,7 @@ absl::Status Server::stop(Duration deadline) {
   r.context.reset();
   r.feed.reset();
   r.node.reset();
+  r.peering.reset();
   return status;
 }
 

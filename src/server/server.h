@@ -21,19 +21,31 @@ namespace keelson::server {
 
 class Server {
  public:
-  using Fatal = std::function<void(absl::Status)>;
+  // From any lane.
+  struct Calls {
+    std::function<void(absl::Status)> fatal;
+    // Clients can be served: the member has caught up with a leader, and the others know it. Once.
+    std::function<void()> ready;
+    // The member is none of the cluster any more: it must end, and not come back. May come often.
+    std::function<void()> removed;
+  };
 
-  // Returns once the client port is served. Errors say which file, directory or address is wrong.
-  static absl::StatusOr<std::unique_ptr<Server>> start(const Config& config, Fatal fatal);
+  // Returns once the member is running and takes part in its cluster. Errors say which file,
+  // directory or address is wrong.
+  static absl::StatusOr<std::unique_ptr<Server>> start(const Config& config, Calls calls);
   // Stops if stop() was not called.
   ~Server();
+
+  // Serves the clients' ports. After Calls::ready.
+  absl::Status serve();
 
   // From now on calls `beat` about every `interval`, for as long as consensus and all io lanes
   // turn. At most once; `beat` runs on a lane, until stop().
   void watch_lanes(Duration interval, std::function<void()> beat);
 
   // Graceful end: no new connections, streams are told to go elsewhere, running calls finish (up to
-  // `deadline`, for all listeners together), log and store made durable.
+  // `deadline`, for all listeners together), the leadership is handed over, log and store made
+  // durable.
   absl::Status stop(Duration deadline);
 
   struct Running;

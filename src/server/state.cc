@@ -1,7 +1,6 @@
 #include "server/state.h"
 
 #include <fstream>
-#include <future>
 #include <memory>
 #include <utility>
 
@@ -59,18 +58,13 @@ void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)>
 std::string State::cluster_version() const { return node_.members().view()->cluster_version; }
 std::string State::storage_version() const { return rpc::storage_version(node_); }
 
-absl::Status State::wait_until_ready(Duration deadline) {
-  auto answer = std::make_shared<std::promise<absl::Status>>();
-  std::future<absl::Status> ready = answer->get_future();
-  MonotonicTime give_up = node_.clock().now() + deadline;
-  while (true) {
-    probe_read(false, [answer](absl::Status status) { answer->set_value(std::move(status)); });
-    absl::Status status = ready.get();
-    if (status.ok()) return status;
-    if (node_.clock().now() >= give_up) return status;
-    answer = std::make_shared<std::promise<absl::Status>>();
-    ready = answer->get_future();
-  }
+void State::when_ready(std::function<void()> ready) {
+  probe_read(false, [this, ready = std::move(ready)](absl::Status status) mutable {
+    if (status.ok() && node_.is_published()) return ready();
+    context_.lanes().front()->loop.post_after(
+        milliseconds(20),
+        [this, ready = std::move(ready)]() mutable { when_ready(std::move(ready)); });
+  });
 }
 
 void State::describe(const Config& config, http::Metrics& metrics) {

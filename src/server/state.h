@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,9 @@ class State final : public http::ServerState {
   std::string cluster_version() const override;
   std::string storage_version() const override;
 
-  // Returns once a linearizable read succeeds: the log is replayed and there is a leader.
-  absl::Status wait_until_ready(Duration deadline);
+  // Calls `ready`, on an io lane, once a linearizable read succeeds (the log is replayed, and there
+  // is a leader) and the cluster knows this member.
+  void when_ready(std::function<void()> ready);
 
   // The metrics that never change.
   void describe(const Config& config, http::Metrics& metrics);

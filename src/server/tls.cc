@@ -116,14 +116,25 @@ absl::StatusOr<std::shared_ptr<net::TlsContext>> prepare_client_tls(const Config
   return open_context(config, settings, "client");
 }
 
-absl::Status prepare_peer_tls(const Config& config) {
+absl::StatusOr<PeerTls> prepare_peer_tls(const Config& config) {
   net::TlsSettings settings = settings_of(config, config.peer_tls);
   const std::vector<std::string> hosts = hosts_of({&config.listen_peer_urls});
   if (absl::Status s = make_own(config, config.peer_tls, "peer", hosts, &settings); !s.ok()) {
     return s;
   }
-  if (!net::names_certificate(settings)) return absl::OkStatus();
-  return open_context(config, settings, "peer").status();
+  PeerTls tls;
+  if (net::names_certificate(settings)) {
+    absl::StatusOr<std::shared_ptr<net::TlsContext>> listeners =
+        open_context(config, settings, "peer");
+    if (!listeners.ok()) return listeners.status();
+    tls.listeners = *std::move(listeners);
+  }
+  // Without files of its own it believes what the system does.
+  absl::StatusOr<std::shared_ptr<net::TlsClientContext>> client =
+      net::TlsClientContext::create(settings);
+  if (!client.ok()) return client.status();
+  tls.client = *std::move(client);
+  return tls;
 }
 
 }  // namespace keelson::server

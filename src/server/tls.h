@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "net/tls/client_context.h"
 #include "net/tls/transport.h"
 #include "server/config.h"
 
@@ -19,7 +20,12 @@ namespace keelson::server {
 // directory is there.
 absl::StatusOr<std::shared_ptr<net::TlsContext>> prepare_client_tls(const Config& config);
 
-// The same for peers. Their listeners are not there yet; their files are checked all the same.
-absl::Status prepare_peer_tls(const Config& config);
+// The same for peers: what their listeners show, and what this member shows and believes when it
+// connects to others. Each is null if there is nothing to show or to believe.
+struct PeerTls {
+  std::shared_ptr<net::TlsContext> listeners;
+  std::shared_ptr<net::TlsClientContext> client;
+};
+absl::StatusOr<PeerTls> prepare_peer_tls(const Config& config);
 
 }  // namespace keelson::server

@@ -134,6 +134,12 @@ absl::StatusOr<std::vector<Url>> parse_urls(std::string_view text) {
   return urls;
 }
 
+std::vector<std::string> url_texts(const std::vector<Url>& urls) {
+  std::vector<std::string> texts;
+  for (const Url& url : urls) texts.push_back(url.str());
+  return texts;
+}
+
 std::string urls_text(const std::vector<Url>& urls) {
   std::string text;
   for (const Url& url : urls) text += (text.empty() ? "" : ",") + url.str();

@@ -32,6 +32,8 @@ struct Url {
 absl::StatusOr<Url> parse_url(std::string_view text);
 // Comma-separated; sorted and without duplicates, as etcd holds them. An empty list is an error.
 absl::StatusOr<std::vector<Url>> parse_urls(std::string_view text);
+// str() of each.
+std::vector<std::string> url_texts(const std::vector<Url>& urls);
 // Comma-separated str() of each.
 std::string urls_text(const std::vector<Url>& urls);
 

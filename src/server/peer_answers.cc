@@ -1,0 +1,109 @@
+#include "server/peer_answers.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/errors.h"
+#include "rpc/services.h"
+
+namespace keelson::server {
+namespace {
+
+constexpr size_t kSlice = 4096;  // records
+
+// A hash that another member waits for.
+class HashWork final : public node::HashQueue::Work {
+ public:
+  HashWork(mvcc::Store& store, int64_t revision, peer::Done<peer::HashAnswer> done)
+      : store_(store), revision_(revision), done_(std::move(done)) {}
+
+  // There is no way to hear that nobody waits any more.
+  bool wanted() const override { return true; }
+  bool step() override {
+    absl::StatusOr<bool> done = slice();
+    if (!done.ok()) done_(done.status());
+    return !done.ok() || *done;
+  }
+
+ private:
+  absl::StatusOr<bool> slice() {
+    if (!job_) {
+      absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job = store_.hash_kv(revision_);
+      if (!job.ok()) return job.status();
+      job_ = *std::move(job);
+    }
+    absl::StatusOr<bool> done = job_->step(kSlice);
+    if (!done.ok() || !*done) return done;
+    const mvcc::KvHash hash = job_->result();
+    done_(peer::HashAnswer{.hash = hash.hash,
+                           .compact_revision = hash.compact_revision,
+                           .hash_revision = hash.hash_revision,
+                           .revision = hash.current_revision});
+    return true;
+  }
+
+  mvcc::Store& store_;
+  const int64_t revision_;
+  peer::Done<peer::HashAnswer> done_;
+  std::unique_ptr<mvcc::HashKvJob> job_;
+};
+
+}  // namespace
+
+PeerAnswers::PeerAnswers(rpc::Context& context)
+    : context_(context),
+      keeper_(context),
+      changes_(context),
+      hashes_(context.node().background(), context.node().clock()) {}
+
+void PeerAnswers::on_lane(absl::AnyInvocable<void(rpc::Lane&)> task) {
+  rpc::Lane& lane = *context_.lanes().front();
+  lane.loop.post([&lane, task = std::move(task)]() mutable { task(lane); });
+}
+
+std::string PeerAnswers::storage_version() { return rpc::storage_version(context_.node()); }
+
+void PeerAnswers::promote(MemberId member, std::string token,
+                          peer::Done<std::vector<membership::Member>> done) {
+  on_lane([this, member, done = std::move(done)](rpc::Lane& lane) mutable {
+    changes_.promote(lane, member, std::move(done));
+  });
+}
+
+void PeerAnswers::renew_lease(LeaseId lease, peer::Done<int64_t> done) {
+  on_lane([this, lease, done = std::move(done)](rpc::Lane& lane) mutable {
+    keeper_.renew_here(lane, lease, std::move(done));
+  });
+}
+
+void PeerAnswers::lease_times(LeaseId lease, bool keys, peer::Done<peer::LeaseTimes> done) {
+  on_lane([this, lease, keys, done = std::move(done)](rpc::Lane& lane) mutable {
+    keeper_.times_here(lane, lease, keys,
+                       [done = std::move(done)](absl::StatusOr<rpc::LeaseTimes> times) mutable {
+                         if (!times.ok()) return done(times.status());
+                         done(peer::LeaseTimes{.remaining = times->remaining,
+                                               .granted = times->granted,
+                                               .keys = std::move(times->keys)});
+                       });
+  });
+}
+
+void PeerAnswers::hash_kv(int64_t revision, peer::Done<peer::HashAnswer> done) {
+  // The queue takes what it is given or drops it; then somebody has to say so.
+  auto shared = std::make_shared<peer::Done<peer::HashAnswer>>(std::move(done));
+  auto work = std::make_unique<HashWork>(
+      context_.node().store(), revision,
+      [shared](absl::StatusOr<peer::HashAnswer> answer) { (*shared)(std::move(answer)); });
+  if (!hashes_.add(std::move(work))) (*shared)(errors::RequestTooManyRequests());
+}
+
+void PeerAnswers::downgrade_enabled(peer::Done<bool> done) {
+  on_lane([this, done = std::move(done)](rpc::Lane& lane) mutable {
+    lane.gateway->read([this, done = std::move(done)](absl::Status status) mutable {
+      if (!status.ok()) return done(std::move(status));
+      done(context_.node().members().view()->downgrade.enabled);
+    });
+  });
+}
+
+}  // namespace keelson::server

@@ -1,0 +1,189 @@
+#include "server/peering.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "rpc/others.h"
+#include "server/joining.h"
+#include "server/places.h"
+
+namespace keelson::server {
+namespace {
+
+peer::NetworkOptions network_options(const Config& config, const PeerTls& tls,
+                                     net::TlsHandshakes* handshakes) {
+  return {.version = std::string(kEtcdVersion),
+          .dial_timeout = seconds(1) + config.election_timeout(),
+          .read_timeout = config.raft_read_timeout,
+          .write_timeout = config.raft_write_timeout,
+          .tls = tls.client,
+          .handshakes = handshakes};
+}
+
+// For five seconds, as in etcd.
+constexpr int kLooksForPeers = 100;
+
+}  // namespace
+
+class Peering::Asking final : public rpc::Others {
+ public:
+  explicit Asking(peer::Network& network) : network_(network) {}
+
+  std::optional<MonotonicTime> active_since(MemberId member) const override {
+    const std::shared_ptr<const peer::Network::Active> active = network_.active();
+    auto found = active->find(member);
+    if (found == active->end()) return std::nullopt;
+    return found->second;
+  }
+
+  void promote(MemberId member, const membership::Member& leader, Duration timeout,
+               Done<Members> done) override {
+    network_.ask().promote(member, "", leader.peer_urls, timeout, std::move(done));
+  }
+  void renew_lease(LeaseId lease, const membership::Member& leader, Duration timeout,
+                   Done<int64_t> done) override {
+    network_.ask().renew_lease(lease, leader.peer_urls, timeout, std::move(done));
+  }
+  void lease_times(LeaseId lease, bool keys, const membership::Member& leader, Duration timeout,
+                   Done<rpc::LeaseTimes> done) override {
+    network_.ask().lease_times(
+        lease, keys, leader.peer_urls, timeout,
+        [done = std::move(done)](absl::StatusOr<peer::LeaseTimes> times) mutable {
+          if (!times.ok()) return done(times.status());
+          done(rpc::LeaseTimes{.remaining = times->remaining,
+                               .granted = times->granted,
+                               .keys = std::move(times->keys)});
+        });
+  }
+
+ private:
+  peer::Network& network_;
+};
+
+Peering::Peering(const Config& config, PeerTls tls, net::AcceptGate* gate)
+    : config_(config),
+      tls_(std::move(tls)),
+      gate_(gate),
+      handshakes_(std::make_unique<net::TlsHandshakes>(1)),
+      network_(network_options(config, tls_, handshakes_.get())) {
+  network_.serve_on(router_);
+}
+
+Peering::~Peering() = default;
+
+absl::StatusOr<std::optional<membership::Bootstrap>> Peering::introduce_self() {
+  if (config_.initial_cluster_state == "new") {
+    if (absl::Status s = check_not_bootstrapped(config_, network_.ask()); !s.ok()) return s;
+    return std::nullopt;
+  }
+  absl::StatusOr<membership::Bootstrap> cluster = join_cluster(config_, network_.ask());
+  if (!cluster.ok()) return cluster.status();
+  introduced_ = cluster->members;
+  return *std::move(cluster);
+}
+
+absl::Status Peering::listen() {
+  net::ListenerOptions options{.gate = gate_,
+                               .reuse_address = config_.socket_reuse_address,
+                               .reuse_port = config_.socket_reuse_port,
+                               .unix_socket_mode = config_.unix_socket_mode};
+  for (const Place& place : places_of(config_.listen_peer_urls)) {
+    if (place.secure) {
+      auto tls = std::make_shared<net::ListenerTls>();
+      tls->context = tls_.listeners;
+      tls->handshakes = handshakes_.get();
+      tls->plaintext_too = place.plain;
+      tls->rejected = "rejected connection on peer endpoint";
+      options.tls = std::move(tls);
+    } else {
+      options.tls = nullptr;
+    }
+    absl::StatusOr<std::unique_ptr<net::Listener>> listener =
+        net::Listener::start(place.address, &network_.loops(), &router_, nullptr, options);
+    if (!listener.ok()) return listener.status();
+    log::info("serving peer traffic", {{"address", (*listener)->address()}});
+    listeners_.push_back(*std::move(listener));
+  }
+  return absl::OkStatus();
+}
+
+void Peering::start(node::Node& node, rpc::Context& context, std::function<void()> on_removed) {
+  node_ = &node;
+  asking_ = std::make_unique<Asking>(network_);
+  context.set_others(asking_.get());
+  answers_.emplace(context);
+  node.set_ask_versions([this](std::vector<membership::Member> members, auto done) {
+    ask_versions(std::move(members), std::move(done));
+  });
+  node.set_members_changed([this](std::shared_ptr<const membership::View> members) {
+    network_.set_members(std::move(members));
+  });
+  receiver_.emplace(&node.consensus(), std::move(on_removed));
+  network_.start({.member = node.member(),
+                  .cluster = node.cluster(),
+                  .peer_urls = url_texts(config_.initial_advertise_peer_urls)},
+                 &*receiver_, &*answers_, node.members().view());
+  if (!introduced_.empty()) network_.introduce(introduced_);
+  if (config_.initial_election_tick_advance) advance_ticks(kLooksForPeers);
+}
+
+// Who just started has heard nothing and waits for an election timeout, though perhaps nobody
+// leads. Once others are there two ticks are enough for a leader to be heard of.
+void Peering::advance_ticks(int attempts_left) {
+  if (attempts_left == 0) return;
+  network_.loops().at(0).post_after(milliseconds(50), [this, attempts_left] {
+    if (network_.active()->empty()) return advance_ticks(attempts_left - 1);
+    const auto ticks = static_cast<int>(config_.election_ticks()) - 2;
+    node_->consensus().with_core([ticks](raft::RawNode& core) {
+      if (core.basic_status().soft_state.lead != raft::kNobody) return;
+      log::info("initialized peer connections; fast-forwarding election ticks",
+                {{"forward-ticks", ticks}});
+      for (int i = 0; i < ticks; ++i) core.tick();
+    });
+  });
+}
+
+void Peering::ask_versions(std::vector<membership::Member> members,
+                           absl::AnyInvocable<void(node::Versions::List)> done) {
+  struct Round {
+    node::Versions::List answers;
+    std::atomic<size_t> missing;
+    absl::AnyInvocable<void(node::Versions::List)> done;
+  };
+  CHECK(!members.empty());
+  auto round = std::make_shared<Round>();
+  round->answers.resize(members.size());
+  round->missing = members.size();
+  round->done = std::move(done);
+  for (size_t i = 0; i < members.size(); ++i) {
+    network_.ask().version(members[i].id, members[i].peer_urls, config_.request_timeout(),
+                           [round, i](absl::StatusOr<peer::Versions> versions) {
+                             if (versions.ok()) {
+                               round->answers[i] = membership::Version::parse(versions->server);
+                             }
+                             if (--round->missing == 0) round->done(std::move(round->answers));
+                           });
+  }
+}
+
+std::optional<MemberId> Peering::longest_connected() const {
+  const std::shared_ptr<const peer::Network::Active> active = network_.active();
+  std::optional<MemberId> longest;
+  for (const membership::Member& member : node_->members().view()->members) {
+    auto found = active->find(member.id);
+    if (member.is_learner || member.id == node_->member() || found == active->end()) continue;
+    if (!longest || found->second < active->at(*longest)) longest = member.id;
+  }
+  return longest;
+}
+
+void Peering::stop() {
+  listeners_.clear();
+  network_.stop();
+}
+
+}  // namespace keelson::server

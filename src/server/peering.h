@@ -1,0 +1,77 @@
+// server/peering.h
+//
+// Peering is the member's side towards the other members: the network, its listeners, who answers
+// what others ask and who asks them.
+//
+// Order: the constructor; what a new member has to ask; listen(); start(), before the node's.
+// stop()
+//   at the end, while the node's lanes still run; they end before this does.
+// Threads: the main thread, but for what others() says.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "net/accept_gate.h"
+#include "net/listener.h"
+#include "node/node.h"
+#include "peer/consensus_receiver.h"
+#include "peer/network.h"
+#include "rpc/context.h"
+#include "server/config.h"
+#include "server/peer_answers.h"
+#include "server/tls.h"
+
+namespace keelson::server {
+
+class Peering {
+ public:
+  // `config` and `gate` outlive this.
+  Peering(const Config& config, PeerTls tls, net::AcceptGate* gate);
+  ~Peering();
+
+  // For the node that is about to be.
+  node::Transport* transport() { return &network_; }
+  // What a member without a log has to know before it founds its cluster, or joins one: the members
+  // of the one that it joins.
+  absl::StatusOr<std::optional<membership::Bootstrap>> introduce_self();
+
+  // Binds --listen-peer-urls.
+  absl::Status listen();
+  // Ties node and services to the network, and lets messages flow. `on_removed`: the other members
+  // say that this one was removed; once, on the peer loop. The node starts next.
+  void start(node::Node& node, rpc::Context& context, std::function<void()> on_removed);
+
+  // The voter, other than this member, that has been connected longest.
+  std::optional<MemberId> longest_connected() const;
+
+  void stop();
+
+ private:
+  class Asking;
+
+  void advance_ticks(int attempts_left);
+  void ask_versions(std::vector<membership::Member> members,
+                    absl::AnyInvocable<void(node::Versions::List)> done);
+
+  const Config& config_;
+  const PeerTls tls_;
+  net::AcceptGate* const gate_;
+  std::unique_ptr<net::TlsHandshakes> handshakes_;
+  peer::Network network_;
+  net::Router router_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::vector<membership::Member> introduced_;  // members of a cluster that this one joins
+
+  // From start() on.
+  node::Node* node_ = nullptr;
+  std::unique_ptr<Asking> asking_;
+  std::optional<PeerAnswers> answers_;
+  std::optional<peer::ConsensusReceiver> receiver_;
+};
+
+}  // namespace keelson::server
