@@ -1,6 +1,5 @@
 #include "server/data_dir.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,9 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <functional>
-#include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,8 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "membership/cluster.h"
-#include "server/go_values.h"
-#include "server/url_match.h"
+#include "server/founding.h"
 
 namespace keelson::server {
 namespace {
@@ -119,95 +114,6 @@ absl::Status check_parts(const Config& config, bool log) {
   return absl::OkStatus();
 }
 
-std::string joined(const std::vector<std::string>& texts, const std::string& before = "") {
-  std::string out;
-  for (const std::string& text : texts) out += cat(out.empty() ? "" : ",", before, text);
-  return out;
-}
-
-// Those of `all` that `others` lacks, once each.
-std::vector<std::string> missing(const std::vector<std::string>& all,
-                                 const std::vector<std::string>& others) {
-  std::vector<std::string> out;
-  for (const std::string& text : all) {
-    const auto is_in = [&](const std::vector<std::string>& list) {
-      return std::find(list.begin(), list.end(), text) != list.end();
-    };
-    if (!is_in(others) && !is_in(out)) out.push_back(text);
-  }
-  return out;
-}
-
-// --initial-cluster says of this member what --initial-advertise-peer-urls says. `named`: sorted.
-absl::Status check_advertised(const Config& config, const std::vector<Url>& named) {
-  std::vector<Url> ours = config.initial_advertise_peer_urls;
-  std::sort(ours.begin(), ours.end());
-  if (ours == named) return absl::OkStatus();
-  const std::string why = url_difference(ours, named);
-  if (why.empty()) return absl::OkStatus();
-
-  std::vector<std::string> a, b;
-  for (const Url& url : ours) a.push_back(url.str());
-  for (const Url& url : named) b.push_back(url.str());
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  const std::string name = config.name + "=";
-  if (std::vector<std::string> lost = missing(b, a); !lost.empty()) {
-    return absl::InvalidArgumentError(
-        cat("--initial-cluster has ", joined(lost, name),
-            " but missing from --initial-advertise-peer-urls=", joined(a), " (", why, ")"));
-  }
-  if (std::vector<std::string> extra = missing(a, b); !extra.empty()) {
-    return absl::InvalidArgumentError(cat("--initial-advertise-peer-urls has ", joined(extra),
-                                          " but missing from --initial-cluster=", joined(a, name)));
-  }
-  return absl::InvalidArgumentError(cat("failed to resolve ", joined(a),
-                                        " to match --initial-cluster=", joined(a, name), " (", why,
-                                        ")"));
-}
-
-// No URL stands twice in --initial-cluster.
-absl::Status check_duplicates(const membership::PeerUrls& members) {
-  std::set<std::string> seen;
-  std::vector<std::string> pairs;
-  bool twice = false;
-  for (const auto& [name, urls] : members) {
-    for (const std::string& url : urls) {
-      twice |= !seen.insert(url).second;
-      pairs.push_back(cat(name, "=", url));
-    }
-  }
-  if (!twice) return absl::OkStatus();
-  std::sort(pairs.begin(), pairs.end());
-  return absl::InvalidArgumentError(cat("initial cluster ", joined(pairs), " has duplicate url"));
-}
-
-// A member that is yet to be founded. In etcd's order.
-absl::Status check_founding(const Config& config) {
-  const membership::PeerUrls members = membership::parse_initial_cluster(config.initial_cluster);
-  std::map<std::string, std::vector<Url>> parsed;
-  for (const auto& [name, urls] : members) {
-    for (const std::string& text : urls) {
-      absl::StatusOr<Url> url = parse_url(text);
-      if (!url.ok()) {
-        return absl::InvalidArgumentError(
-            cat("error setting up initial cluster: ", message_of(url.status())));
-      }
-      parsed[name].push_back(*std::move(url));
-    }
-    std::sort(parsed[name].begin(), parsed[name].end());
-  }
-  auto self = parsed.find(config.name);
-  if (self == parsed.end()) {
-    return absl::InvalidArgumentError(cat("couldn't find local name ", server::quoted(config.name),
-                                          " in the initial cluster configuration"));
-  }
-  // Who joins has been announced to the cluster with the URLs that count there.
-  if (config.initial_cluster_state == "new") {
-    if (absl::Status s = check_advertised(config, self->second); !s.ok()) return s;
-  }
-  if (absl::Status s = check_duplicates(members); !s.ok()) return s;
-  return absl::OkStatus();
 }
 
 absl::Status make_private(const std::string& path) {
@@ -245,7 +151,11 @@ absl::StatusOr<DataDir> check_data_dir(const Config& config) {
   if (absl::Status s = check_parts(config, log); !s.ok()) return s;
   // With a log the flags of the founding mean nothing any more, as in etcd.
   if (!log) {
-    if (absl::Status s = check_founding(config); !s.ok()) return s;
+    absl::Status s = check_founding({.name = config.name,
+                                     .initial_cluster = config.initial_cluster,
+                                     .advertise_peer_urls = config.initial_advertise_peer_urls,
+                                     .joins = config.initial_cluster_state != "new"});
+    if (!s.ok()) return s;
   }
   return DataDir{.has_log = log};
 }

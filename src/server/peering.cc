@@ -56,7 +56,7 @@ class Peering::Asking final : public rpc::Others {
           if (!times.ok()) return done(times.status());
           done(rpc::LeaseTimes{.remaining = times->remaining,
                                .granted = times->granted,
-                               .keys = std::move(times->keys)});
+                               .keys = lease::KeyListing::of(times->keys)});
         });
   }
 
