@@ -1,5 +1,6 @@
 #include "ctl/command.h"
 
+#include <algorithm>
 #include <ostream>
 
 #include "base/text.h"
@@ -9,9 +10,9 @@ namespace {
 
 using Path = std::vector<const Command*>;
 
-FlagSet flags_of(const Path& path) {
+FlagSet flags_of(const Program& program, const Path& path) {
   FlagSet set;
-  set.add_all(global_flags());
+  set.add_all(program.global_flags);
   for (const Command* command : path) set.add_all(command->inherited_flags);
   set.add_all(path.back()->flags);
   return set;
@@ -52,10 +53,10 @@ const Command* child(const Command& parent, std::string_view word) {
 }
 
 // Walks down the tree, taking the command words out of `args`.
-Path find_command(const Command& root, std::vector<std::string>& args) {
-  Path path = {&root};
+Path find_command(const Program& program, std::vector<std::string>& args) {
+  Path path = {&program.root};
   while (!path.back()->commands.empty()) {
-    size_t at = first_word(args, flags_of(path));
+    size_t at = first_word(args, flags_of(program, path));
     if (at == std::string::npos) break;
     const Command* next = child(*path.back(), args[at]);
     if (next == nullptr) break;
@@ -72,23 +73,25 @@ int report(const absl::Status& status, Console& console) {
   return exit_code_of(status);
 }
 
-int unknown_command(std::string_view word, Console& console) {
-  console.err << "Error: unknown command " << go_quote(word) << " for \"" << kProgram << "\"\nRun '"
-              << kProgram << " --help' for usage.\n";
+// A command line that cannot be understood; `more` follows what is wrong with it.
+int misused(const Program& program, std::string_view what, std::string_view more,
+            Console& console) {
+  console.err << "Error: " << what << "\n" << more;
+  if (program.plain_help) console.err << "Error: " << what << "\n";
   return static_cast<int>(ExitCode::kError);
 }
 
 // "help get" is "get --help".
-bool asks_for_help(const Command& root, std::vector<std::string>& args) {
-  size_t at = first_word(args, flags_of({&root}));
+bool asks_for_help(const Program& program, std::vector<std::string>& args) {
+  size_t at = first_word(args, flags_of(program, {&program.root}));
   if (at == std::string::npos || args[at] != "help") return false;
   args.erase(args.begin() + static_cast<ptrdiff_t>(at));
   return true;
 }
 
-std::vector<std::string> inherited_names(const Path& path) {
+std::vector<std::string> inherited_names(const Program& program, const Path& path) {
   std::vector<std::string> names;
-  for (const Flag& flag : global_flags()) names.push_back(flag.name);
+  for (const Flag& flag : program.global_flags) names.push_back(flag.name);
   for (const Command* command : path) {
     for (const Flag& flag : command->inherited_flags) {
       if (command != path.back()) names.push_back(flag.name);
@@ -97,28 +100,43 @@ std::vector<std::string> inherited_names(const Path& path) {
   return names;
 }
 
+// Those that are required and were not given, in cobra's words; empty: all were.
+std::string lacking(const Command& command, const FlagSet& flags) {
+  std::vector<std::string> names;
+  for (const Flag& flag : command.flags) {
+    if (flag.required && !flags.changed(flag.name)) names.push_back(flag.name);
+  }
+  if (names.empty()) return "";
+  std::sort(names.begin(), names.end());
+  return cat("required flag(s) \"", join(names, "\", \""), "\" not set");
+}
+
 }  // namespace
 
-int run_command_line(const Command& root, const std::vector<std::string>& line, Console& console) {
+int run_command_line(const Program& program, const std::vector<std::string>& line,
+                     Console& console) {
   std::vector<std::string> args = line;
-  bool help = asks_for_help(root, args);
-  Path path = find_command(root, args);
-  FlagSet flags = flags_of(path);
+  bool help = asks_for_help(program, args);
+  Path path = find_command(program, args);
+  FlagSet flags = flags_of(program, path);
   absl::Status parsed = flags.parse(args);
   if (path.size() == 1 && !flags.arguments().empty()) {
-    return unknown_command(flags.arguments().front(), console);
+    return misused(
+        program,
+        cat("unknown command ", go_quote(flags.arguments().front()), " for \"", program.name, "\""),
+        cat("Run '", program.name, " --help' for usage.\n"), console);
   }
   if (!parsed.ok()) {
-    console.err << "Error: " << message_of(parsed) << "\n" << usage_text(path) << "\n";
-    return static_cast<int>(ExitCode::kError);
+    return misused(program, message_of(parsed), usage_text(program, path) + "\n", console);
   }
   if (help || flags.help_wanted() || path.back()->run == nullptr) {
-    console.out << help_text(path) << "Use \"" << kProgram
-                << " options\" for a list of global command-line options (applies to all "
-                   "commands).\n";
+    console.out << help_text(program, path);
     return 0;
   }
-  Invocation invocation{console, flags, inherited_names(path)};
+  if (const std::string why = lacking(*path.back(), flags); !why.empty()) {
+    return misused(program, why, usage_text(program, path) + "\n", console);
+  }
+  Invocation invocation{console, flags, inherited_names(program, path)};
   int code = report(path.back()->run(invocation), console);
   console.out.flush();
   return code;

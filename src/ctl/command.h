@@ -42,22 +42,28 @@ struct Command {
   std::vector<Flag> inherited_flags = {};  // also for the commands below
   std::vector<Command> commands = {};
   std::function<absl::Status(Invocation&)> run = nullptr;
+  bool bare_use = false;  // the usage does not say "[flags]"
 
   std::string name() const { return use.substr(0, use.find(' ')); }
 };
 
-constexpr std::string_view kProgram = "keelctl";
-
-// The whole tree; also what `options` lists.
-Command root_command();
-std::vector<Flag> global_flags();
+// A program's command line as a whole.
+struct Program {
+  std::string name;
+  Command root;
+  std::vector<Flag> global_flags;  // may stand anywhere
+  // etcdutl: help is the usage alone and lists the global flags; what is wrong with a command line
+  // is said before the usage and again behind it. (etcdctl has a command that lists them.)
+  bool plain_help = false;
+};
 
 // Runs one command line (without the program's name). Prints its own errors; returns the exit code.
-int run_command_line(const Command& root, const std::vector<std::string>& args, Console& console);
+int run_command_line(const Program& program, const std::vector<std::string>& args,
+                     Console& console);
 
 // Help as cobra lays it out. `path` is the command with its parents, root first.
-std::string help_text(const std::vector<const Command*>& path);
-std::string usage_text(const std::vector<const Command*>& path);
+std::string help_text(const Program& program, const std::vector<const Command*>& path);
+std::string usage_text(const Program& program, const std::vector<const Command*>& path);
 // One line per flag: "  -w, --write-out string   set the output format (default "simple")".
 std::string flag_usages(const std::vector<Flag>& flags);
 

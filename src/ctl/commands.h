@@ -14,6 +14,8 @@
 
 namespace keelson::ctl {
 
+Program keelctl();
+
 // The headings of the root's help.
 constexpr std::string_view kKeyValueGroup = "Key-value commands";
 constexpr std::string_view kClusterGroup = "Cluster maintenance commands";

@@ -13,6 +13,8 @@ absl::Status check_value(FlagType type, std::string_view value) {
     case FlagType::kInt64:
     case FlagType::kInt:
       return parse_int(value, 10).status();
+    case FlagType::kUint:
+      return parse_uint(value, 10).status();
     case FlagType::kDuration:
       return parse_duration(value).status();
     case FlagType::kString:
@@ -147,6 +149,8 @@ const std::string& FlagSet::text(std::string_view name) const {
 }
 
 int64_t FlagSet::integer(std::string_view name) const { return *parse_int(at(name).value, 10); }
+
+uint64_t FlagSet::natural(std::string_view name) const { return *parse_uint(at(name).value, 10); }
 
 Nanos FlagSet::duration(std::string_view name) const { return *parse_duration(at(name).value); }
 

@@ -26,7 +26,7 @@
 
 namespace keelson::ctl {
 
-enum class FlagType { kBool, kString, kInt64, kInt, kDuration, kStrings };
+enum class FlagType { kBool, kString, kInt64, kInt, kUint, kDuration, kStrings };
 
 struct Flag {
   std::string name;
@@ -34,6 +34,7 @@ struct Flag {
   FlagType type = FlagType::kString;
   std::string default_value = {};  // as it would be typed
   std::string usage = {};
+  bool required = false;
   std::string value = {};  // as typed; the last one wins (kStrings: joined by commas)
   bool changed = false;    // given on the command line or in the environment
 };
@@ -64,6 +65,7 @@ class FlagSet {
   bool boolean(std::string_view name) const;
   const std::string& text(std::string_view name) const;
   int64_t integer(std::string_view name) const;
+  uint64_t natural(std::string_view name) const;  // kUint
   Nanos duration(std::string_view name) const;
   std::vector<std::string> strings(std::string_view name) const;
   bool changed(std::string_view name) const;

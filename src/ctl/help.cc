@@ -15,8 +15,8 @@ std::string padded(std::string text, size_t width) {
   return text;
 }
 
-std::string path_text(const std::vector<const Command*>& path) {
-  std::string out(kProgram);
+std::string path_text(const Program& program, const std::vector<const Command*>& path) {
+  std::string out = program.name;
   for (size_t i = 1; i < path.size(); ++i) out += " " + path[i]->name();
   return out;
 }
@@ -30,6 +30,8 @@ std::string type_name(FlagType type) {
     case FlagType::kInt64:
     case FlagType::kInt:
       return " int";
+    case FlagType::kUint:
+      return " uint";
     case FlagType::kDuration:
       return " duration";
     case FlagType::kStrings:
@@ -97,39 +99,63 @@ std::string flag_usages(const std::vector<Flag>& flags) {
   return out;
 }
 
-std::string usage_text(const std::vector<const Command*>& path) {
+namespace {
+
+// The command's own flags and --help; of a root that lists them, the global ones, too.
+std::vector<Flag> own_flags(const Program& program, const std::vector<const Command*>& path) {
+  const Command& command = *path.back();
+  std::vector<Flag> own = command.flags;
+  own.insert(own.end(), command.inherited_flags.begin(), command.inherited_flags.end());
+  if (path.size() == 1) {
+    own.insert(own.end(), program.global_flags.begin(), program.global_flags.end());
+  }
+  own.push_back({.name = "help",
+                 .shorthand = 'h',
+                 .type = FlagType::kBool,
+                 .default_value = "false",
+                 .usage = cat("help for ", path.size() == 1 ? program.name : command.name())});
+  return own;
+}
+
+std::string flag_block(std::string_view title, const std::vector<Flag>& flags) {
+  if (flags.empty()) return "";
+  std::string out = cat("\n\n", title, "\n", flag_usages(flags));
+  out.pop_back();
+  return out;
+}
+
+}  // namespace
+
+std::string usage_text(const Program& program, const std::vector<const Command*>& path) {
   const Command& command = *path.back();
   std::string out = "Usage:";
-  std::string parents = path_text({path.begin(), path.end() - (path.size() > 1 ? 1 : 0)});
-  if (command.run != nullptr) out += cat("\n  ", parents, " ", command.use, " [flags]");
-  if (!command.commands.empty()) out += cat("\n  ", path_text(path), " [command]");
-  out += command_groups(command);
-  if (path.size() > 1) {
-    std::vector<Flag> own = command.flags;
-    own.insert(own.end(), command.inherited_flags.begin(), command.inherited_flags.end());
-    own.push_back({.name = "help",
-                   .shorthand = 'h',
-                   .type = FlagType::kBool,
-                   .default_value = "false",
-                   .usage = cat("help for ", command.name())});
-    out += cat("\n\nFlags:\n", flag_usages(own));
-    out.pop_back();
+  std::string parents = path_text(program, {path.begin(), path.end() - (path.size() > 1 ? 1 : 0)});
+  if (command.run != nullptr) {
+    // cobra adds what says that there are flags, where the command says nothing of them itself.
+    const bool said = command.use.find("[flags]") != std::string::npos || command.bare_use;
+    out += cat("\n  ", parents, " ", command.use, said ? "" : " [flags]");
   }
-  if (path.size() == 3 && !path[1]->inherited_flags.empty()) {
-    out += cat("\n\nGlobal Flags:\n", flag_usages(path[1]->inherited_flags));
-    out.pop_back();
+  if (!command.commands.empty()) out += cat("\n  ", path_text(program, path), " [command]");
+  out += command_groups(command);
+  if (path.size() > 1 || program.plain_help) out += flag_block("Flags:", own_flags(program, path));
+  if (program.plain_help) {
+    if (path.size() > 1) out += flag_block("Global Flags:", program.global_flags);
+  } else if (path.size() == 3) {
+    out += flag_block("Global Flags:", path[1]->inherited_flags);
   }
   if (!command.commands.empty()) {
-    out += cat("\n\nUse \"", path_text(path),
+    out += cat("\n\nUse \"", path_text(program, path),
                " [command] --help\" for more information about a command.");
   }
   return out + "\n";
 }
 
-std::string help_text(const std::vector<const Command*>& path) {
+std::string help_text(const Program& program, const std::vector<const Command*>& path) {
+  if (program.plain_help) return usage_text(program, path);
   const Command& command = *path.back();
   std::string about(trim_space(command.details.empty() ? command.brief : command.details));
-  return cat(about, "\n\n", usage_text(path));
+  return cat(about, "\n\n", usage_text(program, path), "Use \"", program.name,
+             " options\" for a list of global command-line options (applies to all commands).\n");
 }
 
 }  // namespace keelson::ctl

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "ctl/command.h"
+#include "ctl/commands.h"
 
 int main(int argc, char** argv) {
   // What goes wrong is said by us, once; gRPC's library would say it at every attempt.
@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   std::cin.tie(nullptr);
   keelson::ctl::Console console{std::cin, std::cout, std::cerr};
   std::vector<std::string> args(argv + 1, argv + argc);
-  int code = keelson::ctl::run_command_line(keelson::ctl::root_command(), args, console);
+  int code = keelson::ctl::run_command_line(keelson::ctl::keelctl(), args, console);
   std::cout.flush();
   return code;
 }

@@ -41,6 +41,9 @@ struct Options {
   std::optional<Credentials> credentials;
 };
 
+// The flags that set them.
+std::vector<Flag> global_flags();
+
 // Applies the environment to the flags, then reads them. Asks for a password on the terminal if
 // --user comes without one. With --debug every flag is listed on stderr.
 absl::StatusOr<Options> read_options(Invocation& invocation);

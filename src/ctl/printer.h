@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "ctl/grid.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::ctl {
@@ -115,10 +116,6 @@ std::unique_ptr<Printer> make_table_printer(std::ostream& out);
 std::unique_ptr<Printer> make_protobuf_printer(std::ostream& out);
 
 // The same columns for -w table and (joined by ", ") -w simple.
-struct Grid {
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
-};
 Grid member_grid(const pb::MemberListResponse& r);
 Grid health_grid(const std::vector<EndpointHealth>& list);
 Grid status_grid(const std::vector<EndpointStatus>& list);

@@ -46,8 +46,8 @@ absl::StatusOr<std::vector<std::string>> endpoints_to_visit(Invocation& in, Sess
   return urls;
 }
 
-Command root_command() {
-  Command root{.use = std::string(kProgram),
+Program keelctl() {
+  Command root{.use = "keelctl",
                .brief = "A simple command line client for etcd3.",
                .details = "",
                .group = ""};
@@ -65,7 +65,7 @@ Command root_command() {
   add_all(lock_commands());
   add_all(auth_commands());
   add_all(utility_commands());
-  return root;
+  return {.name = "keelctl", .root = std::move(root), .global_flags = global_flags()};
 }
 
 }  // namespace keelson::ctl
