@@ -1,0 +1,164 @@
+#include "interchange/store_maker.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "backend/rocks/rocks_backend.h"
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "base/size_text.h"
+#include "base/text.h"
+#include "boltfile/etcd_keys.h"
+#include "interchange/layout.h"
+#include "mvcc/row_head.h"
+
+namespace keelson::interchange {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status failed(std::string_view what, const std::string& path, const std::string& why) {
+  return absl::UnavailableError(cat("interchange: ", what, " ", path, ": ", why));
+}
+
+absl::Status make_directories(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return error ? failed("cannot make", path, error.message()) : absl::OkStatus();
+}
+
+absl::StatusOr<ReadResult> fill(boltfile::File& file, const std::string& path,
+                                const ReadOptions& options) {
+  absl::StatusOr<std::unique_ptr<backend::Backend>> store =
+      backend::open_rocks_backend(path, {.heads = mvcc::kHeadFormat});
+  if (!store.ok()) return store.status();
+  absl::StatusOr<ReadResult> result = read_database(file, store->get(), options);
+  if (!result.ok()) return result;
+  KEELSON_FAILPOINT("interchange_store_read");
+  // Whoever finds it without a log is told.
+  if (absl::Status s = (*store)->note_log(); !s.ok()) return s;
+  return result;
+}
+
+std::string revision_text(std::string_view key) {
+  ParsedRevision at;
+  if (!parse_revision_key(key, &at)) return "?";
+  return cat(at.revision.main, "/", at.revision.sub);
+}
+
+uint64_t keys_in(const backend::WriteBatch& batch) {
+  uint64_t count = 0;
+  batch.for_each([&](backend::Bucket bucket, std::string_view,
+                     std::string_view) { count += bucket == backend::Bucket::kKey; },
+                 [](backend::Bucket, std::string_view) {});
+  return count;
+}
+
+}  // namespace
+
+StoreMaker::~StoreMaker() {
+  std::error_code ignored;
+  if (unfinished_) fs::remove_all(unfinished_store_dir(data_dir_), ignored);
+}
+
+absl::StatusOr<ReadResult> StoreMaker::read(boltfile::File& file, const ReadOptions& options) {
+  CHECK(!unfinished_);
+  const std::string path = unfinished_store_dir(data_dir_);
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) return failed("cannot remove", path, error.message());
+  if (absl::Status s = make_directories(member_dir(data_dir_)); !s.ok()) return s;
+  unfinished_ = true;
+  absl::StatusOr<ReadResult> result = fill(file, path, options);
+  if (!result.ok()) return result;
+  // As a member will find it.
+  absl::StatusOr<std::unique_ptr<backend::Backend>> store =
+      backend::open_rocks_backend(path, {.create_if_missing = false, .read_only = true});
+  if (!store.ok()) return store.status();
+  if ((*store)->consistent_index() != result->position.index) {
+    return absl::DataLossError(cat("interchange: the new store stands at ",
+                                   (*store)->consistent_index().value, ", not at ",
+                                   result->position.index.value));
+  }
+  if (absl::Status s = compare_keys(file, **store, keys_in(options.last), options.progress);
+      !s.ok())
+    return s;
+  return result;
+}
+
+absl::Status StoreMaker::install() {
+  CHECK(unfinished_);
+  KEELSON_FAILPOINT("interchange_store_closed");
+  const std::string from = unfinished_store_dir(data_dir_), to = store_dir(data_dir_);
+  if (::rename(from.c_str(), to.c_str()) != 0) return failed("cannot make", to, strerror(errno));
+  unfinished_ = false;
+  if (absl::Status s = sync_directory(member_dir(data_dir_)); !s.ok()) return s;
+  KEELSON_FAILPOINT("interchange_store_installed");
+  return absl::OkStatus();
+}
+
+absl::Status compare_keys(boltfile::File& file, const backend::Reader& store, uint64_t added,
+                          const std::function<bool(const ReadProgress&)>& progress) {
+  constexpr uint64_t kTellEvery = 4096;  // records
+  absl::StatusOr<boltfile::EtcdKeys> keys = boltfile::EtcdKeys::open(file);
+  if (!keys.ok()) return keys.status();
+  auto ours = store.iterate(backend::Bucket::kKey);
+  ours->seek_to_first();
+  ReadProgress seen;
+  absl::Status s = keys->seek({});
+  for (; s.ok() && keys->valid() && ours->valid(); s = keys->next(), ours->next()) {
+    const boltfile::EtcdRecord& theirs = keys->record();
+    if (theirs.stored_key != ours->key() || theirs.stored_value != ours->value()) {
+      return absl::DataLossError(cat("interchange: revision ", revision_text(theirs.stored_key),
+                                     " of the database is not what the store has at ",
+                                     revision_text(ours->key())));
+    }
+    ++seen.records;
+    seen.bytes += theirs.stored_key.size() + theirs.stored_value.size();
+    if (seen.records % kTellEvery == 0 && progress && !progress(seen)) {
+      return absl::CancelledError("interchange: not wanted any more");
+    }
+  }
+  if (!s.ok()) return s;
+  for (; !keys->valid() && added > 0 && ours->valid(); --added) ours->next();
+  if (!ours->status().ok()) return ours->status();
+  if (!keys->valid() && !ours->valid() && added == 0) return absl::OkStatus();
+  return absl::DataLossError(cat("interchange: ", keys->valid() ? "the store" : "the database",
+                                 " has no more records behind the ", seen.records,
+                                 " that both have"));
+}
+
+uint64_t free_space(const std::string& path) {
+  for (fs::path at = fs::absolute(path);; at = at.parent_path()) {
+    std::error_code error;
+    const fs::space_info disk = fs::space(at, error);
+    if (!error) return disk.available;
+    if (at == at.parent_path()) return UINT64_MAX;
+  }
+}
+
+absl::Status sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return failed("cannot open", path, strerror(errno));
+  const bool synced = ::fsync(fd) == 0;
+  const int why = errno;
+  ::close(fd);
+  return synced ? absl::OkStatus() : failed("cannot sync", path, strerror(why));
+}
+
+absl::Status check_space(const boltfile::File& file, const std::string& data_dir) {
+  // The records as they are, files being merged, a segment of the log, the reserve.
+  constexpr uint64_t kBeside = uint64_t{256} << 20;
+  const uint64_t needed = file.size() + kBeside, there = free_space(data_dir);
+  if (there >= needed) return absl::OkStatus();
+  return absl::ResourceExhaustedError(cat("interchange: not enough disk space for ", data_dir, ": ",
+                                          size_text(needed), " are needed, ", size_text(there),
+                                          " are free; nothing was changed"));
+}
+
+}  // namespace keelson::interchange

@@ -1,0 +1,62 @@
+// interchange/store_maker.h
+//
+// Makes the store of a data directory out of etcd's database: beside its place first
+// (layout.h, unfinished_store_dir()), then by one rename. Until that rename there is no store;
+// from then on there is a whole one.
+//
+//   StoreMaker maker(data_dir);
+//   s = maker.read(file, options);   // long
+//   s = maker.install();             // the rename, durable when it returns
+//
+// Threads: one caller.
+// Modes: whatever the process's umask leaves.
+// Crashes: failpoints interchange_store_read, interchange_store_closed (before the rename),
+//   interchange_store_installed (after it).
+// Errors: those of read_database(); DataLoss when the store does not give back what was written.
+//   What was begun is removed by the destructor, and by the next maker.
+
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "interchange/database_reader.h"
+
+namespace keelson::interchange {
+
+class StoreMaker {
+ public:
+  explicit StoreMaker(std::string data_dir) : data_dir_(std::move(data_dir)) {}
+  ~StoreMaker();
+  StoreMaker(const StoreMaker&) = delete;
+  StoreMaker& operator=(const StoreMaker&) = delete;
+
+  // Reads the database, closes the store, opens it again and compares it with the file, record by
+  // record. Once.
+  absl::StatusOr<ReadResult> read(boltfile::File& file, const ReadOptions& options);
+  // REQUIRES: read() succeeded; there is no store yet.
+  absl::Status install();
+
+ private:
+  const std::string data_dir_;
+  bool unfinished_ = false;  // something of ours lies beside the store's place
+};
+
+// The key bucket of both sides, byte by byte: DataLoss naming the first revision that differs.
+// `added`: so many records stand behind those of the file, in the store.
+absl::Status compare_keys(boltfile::File& file, const backend::Reader& store, uint64_t added = 0,
+                          const std::function<bool(const ReadProgress&)>& progress = {});
+
+// Bytes that the disk of `path`, or of what stands above it, has for us; UINT64_MAX: cannot be
+// told.
+uint64_t free_space(const std::string& path);
+
+// A directory's names are durable when it returns Ok.
+absl::Status sync_directory(const std::string& path);
+
+// ResourceExhausted, saying how much is missing, when the disk of `data_dir` cannot take a store
+// made of `file`.
+absl::Status check_space(const boltfile::File& file, const std::string& data_dir);
+
+}  // namespace keelson::interchange
