@@ -1,12 +1,11 @@
 #include "net/http1_response.h"
 
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
 
 #include "absl/strings/match.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "net/http1_parser.h"
 
 namespace keelson::net {
 
@@ -34,52 +33,27 @@ std::string_view HttpResponseHead::field(std::string_view name) const {
   return {};
 }
 
-class Http1Response::Parser final : public bhttp::basic_parser<false> {
+class Http1Response::Parser final : public Http1Parser<false> {
  public:
-  Parser(size_t head_limit, bool to_head) {
-    this->header_limit(static_cast<uint32_t>(head_limit));
-    this->body_limit(boost::none);
-    this->eager(false);
-    this->skip(to_head);
-  }
+  Parser(size_t head_limit, bool to_head) : Http1Parser(head_limit) { this->skip(to_head); }
   HttpResponseHead head;
   int version = 11;
   bool in_head = true;  // fields that come later are trailers, which nobody asked for
-  std::string body;
 
  private:
-  using Text = beast::string_view;
-  static std::string str(Text t) { return {t.data(), t.size()}; }
-
-  void on_request_impl(bhttp::verb, Text, Text, int, beast::error_code& ec) override { ec = {}; }
-  void on_response_impl(int status, Text, int v, beast::error_code& ec) override {
+  void on_response_impl(int status, Text, int v, Error& ec) override {
     head.status = status;
     version = v;
     ec = {};
   }
-  void on_field_impl(bhttp::field, Text name, Text value, beast::error_code& ec) override {
+  void on_field_impl(bhttp::field, Text name, Text value, Error& ec) override {
     if (in_head) head.fields.push_back({str(name), str(value)});
     ec = {};
   }
-  void on_header_impl(beast::error_code& ec) override {
+  void on_header_impl(Error& ec) override {
     in_head = false;
     ec = {};
   }
-  void on_body_init_impl(boost::optional<uint64_t> const&, beast::error_code& ec) override {
-    ec = {};
-  }
-  size_t on_body_impl(Text text, beast::error_code& ec) override {
-    body.append(text.data(), text.size());
-    ec = {};
-    return text.size();
-  }
-  void on_chunk_header_impl(uint64_t, Text, beast::error_code& ec) override { ec = {}; }
-  size_t on_chunk_body_impl(uint64_t, Text text, beast::error_code& ec) override {
-    body.append(text.data(), text.size());
-    ec = {};
-    return text.size();
-  }
-  void on_finish_impl(beast::error_code& ec) override { ec = {}; }
 };
 
 Http1Response::Http1Response(size_t max_head_bytes, bool to_head)

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
 #include <boost/beast/http/status.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "net/http1_parser.h"
 #include "net/loop_impl.h"
 
 namespace keelson::net {
@@ -31,50 +30,25 @@ void append_safe(std::string* out, std::string_view value) {
 
 }  // namespace
 
-// Collects one request. Body bytes gather in `body` until the session takes them.
-class Http1Session::Parser final : public bhttp::basic_parser<true> {
+// Collects one request. Body bytes gather until the session takes them; how many there may be is
+// known only once the path is.
+class Http1Session::Parser final : public Http1Parser<true> {
  public:
-  explicit Parser(size_t header_limit) {
-    this->header_limit(static_cast<uint32_t>(header_limit));
-    this->body_limit(boost::none);  // known only once the path is
-    this->eager(false);
-  }
+  explicit Parser(size_t header_limit) : Http1Parser(header_limit) {}
   HttpRequest request;
   int version = 11;
-  std::string body;
 
  private:
-  using Text = beast::string_view;
-  static std::string str(Text t) { return {t.data(), t.size()}; }
-
-  void on_request_impl(bhttp::verb, Text method, Text target, int v,
-                       beast::error_code& ec) override {
+  void on_request_impl(bhttp::verb, Text method, Text target, int v, Error& ec) override {
     request.method = str(method);
     request.target = str(target);
     version = v;
     ec = {};
   }
-  void on_response_impl(int, Text, int, beast::error_code& ec) override { ec = {}; }
-  void on_field_impl(bhttp::field, Text name, Text value, beast::error_code& ec) override {
+  void on_field_impl(bhttp::field, Text name, Text value, Error& ec) override {
     request.fields.push_back({str(name), str(value)});
     ec = {};
   }
-  void on_header_impl(beast::error_code& ec) override { ec = {}; }
-  void on_body_init_impl(boost::optional<uint64_t> const&, beast::error_code& ec) override {
-    ec = {};
-  }
-  size_t on_body_impl(Text text, beast::error_code& ec) override {
-    body.append(text.data(), text.size());
-    ec = {};
-    return text.size();
-  }
-  void on_chunk_header_impl(uint64_t, Text, beast::error_code& ec) override { ec = {}; }
-  size_t on_chunk_body_impl(uint64_t, Text text, beast::error_code& ec) override {
-    body.append(text.data(), text.size());
-    ec = {};
-    return text.size();
-  }
-  void on_finish_impl(beast::error_code& ec) override { ec = {}; }
 };
 
 Http1Session::Http1Session(const ServerContext* server, ProtocolHost* host)
