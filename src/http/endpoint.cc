@@ -39,7 +39,8 @@ net::HttpResponse to_net(Response&& response, const std::string& origin) {
     out.fields.push_back({std::move(name), std::move(value)});
   }
   add_origin(out, origin);
-  out.body = net::MessageParts::copy(response.body);
+  out.body = response.shared_body.empty() ? net::MessageParts::copy(response.body)
+                                          : net::MessageParts(std::move(response.shared_body));
   return out;
 }
 

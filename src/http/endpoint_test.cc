@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "base/thread_lane.h"
 #include "net/listener.h"
 
 namespace keelson::http {
@@ -63,6 +64,7 @@ class EndpointTest : public ::testing::Test {
   }
   void TearDown() override {
     listener_.reset();
+    pages_.stop();
     loops_.stop();
   }
   std::string ask(const std::string& line, const std::string& headers = "") {
@@ -72,7 +74,8 @@ class EndpointTest : public ::testing::Test {
 
   HealthyState state_;
   Metrics metrics_{MetricsOptions{}};
-  Handlers handlers_{state_, metrics_, {"3.7.1", {}}};
+  ThreadLane pages_{"pages"};
+  Handlers handlers_{state_, metrics_, &pages_, {"3.7.1", {}}};
   net::LoopPool loops_{1};
   net::Router router_;
   std::unique_ptr<Endpoint> endpoint_;

@@ -187,8 +187,11 @@ class Handlers::CheckRun : public std::enable_shared_from_this<Handlers::CheckRu
   std::atomic<size_t> left_;
 };
 
-Handlers::Handlers(ServerState& state, Metrics& metrics, HandlersOptions options)
-    : state_(state), metrics_(metrics), options_(std::move(options)) {}
+Handlers::Handlers(ServerState& state, Metrics& metrics, Executor* pages, HandlersOptions options)
+    : state_(state),
+      metrics_(metrics),
+      options_(std::move(options)),
+      pages_(pages, [&metrics] { return metrics_page(metrics); }) {}
 
 std::vector<std::string_view> Handlers::paths(bool everything) {
   std::vector<std::string_view> paths = {"/health",
@@ -207,9 +210,9 @@ std::vector<std::string_view> Handlers::paths(bool everything) {
 void Handlers::handle(const Request& request, Done done) {
   const std::string_view path = request.path;
   if (path == "/metrics") {
-    return done({200,
-                 {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
-                 metrics_page(metrics_)});
+    return pages_.get([done = std::move(done)](Bytes page) mutable {
+      done({200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, "", page});
+    });
   }
   const auto known = paths(true);
   if (std::find(known.begin(), known.end(), path) == known.end()) {

@@ -6,7 +6,7 @@
 //
 // Place: knows nothing of sockets; http_endpoint.h puts it on a listener.
 // Threads: handle() from any, many at once; `done` runs once, on the caller's thread or on whatever
-//   thread the probe answers.
+//   thread the probe answers, or the page of metrics is made.
 // Lifetime: outlives every probe under way, as do the state and the metrics.
 
 #pragma once
@@ -20,6 +20,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "http/metrics.h"
+#include "http/page_maker.h"
 
 namespace keelson::http {
 
@@ -54,6 +55,7 @@ struct Response {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  Bytes shared_body;  // instead of it: the same for several answers
 };
 
 struct HandlersOptions {
@@ -65,7 +67,8 @@ class Handlers {
  public:
   using Done = absl::AnyInvocable<void(Response)>;
 
-  Handlers(ServerState& state, Metrics& metrics, HandlersOptions options);
+  // `pages` is where the page of metrics is made; it has stopped before this goes.
+  Handlers(ServerState& state, Metrics& metrics, Executor* pages, HandlersOptions options);
 
   // The paths that are answered, to be put on a router. `everything`: those of the client port;
   // otherwise those of --listen-metrics-urls.
@@ -86,6 +89,7 @@ class Handlers {
   ServerState& state_;
   Metrics& metrics_;
   const HandlersOptions options_;
+  PageMaker pages_;
 };
 
 // Values of `key` in a query, decoded, in order. A part that is not properly encoded is left out.

@@ -35,6 +35,13 @@ class FakeState final : public ServerState {
   std::vector<absl::AnyInvocable<void(absl::Status)>> held;
 };
 
+// Runs everything at once.
+class AtOnce final : public Executor {
+ public:
+  void post(Task task) override { task(); }
+  void post_after(Duration, Task task) override { task(); }
+};
+
 class HandlersTest : public ::testing::Test {
  protected:
   Response get(std::string path, std::string query = "", std::string method = "GET") {
@@ -44,7 +51,9 @@ class HandlersTest : public ::testing::Test {
       answer = std::move(r);
     });
     EXPECT_TRUE(answer);
-    return answer.value_or(Response{});
+    Response response = answer.value_or(Response{});
+    if (!response.shared_body.empty()) response.body = response.shared_body.str();
+    return response;
   }
 
   static std::string header(const Response& response, std::string_view name) {
@@ -56,7 +65,8 @@ class HandlersTest : public ::testing::Test {
 
   FakeState state_;
   Metrics metrics_{MetricsOptions{}};
-  Handlers handlers_{state_, metrics_, {"3.7.1", {"keelson", "--name", "a\"b"}}};
+  AtOnce pages_;
+  Handlers handlers_{state_, metrics_, &pages_, {"3.7.1", {"keelson", "--name", "a\"b"}}};
 };
 
 TEST_F(HandlersTest, Version) {

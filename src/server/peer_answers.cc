@@ -48,6 +48,8 @@ class HashWork final : public node::HashQueue::Work {
   std::unique_ptr<mvcc::HashKvJob> job_;
 };
 
+constexpr size_t kMostOnTheLane = 512;
+
 }  // namespace
 
 PeerAnswers::PeerAnswers(rpc::Context& context)
@@ -79,13 +81,24 @@ void PeerAnswers::renew_lease(LeaseId lease, peer::Done<int64_t> done) {
 void PeerAnswers::lease_times(LeaseId lease, bool keys, peer::Done<peer::LeaseTimes> done) {
   on_lane([this, lease, keys, done = std::move(done)](rpc::Lane& lane) mutable {
     keeper_.times_here(lane, lease, keys,
-                       [done = std::move(done)](absl::StatusOr<rpc::LeaseTimes> times) mutable {
+                       [this, done = std::move(done)](absl::StatusOr<rpc::LeaseTimes> times) mutable {
                          if (!times.ok()) return done(times.status());
-                         done(peer::LeaseTimes{.remaining = times->remaining,
-                                               .granted = times->granted,
-                                               .keys = std::move(times->keys)});
+                         tell_times(*std::move(times), std::move(done));
                        });
   });
+}
+
+// Many keys are sorted by a worker: the lane has others to serve.
+void PeerAnswers::tell_times(rpc::LeaseTimes times, peer::Done<peer::LeaseTimes> done) {
+  const bool many = times.keys.size() > kMostOnTheLane;
+  auto shared = std::make_shared<peer::Done<peer::LeaseTimes>>(std::move(done));
+  auto tell = [shared, times = std::move(times)](int /*worker*/) {
+    (*shared)(peer::LeaseTimes{
+        .remaining = times.remaining, .granted = times.granted, .keys = times.keys.sorted()});
+  };
+  if (!many) return tell(0);
+  if (context_.snapshot_workers().run(0, std::move(tell))) return;
+  (*shared)(errors::RequestTooManyRequests());
 }
 
 void PeerAnswers::hash_kv(int64_t revision, peer::Done<peer::HashAnswer> done) {

@@ -31,6 +31,7 @@ class PeerAnswers final : public peer::LocalAnswers {
  private:
   // Runs `task` on an io lane.
   void on_lane(absl::AnyInvocable<void(rpc::Lane&)> task);
+  void tell_times(rpc::LeaseTimes times, peer::Done<peer::LeaseTimes> done);
 
   rpc::Context& context_;
   rpc::LeaseKeeper keeper_;

@@ -95,7 +95,7 @@ struct Server::Running {
   RequestMetrics request_metrics{metrics};
   ApplyMetrics apply_metrics{metrics};
 
-  std::unique_ptr<ThreadLane> consensus, log, apply, background;
+  std::unique_ptr<ThreadLane> consensus, log, apply, background, pages;
   net::AcceptGate gate;
   std::unique_ptr<net::LoopPool> loops;
   std::shared_ptr<net::TlsContext> client_tls;     // null without TLS
@@ -235,8 +235,9 @@ void Server::Running::build_services() {
     m.accept_paused.set(gate.shut() ? 1 : 0);
     m.accept_pauses.set(gate.times_shut());
   };
+  pages = std::make_unique<ThreadLane>("pages");
   handlers = std::make_unique<http::Handlers>(
-      *state, metrics,
+      *state, metrics, pages.get(),
       http::HandlersOptions{.etcd_version = std::string(kEtcdVersion),
                             .command = own_command_line()});
   endpoint = std::make_unique<http::Endpoint>(
@@ -382,13 +383,14 @@ absl::Status Server::stop(Duration deadline) {
   r.log->stop();
   r.apply->stop();
   r.background->stop();
+  if (r.pages) r.pages->stop();
   if (r.context) r.context->stop_workers();
   if (r.loops) r.loops->stop();
   r.listeners.clear();
   r.handshakes.reset();  // nobody shakes hands any more
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.
-  for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background}) lane->reset();
+  for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background, &r.pages}) lane->reset();
   r.auto_compaction.reset();
   r.pulse.reset();
   r.services.reset();
