@@ -41,7 +41,7 @@ class BodyWriter {
   }
 
   void parts(Parts content) {
-    if (content.first_late()) {
+    if (content.first_late() || content.own() >= kWholeCopy) {
       close_gathered();
       return out_.add(std::move(content));
     }
@@ -52,6 +52,8 @@ class BodyWriter {
     close_gathered();
     out_.add_late(size, std::move(maker), number);
   }
+
+  void holds(const mvcc::HeldRange& held) { out_.holds(held.bytes(), held.shared_bytes()); }
 
   Parts finish() {
     const size_t written = size();
@@ -72,7 +74,7 @@ class BodyWriter {
       gathered_.append(content.view());
     } else {
       close_gathered();
-      out_.add(content);
+      content.alone() ? out_.add(content) : out_.add_shared(content);
     }
   }
 
@@ -157,6 +159,7 @@ Parts held_range_body(const mvcc::RangeResult& result) {
   BodyWriter writer(kWholeCopy + 1);
   auto maker = std::make_shared<HeldParts>(result.held);
   for (size_t i = 0; i < maker->sizes().size(); ++i) writer.late(maker->sizes()[i], maker, i);
+  writer.holds(*result.held);
   writer.varint(3, result.more ? 1 : 0);
   writer.varint(4, static_cast<uint64_t>(result.count));
   return writer.finish();

@@ -72,6 +72,9 @@ class Bytes {
     return b;
   }
 
+  // Nobody else holds the block, for now.
+  bool alone() const { return block_ && block_->refs.load(std::memory_order_relaxed) == 1; }
+
   const char* data() const { return data_; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }

@@ -51,9 +51,13 @@ class Parts {
   static Parts copy(std::string_view text) { return Parts(Bytes::copy(text)); }
 
   void add(Bytes part) {
-    if (part.empty()) return;
-    size_ += part.size();
-    parts_.push_back(std::move(part));
+    own_ += part.size();
+    put(std::move(part));
+  }
+  // One that is held by somebody else as well, so that the message costs no memory for it.
+  void add_shared(Bytes part) {
+    shared_ += part.size();
+    put(std::move(part));
   }
   void add(Parts&& other) {
     for (Late& late : other.late_) {
@@ -62,14 +66,22 @@ class Parts {
       late_.back().offset += size_;
     }
     size_ += other.size_;
+    own_ += other.own_;
+    shared_ += other.shared_;
     for (Bytes& part : other.parts_) parts_.push_back(std::move(part));
     other.clear();
   }
-  // REQUIRES: size > 0.
+  // REQUIRES: size > 0. What the maker holds is told with holds().
   void add_late(size_t size, std::shared_ptr<PartMaker> maker, size_t number) {
     late_.push_back({parts_.size(), size_, size, std::move(maker), number});
     parts_.emplace_back();
     size_ += size;
+  }
+
+  // What is held for the message beside its parts, own and shared.
+  void holds(size_t own, size_t shared) {
+    own_ += own;
+    shared_ += shared;
   }
 
   // The first part that is not made yet; null: all are.
@@ -90,12 +102,15 @@ class Parts {
   // Bytes in all parts together.
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  // Bytes that are in memory for this message alone, and those that others hold too.
+  size_t own() const { return own_; }
+  size_t shared() const { return shared_; }
   std::span<const Bytes> parts() const { return {parts_.data(), parts_.size()}; }
   void clear() {
     parts_.clear();
     late_.clear();
     next_late_ = 0;
-    size_ = 0;
+    size_ = own_ = shared_ = 0;
   }
   void reserve(size_t parts) { parts_.reserve(parts); }
 
@@ -109,10 +124,18 @@ class Parts {
   }
 
  private:
+  void put(Bytes part) {
+    if (part.empty()) return;
+    size_ += part.size();
+    parts_.push_back(std::move(part));
+  }
+
   absl::InlinedVector<Bytes, 2> parts_;
   std::vector<Late> late_;  // in order; those before next_late_ are made
   size_t next_late_ = 0;
   size_t size_ = 0;
+  size_t own_ = 0;
+  size_t shared_ = 0;
 };
 
 }  // namespace keelson

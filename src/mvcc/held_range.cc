@@ -34,6 +34,7 @@ HeldRange::~HeldRange() {
 void HeldRange::fill(std::vector<Entry> entries, Elsewhere elsewhere) {
   CHECK(entries.size() * sizeof(Entry) <= bytes_);
   entries_ = std::move(entries);
+  for (const Entry& entry : entries_) shared_bytes_ += entry.kv.size();
   elsewhere_ = std::move(elsewhere);
 }
 

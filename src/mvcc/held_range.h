@@ -6,6 +6,8 @@
 // It pins the revision at which they are visible, so that no compaction removes them; whoever holds
 // it for a client therefore bounds the time that the client may take.
 // Bounds: what all of a store's take beside the values is at most kMostBytes, or one alone is more.
+//   Whoever sends answers holds less of it in usual times, and puts an end to those that are not
+//   taken (net/held_bytes.h); this is for what has not come to it.
 // Threads: any, one at a time. Lifetime: gone before the store is.
 
 #pragma once
@@ -27,7 +29,7 @@ class HeldRange {
   };
   using Elsewhere = std::function<void(absl::AnyInvocable<void()>)>;
 
-  static constexpr uint64_t kMostBytes = uint64_t{512} << 20;
+  static constexpr uint64_t kMostBytes = uint64_t{1536} << 20;
 
   // Room for `count` entries, and the pin; to be filled next. Null: a compaction has begun to pass
   // the revision, and only the caller's own pin keeps it. errors::RequestTooManyRequests(): too
@@ -40,6 +42,10 @@ class HeldRange {
 
   // Once. REQUIRES: no more entries than were announced.
   void fill(std::vector<Entry> entries, Elsewhere elsewhere);
+
+  // What it takes itself, and what of the values it keeps in memory.
+  size_t bytes() const { return bytes_; }
+  size_t shared_bytes() const { return shared_bytes_; }
 
   size_t count() const { return entries_.size(); }
   size_t size(size_t i) const { return entries_[i].size; }
@@ -60,6 +66,7 @@ class HeldRange {
   const OwnSlot slot_;
   RevisionPin pin_;
   std::vector<Entry> entries_;
+  size_t shared_bytes_ = 0;  // of entries_, when they came
   Elsewhere elsewhere_;
 };
 

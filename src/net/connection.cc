@@ -39,10 +39,14 @@ Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, 
       loop_(*loop),
       peer_(std::move(peer)),
       on_closed_(std::move(on_closed)),
+      incoming_(server_->options.budgets->incoming, loop, server_->options.connection_incoming,
+                this),
+      outgoing_(server_->options.budgets->outgoing, loop, server_->options.connection_outgoing,
+                this),
       transport_(make_transport(*server_, loop, fd, peer_.address, this)),
       buffer_(kFirstRead) {}
 
-Connection::~Connection() = default;
+Connection::~Connection() { outgoing_.change(told_output_, 0); }
 
 void Connection::start() {
   self_ = shared_from_this();
@@ -103,7 +107,9 @@ void Connection::flush() {
   if (lingering_ || !protocol_) return read_more();
   for (int round = 0; round < kRounds; ++round) {
     if (!protocol_->produce(out_, kOutputLimit)) ending_ = true;
-    if (!write_out()) {
+    const bool written = write_out();
+    count_output();
+    if (!written) {
       wait_to_write();
       return read_more();
     }
@@ -169,6 +175,7 @@ bool Connection::write_out() {
     size_t written = transport_->write({pieces, count}, self_);
     out_.consume(written);
     last_write_ += written;
+    output_pace_.move(written, loop_.now());
     if (written > 0) moved_ = true;
     if (written < offered) {
       blocked_ = true;
@@ -177,6 +184,28 @@ bool Connection::write_out() {
   }
   blocked_ = transport_->unsent() > 0;
   return !blocked_;
+}
+
+// What has been written at once was never held.
+void Connection::count_output() {
+  const size_t now = unsent();
+  if (now == told_output_) return;
+  if (told_output_ == 0) output_pace_.begin(loop_.now());
+  outgoing_.change(std::exchange(told_output_, now), now);
+}
+
+void Connection::each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const {
+  if (protocol_) protocol_->each_held(sort, visit);
+  if (sort == HeldSort::kOutgoing && told_output_ > 0) {
+    visit({HeldItem::kConnection, told_output_, output_pace_.since});
+  }
+}
+
+// A client that does not even take what the socket has for it hears of nothing else either.
+void Connection::give_up(HeldSort sort, int64_t id) {
+  if (closed_) return;
+  if (id == HeldItem::kConnection || unsent() > 0) return close();
+  protocol_->give_up(sort, id);
 }
 
 void Connection::on_secured(std::shared_ptr<const TlsIdentity> identity) {
@@ -222,6 +251,7 @@ void Connection::close() {
   Timer::cancel();
   transport_->close();
   if (protocol_) protocol_->closed();
+  outgoing_.change(std::exchange(told_output_, 0), 0);
   on_closed_(this);
   // We may be in the list of those to flush already; letting go of ourselves is left to flush().
   loop_.impl().flush_later(this);

@@ -23,6 +23,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
                          private TransportEvents,
                          private ProtocolHost,
                          private Flushable,
+                         private Holder,
                          private Timer {
  public:
   // `on_closed` is called once, on the loop, when the connection has ended.
@@ -51,12 +52,18 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   size_t unsent() const override { return (blocked_ ? out_.size() : 0) + transport_->unsent(); }
 
   void hand_over(ProtocolFactory make, std::string unread) override;
+  HeldBytes& incoming() override { return incoming_; }
+  HeldBytes& outgoing() override { return outgoing_; }
+
+  void each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const override;
+  void give_up(HeldSort sort, int64_t id) override;
 
   void sniff(std::string_view bytes);
   void become_next();
   void read_more();
   bool write_out();
   void wait_to_write();
+  void count_output();
   bool leaving() const;
   Duration patience() const;
   bool moved();
@@ -66,6 +73,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   Loop& loop_;
   PeerInfo peer_;
   std::function<void(Connection*)> on_closed_;
+  HeldBytes incoming_;
+  HeldBytes outgoing_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Protocol> protocol_;  // once the first bytes have told which
   std::string first_bytes_;             // until then
@@ -79,6 +88,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool ending_ = false;               // close once out_ is written
   bool lingering_ = false;            // we have ended; reading what is still on the wire
   bool drain_asked_ = false;
+  size_t told_output_ = 0;  // what outgoing_ was told of out_ and the transport
+  HeldPace output_pace_;    // of those, while the socket is full
   size_t last_write_ = 0;   // bytes that went out in the last write_out()
   bool moved_ = false;      // anything went out since moved() looked last
   size_t unsent_seen_ = 0;  // of the transport, by moved()

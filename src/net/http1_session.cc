@@ -99,17 +99,41 @@ void Http1Session::process() {
   // Once, not per step: a body in chunks of one byte takes very many steps.
   input_.erase(0, std::exchange(used_, 0));
   processing_ = false;
+  if (!count_incoming() && !waiting_) refuse({429, "", ""});
+}
+
+// What is held of a request that the handler does not have yet, and of those behind it.
+bool Http1Session::count_incoming() {
+  size_t now = broken_ ? 0 : input_.size();
+  if (opened_ && !waiting_ && !broken_) now += head_bytes_ + parser_->body.size();
+  return host_.incoming().change(std::exchange(told_incoming_, now), now);
+}
+
+void Http1Session::count_outgoing() {
+  host_.outgoing().change(std::exchange(told_outgoing_, queued_), queued_);
+}
+
+void Http1Session::each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const {
+  if (sort == HeldSort::kOutgoing) {
+    if (queued_ > 0) visit({HeldItem::kConnection, queued_, out_pace_.since});
+  } else if (told_incoming_ > 0 && !working()) {
+    visit({HeldItem::kConnection, told_incoming_, began_});
+  }
 }
 
 // One bite of the input; false when there is nothing to do until more comes.
 bool Http1Session::step() {
   std::string_view input = std::string_view(input_).substr(used_);
   if (input.empty() && !parser_->is_done()) return false;
-  if (!std::exchange(begun_, true)) expect_within(server_.options.read_header_timeout);
+  if (!std::exchange(begun_, true)) {
+    began_ = host_.loop().now();
+    expect_within(server_.options.read_header_timeout);
+  }
   if (!parser_->is_done()) {
     beast::error_code ec;
     size_t used = parser_->put(boost::asio::const_buffer(input.data(), input.size()), ec);
     used_ += used;
+    if (!opened_) head_bytes_ = used;
     if (ec == bhttp::error::need_more) {
       // Beast holds how long a head is, but neither a chunk's line nor trailers.
       if (input.size() - used > server_.options.max_header_bytes) {
@@ -287,8 +311,10 @@ void Http1Session::queue(const MessageParts& parts) {
 }
 
 void Http1Session::queue(Bytes bytes) {
+  if (queued_ == 0) out_pace_.begin(host_.loop().now());
   queued_ += bytes.size();
   out_.push_back(std::move(bytes));
+  count_outgoing();
   if (pending() >= kHttpOutputHigh) was_full_ = true;
   host_.wake();
 }
@@ -350,8 +376,10 @@ bool Http1Session::produce(OutQueue& out, size_t limit) {
     Bytes piece = std::move(out_.front());
     out_.pop_front();
     queued_ -= piece.size();
+    out_pace_.move(piece.size(), host_.loop().now());
     out.append(piece, 0, piece.size());
   }
+  count_outgoing();
   if (was_full_ && pending() < kHttpOutputHigh) {
     was_full_ = false;
     if (reply_) host_.loop().post([reply = reply_] { reply->writable(); });
@@ -383,6 +411,10 @@ void Http1Session::input_ended() {
 
 void Http1Session::closed() {
   broken_ = true;
+  queued_ = 0;
+  out_.clear();
+  count_outgoing();
+  count_incoming();
   Timer::cancel();
   handle_.reset();
   if (reply_) std::exchange(reply_, nullptr)->detach();

@@ -33,6 +33,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   bool finished() const override;
   void input_ended() override;
   void closed() override;
+  void each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const override;
 
  private:
   class Parser;
@@ -41,6 +42,8 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   void process();
   bool held_back() const;
   bool step();
+  bool count_incoming();
+  void count_outgoing();
   void begin_request();
   void open();
   bool take_body();
@@ -74,8 +77,10 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   bool processing_ = false;
 
   // The request under way.
-  bool begun_ = false;   // its first byte is there
-  bool opened_ = false;  // its handler is chosen
+  bool begun_ = false;      // its first byte is there …
+  MonotonicTime began_{};   // … and since when
+  bool opened_ = false;     // its handler is chosen
+  size_t head_bytes_ = 0;   // about; of no meaning before
   MonotonicTime body_began_{};
   bool body_paused_ = false;  // its receiver wants no more for now
   bool waiting_ = false;      // whole request delivered, answer not complete
@@ -89,8 +94,12 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   std::shared_ptr<SinkReply> reply_;
   HttpReplyRef handle_;  // until the handler gets it
 
+  size_t told_incoming_ = 0;  // what the host was told of input_, head and body
+
   std::deque<Bytes> out_;
   size_t queued_ = 0;
+  size_t told_outgoing_ = 0;  // what the host was told of it
+  HeldPace out_pace_;
   bool was_full_ = false;
   bool held_ = false;  // process() has stopped for a while; produce() looks whether it may go on
   bool draining_ = false;

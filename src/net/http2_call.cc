@@ -25,11 +25,10 @@ std::string_view code_text(absl::StatusCode code) {
 constexpr size_t kMostToSend = INT32_MAX;
 
 // What an answer that waits costs beside its bytes, about: the call and its stream, and for each
-// part its place in the list. Of its bytes so many may have been read from the store's files for
-// it; more than that are in memory anyway, or read while they are sent.
+// part its place in the list. Of the bytes that others hold as well so many count from the first.
 constexpr size_t kCallCost = 1024;
 constexpr size_t kPartCost = 48;
-constexpr size_t kMostOfItsOwn = 1 << 20;
+constexpr size_t kMostShared = 1 << 20;
 
 }  // namespace
 
@@ -366,12 +365,13 @@ void Http2Call::respond(MessageParts message) {
     return finish(absl::ResourceExhaustedError(cat("grpc: trying to send message larger than max (",
                                                    message.size(), " vs. ", kMostToSend, ")")));
   }
-  if (session_->outgoing_.too_much(cost_of(message))) {
+  if (!session_->outgoing_.admits(cost_of(message))) {
     return finish(errors::RequestTooManyRequests());
   }
+  const bool is_long = message.first_late() || message.shared() > kMostShared;
   enqueue(std::move(message));
   finish(absl::OkStatus());
-  if (late_parts_) begin_late();
+  if (is_long) watch_over();
 }
 
 void Http2Call::send(MessageParts message) {
@@ -383,12 +383,18 @@ void Http2Call::send(MessageParts message) {
 }
 
 size_t Http2Call::cost_of(const MessageParts& message) {
-  return kCallCost + message.parts().size() * kPartCost + std::min(message.size(), kMostOfItsOwn);
+  return kCallCost + message.parts().size() * kPartCost + message.own() +
+         std::min(message.shared(), kMostShared);
+}
+
+size_t Http2Call::whole_cost_of(const MessageParts& message) {
+  return kCallCost + message.parts().size() * kPartCost + message.own() + message.shared();
 }
 
 void Http2Call::enqueue(MessageParts message) {
   CHECK(message.size() <= UINT32_MAX);
   const size_t cost = cost_of(message);
+  if (queued_ == 0) out_pace_.begin(loop_->impl().now());
   told_outgoing_ += cost;
   session_->outgoing_.change(0, cost);
   if (CallObserver* o = session_->server_.observer) {
@@ -515,6 +521,7 @@ void Http2Call::write_data(size_t length, OutQueue* out) {
   CHECK(length <= queued_);
   session_->forgive_ping_ = true;
   queued_ -= length;
+  out_pace_.move(length, loop_->impl().now());
   while (length > 0) {
     OutMessage& message = out_[out_first_];
     if (out_offset_ < kGrpcPrefix) {
@@ -538,7 +545,9 @@ void Http2Call::write_data(size_t length, OutQueue* out) {
       }
     }
     if (out_offset_ < kGrpcPrefix + message.parts.size()) break;
-    const size_t cost = cost_of(message.parts);
+    // The last one takes what look_after() has added.
+    const size_t cost = out_first_ + 1 < out_.size() ? cost_of(message.parts) : told_outgoing_;
+    CHECK(told_outgoing_ >= cost);
     told_outgoing_ -= cost;
     session_->outgoing_.change(cost, 0);
     message.parts.clear();
@@ -579,10 +588,7 @@ void Http2Call::drop_queue() {
 
 void Http2Call::on_timer() {
   if (!session_) return;
-  if (finished_) {
-    if (late_parts_) fail_late(absl::DeadlineExceededError("the client takes it too slowly"));
-    return;
-  }
+  if (finished_) return look_after();
   cancelled_.store(true, std::memory_order_relaxed);
   Task task = std::exchange(cancel_task_, nullptr);
   if (headers_sent_ && queued_ > 0) {

@@ -54,6 +54,12 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   // Moves `length` bytes, as pulled before, to `out`.
   void write_data(size_t length, OutQueue* out) override;
   size_t head_bytes() const override { return head_.bytes(); }
+  size_t held_incoming() const override { return told_incoming_; }
+  MonotonicTime incoming_since() const override {
+    return told_incoming_ > 0 ? incoming_since_ : opened_;
+  }
+  size_t held_outgoing() const override { return told_outgoing_; }
+  void give_up(HeldSort sort) override;
 
   // ---- ServerCall
 
@@ -112,7 +118,10 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   void enqueue(MessageParts message);
   // What the session is told that an answer holds.
   static size_t cost_of(const MessageParts& message);
-  void begin_late();
+  static size_t whole_cost_of(const MessageParts& message);
+  // Looks after an answer that is long, or made late, until it has been taken.
+  void watch_over();
+  void look_after();
   // Bytes of queued_ ahead of the first part that is not made yet.
   size_t sendable() const;
   OutMessage* first_unmade();
@@ -142,7 +151,8 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool got_message_ = false;
   bool half_closed_ = false;  // and told to the receiver
   bool reading_ = true;
-  size_t told_incoming_ = 0;  // what the session was told last
+  size_t told_incoming_ = 0;  // what the session was told last …
+  MonotonicTime incoming_since_{};  // … and since when it is not 0
   std::string held_;          // arrived while not reading_, or before its turn
 
   std::unique_ptr<StreamReceiver> receiver_;
@@ -162,6 +172,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool finished_ = false;  // the status is set
   bool trailers_sent_ = false;
   bool late_parts_ = false;  // not all parts in out_ are made
+  MonotonicTime late_until_{};  // then; of no meaning else
   bool making_ = false;      // one of them is being made
   bool reported_ = false;    // the observer knows the end
   absl::Status status_;

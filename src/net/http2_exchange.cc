@@ -168,7 +168,7 @@ void Http2Exchange::refuse(int status) {
 }
 
 void Http2Exchange::write_head(HttpResponse& response, bool length_known) {
-  if (session_->outgoing_.too_much(kExchangeCost + response.body.size())) {
+  if (!session_->outgoing_.admits(kExchangeCost + response.body.size())) {
     response = HttpResponse();
     response.status = kTooManyRequests;
     dropping_ = true;
@@ -198,7 +198,8 @@ void Http2Exchange::write_head(HttpResponse& response, bool length_known) {
 
 void Http2Exchange::write_piece(const MessageParts& piece) {
   if (bodiless_ || dropping_) return;
-  if (!whole_ && session_->outgoing_.too_much(piece.size())) return abort();
+  if (!whole_ && !session_->outgoing_.admits(piece.size())) return abort();
+  if (queued_ == 0) out_pace_.begin(session_->loop_.now());
   for (const Bytes& part : piece.parts()) {
     if (part.size() == 0) continue;
     queued_ += part.size();
@@ -222,10 +223,17 @@ void Http2Exchange::complete() {
   resume();
 }
 
-void Http2Exchange::abort() {
+void Http2Exchange::abort() { reset(NGHTTP2_INTERNAL_ERROR); }
+
+void Http2Exchange::reset(uint32_t error_code) {
   dropping_ = true;
-  nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
+  nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, error_code);
   session_->host_.wake();
+}
+
+void Http2Exchange::give_up(HeldSort sort) {
+  if (sort == HeldSort::kOutgoing || !handle_) return reset(NGHTTP2_ENHANCE_YOUR_CALM);
+  refuse(kTooManyRequests);
 }
 
 void Http2Exchange::resume() {
@@ -250,6 +258,7 @@ void Http2Exchange::write_data(size_t length, OutQueue* out) {
   CHECK(length <= queued_);
   session_->forgive_ping_ = true;
   queued_ -= length;
+  out_pace_.move(length, session_->loop_.now());
   while (length > 0) {
     const Bytes& front = out_.front();
     const size_t n = std::min(length, front.size() - out_offset_);

@@ -41,6 +41,9 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   ssize_t pull(size_t length, uint32_t* flags) override;
   void write_data(size_t length, OutQueue* out) override;
   size_t head_bytes() const override { return head_bytes_; }
+  size_t held_incoming() const override { return told_incoming_; }
+  size_t held_outgoing() const override { return told_outgoing_; }
+  void give_up(HeldSort sort) override;
 
  private:
   void write_head(HttpResponse& response, bool length_known) override;
@@ -53,6 +56,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   size_t pending() const override;
 
   void refuse(int status);
+  void reset(uint32_t error_code);
   // Tell the session what is held. False: it is too much.
   bool count_incoming(size_t bytes);
   void count_outgoing(size_t bytes);

@@ -11,8 +11,9 @@ namespace keelson::net {
 void Http2Call::count_incoming() {
   const size_t before =
       std::exchange(told_incoming_, reader_.held() + request_.size() + held_.size());
-  if (!session_ || told_incoming_ == before || session_->incoming_.change(before, told_incoming_))
-    return;
+  if (!session_ || told_incoming_ == before) return;
+  if (before == 0) incoming_since_ = loop_->impl().now();
+  if (session_->incoming_.change(before, told_incoming_)) return;
   // What is complete is served at once, or soon, which gives room.
   if (!reader_.in_message() && held_.empty()) return;
   finish(errors::RequestTooManyRequests());
@@ -26,6 +27,15 @@ void Http2Call::drop_incoming() {
   std::string().swap(held_);
   if (session_) session_->incoming_.change(told_incoming_, 0);
   told_incoming_ = 0;
+}
+
+// With the room goes whatever it was for: an answer ends as a stream that broke, since some of it
+// may have been sent.
+void Http2Call::give_up(HeldSort sort) {
+  if (sort == HeldSort::kOutgoing) return reset_stream(NGHTTP2_ENHANCE_YOUR_CALM);
+  if (finished_) return;  // it ends as soon as its status is out
+  finish(errors::RequestTooManyRequests());
+  drop_incoming();
 }
 
 }  // namespace keelson::net

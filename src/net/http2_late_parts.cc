@@ -1,4 +1,5 @@
-// Answers whose parts are made while they are sent: what of Http2Call deals with those.
+// Answers that are long, or whose parts are made while they are sent: what of Http2Call deals with
+// those.
 
 #include <utility>
 
@@ -15,13 +16,32 @@ constexpr size_t kMadeAhead = 256 << 10;
 // How long the client may take in all: what makes the parts holds a revision of the store.
 constexpr Duration kLongest = std::chrono::minutes(2);
 constexpr Duration kLongestPerMb = std::chrono::seconds(1);
+constexpr Duration kLook = std::chrono::seconds(1);
 
 }  // namespace
 
-void Http2Call::begin_late() {
+void Http2Call::watch_over() {
   const auto mb = static_cast<int64_t>(queued_ >> 20);
-  loop_->impl().timers().arm(this, loop_->impl().now() + kLongest + mb * kLongestPerMb);
+  late_until_ = loop_->impl().now() + kLongest + mb * kLongestPerMb;
+  loop_->impl().timers().arm(this, loop_->impl().now() + kLook);
   want_part();
+}
+
+void Http2Call::look_after() {
+  const MonotonicTime now = loop_->impl().now();
+  if (late_parts_ && now >= late_until_) {
+    return fail_late(absl::DeadlineExceededError("the client takes it too slowly"));
+  }
+  if (queued_ == 0) return;
+  bool whole = false;
+  if (now - out_pace_.since >= kLook) {
+    // Nobody knows for how long: the store may hold newer values long before this has gone.
+    CHECK(out_first_ < out_.size());
+    whole = true;
+    const size_t before = std::exchange(told_outgoing_, whole_cost_of(out_[out_first_].parts));
+    session_->outgoing_.change(before, told_outgoing_);
+  }
+  if (late_parts_ || !whole) loop_->impl().timers().arm(this, now + kLook);
 }
 
 Http2Call::OutMessage* Http2Call::first_unmade() {
@@ -61,7 +81,6 @@ void Http2Call::part_made(absl::StatusOr<Bytes> part) {
   if (!part.ok()) return fail_late(part.status());
   first_unmade()->parts.made(*std::move(part));
   late_parts_ = first_unmade() != nullptr;
-  if (!late_parts_) Timer::cancel();
   if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
   session_->host_.wake();
   want_part();

@@ -80,17 +80,19 @@ TEST_F(Http2MemoryTest, RequestsThatNeverEndHoldABoundedMemory) {
 
 TEST_F(Http2MemoryTest, AllConnectionsTogetherHoldABoundedMemory) {
   ListenerOptions options;
-  options.listener_incoming = 1 << 20;
+  options.budgets = std::make_shared<HeldBudgets>(1, /*most_incoming=*/1 << 20);
   MemoryServer<Http2Session> server(&service_.router, options);
+  MemoryServer<Http2Session> others(&server, &service_.router, options);
+  others.incoming().change(0, 2 << 20);
   Client client(&server);
-  server.incoming().store(2 << 20);  // others'
   int32_t id = client.send(request("/test.Echo/Unary"), framed(std::string(500'000, 'x')), true);
   client.exchange();
   EXPECT_EQ(client[id].headers["grpc-status"], "8");
-  EXPECT_LE(server.incoming().load(), (2u << 20) + (64u << 10));
+  EXPECT_LE(options.budgets->incoming->total(), (2u << 20) + (4u << 10));
   int32_t small = client.send(request("/test.Echo/Unary"), framed("small"));
   client.exchange();
   EXPECT_EQ(client[small].headers["grpc-status"], "0");
+  others.incoming().change(2 << 20, 0);
 }
 
 // Any number of streams may be open, but not with any memory.
@@ -148,11 +150,11 @@ TEST_F(Http2MemoryTest, AnswersThatNobodyTakesHoldABoundedMemory) {
   }
   EXPECT_GE(refused, 10u);
   EXPECT_LE(refused, 16u);
-  EXPECT_GE(server.outgoing().load() + (64 << 10), 2u << 20);
+  EXPECT_GE(server.outgoing().bytes(), 2u << 20);
   // With room again, calls are served; and who waits for one answer has it, whatever its size.
   for (int32_t id : ids) client.reset(id);
   client.exchange();
-  EXPECT_LE(server.outgoing().load(), 64u << 10);
+  EXPECT_EQ(server.outgoing().bytes(), 0u);
   int32_t again = client.send(request("/test.Many/Unary"), framed("x"));
   client.exchange();
   EXPECT_EQ(client[again].data.size(), 100u);
@@ -201,11 +203,11 @@ TEST_F(Http2MemoryTest, PlainAnswersThatNobodyTakesHoldABoundedMemory) {
   EXPECT_GE(refused + cut, 32);
   EXPECT_GE(cut, 1);
   EXPECT_LE(refused + cut, 33);
-  EXPECT_GE(server.outgoing().load(), 6u << 20);
-  EXPECT_LE(server.outgoing().load(), 8u << 20);
+  EXPECT_GE(server.outgoing().bytes(), 6u << 20);
+  EXPECT_LE(server.outgoing().bytes(), 8u << 20);
   for (int32_t id : ids) client.reset(id);
   client.exchange();
-  EXPECT_LE(server.outgoing().load(), 64u << 10);
+  EXPECT_EQ(server.outgoing().bytes(), 0u);
   int32_t again = client.send(plain("/megabyte"), "");
   client.exchange();
   EXPECT_EQ(client[again].headers[":status"], "200");
@@ -236,9 +238,9 @@ TEST_F(Http2MemoryTest, AnAnswerThatIsItsConnectionsOnlyOneMayHaveAnySize) {
   ManyParts many;
   service_.router.unary("/test.Many/Unary", &many);
   ListenerOptions options;
-  options.connection_outgoing = options.listener_outgoing = 1000;
+  options.connection_outgoing = 1000;
+  options.budgets = std::make_shared<HeldBudgets>(1, /*most_incoming=*/1 << 20, 10'000);
   MemoryServer<Http2Session> server(&service_.router, options);
-  server.outgoing().store(5000);  // others'
   Client client(&server);
   int32_t id = client.send(request("/test.Many/Unary"), framed("x"));
   client.exchange();

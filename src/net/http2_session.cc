@@ -181,10 +181,8 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
       host_(*host),
       loop_(host->loop().impl()),
       backlog_(new Backlog(host)),
-      incoming_(server->incoming.get(), server->options.connection_incoming,
-                server->options.listener_incoming),
-      outgoing_(server->outgoing.get(), server->options.connection_outgoing,
-                server->options.listener_outgoing) {
+      incoming_(host->incoming()),
+      outgoing_(host->outgoing()) {
   // Shared by all sessions and never freed.
   static nghttp2_session_callbacks* callbacks = Callbacks::make();
   static nghttp2_option* option = make_options();
@@ -222,7 +220,10 @@ bool Http2Session::receive(std::string_view bytes) {
                                        bytes.size());
   // Garbage instead of the preface, a flood, or no memory: there is nobody to talk to.
   if (n < 0) broken_ = true;
-  if (head_unfinished_) arm_timer();
+  if (head_unfinished_) {
+    if (!count_head()) broken_ = true;
+    arm_timer();
+  }
   return !broken_;
 }
 
@@ -294,6 +295,7 @@ void Http2Session::closed() {
   Timer::cancel();
   reading_head_ = false;
   head_.clear();
+  count_head();
   while (Http2Stream* call = open_) {
     nghttp2_session_set_stream_user_data(session_, call->id_, nullptr);
     stream_closed(call);
@@ -302,6 +304,7 @@ void Http2Session::closed() {
 }
 
 void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
+  if (told_head_ > 0) count_head();
   switch (head_.fault()) {
     case RequestHead::Fault::kNone:
       break;
@@ -312,7 +315,7 @@ void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
   }
   // Who holds much by way of headers, or much at all, is told to try again later.
   if (header_bytes_ + large(head_.bytes()) > kMostHeaderBytes ||
-      incoming_.too_much(kStreamCost + head_.bytes())) {
+      !incoming_.admits(kStreamCost + head_.bytes())) {
     return reset(stream_id, NGHTTP2_REFUSED_STREAM);
   }
   if (!is_grpc_content_type(head_.known(RequestHead::kContentType)) &&
@@ -349,6 +352,7 @@ void Http2Session::reset(int32_t stream_id, uint32_t error_code) {
 
 void Http2Session::stream_opened(Http2Stream* call) {
   nghttp2_session_set_stream_user_data(session_, call->id_, call);
+  call->opened_ = loop_.now();
   call->prev_ = nullptr;
   call->next_ = open_;
   if (open_) open_->prev_ = call;
@@ -364,6 +368,33 @@ void Http2Session::stream_closed(Http2Stream* call) {
   --streams_;
   header_bytes_ -= large(call->head_bytes());
   incoming_.change(kStreamCost + call->head_bytes(), 0);
+}
+
+// ---- what is held
+
+// A head may come in for a long time. False: it is too much.
+bool Http2Session::count_head() {
+  const size_t now = reading_head_ ? head_.bytes() : 0;
+  return now == told_head_ || incoming_.change(std::exchange(told_head_, now), now);
+}
+
+void Http2Session::each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const {
+  for (const Http2Stream* stream = open_; stream; stream = stream->next_) {
+    if (sort == HeldSort::kOutgoing) {
+      const size_t bytes = stream->held_outgoing();
+      if (bytes > 0) visit({stream->id_, bytes, stream->out_pace_.since});
+    } else if (!stream->working()) {
+      visit({stream->id_, kStreamCost + stream->head_bytes() + stream->held_incoming(),
+             stream->incoming_since()});
+    }
+  }
+  if (sort == HeldSort::kIncoming && told_head_ > 0) {
+    visit({HeldItem::kConnection, told_head_, owed_since_});
+  }
+}
+
+void Http2Session::give_up(HeldSort sort, int64_t id) {
+  if (Http2Stream* stream = stream_of(session_, static_cast<int32_t>(id))) stream->give_up(sort);
 }
 
 // ---- keepalive

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "net/backlog.h"
-#include "net/held_bytes.h"
 #include "net/http2_call.h"
 #include "net/protocol.h"
 #include "net/timer_wheel.h"
@@ -34,6 +33,8 @@ class Http2Session final : public Protocol, private Timer {
   bool finished() const override;
   void input_ended() override { broken_ = true; }
   void closed() override;
+  void each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const override;
+  void give_up(HeldSort sort, int64_t id) override;
 
   size_t streams() const { return streams_; }
 
@@ -49,6 +50,7 @@ class Http2Session final : public Protocol, private Timer {
   bool client_owes() const;
   Duration silence() const;
   void final_goaway();
+  bool count_head();
   void open_stream(int32_t stream_id, bool end_stream);
   bool open_exchange(int32_t stream_id, bool end_stream);
   void reset(int32_t stream_id, uint32_t error_code);
@@ -71,8 +73,9 @@ class Http2Session final : public Protocol, private Timer {
   HeadMemo memo_;
   RequestHead head_;           // of the request whose header block is being read …
   bool reading_head_ = false;  // … if one is
-  HeldBytes incoming_;         // by open streams and their heads, and messages not served yet
-  HeldBytes outgoing_;         // by the calls, of answers that wait for the client
+  size_t told_head_ = 0;       // of it, what incoming_ was told
+  HeldBytes& incoming_;        // by open streams and their heads, and messages not served yet
+  HeldBytes& outgoing_;        // by the calls, of answers that wait for the client
 
   bool broken_ = false;    // close, nothing to say
   bool expelled_ = false;  // close as soon as the GOAWAY is out

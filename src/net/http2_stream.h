@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "net/held_bytes.h"
 #include "net/out_queue.h"
 
 namespace keelson::net {
@@ -40,6 +41,13 @@ class Http2Stream {
   virtual void write_data(size_t length, OutQueue* out) = 0;
   // What the request's head counts for.
   virtual size_t head_bytes() const = 0;
+  // What else it holds of what has come in, and since when its end is wanted.
+  virtual size_t held_incoming() const = 0;
+  virtual MonotonicTime incoming_since() const { return opened_; }
+  // What it holds of an answer.
+  virtual size_t held_outgoing() const = 0;
+  // The member needs the room.
+  virtual void give_up(HeldSort sort) = 0;
 
   // For nghttp2: pulls from the stream that `source.ptr` points to.
   nghttp2_data_provider provider() {
@@ -59,6 +67,8 @@ class Http2Stream {
   Http2Session* session_ = nullptr;
   int32_t id_ = 0;
   bool remote_done_ = false;  // END_STREAM seen
+  MonotonicTime opened_{};
+  HeldPace out_pace_;  // at which the client takes the answer; of no meaning when none waits
 
  private:
   // The session's list of open streams.

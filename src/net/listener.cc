@@ -258,6 +258,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::start(std::string_view url, 
       return failed;
     }
   }
+  if (!options.budgets) options.budgets = std::make_shared<HeldBudgets>(loops->size());
   auto server = std::make_shared<ServerContext>(ServerContext{router, observer, options});
   auto impl = std::make_shared<Impl>(*fd, loops, std::move(server));
   Address bound;

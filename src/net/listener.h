@@ -29,6 +29,7 @@
 namespace keelson::net {
 
 class AcceptGate;
+struct HeldBudgets;
 struct ListenerTls;
 
 struct ListenerOptions {
@@ -40,17 +41,18 @@ struct ListenerOptions {
   uint32_t max_concurrent_streams = UINT32_MAX;  // per connection
   uint32_t stream_window = 1 << 20;              // bytes a client may send ahead on one stream
   uint32_t connection_window = 16 << 20;         // and on all streams of a connection
-  // What open streams and requests that are not complete, or not served yet, may hold; a call whose
-  // message would take more is refused with errors::RequestTooManyRequests(), and a stream that
-  // would is not opened (REFUSED_STREAM).
-  size_t connection_incoming = size_t{64} << 20;  // of one connection
-  size_t listener_incoming = size_t{512} << 20;   // of all of them
-  // What answers that clients do not take may hold; a unary call whose answer would be more is
-  // refused with errors::RequestTooManyRequests(), unless it is its connection's only one. Values
-  // in memory are shared with the store, so of a long answer its list of parts counts, and a
-  // megabyte.
-  size_t connection_outgoing = size_t{256} << 20;  // of one connection
-  size_t listener_outgoing = size_t{1} << 30;      // of all of them
+  // What open streams and requests of one connection that are not complete, or not served yet, may
+  // hold; a call whose message would take more is refused with errors::RequestTooManyRequests(),
+  // and a stream that would is not opened (REFUSED_STREAM).
+  size_t connection_incoming = size_t{64} << 20;
+  // What answers that a client does not take may hold, of one connection; a unary call whose answer
+  // would be more is refused with errors::RequestTooManyRequests(), unless it is the connection's
+  // only one. Values in memory are shared with the store: of those a megabyte counts, and what is
+  // the answer's own; all of them once the client has taken nothing for a while.
+  size_t connection_outgoing = size_t{256} << 20;
+  // What all connections may hold, and who gives way then (net/held_bytes.h). Null: the listener
+  // has budgets of its own, of the usual size.
+  std::shared_ptr<HeldBudgets> budgets = nullptr;
   // Of one request, names + values + 32 each. etcd takes metadata of 1 MB.
   size_t max_header_bytes = (1 << 20) + (64 << 10);
 

@@ -32,13 +32,14 @@ class ManualClock final : public Clock {
 
 // The server's side. Output gathers until taken; `socket_full` makes the socket take nothing.
 template <typename Session>
-class MemoryServer final : public ProtocolHost {
+class MemoryServer final : public ProtocolHost, private Holder {
  public:
-  explicit MemoryServer(const Router* router, ListenerOptions options = {},
+  explicit MemoryServer(const Router* router, const ListenerOptions& options = {},
                         CallObserver* observer = nullptr)
-      : loop_(&clock), context_{router, observer, options} {
-    session_ = std::make_unique<Session>(&context_, this);
-  }
+      : MemoryServer(nullptr, router, options, observer) {}
+  // On the same loop and clock as another one, which outlives it.
+  MemoryServer(MemoryServer* beside, const Router* router, const ListenerOptions& options)
+      : MemoryServer(beside, router, options, nullptr) {}
   ~MemoryServer() { close(); }
 
   bool feed(std::string_view bytes) {
@@ -85,8 +86,8 @@ class MemoryServer final : public ProtocolHost {
     }
   }
   Session& session() { return *session_; }
-  std::atomic<size_t>& incoming() { return *context_.incoming; }
-  std::atomic<size_t>& outgoing() { return *context_.outgoing; }
+  HeldBytes& incoming() override { return incoming_; }
+  HeldBytes& outgoing() override { return outgoing_; }
   bool finished() const { return !alive_ || session_->finished(); }
 
   void wake() override {}
@@ -95,13 +96,41 @@ class MemoryServer final : public ProtocolHost {
   const PeerInfo& peer() const override { return peer_; }
   size_t unsent() const override { return socket_full ? queue_.size() : 0; }
 
-  ManualClock clock;
+  ManualClock own_clock;
+  ManualClock& clock;
   bool socket_full = false;
 
  private:
-  Loop loop_;
+  MemoryServer(MemoryServer* beside, const Router* router, const ListenerOptions& options,
+               CallObserver* observer)
+      : clock(beside ? beside->clock : own_clock),
+        own_loop_(beside ? nullptr : std::make_unique<Loop>(&clock)),
+        loop_(beside ? beside->loop_ : *own_loop_),
+        context_{router, observer, with_budgets(options)},
+        incoming_(context_.options.budgets->incoming, &loop_, options.connection_incoming, this),
+        outgoing_(context_.options.budgets->outgoing, &loop_, options.connection_outgoing, this) {
+    session_ = std::make_unique<Session>(&context_, this);
+  }
+  static ListenerOptions with_budgets(ListenerOptions options) {
+    if (!options.budgets) options.budgets = std::make_shared<HeldBudgets>(1);
+    return options;
+  }
+
+  void each_held(HeldSort sort, absl::FunctionRef<void(const HeldItem&)> visit) const override {
+    if (session_) session_->each_held(sort, visit);
+  }
+  void give_up(HeldSort sort, int64_t id) override {
+    if (id != HeldItem::kConnection) return session_->give_up(sort, id);
+    alive_ = false;
+    session_->closed();
+  }
+
+  std::unique_ptr<Loop> own_loop_;
+  Loop& loop_;
   ServerContext context_;
   PeerInfo peer_{.address = "memory"};
+  HeldBytes incoming_;
+  HeldBytes outgoing_;
   OutQueue queue_;
   bool alive_ = true;
   std::unique_ptr<Session> session_;

@@ -8,13 +8,13 @@
 
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
 #include "net/grpc.h"
+#include "net/held_bytes.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/out_queue.h"
@@ -40,6 +40,10 @@ class ProtocolHost {
   virtual const PeerInfo& peer() const = 0;
   // Bytes produced that the socket has not taken.
   virtual size_t unsent() const = 0;
+  // Where the protocol counts what it holds, until closed() at the latest. What it has produced the
+  // host counts itself.
+  virtual HeldBytes& incoming() = 0;
+  virtual HeldBytes& outgoing() = 0;
 
  protected:
   ~ProtocolHost() = default;
@@ -49,11 +53,7 @@ class ProtocolHost {
 struct ServerContext {
   const Router* router = nullptr;
   CallObserver* observer = nullptr;  // may be null
-  ListenerOptions options;
-  // See ListenerOptions::listener_incoming.
-  std::shared_ptr<std::atomic<size_t>> incoming = std::make_shared<std::atomic<size_t>>(0);
-  // See ListenerOptions::listener_outgoing.
-  std::shared_ptr<std::atomic<size_t>> outgoing = std::make_shared<std::atomic<size_t>>(0);
+  ListenerOptions options;  // its budgets are not null
 };
 
 class Protocol {
@@ -78,6 +78,10 @@ class Protocol {
   virtual void input_ended() = 0;
   // The connection is gone; every running request is over. Last call before destruction.
   virtual void closed() = 0;
+
+  // As Holder. The host sees to what is given up with the whole connection.
+  virtual void each_held(HeldSort, absl::FunctionRef<void(const HeldItem&)>) const {}
+  virtual void give_up(HeldSort, int64_t) {}
 };
 
 // Bytes a connection gathers before it looks whether the socket takes them.

@@ -17,6 +17,7 @@
 #include "http/metrics.h"
 #include "mvcc/row_head.h"
 #include "net/accept_gate.h"
+#include "net/held_bytes.h"
 #include "net/listener.h"
 #include "node/node.h"
 #include "rpc/context.h"
@@ -98,6 +99,7 @@ struct Server::Running {
   std::unique_ptr<ThreadLane> consensus, log, apply, background, pages;
   net::AcceptGate gate;
   std::unique_ptr<net::LoopPool> loops;
+  std::shared_ptr<net::HeldBudgets> budgets;       // of all client listeners
   std::shared_ptr<net::TlsContext> client_tls;     // null without TLS
   std::unique_ptr<net::TlsHandshakes> handshakes;  // set exactly when client_tls is
   std::unique_ptr<Peering> peering;
@@ -202,6 +204,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
 
 void Server::Running::build_services() {
   loops = std::make_unique<net::LoopPool>(static_cast<int>(config.effective_io_threads()));
+  budgets = std::make_shared<net::HeldBudgets>(loops->size());
   feed = std::make_unique<watch::EventFeed>(node->store().revision());
   node->set_published([this](mvcc::EventBatchPtr events) { feed->publish(std::move(events)); });
   node->set_replaced([this] { feed->reset(node->store().revision()); });
@@ -255,6 +258,7 @@ absl::Status Server::Running::listen(Kinds which) {
                                .keepalive_timeout = config.grpc_keepalive_timeout,
                                .keepalive_min_time = config.grpc_keepalive_min_time,
                                .max_concurrent_streams = config.max_concurrent_streams,
+                               .budgets = budgets,
                                .gate = &gate,
                                .reuse_address = config.socket_reuse_address,
                                .reuse_port = config.socket_reuse_port,
