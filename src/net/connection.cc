@@ -56,6 +56,7 @@ void Connection::start() {
 
 void Connection::read_more() {
   if (reading_ || closed_ || (ending_ && !lingering_)) return;
+  if (input_over_ && !lingering_) return;  // it would end at once, again and again
   if (protocol_ && !lingering_ && protocol_->input_full()) return;
   reading_ = true;
   transport_->read(buffer_, self_);
@@ -66,6 +67,7 @@ void Connection::on_read(size_t bytes) {
   auto keep = self_;
   if (bytes == 0) {
     if (!protocol_ || lingering_) return close();
+    input_over_ = true;
     protocol_->input_ended();
     wake();
     return;

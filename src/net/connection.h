@@ -40,6 +40,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_read(size_t bytes) override;
   void on_writable() override;
   void on_error() override { close(); }
+  void on_gone(bool broken) override {
+    if (broken) close();
+  }
   void on_secured(std::shared_ptr<const TlsIdentity> identity) override;
   void flush() override;
   void on_timer() override;
@@ -84,6 +87,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   OutQueue out_;
   std::shared_ptr<Connection> self_;  // from start() to the flush() after close()
   bool reading_ = false;              // a read is under way
+  bool input_over_ = false;           // the client has said its last
   bool blocked_ = false;              // the socket is full; on_writable() will tell
   bool ending_ = false;               // close once out_ is written
   bool lingering_ = false;            // we have ended; reading what is still on the wire

@@ -83,6 +83,7 @@ class SocketTransport final : public Transport, private Watch {
   void handle(uint32_t events) {
     if (events & kInput) readable_ = true;
     if (events & EPOLLRDHUP) ended_ = true;
+    if (events & (EPOLLHUP | EPOLLERR)) broken_ = true;
     if (failed_) return fail();
     if (full_ && (events & kOutput)) {
       full_ = false;
@@ -90,6 +91,14 @@ class SocketTransport final : public Transport, private Watch {
       if (fd_ < 0) return;
     }
     if (readable_ && !buffer_.empty()) receive();
+    tell_if_gone();
+  }
+
+  void tell_if_gone() {
+    if (fd_ < 0 || failed_ || !buffer_.empty()) return;
+    if (ended_ && !std::exchange(told_ended_, true)) events_->on_gone(false);
+    if (fd_ < 0 || !broken_ || std::exchange(told_broken_, true)) return;
+    events_->on_gone(true);
   }
 
   // A write has failed. What the peer said before it went comes first: it may be why.
@@ -126,7 +135,10 @@ class SocketTransport final : public Transport, private Watch {
   std::span<char> buffer_;      // of the read() under way; empty: none is
   std::shared_ptr<void> keep_;  // while a read, or the wait for room, is under way
   bool readable_ = false;       // for all we know
-  bool ended_ = false;          // the client has said its last
+  bool ended_ = false;          // the client has said its last …
+  bool broken_ = false;         // … and hears nothing any more
+  bool told_ended_ = false;
+  bool told_broken_ = false;
   bool full_ = false;           // the socket took less than write() had
   bool failed_ = false;         // on_error() is on its way
   int errno_ = 0;               // what broke it

@@ -26,6 +26,9 @@ class TransportEvents {
   virtual void on_writable() = 0;
   // Broken for good.
   virtual void on_error() = 0;
+  // The peer has said its last, or (`broken`) does not hear us any more either. Told while no read
+  // is under way, each once; a read finds out by itself, behind what the peer said before.
+  virtual void on_gone(bool broken) {}
   // TLS stands, before the first read ends. `identity` is the client's, null without a certificate.
   virtual void on_secured(std::shared_ptr<const TlsIdentity> identity) {}
 

@@ -1,7 +1,12 @@
 #include "net/tls/handshakes.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -9,15 +14,16 @@
 namespace keelson::net {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr auto kPatience = std::chrono::seconds(1);
-constexpr auto kLook = std::chrono::milliseconds(100);  // for those who may be put out by then
+// How long a client may take to go on, when others want its place.
+constexpr Duration kPatience = std::chrono::seconds(1);
+constexpr Duration kPatienceWithMany = std::chrono::milliseconds(100);
+constexpr auto kLook = std::chrono::milliseconds(50);  // for those who may be put out by then
 constexpr int kLinesPerSecond = 20;
 
 }  // namespace
 
-TlsHandshakes::TlsHandshakes(int threads, size_t most)
-    : most_(most), threads_(static_cast<size_t>(threads)) {
+TlsHandshakes::TlsHandshakes(int threads, size_t most, const Clock* clock)
+    : most_(most), clock_(clock ? *clock : system_clock_), threads_(static_cast<size_t>(threads)) {
   CHECK(threads > 0);
   CHECK(most > 0);
   for (Thread& thread : threads_) thread = Thread([this] { work(); });
@@ -26,95 +32,131 @@ TlsHandshakes::TlsHandshakes(int threads, size_t most)
 TlsHandshakes::~TlsHandshakes() {
   {
     std::lock_guard lock(mutex_);
-    CHECK(waiting_.empty());
-    CHECK(ready_.empty());
+    CHECK(fresh_.empty());
     CHECK(stalled_.empty());
+    CHECK(resumed_ == 0);
     stopping_ = true;
   }
   changed_.notify_all();
   for (Thread& thread : threads_) thread.join();
 }
 
-TlsHandshakes::Steps* TlsHandshakes::list_of(HandshakeStep::Place place) {
-  switch (place) {
-    case HandshakeStep::Place::kWaiting:
-      return &waiting_;
-    case HandshakeStep::Place::kReady:
-      return &ready_;
-    case HandshakeStep::Place::kStalled:
-      return &stalled_;
-    default:
-      return nullptr;
+// Whoever has an IPv6 address has the whole network of it.
+uint64_t TlsHandshakes::source_of(std::string_view remote) {
+  const size_t colon = remote.rfind(':');
+  std::string_view host = remote.substr(0, colon == std::string_view::npos ? remote.size() : colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    in6_addr address{};
+    const std::string text(host.substr(1, host.find_first_of("%]") - 1));
+    if (inet_pton(AF_INET6, text.c_str(), &address) == 1) {
+      const bool mapped = IN6_IS_ADDR_V4MAPPED(&address);
+      const auto* bytes = reinterpret_cast<const char*>(&address);
+      return std::hash<std::string_view>()({bytes + (mapped ? 12 : 0), mapped ? 4u : 8u});
+    }
   }
+  return std::hash<std::string_view>()(host);
 }
 
-void TlsHandshakes::put(HandshakeStep* step, HandshakeStep::Place place) {
-  Steps* list = list_of(place);
-  step->place_ = place;
-  step->at_ = list->insert(list->end(), step);
-  if (place == HandshakeStep::Place::kReady) changed_.notify_one();
+// ---- the lists
+
+void TlsHandshakes::put(HandshakeStep* step, State state) {
+  Source& source = sources_[step->source_];
+  step->state_ = state;
+  switch (state) {
+    case State::kFresh:
+      if (!std::exchange(source.fresh_turn, true)) fresh_turns_.push_back(step->source_);
+      step->at_ = source.fresh.insert(source.fresh.end(), step);
+      step->in_all_ = fresh_.insert(fresh_.end(), step);
+      break;
+    case State::kResumed:
+      if (!std::exchange(source.resumed_turn, true)) resumed_turns_.push_back(step->source_);
+      step->at_ = source.resumed.insert(source.resumed.end(), step);
+      ++resumed_;
+      break;
+    case State::kStalled:
+      step->at_ = stalled_.insert(stalled_.end(), step);
+      return;
+    case State::kNone:
+    case State::kRunning:
+      return;
+  }
+  changed_.notify_one();
 }
 
 void TlsHandshakes::take(HandshakeStep* step) {
-  if (Steps* list = list_of(step->place_)) list->erase(step->at_);
-  step->place_ = HandshakeStep::Place::kNone;
+  switch (std::exchange(step->state_, State::kNone)) {
+    case State::kFresh:
+      sources_[step->source_].fresh.erase(step->at_);
+      fresh_.erase(step->in_all_);
+      break;
+    case State::kResumed:
+      sources_[step->source_].resumed.erase(step->at_);
+      CHECK(resumed_ > 0);
+      --resumed_;
+      break;
+    case State::kStalled:
+      stalled_.erase(step->at_);
+      break;
+    case State::kNone:
+    case State::kRunning:
+      break;
+  }
 }
 
-// Its place is free once its loop has closed it and called end().
-void TlsHandshakes::make_room() {
-  if (stalled_.empty()) return;
-  HandshakeStep* oldest = stalled_.front();
-  if (Clock::now() - oldest->stalled_since_ < kPatience) return;
+// It is kept while it has a place in the turns, so that it does not get another.
+void TlsHandshakes::forget_if_idle(uint64_t source) {
+  const auto it = sources_.find(source);
+  if (it == sources_.end()) return;
+  const Source& s = it->second;
+  if (s.counted == 0 && !s.fresh_turn && !s.resumed_turn) sources_.erase(it);
+}
+
+// ---- what becomes of a handshake
+
+void TlsHandshakes::begin(HandshakeStep* step, uint64_t source) {
+  std::lock_guard lock(mutex_);
+  step->source_ = source;
+  step->since_ = clock_.now();
+  put(step, State::kFresh);
+  if (fresh_.size() <= kMostWaiting) return;
+  HandshakeStep* oldest = fresh_.front();
   take(oldest);
   oldest->put_out();
-}
-
-void TlsHandshakes::begin(HandshakeStep* step) {
-  std::lock_guard lock(mutex_);
-  if (counted_ < most_) {
-    ++counted_;
-    step->counted_ = true;
-    return put(step, HandshakeStep::Place::kReady);
-  }
-  put(step, HandshakeStep::Place::kWaiting);
-  changed_.notify_one();
+  forget_if_idle(oldest->source_);
 }
 
 void TlsHandshakes::stall(HandshakeStep* step) {
   std::lock_guard lock(mutex_);
   take(step);
-  step->stalled_since_ = Clock::now();
-  put(step, HandshakeStep::Place::kStalled);
+  step->since_ = clock_.now();
+  put(step, State::kStalled);
 }
 
 void TlsHandshakes::resume(HandshakeStep* step) {
   std::lock_guard lock(mutex_);
   take(step);
-  put(step, HandshakeStep::Place::kReady);
+  put(step, State::kResumed);
 }
 
 bool TlsHandshakes::end(HandshakeStep* step) {
   std::lock_guard lock(mutex_);
-  const bool free = step->place_ != HandshakeStep::Place::kRunning;
+  const bool free = step->state_ != State::kRunning;
   take(step);
-  if (step->counted_) {
-    step->counted_ = false;
+  if (std::exchange(step->counted_, false)) {
+    Source& source = sources_[step->source_];
+    CHECK(counted_ > 0);
+    CHECK(source.counted > 0);
     --counted_;
-    if (!waiting_.empty()) {
-      HandshakeStep* next = waiting_.front();
-      take(next);
-      ++counted_;
-      next->counted_ = true;
-      put(next, HandshakeStep::Place::kReady);
-    }
+    --source.counted;
+    if (!fresh_.empty()) changed_.notify_one();
   }
-  CHECK(counted_ <= most_);
+  forget_if_idle(step->source_);
   return free;
 }
 
 bool TlsHandshakes::may_log(uint64_t* unsaid) {
   std::lock_guard lock(mutex_);
-  auto now = Clock::now();
+  const MonotonicTime now = clock_.now();
   if (now - log_second_ >= std::chrono::seconds(1)) {
     log_second_ = now;
     logged_ = 0;
@@ -133,23 +175,90 @@ size_t TlsHandshakes::running() const {
   return counted_;
 }
 
+size_t TlsHandshakes::waiting() const {
+  std::lock_guard lock(mutex_);
+  return fresh_.size();
+}
+
+// ---- the workers
+
+TlsHandshakes::Source* TlsHandshakes::next_source(Turns* turns, Steps Source::*list,
+                                                  bool Source::*turn) {
+  while (!turns->empty()) {
+    const uint64_t number = turns->front();
+    Source& source = sources_[number];
+    if (!(source.*list).empty()) {
+      turns->splice(turns->end(), *turns, turns->begin());
+      return &source;
+    }
+    turns->pop_front();
+    source.*turn = false;
+    forget_if_idle(number);
+  }
+  return nullptr;
+}
+
+HandshakeStep* TlsHandshakes::next_resumed() {
+  Source* source = next_source(&resumed_turns_, &Source::resumed, &Source::resumed_turn);
+  if (!source) return nullptr;
+  HandshakeStep* step = source->resumed.front();
+  take(step);
+  return step;
+}
+
+HandshakeStep* TlsHandshakes::next_fresh() {
+  if (counted_ >= most_) return nullptr;
+  Source* source = next_source(&fresh_turns_, &Source::fresh, &Source::fresh_turn);
+  if (!source) return nullptr;
+  HandshakeStep* step = source->fresh.back();
+  take(step);
+  ++counted_;
+  ++source->counted;
+  step->counted_ = true;
+  CHECK(counted_ <= most_);
+  return step;
+}
+
+HandshakeStep* TlsHandshakes::next() {
+  HandshakeStep* step = next_resumed();
+  return step ? step : next_fresh();
+}
+
+void TlsHandshakes::put_out_late(MonotonicTime now) {
+  while (!fresh_.empty() && now - fresh_.front()->since_ >= kLongestWait) {
+    HandshakeStep* step = fresh_.front();
+    take(step);
+    step->put_out();
+    forget_if_idle(step->source_);
+  }
+}
+
+// For each that waits. A place is free once the loop of who had it has closed it and called end().
+void TlsHandshakes::make_room(MonotonicTime now) {
+  if (counted_ < most_) return;
+  for (size_t wanted = fresh_.size(); wanted > 0 && !stalled_.empty(); --wanted) {
+    HandshakeStep* oldest = stalled_.front();
+    const bool many = sources_[oldest->source_].counted > most_ / 2;
+    if (now - oldest->since_ < (many ? kPatienceWithMany : kPatience)) return;
+    take(oldest);
+    oldest->put_out();
+  }
+}
+
 void TlsHandshakes::work() {
   pthread_setname_np(pthread_self(), "handshake");
   std::unique_lock lock(mutex_);
   while (true) {
-    const auto wanted = [this] { return stopping_ || !ready_.empty(); };
-    if (waiting_.empty()) {
-      changed_.wait(lock, [&] { return wanted() || !waiting_.empty(); });
-    } else if (!changed_.wait_for(lock, kLook, wanted)) {
-      for (size_t i = waiting_.size(); i > 0; --i) make_room();
-    }
-    if (ready_.empty()) {
+    const MonotonicTime now = clock_.now();
+    put_out_late(now);
+    make_room(now);
+    HandshakeStep* step = next();
+    if (!step) {
       if (stopping_) return;
+      fresh_.empty() ? changed_.wait(lock) : void(changed_.wait_for(lock, kLook));
       continue;
     }
-    HandshakeStep* step = ready_.front();
-    take(step);
-    step->place_ = HandshakeStep::Place::kRunning;
+    step->state_ = State::kRunning;
     lock.unlock();
     step->run_step();
     lock.lock();

@@ -3,23 +3,29 @@
 // TlsHandshakes runs the expensive part of handshakes on threads of its own, so that a flood of
 // them leaves the loops alone, and holds how many are under way.
 //
-// Bounds: `most` handshakes have their state in memory; those beyond it wait, each with its first
-//   bytes at most, until one ends or their own deadline passes. Clients that begin and do not go
-//   on cannot keep the rest out: when all places are taken, who has waited longest for its client,
-//   and for at least a second, is put out.
+// Who is next: whoever has begun and goes on, before those who want to begin; among either the
+//   places that clients come from (an address; of IPv6 a network) take turns, so that a flood from
+//   one costs the others one handshake's time. Of those from one place the newest begins first: a
+//   flood that cannot be served in time is not, and who comes in between is served at once or has
+//   to come again, instead of waiting behind all of it.
+// Bounds: `most` handshakes have their state in memory. Those beyond it wait, each with its first
+//   bytes at most, kLongestWait and no more than kMostWaiting of them. Clients that begin and do
+//   not go on cannot keep the rest out: when all places are taken, who has waited longest for its
+//   client is put out, after a second, or a tenth of one while most places are its own address's.
 // Threads: any. Lifetime: outlives the connections of the listeners that use it, and is gone
 //   before the loops are.
 
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "base/clock.h"
 #include "base/thread.h"
 
 namespace keelson::net {
@@ -29,7 +35,7 @@ class HandshakeStep {
  public:
   // On a worker: does what can be done and tells its loop. The pool does not touch it afterwards.
   virtual void run_step() = 0;
-  // Has to go, to make room. Any thread, under the pool's lock.
+  // Has to go, to make room, or because its turn does not come. Any thread, under the pool's lock.
   virtual void put_out() = 0;
 
  protected:
@@ -37,23 +43,34 @@ class HandshakeStep {
 
  private:
   friend class TlsHandshakes;
-  enum class Place { kNone, kWaiting, kReady, kRunning, kStalled };
-  Place place_ = Place::kNone;
-  bool counted_ = false;  // has one of the places
-  std::list<HandshakeStep*>::iterator at_;
-  std::chrono::steady_clock::time_point stalled_since_;
+  using Place = std::list<HandshakeStep*>::iterator;
+  enum class State { kNone, kFresh, kResumed, kRunning, kStalled };
+
+  State state_ = State::kNone;
+  bool counted_ = false;  // it has begun: its state is in memory
+  uint64_t source_ = 0;
+  Place at_;               // in its source's list, or in that of those that stall
+  Place in_all_;           // fresh: in the order of coming
+  MonotonicTime since_{};  // fresh, or stalled
 };
 
 class TlsHandshakes {
  public:
   static constexpr size_t kMost = 1024;
+  static constexpr size_t kMostWaiting = 4096;
+  static constexpr Duration kLongestWait = std::chrono::seconds(2);
 
-  explicit TlsHandshakes(int threads, size_t most = kMost);
+  // `clock` null: the system's.
+  explicit TlsHandshakes(int threads, size_t most = kMost, const Clock* clock = nullptr);
   // REQUIRES: every step has ended.
   ~TlsHandshakes();
 
+  // Where somebody comes from, for begin(): of "10.1.2.3:40000", "[fd00::1]:40000" or a socket's
+  // name.
+  static uint64_t source_of(std::string_view remote);
+
   // A new handshake whose first bytes are there.
-  void begin(HandshakeStep* step);
+  void begin(HandshakeStep* step, uint64_t source);
   // It waits for its client.
   void stall(HandshakeStep* step);
   // Its client has gone on.
@@ -65,25 +82,49 @@ class TlsHandshakes {
   // a flood of lines. `*unsaid` gets how many were not since the last one.
   bool may_log(uint64_t* unsaid);
 
-  // Handshakes with state in memory.
+  // Handshakes with state in memory, and those that wait to begin.
   size_t running() const;
+  size_t waiting() const;
 
  private:
+  using State = HandshakeStep::State;
   using Steps = std::list<HandshakeStep*>;
 
+  struct Source {
+    Steps fresh, resumed;       // the oldest first
+    bool fresh_turn = false;    // it has a place in fresh_turns_; always while fresh is not empty
+    bool resumed_turn = false;  // the same of the other
+    size_t counted = 0;         // of those that have begun
+  };
+  // The order of the turns; each source has one place at most. One whose work has gone meanwhile
+  // is passed over.
+  using Turns = std::list<uint64_t>;
+
   void work();
-  Steps* list_of(HandshakeStep::Place place);
-  void put(HandshakeStep* step, HandshakeStep::Place place);
+  HandshakeStep* next();
+  HandshakeStep* next_resumed();
+  HandshakeStep* next_fresh();
+  // Whose turn it is, or null; it has its next one behind the others.
+  Source* next_source(Turns* turns, Steps Source::*list, bool Source::*turn);
+  void put(HandshakeStep* step, State state);
   void take(HandshakeStep* step);
-  void make_room();
+  void forget_if_idle(uint64_t source);
+  void put_out_late(MonotonicTime now);
+  void make_room(MonotonicTime now);
 
   const size_t most_;
+  const SystemClock system_clock_;
+  const Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
-  size_t counted_ = 0;  // <= most_
-  Steps waiting_, ready_, stalled_;
-  std::chrono::steady_clock::time_point log_second_;
+  absl::flat_hash_map<uint64_t, Source> sources_;
+  Turns fresh_turns_, resumed_turns_;
+  size_t counted_ = 0;      // <= most_
+  Steps stalled_;           // the longest first
+  Steps fresh_;             // of all sources, the oldest first
+  size_t resumed_ = 0;      // of all sources
+  MonotonicTime log_second_{};
   int logged_ = 0;
   uint64_t unsaid_ = 0;
   std::vector<Thread> threads_;

@@ -59,6 +59,7 @@ class TlsTransport final : public Transport,
     std::string why = inner_->why();
     fail(why.empty() || server_ ? "EOF" : why);
   }
+  void on_gone(bool broken) override;
   void on_timer() override;
 
   void run_step() override;
@@ -92,6 +93,7 @@ class TlsTransport final : public Transport,
 
   State state_ = State::kNew;
   bool closed_ = false;
+  bool first_ = false;     // its first step is not done: the peer has heard nothing yet
   bool stepping_ = false;  // a worker has the session, or will; nobody else touches it
   Keep step_keep_;         // set exactly while stepping_
   std::optional<TlsSession> session_;
@@ -190,7 +192,24 @@ void TlsTransport::submit(bool first) {
   stepping_ = true;
   step_keep_ = owner_.lock();
   CHECK(step_keep_ != nullptr);
-  first ? handshakes_.begin(this) : handshakes_.resume(this);
+  first_ = first;
+  first ? handshakes_.begin(this, TlsHandshakes::source_of(remote_)) : handshakes_.resume(this);
+}
+
+// Nobody completes a handshake without hearing from us and answering, so whoever has said its last
+// before is dead, and must not wait for its turn.
+void TlsTransport::on_gone(bool broken) {
+  switch (state_) {
+    case State::kPlain:
+    case State::kOpen:
+      return events_->on_gone(broken);
+    case State::kHandshake:
+      if (server_ && (broken || first_)) fail("EOF");
+      return;
+    case State::kNew:
+    case State::kRefused:
+      return;  // a read is under way
+  }
 }
 
 void TlsTransport::run_step() {
@@ -208,7 +227,7 @@ void TlsTransport::run_step() {
 }
 
 void TlsTransport::step_done(TlsSession::Step step) {
-  stepping_ = false;
+  stepping_ = first_ = false;
   if (closed_) return;  // and close() has told the pool, which may be gone by now
   sending_.append(std::exchange(session_->out(), {}));
   switch (step) {
