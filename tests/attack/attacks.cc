@@ -250,6 +250,8 @@ const std::vector<Attack>& attacks() {
          {.grown_mb = 400, .left_mb = 150}},
     };
     for (const Attack& attack : door_attacks()) list.push_back(attack);
+    for (const Attack& attack : unread_attacks()) list.push_back(attack);
+    for (const Attack& attack : tls_attacks()) list.push_back(attack);
     return list;
   }();
   return all;

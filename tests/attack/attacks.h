@@ -14,6 +14,8 @@ namespace keelson::attack {
 struct Target {
   std::string address;
   std::atomic<bool> over{false};
+  // How long the unluckiest of those waited who came meanwhile; 0: nobody did.
+  std::atomic<double> newcomer_ms{0};
 
   // Until over, or for so long.
   bool wait(std::chrono::milliseconds most) const;
@@ -26,6 +28,7 @@ struct Bounds {
   double grown_mb = 0;       // the server's memory, at its largest
   double left_mb = 0;        // and a few seconds after the attackers have gone
   double cpu_seconds = 0;    // the server's, from the beginning of the attack to the end
+  double newcomer_ms = 0;    // of Target
   unsigned descriptors = 0;  // not a bound: what the server is allowed while this goes on
 };
 
@@ -34,10 +37,16 @@ struct Attack {
   const char* what;
   void (*run)(Target&);
   Bounds bounds;
+  std::vector<std::string> flags = {};  // of the server
+  bool https_too = false;
 };
 
 const std::vector<Attack>& attacks();
 // Those on heads, bodies that dawdle, resets and descriptors; among the others.
 std::vector<Attack> door_attacks();
+// Those on what the member holds for clients that do not go on; among the others.
+std::vector<Attack> unread_attacks();
+// Those on handshakes; among the others.
+std::vector<Attack> tls_attacks();
 
 }  // namespace keelson::attack

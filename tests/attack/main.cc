@@ -53,6 +53,7 @@ void fill(harness::Client& client, int keys, int value_size) {
 struct Row {
   Latencies quiet, under;
   double grown_mb = 0, left_mb = 0, cpu_s = 0;
+  double newcomer_ms = 0;
   int descriptors_left = 0;   // more than before, a few seconds after the attackers have gone
   bool served_after = false;  // somebody new
 };
@@ -123,6 +124,7 @@ Row run_one(const Attack& attack, harness::Server& server, double seconds) {
   row.under = probe_for(probe, seconds);
   target.over = true;
   attacker.join();
+  row.newcomer_ms = target.newcomer_ms;
   row.grown_mb = memory.stop();
   row.cpu_s = cpu_seconds(server.pid()) - cpu;
   std::this_thread::sleep_for(std::chrono::seconds(3));
@@ -144,6 +146,7 @@ bool judge(const Bounds& bounds, const Row& row) {
   good &= holds("memory grown MB", row.grown_mb, bounds.grown_mb);
   good &= holds("memory left MB", row.left_mb, bounds.left_mb);
   good &= holds("CPU s", row.cpu_s, bounds.cpu_seconds);
+  good &= holds("newcomer ms", row.newcomer_ms, bounds.newcomer_ms);
   good &= holds("descriptors left", row.descriptors_left, 20);
   if (!row.served_after) {
     std::printf("    nobody new is served afterwards\n");
@@ -170,7 +173,11 @@ int run(const Arguments& arguments) {
                                              attack.name) == arguments.only.end()) {
       continue;
     }
-    harness::Server server({binary, arguments.flags, {}, ""});
+    std::vector<std::string> flags = arguments.server.empty() ? arguments.flags : attack.flags;
+    if (!arguments.server.empty()) {
+      flags.insert(flags.end(), arguments.flags.begin(), arguments.flags.end());
+    }
+    harness::Server server({binary, flags, {}, "", attack.https_too});
     if (const absl::Status status = server.start(); !status.ok()) {
       std::cout << status.message() << "\n";
       return 1;
@@ -179,6 +186,7 @@ int run(const Arguments& arguments) {
     const Row row = run_one(attack, server, arguments.seconds);
     std::printf("%-16s %9.1f %9.1f %9.1f %9.1f %8.0f %8.0f %7.1f\n", attack.name, row.quiet.p99,
                 row.quiet.max, row.under.p99, row.under.max, row.grown_mb, row.left_mb, row.cpu_s);
+    if (row.newcomer_ms > 0) std::printf("    the slowest newcomer: %.0f ms\n", row.newcomer_ms);
     std::fflush(stdout);
     if (server.exited()) {
       std::cout << "    the server has ended: " << server.exit_text() << "\n";

@@ -106,4 +106,10 @@ bool RawClient::send(std::string_view bytes) {
   return true;
 }
 
+void RawClient::send_some(std::string_view bytes) {
+  if (stuck_ || fd_ < 0) return;
+  const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  stuck_ = n != static_cast<ssize_t>(bytes.size());
+}
+
 }  // namespace keelson::attack

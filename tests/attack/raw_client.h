@@ -55,6 +55,8 @@ class RawClient {
   bool hello();
   // All of it, however long that takes. False: the connection has ended.
   bool send(std::string_view bytes);
+  // As far as there is room in the socket; a piece that does not fit is not finished.
+  void send_some(std::string_view bytes);
   // Ends the connection under a send() that waits. Any thread.
   void cut();
   uint64_t received() const { return received_.load(std::memory_order_relaxed); }
@@ -63,6 +65,7 @@ class RawClient {
   void drain();
 
   int fd_ = -1;
+  bool stuck_ = false;  // of send_some()
   const uint32_t window_;
   std::atomic<uint64_t> received_{0};
   std::thread reader_;

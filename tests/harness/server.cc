@@ -93,6 +93,10 @@ std::vector<std::string> Server::arguments() const {
                                   "--listen-peer-urls=" + peer_url(),
                                   "--initial-advertise-peer-urls=" + peer_url(),
                                   "--initial-cluster=m1=" + peer_url()};
+  if (options_.https_too) {
+    out.push_back("--listen-client-urls=" + client_url() + ",https://" + address());
+    out.push_back("--auto-tls");
+  }
   out.insert(out.end(), options_.flags.begin(), options_.flags.end());
   return out;
 }

@@ -25,6 +25,7 @@ struct ServerOptions {
   std::vector<std::string> flags;        // after ours, so they win
   std::vector<std::string> environment;  // "NAME=value", beside our own
   std::string keep_data;                 // a directory to use, and keep; empty: a temporary one
+  bool https_too = false;                // the clients' port speaks TLS as well, self-signed
 };
 
 class Server {
