@@ -63,7 +63,7 @@ void ApplyLane::install(ReceivedState state) {
     state_.applied.store(applied_.value, std::memory_order_release);
     answer();
     check_invariants();
-    consensus_.applied({});
+    consensus_.applied({}, applied_);
     background_step();
   });
 }
@@ -108,7 +108,7 @@ void ApplyLane::flush() {
   if (auto job = applier_.take_compaction_hash()) calls_.run_hash(std::move(job));
   answer();
   check_invariants();
-  consensus_.applied(std::move(done));
+  consensus_.applied(std::move(done), applied_);
   background_step();
 }
 

@@ -216,14 +216,15 @@ void Consensus::durable(std::vector<raft::Message> appends) {
   });
 }
 
-void Consensus::applied(std::vector<raft::Message> applies) {
-  post([this, applies = std::move(applies)]() mutable {
+// By then state_.applied may name a later batch, with a membership change that is still on its way
+// here.
+void Consensus::applied(std::vector<raft::Message> applies, Index index) {
+  post([this, applies = std::move(applies), index]() mutable {
     for (raft::Message& apply : applies) step_responses(apply.responses);
-    const Index applied(state_.applied.load(std::memory_order_acquire));
-    CHECK(applied_ <= applied);
-    CHECK(applied.value <= state_.committed.load(std::memory_order_relaxed));
-    applied_ = applied;
-    proposals_.applied(applied);
+    CHECK(applied_ <= index);
+    CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
+    applied_ = index;
+    proposals_.applied(index);
     trim_storage();
     announce_leadership();
     campaign_if_alone();

@@ -95,7 +95,7 @@ class Consensus {
   // The log lane has made these durable.
   void durable(std::vector<raft::Message> appends);
   // The apply lane has applied up to `index`; `applies` are the MsgStorageApply it has done.
-  void applied(std::vector<raft::Message> applies);
+  void applied(std::vector<raft::Message> applies, Index index);
   // A membership change was applied; before the applied() that covers it.
   void apply_conf_change(raft::ConfChangeV2 change, Index index);
   // The store is durable up to `index`: when it is worth it, the log gets a mark there and lets go
