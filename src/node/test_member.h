@@ -166,6 +166,7 @@ class TestMember {
     ids_.emplace(node_->request_ids());
     reader_ = node_->store().register_reader();
     if (published) node_->set_published(published);
+    if (prepare) prepare(*node_);
     node_->start();
     return absl::OkStatus();
   }
@@ -228,13 +229,28 @@ class TestMember {
     request.set_value(std::string(value));
     propose(wire::InternalKind::kPut, request.SerializeAsString(), std::move(answer));
   }
+  // `change` but for its id.
+  void propose_change(raft::ConfChange change, Answer answer) {
+    change.id = ids_->next();
+    gateway_->propose_change(std::move(change), std::move(answer));
+    gateway_->flush();
+  }
+  // `answer` comes once a linearizable read may be served here.
+  void confirm(std::function<void(absl::Status)> answer) {
+    gateway_->read(std::move(answer));
+    gateway_->flush();
+  }
   // Everything, linearizable.
   void read_all(std::function<void(absl::StatusOr<mvcc::RangeResult>)> answer) {
-    gateway_->read([this, answer = std::move(answer)](absl::Status status) {
+    confirm([this, answer = std::move(answer)](absl::Status status) {
       if (!status.ok()) return answer(status);
-      answer(node_->store().range(*reader_, std::string_view("\0", 1), std::string_view("\0", 1)));
+      answer(read_here());
     });
-    gateway_->flush();
+  }
+  // Everything as this member has it, now or at an older revision.
+  absl::StatusOr<mvcc::RangeResult> read_here(int64_t revision = 0) {
+    return node_->store().range(*reader_, std::string_view("\0", 1), std::string_view("\0", 1),
+                                {.revision = revision});
   }
 
   Node& node() { return *node_; }
@@ -256,6 +272,7 @@ class TestMember {
   backend::MemoryBackend disk;
   absl::Status fatal;
   apply::Applier::Published published;
+  std::function<void(Node&)> prepare;  // a node that is about to start; may be empty
 
  private:
   Options options_;

@@ -1,9 +1,10 @@
 // sim/clients.h
 //
-// Clients put, delete, read, run transactions and hold leases through members of their choice, and
-// check what they are told: every answer comes at a revision after everything that anybody was told
-// before it was asked for, and says what is there at that revision. As every write has a revision
-// and all values differ, that is linearizability.
+// Clients put, delete, read, run transactions, compact and raise alarms through members of their
+// choice, and check what they are told: every answer comes at a revision after everything that
+// anybody was told before it was asked for, and says what is there at that revision. As every write
+// has a revision and all values differ, that is linearizability. What a member says on its own
+// (serializable reads, also of older revisions) is what was there at the revision it names.
 //
 // Threads: one. What a member that dies owes is never answered; those writes may or may not be
 // there.
@@ -11,50 +12,57 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apply/reply.h"
 #include "mvcc/store.h"
+#include "proto/rpc.pb.h"
 #include "sim/world.h"
 
 namespace keelson::sim {
 
 class Clients {
  public:
-  explicit Clients(World& world);
+  explicit Clients(World& world) : world_(world) {}
 
-  // One request to `member`, which is up.
+  // One request to `member`, which serves.
   void act(int member);
   // A put to `member`; `done` when it was acknowledged.
   void put(int member, std::function<void()> done = nullptr);
   void read(int member, std::function<void()> done = nullptr);
-  // The process of `member` is gone.
-  void forget(int member);
+  // No alarm stands any more once `done` is called.
+  void disarm(int member, std::function<void()> done = nullptr);
 
-  int under_way(int member) const { return under_way_[member]; }
+  int under_way(int member) const;
   uint64_t acknowledged() const { return acknowledged_; }
 
  private:
-  node::TestMember::Answer expect(int member, std::function<void(const apply::Reply&)> check);
+  using Check = std::function<void(const apply::Reply&)>;
+  node::TestMember::Answer expect(int member, Check check);
+  std::function<void(bool told)> begin(int member);
+  void learn(int64_t floor, int64_t revision);
   std::string some_key();
   std::string fresh_value();
   void remove(int member);
-  void transact(int member);
+  void write_both(int member);
+  void swap(int member);
+  void check_swap(const etcdserverpb::TxnRequest& request, const apply::Reply& reply);
   void compact(int member);
-  void grant(int member);
-  void revoke(int member);
+  void read_here(int member);
+  void alarm(int member);
   void expect_at(int64_t revision, const std::vector<Change>& changes);
-  void check_read(const mvcc::RangeResult& found);
+  void check_state(const mvcc::RangeResult& found, int64_t revision);
 
   World& world_;
   std::set<std::string> proposed_;
-  std::set<int64_t> granted_;
-  int64_t last_value_ = 0, last_lease_ = 100;
+  int64_t last_value_ = 0;
   int64_t known_ = 1;  // the newest revision that anybody was told of
-  std::vector<int> under_way_;
-  std::vector<uint64_t> lives_;
+  std::map<std::pair<int, uint64_t>, int> under_way_;  // by place and process
   uint64_t acknowledged_ = 0;
 };
 

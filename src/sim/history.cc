@@ -7,41 +7,57 @@
 namespace keelson::sim {
 
 void History::add(const mvcc::EventBatch& batch) {
-  std::map<int64_t, std::vector<Change>> fresh;
-  for (const mvcc::Event& event : batch.events) {
+  std::vector<Change> changes;
+  for (size_t i = 0; i < batch.events.size(); ++i) {
+    const mvcc::Event& event = batch.events[i];
     mvcc::KeyValueView kv;
     CHECK(mvcc::decode_key_value(event.kv.view(), &kv));
-    fresh[event.revision.main].push_back(
-        {std::string(event.key), std::string(kv.value), event.type == mvcc::EventType::kDelete});
-  }
-  for (auto& [revision, changes] : fresh) {
-    auto [at, added] = changes_.try_emplace(revision, changes);
-    if (at->second != changes) {
-      verdict_.violated(cat("revision ", revision, " is not the same everywhere"));
+    changes.push_back({std::string(event.key), std::string(kv.value),
+                       event.type == mvcc::EventType::kDelete, kv.lease});
+    const int64_t revision = event.revision.main;
+    const bool last = i + 1 == batch.events.size();
+    if (last || batch.events[i + 1].revision.main != revision) {
+      add_revision(revision, std::exchange(changes, {}));
     }
-    if (added && revision != static_cast<int64_t>(changes_.size()) + 1) {
-      verdict_.violated(cat("revision ", revision, " was published before those ahead of it"));
+  }
+}
+
+void History::add_revision(int64_t revision, std::vector<Change> changes) {
+  if (revision > newest() + 1) {
+    return verdict_.violated(cat("revision ", revision, " was published before those ahead of it"));
+  }
+  if (revision <= newest()) {
+    if (*at(revision) == changes) return;
+    return verdict_.violated(cat("revision ", revision, " is not the same everywhere"));
+  }
+  if (changes_.size() % kStride == 0) states_.push_back(newest_);
+  apply(changes, revision, &newest_);
+  changes_.push_back(std::move(changes));
+  for (const Fresh& listener : listeners_) listener(revision, changes_.back());
+}
+
+void History::apply(const std::vector<Change>& changes, int64_t revision, State* state) {
+  for (const Change& change : changes) {
+    if (change.deleted) {
+      state->erase(change.key);
+    } else {
+      (*state)[change.key] = {change.value, revision};
     }
   }
 }
 
 const std::vector<Change>* History::at(int64_t revision) const {
-  auto found = changes_.find(revision);
-  return found == changes_.end() ? nullptr : &found->second;
+  if (revision < kFirst || revision > newest()) return nullptr;
+  return &changes_[static_cast<size_t>(revision - kFirst)];
 }
 
 History::State History::state(int64_t revision) const {
-  State out;
-  for (const auto& [at, changes] : changes_) {
-    if (at > revision) break;
-    for (const Change& change : changes) {
-      if (change.deleted) {
-        out.erase(change.key);
-      } else {
-        out[change.key] = {change.value, at};
-      }
-    }
-  }
+  if (revision < kFirst) return {};
+  if (revision >= newest()) return newest_;
+  const size_t end = static_cast<size_t>(revision - kFirst) + 1;
+  size_t i = (end - 1) / kStride * kStride;
+  State out = states_[i / kStride];
+  for (; i < end; ++i) apply(changes_[i], kFirst + static_cast<int64_t>(i), &out);
   return out;
 }
 

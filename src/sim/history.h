@@ -8,7 +8,9 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -23,25 +25,46 @@ struct Change {
   std::string key;
   std::string value;  // "" for a deletion
   bool deleted = false;
+  int64_t lease = 0;
   friend bool operator==(const Change&, const Change&) = default;
 };
 
 class History {
  public:
-  // Keys with values and the revisions that set them.
-  using State = std::map<std::string, std::pair<std::string, int64_t>>;
+  struct Held {
+    std::string value;
+    int64_t revision = 0;  // that set it
+    friend bool operator==(const Held&, const Held&) = default;
+  };
+  using State = std::map<std::string, Held>;
+  // A revision that nobody had published before.
+  using Fresh = std::function<void(int64_t revision, const std::vector<Change>&)>;
 
   explicit History(Verdict& verdict) : verdict_(verdict) {}
+  void listen(Fresh fresh) { listeners_.push_back(std::move(fresh)); }
 
   void add(const mvcc::EventBatch& batch);
   // Null: nobody has published it.
   const std::vector<Change>* at(int64_t revision) const;
   State state(int64_t revision) const;
-  int64_t newest() const { return changes_.empty() ? 1 : changes_.rbegin()->first; }
+  int64_t newest() const { return kFirst + static_cast<int64_t>(changes_.size()) - 1; }
+
+  // Somebody asked for a compaction there; it may have happened, and none beyond.
+  void compaction_asked(int64_t revision) { compaction_ = std::max(compaction_, revision); }
+  int64_t highest_compaction() const { return compaction_; }
 
  private:
+  static constexpr int64_t kFirst = 2;  // the first revision that changes something
+  static constexpr size_t kStride = 32;
+  void add_revision(int64_t revision, std::vector<Change> changes);
+  static void apply(const std::vector<Change>& changes, int64_t revision, State* state);
+
   Verdict& verdict_;
-  std::map<int64_t, std::vector<Change>> changes_;
+  std::vector<Fresh> listeners_;
+  std::vector<std::vector<Change>> changes_;  // of revisions kFirst, kFirst + 1, …
+  std::vector<State> states_;                 // before each kStride of them
+  State newest_;
+  int64_t compaction_ = 0;
 };
 
 }  // namespace keelson::sim

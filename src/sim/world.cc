@@ -3,18 +3,22 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "membership/cluster.h"
 
 namespace keelson::sim {
 namespace {
 
+constexpr int64_t kUsual = 1'000'000;  // the speed of a clock that goes as the world's
+
 std::string name_of(int i) { return cat("m", i); }
+std::string peer_url(int i) { return cat("http://10.0.0.", i + 1, ":2380"); }
 
 std::string initial_cluster(int members) {
   std::string out;
   for (int i = 0; i < members; ++i) {
-    out += cat(i > 0 ? "," : "", name_of(i), "=http://10.0.0.", i + 1, ":2380");
+    out += cat(i > 0 ? "," : "", name_of(i), "=", peer_url(i));
   }
   return out;
 }
@@ -25,7 +29,10 @@ class World::Port final : public node::Transport {
  public:
   Port(World& world, int member) : world_(world), member_(member) {}
   void send(std::vector<raft::Message> messages) override {
-    for (const raft::Message& message : messages) world_.network_.send(world_.now_, message);
+    for (const raft::Message& message : messages) {
+      world_.oracle_.sent(message);
+      world_.network_.send(world_.now_, message);
+    }
   }
   // The sender hears that it went well though it may not have: raft must live with that, too.
   void send_snapshot(raft::Message message,
@@ -41,53 +48,100 @@ class World::Port final : public node::Transport {
   const int member_;
 };
 
-World::World(Random& random, int members)
+World::World(Random& random, int founders)
     : random_(random),
-      members_(static_cast<size_t>(members)),
       network_(random, [this](MemberId to, raft::Message message, Network::StatePtr state) {
         deliver(to, std::move(message), std::move(state));
       }) {
-  const membership::Bootstrap group = *membership::bootstrap(initial_cluster(members), "t");
-  for (int i = 0; i < members; ++i) {
+  const membership::Bootstrap group = *membership::bootstrap(initial_cluster(founders), "t");
+  cluster_ = group.cluster;
+  node::RecoveryOptions recovery;
+  recovery.initial_cluster = initial_cluster(founders);
+  for (int i = 0; i < founders; ++i) {
     for (const membership::Member& listed : group.members) {
-      if (listed.name == name_of(i)) members_[i].id = listed.id;
+      if (listed.name == name_of(i)) make_member(i, listed.id, recovery);
     }
-    make_member(i);
+    members_[i]->life = Life::kDown;
   }
 }
 
-World::~World() = default;
+World::~World() {
+  for (auto& member : members_) member->watches.reset();
+}
 
-void World::make_member(int i) {
+void World::make_member(int i, MemberId id, const node::RecoveryOptions& begins) {
   node::Options options = node::TestMember::small_options();
-  options.recovery.initial_cluster = initial_cluster(size());
+  options.recovery.initial_cluster = begins.initial_cluster;
+  options.recovery.joins = begins.joins;
   options.recovery.name = name_of(i);
   options.recovery.keep = {.entries = 20, .bytes = 10 << 10};
   options.client_urls = {cat("http://10.0.0.", i + 1, ":2379")};
-  Member& member = members_[i];
-  member.port = std::make_unique<Port>(*this, i);
-  auto stores = std::make_unique<Stores>();
-  member.stores = stores.get();
+  auto member = std::make_unique<Member>();
+  member->id = id;
+  member->port = std::make_unique<Port>(*this, i);
+  auto stores = std::make_unique<Stores>(oracle_);
+  member->stores = stores.get();
   node::RecoveryOptions recovery = options.recovery;
-  member.process = std::make_unique<node::TestMember>(random_, std::move(options),
-                                                      std::move(stores), member.port.get());
-  recovery.wal.fs = &member.process->files;
-  member.stores->belongs_to(recovery);
-  member.process->published = [this](mvcc::EventBatchPtr events) { history_.add(*events); };
+  member->process = std::make_unique<node::TestMember>(random_, std::move(options),
+                                                       std::move(stores), member->port.get());
+  recovery.wal.fs = &member->process->files;
+  member->stores->belongs_to(recovery);
+  member->process->prepare = [this, i](node::Node& node) { prepare(i, node); };
+  members_.push_back(std::move(member));
 }
 
-World::Member* World::find(MemberId id) {
-  for (Member& member : members_) {
-    if (member.id == id) return &member;
+int World::add_place() {
+  const int i = size();
+  const MemberId id(random_.next() | 1);
+  node::RecoveryOptions recovery;
+  recovery.joins = {cluster_, {{.id = id, .name = name_of(i), .peer_urls = {peer_url(i)}}}};
+  make_member(i, id, recovery);
+  return i;
+}
+
+// What a server does with a node that it is about to start.
+void World::prepare(int i, node::Node& node) {
+  Member& member = *members_[i];
+  member.watches = std::make_unique<WatchDoor>(node, member.process->schedule.io, random_);
+  node.set_published([this, door = member.watches.get()](mvcc::EventBatchPtr events) {
+    history_.add(*events);
+    door->feed().publish(std::move(events));
+  });
+  node.set_replaced(
+      [door = member.watches.get(), &node] { door->feed().reset(node.store().revision()); });
+  node.set_removed([&member] { member.told_removed = true; });
+}
+
+int World::place_of(MemberId id) const {
+  for (int i = 0; i < size(); ++i) {
+    if (members_[i]->id == id) return i;
   }
-  return nullptr;
+  return -1;
+}
+
+int World::most_advanced() const {
+  int found = -1;
+  uint64_t most = 0;
+  for (int i = 0; i < size(); ++i) {
+    if (!serves(i)) continue;
+    const uint64_t applied = members_[i]->process->node().state().applied.load();
+    if (found < 0 || applied > most) found = i;
+    most = std::max(most, applied);
+  }
+  return found;
 }
 
 void World::deliver(MemberId to, raft::Message message, Network::StatePtr state) {
-  Member* member = find(to);
-  if (!member || !member->up || member->process->dead()) return;
-  if (state) return install(*member, std::move(message), *state);
-  member->process->node().consensus().receive(std::move(message));
+  const int i = place_of(to);
+  if (i < 0 || !serves(i)) return;
+  Arrived arrived{std::move(message), std::move(state)};
+  if (!members_[i]->paused) return hand_over(*members_[i], std::move(arrived));
+  members_[i]->arrived.push_back(std::move(arrived));
+}
+
+void World::hand_over(Member& member, Arrived arrived) {
+  if (arrived.state) return install(member, std::move(arrived.message), *arrived.state);
+  member.process->node().consensus().receive(std::move(arrived.message));
 }
 
 void World::install(Member& member, raft::Message message, const backend::Snapshot& state) {
@@ -104,25 +158,56 @@ void World::install(Member& member, raft::Message message, const backend::Snapsh
 }
 
 absl::Status World::start(int i) {
-  Member& member = members_[i];
+  Member& member = *members_[i];
+  CHECK(member.life == Life::kWaits || member.life == Life::kDown);
   // A process takes its time to come up; its request ids rely on that.
   now_ = now_ + std::chrono::milliseconds(20);
-  member.process->schedule.advance_to(now_);
+  member.process->schedule.advance_to(shown(member));
+  member.excused = false;
   absl::Status started = member.process->start();
-  member.up = started.ok();
+  member.life = started.ok() ? Life::kUp : Life::kDown;
+  ++member.processes;
   return started;
 }
 
 void World::kill(int i, bool power) {
-  Member& member = members_[i];
-  member.up = false;
+  Member& member = *members_[i];
+  CHECK(member.life == Life::kUp);
+  for (const auto& told : told_of_deaths_) told(i);
+  member.life = member.told_removed ? Life::kRemoved : Life::kDown;
+  ++member.processes;
+  member.paused = false;
+  member.arrived.clear();
   network_.forget(member.id);
+  member.watches.reset();
   if (power) {
     member.process->lose_power();
   } else {
-    member.process->kill();
+    member.process->kill(random_.below(2) == 0);
     member.process->files.kill();
   }
+}
+
+void World::lose(int i) {
+  if (up(i)) kill(i, true);
+  members_[i]->life = Life::kLost;
+}
+
+void World::resume(int i) {
+  Member& member = *members_[i];
+  if (!std::exchange(member.paused, false)) return;
+  member.process->schedule.advance_to(shown(member));
+  for (Arrived& arrived : std::exchange(member.arrived, {})) hand_over(member, std::move(arrived));
+}
+
+MonotonicTime World::shown(const Member& member) const {
+  return {now_.since_origin * static_cast<int64_t>(member.clock) / kUsual};
+}
+
+// The first moment at which its clock shows so much.
+MonotonicTime World::real(const Member& member, MonotonicTime shown) const {
+  const auto clock = static_cast<int64_t>(member.clock);
+  return {(shown.since_origin * kUsual + Duration(clock - 1)) / clock};
 }
 
 void World::split(const std::vector<int>& side) {
@@ -135,17 +220,6 @@ void World::split(const std::vector<int>& side) {
   }
 }
 
-int World::leader() const { return leaders_.empty() ? -1 : leaders_.rbegin()->second; }
-
-void World::watch_leader(int i) {
-  const node::MemberState& state = members_[i].process->node().state();
-  if (state.leader.load() != members_[i].id.value) return;
-  auto [found, added] = leaders_.try_emplace(state.term.load(), i);
-  if (found->second != i) {
-    verdict_.violated(cat("members ", found->second, " and ", i, " lead term ", found->first));
-  }
-}
-
 bool World::step() {
   // Now and then time passes though there is work, so that timers come at odd moments.
   if (random_.below(200) == 0 && pass_time()) return true;
@@ -154,54 +228,68 @@ bool World::step() {
 
 // A random one of those that have something to do now.
 bool World::run_something() {
-  std::vector<int> ready;
+  int chosen = -1;
+  uint64_t choices = 0;
   for (int i = 0; i < size(); ++i) {
-    if (!up(i) || dead(i)) continue;
-    members_[i].process->settle();
-    if (!members_[i].process->schedule.idle()) ready.push_back(i);
+    if (!runs(i)) continue;
+    members_[i]->process->settle();
+    if (members_[i]->process->schedule.idle()) continue;
+    if (random_.below(++choices) == 0) chosen = i;
   }
-  const bool packet = network_.next() && *network_.next() <= now_;
-  const size_t choices = ready.size() + (packet ? 1 : 0);
-  if (choices == 0) return false;
-  const size_t chosen = random_.below(choices);
-  if (chosen == ready.size()) return network_.step(now_);
-  const int i = ready[chosen];
-  members_[i].process->schedule.run_one();
-  if (dead(i)) {
-    verdict_.violated(cat("member ", i, " ended: ", message_of(members_[i].process->fatal)));
-  } else {
-    watch_leader(i);
+  if (network_.next() && *network_.next() <= now_ && random_.below(++choices) == 0) {
+    return network_.step(now_);
   }
+  if (chosen < 0) return false;
+  members_[chosen]->process->schedule.run_one();
+  look_after(chosen);
   return true;
+}
+
+void World::look_after(int i) {
+  Member& member = *members_[i];
+  if (dead(i)) {
+    if (member.excused) return kill(i, random_.below(2) == 0);
+    return verdict_.violated(cat("member ", i, " ended: ", message_of(member.process->fatal)));
+  }
+  const node::MemberState& state = member.process->node().state();
+  if (state.leader.load() == member.id.value) oracle_.leads(member.id, Term(state.term.load()));
+  if (member.told_removed) {
+    oracle_.removed(member.id);
+    kill(i, random_.below(2) == 0);
+  }
 }
 
 bool World::pass_time() {
   std::optional<MonotonicTime> next = network_.next();
   for (int i = 0; i < size(); ++i) {
-    if (!up(i) || dead(i)) continue;
-    std::optional<MonotonicTime> timer = members_[i].process->schedule.next_timer();
-    if (timer && (!next || *timer < *next)) next = timer;
+    if (!runs(i)) continue;
+    std::optional<MonotonicTime> timer = members_[i]->process->schedule.next_timer();
+    if (!timer) continue;
+    const MonotonicTime when = real(*members_[i], *timer);
+    if (!next || when < *next) next = when;
   }
   if (!next) return false;
   now_ = std::max(now_, *next);
   for (int i = 0; i < size(); ++i) {
-    if (up(i) && !dead(i)) members_[i].process->schedule.advance_to(now_);
+    if (runs(i)) members_[i]->process->schedule.advance_to(shown(*members_[i]));
   }
   return true;
 }
 
 std::string World::describe() const {
+  constexpr std::string_view kLives[] = {"waits", "down", "up", "lost", "removed"};
   std::string out;
   for (int i = 0; i < size(); ++i) {
-    const Member& member = members_[i];
-    out += cat("member ", i, " (", absl::Hex(member.id.value), ")");
-    if (!member.up || member.process->dead()) {
-      out += member.up ? " dead\n" : " down\n";
-      continue;
+    const Member& member = *members_[i];
+    out += cat("member ", i, " (", absl::Hex(member.id.value), ") ",
+               kLives[static_cast<size_t>(member.life)]);
+    if (serves(i)) {
+      const node::MemberState& state = member.process->node().state();
+      out += cat(member.paused ? ", paused" : "", ", term ", state.term.load(), " leader ",
+                 absl::Hex(state.leader.load()), " committed ", state.committed.load(), " applied ",
+                 state.applied.load());
     }
-    const node::MemberState& state = member.process->node().state();
-    out += cat(" term ", state.term.load(), " leader ", absl::Hex(state.leader.load()),
-               " committed ", state.committed.load(), " applied ", state.applied.load(), "\n");
+    out += "\n";
   }
   return out;
 }

@@ -1,17 +1,18 @@
 // sim/world.h
 //
-// World is a simulated cluster: real nodes (core, log, state machine, store), each with lanes, a
-// clock and a disk of its own, and a network between them. One thing happens at a time; which one
-// the seed decides.
+// World is a simulated cluster: real nodes (core, log, state machine, store, watches), each with
+// lanes, a clock and a disk of its own, and a network between them. One thing happens at a time;
+// which one the seed decides. Members come and go; a place is never used twice.
 //
-// Watched all along: no two leaders of one term, and what every member publishes (History).
-// Threads: one. Time: a World has a time; members' clocks show it.
+// Watched all along: what members say to each other and what they publish (Oracle, History), and
+// that nobody ends by itself but for a fault that says so (excuse()) or a removal.
+// Threads: one. Time: a World has a time; members' clocks show it faster or slower.
 // Lifetime: members survive the deaths of their processes.
 
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,14 +21,25 @@
 #include "node/test_member.h"
 #include "sim/history.h"
 #include "sim/network.h"
+#include "sim/oracle.h"
 #include "sim/stores.h"
 #include "sim/violation.h"
+#include "sim/watch_door.h"
 
 namespace keelson::sim {
 
 class World {
  public:
-  World(Random& random, int members);
+  // How a place came to be where it is.
+  enum class Life : uint8_t {
+    kWaits,    // its member was never started
+    kDown,     // may be started again
+    kUp,       // its process lives
+    kLost,     // its disk is gone, or cannot be read: never again
+    kRemoved,  // it ended because it was told that it is removed
+  };
+
+  World(Random& random, int founders);
   ~World();
 
   // One thing happens; false: nothing ever will again.
@@ -36,16 +48,42 @@ class World {
   bool run_until(const std::function<bool()>& done, Duration most);
 
   int size() const { return static_cast<int>(members_.size()); }
-  bool up(int i) const { return members_[i].up; }
-  bool dead(int i) const { return members_[i].process->dead(); }
-  node::TestMember& member(int i) { return *members_[i].process; }
-  MemberId id(int i) const { return members_[i].id; }
+  Life life(int i) const { return members_[i]->life; }
+  bool up(int i) const { return life(i) == Life::kUp; }
+  bool dead(int i) const { return members_[i]->process->dead(); }
+  // Its process takes requests.
+  bool serves(int i) const { return up(i) && !dead(i); }
+  // Counts the processes of a place: answers to another one's requests never come.
+  uint64_t process(int i) const { return members_[i]->processes; }
+  node::TestMember& member(int i) { return *members_[i]->process; }
+  Stores& stores(int i) { return *members_[i]->stores; }
+  WatchDoor& watches(int i) { return *members_[i]->watches; }
+  MemberId id(int i) const { return members_[i]->id; }
+  // Its place; -1: none.
+  int place_of(MemberId id) const;
   // The member that leads in the newest term as far as anybody knows; -1: none.
-  int leader() const;
+  int leader() const { return place_of(oracle_.leader()); }
+  // Of those that serve, the one that has applied most; -1: none serves.
+  int most_advanced() const;
 
+  // A place for a member that will join; start() lets it.
+  int add_place();
   absl::Status start(int i);
-  // The process dies; with `power`, so does what was not synced.
+  // The process dies; with `power`, so does what was not synced. What the store had not made
+  // durable is lost with the process, or is not.
   void kill(int i, bool power);
+  // It dies, and its disk is gone for good.
+  void lose(int i);
+  // Whatever it ends of from now on, until its next start, is a fault's doing.
+  void excuse(int i) { members_[i]->excused = true; }
+  // Called before a process dies.
+  void on_death(std::function<void(int)> told) { told_of_deaths_.push_back(std::move(told)); }
+
+  // The process stands still, and what it is sent waits.
+  void pause(int i) { members_[i]->paused = true; }
+  void resume(int i);
+  // How fast its clock goes, in millionths of the world's. Before its first start.
+  void set_clock(int i, uint64_t millionths) { members_[i]->clock = millionths; }
 
   // The members in `side` and the others do not hear of each other any more.
   void split(const std::vector<int>& side);
@@ -60,33 +98,52 @@ class World {
   MonotonicTime now() const { return now_; }
   History& history() { return history_; }
   Verdict& verdict() { return verdict_; }
+  const Verdict& verdict() const { return verdict_; }
   Random& random() { return random_; }
 
  private:
   class Port;
+  struct Arrived {
+    raft::Message message;
+    Network::StatePtr state;
+  };
   struct Member {
     MemberId id;
     std::unique_ptr<Port> port;
     Stores* stores = nullptr;  // the process's
     std::unique_ptr<node::TestMember> process;
-    bool up = false;
+    std::unique_ptr<WatchDoor> watches;
+    Life life = Life::kWaits;
+    uint64_t processes = 0;
+    uint64_t clock = 1'000'000;
+    bool excused = false;
+    bool paused = false;
+    bool told_removed = false;
+    std::vector<Arrived> arrived;  // while it was paused
   };
 
-  void make_member(int i);
-  Member* find(MemberId id);
+  // `begins`: how it founds the cluster, or joins it.
+  void make_member(int i, MemberId id, const node::RecoveryOptions& begins);
+  void prepare(int i, node::Node& node);
   void deliver(MemberId to, raft::Message message, Network::StatePtr state);
+  void hand_over(Member& member, Arrived arrived);
   void install(Member& member, raft::Message message, const backend::Snapshot& state);
+  bool runs(int i) const { return serves(i) && !members_[i]->paused; }
+  MonotonicTime shown(const Member& member) const;
+  MonotonicTime real(const Member& member, MonotonicTime shown) const;
   bool run_something();
+  void look_after(int i);
   bool pass_time();
-  void watch_leader(int i);
 
   Random& random_;
   MonotonicTime now_{std::chrono::seconds(1)};
   Verdict verdict_;
   History history_{verdict_};
-  std::vector<Member> members_;
+  Oracle oracle_{verdict_};
+  ClusterId cluster_;
+  std::vector<std::unique_ptr<Member>> members_;
   Network network_;
-  std::map<uint64_t, int> leaders_;  // by term
+  std::vector<std::function<void(int)>> told_of_deaths_;
   uint64_t snapshots_installed_ = 0;
 };
 

@@ -1,0 +1,66 @@
+// sim/faults.h
+//
+// Faults breaks things, one at a time, and mends them again: processes die, with the power or
+// without; disks stall, fill up, fail a write, lose everything, or flip bits; stores cannot flush,
+// or find damage; processes stand still; links break, between two sides, in one direction, here and
+// there; messages get lost, late, and repeated. Which of these a cluster has to live with, and how
+// often, the seed decides: a few at a time reach further than all at once.
+//
+// Threads: one.
+
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "sim/admin.h"
+#include "sim/world.h"
+
+namespace keelson::sim {
+
+class Faults {
+ public:
+  Faults(World& world, Admin& admin);
+
+  // Perhaps something breaks, or is mended.
+  void act();
+  // Everything works from now on. Who can be started is.
+  void mend_all();
+  void start_all();
+
+ private:
+  enum class Kind : uint8_t {
+    kDeath,
+    kPowerLoss,
+    kSplit,
+    kOneWay,
+    kPartial,
+    kWeather,
+    kStall,
+    kPause,
+    kSlowStore,
+    kFullDisk,
+    kFailedWrite,
+    kDamagedStore,
+    kLostDisk,
+    kFlippedBit,
+    kKinds,
+  };
+
+  int any();
+  void strike(Kind kind, int i);
+  void mend(Kind kind, int i);
+  void cut_here_and_there();
+  void start(int i);
+  void flip_a_bit(int i);
+
+  World& world_;
+  Admin& admin_;
+  std::vector<Kind> kinds_;  // those that this cluster has to live with
+  uint64_t one_in_ = 1;      // steps between two of them
+  std::set<int> flipped_;    // whose log is damaged
+  std::set<int> full_;       // whose disk is full
+};
+
+}  // namespace keelson::sim

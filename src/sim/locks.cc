@@ -1,0 +1,199 @@
+#include "sim/locks.h"
+
+#include <utility>
+
+#include "base/text.h"
+#include "proto/rpc.pb.h"
+
+namespace keelson::sim {
+namespace {
+
+namespace pb = etcdserverpb;
+using wire::InternalKind;
+
+constexpr Duration kPatience = std::chrono::seconds(2);
+// A leader's clock may go a tenth too fast.
+Duration lives(int64_t ttl) { return std::chrono::milliseconds(ttl * 900); }
+
+}  // namespace
+
+Locks::Locks(World& world, int holders) : world_(world), holders_(static_cast<size_t>(holders)) {
+  world.history().listen(
+      [this](int64_t revision, const std::vector<Change>& changes) { changed(revision, changes); });
+}
+
+bool Locks::is_safe(const Holder& holder) const {
+  return holder.has_lock && world_.now() < holder.granted + lives(holder.ttl);
+}
+
+void Locks::begin(Holder& holder) {
+  ++holder.turn;
+  holder.asking = true;
+  holder.asked = world_.now();
+}
+
+void Locks::give_up(Holder& holder) { holder = {.turn = holder.turn + 1}; }
+
+void Locks::act() {
+  Random& random = world_.random();
+  const size_t which = random.below(holders_.size());
+  Holder& holder = holders_[which];
+  int member = static_cast<int>(random.below(static_cast<uint64_t>(world_.size())));
+  if (holder.phase == Phase::kHolding && world_.leader() >= 0 && random.below(4) != 0) {
+    member = world_.leader();
+  }
+  if (!world_.serves(member)) return;
+  if (holder.asking && world_.now() < holder.asked + kPatience) return;
+  const bool unanswered = std::exchange(holder.asking, false);
+  switch (holder.phase) {
+    case Phase::kIdle:
+      return grant(which, member);
+    case Phase::kGranting:
+      return unanswered ? give_up(holder) : take(which, member);
+    case Phase::kTaking:
+    case Phase::kReleasing:
+      return give_up(holder);
+    case Phase::kHolding:
+      if (!is_safe(holder) || random.below(200) == 0) return give_up(holder);
+      if (random.below(100) == 0) return release(which, member);
+      return renew(which, member);
+  }
+}
+
+void Locks::grant(size_t which, int member) {
+  Holder& holder = holders_[which];
+  begin(holder);
+  holder.phase = Phase::kGranting;
+  holder.lease = ++last_lease_;
+  holder.ttl = 2 + static_cast<int64_t>(world_.random().below(3));
+  holder.key = cat("lock", which / 2);
+  holder.granted = world_.now();
+  pb::LeaseGrantRequest request;
+  request.set_id(holder.lease);
+  request.set_ttl(holder.ttl);
+  world_.member(member).propose(InternalKind::kLeaseGrant, request.SerializeAsString(),
+                                [this, which, turn = holder.turn](const apply::Reply& reply) {
+                                  Holder& holder = holders_[which];
+                                  if (holder.turn != turn) return;
+                                  holder.asking = false;
+                                  if (!reply.status.ok()) give_up(holder);
+                                });
+}
+
+void Locks::take(size_t which, int member) {
+  Holder& holder = holders_[which];
+  begin(holder);
+  holder.phase = Phase::kTaking;
+  pb::TxnRequest request;
+  pb::Compare* compare = request.add_compare();
+  compare->set_key(holder.key);
+  compare->set_target(pb::Compare::CREATE);
+  compare->set_create_revision(0);
+  pb::PutRequest* put = request.add_success()->mutable_request_put();
+  put->set_key(holder.key);
+  put->set_value(cat("l", holder.lease));
+  put->set_lease(holder.lease);
+  world_.member(member).propose(
+      InternalKind::kTxn, request.SerializeAsString(),
+      [this, which, turn = holder.turn](const apply::Reply& reply) {
+        Holder& holder = holders_[which];
+        if (holder.turn != turn) return;
+        pb::TxnResponse response;
+        const bool got = reply.status.ok() && response.ParseFromString(reply.body.flat()) &&
+                         response.succeeded();
+        if (!got) return give_up(holder);
+        holder.asking = false;
+        holder.phase = Phase::kHolding;
+        holder.has_lock = true;
+        if (!is_safe(holder)) return give_up(holder);
+        const History::State there = world_.history().state(world_.history().newest());
+        auto held = there.find(holder.key);
+        if (held == there.end() || held->second.value != cat("l", holder.lease)) {
+          violated(holder, "lost the lock before it was told that it has it");
+        }
+      });
+}
+
+void Locks::renew(size_t which, int member) {
+  Holder& holder = holders_[which];
+  begin(holder);
+  world_.member(member).confirm(
+      [this, which, member, turn = holder.turn, asked = holder.asked](absl::Status status) {
+        if (holders_[which].turn != turn) return;
+        if (!status.ok()) {
+          holders_[which].asking = false;
+          return;
+        }
+        renew_here(which, member, turn, asked);
+      });
+}
+
+void Locks::renew_here(size_t which, int member, uint64_t turn, MonotonicTime asked) {
+  world_.member(member).node().apply_lane().run(
+      [this, which, turn, asked](apply::Applier& applier) {
+        Holder& holder = holders_[which];
+        if (holder.turn != turn) return;
+        holder.asking = false;
+        absl::StatusOr<lease::Renewal> renewal =
+            applier.leases().renew(LeaseId(holder.lease), applier.now());
+        if (absl::IsNotFound(renewal.status()) && is_safe(holder)) {
+          return violated(holder, "hears that its lease is not there");
+        }
+        if (!renewal.ok() || renewal->state != lease::Renewal::State::kRenewed) return;
+        ++renewals_;
+        holder.granted = asked;
+      });
+}
+
+// Whatever comes of it, nobody relies on the lock from here on.
+void Locks::release(size_t which, int member) {
+  Holder& holder = holders_[which];
+  begin(holder);
+  holder.phase = Phase::kReleasing;
+  holder.has_lock = false;
+  pb::LeaseRevokeRequest request;
+  request.set_id(holder.lease);
+  world_.member(member).propose(
+      InternalKind::kLeaseRevoke, request.SerializeAsString(),
+      [this, which, turn = holder.turn](const apply::Reply& reply) {
+        Holder& holder = holders_[which];
+        if (holder.turn != turn || !reply.status.ok()) return;
+        const History::State there = world_.history().state(reply.revision);
+        auto held = there.find(holder.key);
+        if (held != there.end() && held->second.value == cat("l", holder.lease)) {
+          violated(holder, "revoked its lease, and the lock is there");
+        }
+        give_up(holder);
+      });
+}
+
+void Locks::changed(int64_t revision, const std::vector<Change>& changes) {
+  for (const Change& change : changes) {
+    for (const Holder& holder : holders_) {
+      if (holder.key == change.key && is_safe(holder)) {
+        violated(holder, cat(change.deleted ? "loses" : "shares", " its lock at ", revision));
+      }
+    }
+  }
+}
+
+void Locks::violated(const Holder& holder, std::string_view what) {
+  world_.verdict().violated(
+      cat("the holder of lease ", holder.lease, " on ", holder.key, " ", what, " ",
+          std::chrono::duration<double>(world_.now() - holder.granted).count(),
+          " s after a renewal, of ", holder.ttl));
+}
+
+void Locks::abandon() {
+  for (Holder& holder : holders_) give_up(holder);
+}
+
+bool Locks::nothing_is_held() const {
+  const History::State there = world_.history().state(world_.history().newest());
+  for (const auto& [key, held] : there) {
+    if (key.starts_with("lock")) return false;
+  }
+  return true;
+}
+
+}  // namespace keelson::sim

@@ -1,0 +1,126 @@
+#include "sim/trial.h"
+
+#include <functional>
+#include <optional>
+
+#include "base/text.h"
+
+namespace keelson::sim {
+namespace {
+
+int founders(Random& random) {
+  constexpr int kSizes[] = {1, 3, 3, 3, 3, 3, 3, 5, 5, 7};
+  return kSizes[random.below(std::size(kSizes))];
+}
+
+}  // namespace
+
+Trial::Trial(uint64_t seed)
+    : random_(seed),
+      founders_(founders(random_)),
+      world_(random_, founders_),
+      admin_(world_, founders_),
+      faults_(world_, admin_),
+      clients_(world_),
+      watchers_(world_, 3),
+      locks_(world_, 3) {}
+
+void Trial::run() {
+  const bool clocks_differ = random_.below(3) == 0;
+  const uint64_t changes = random_.below(3) == 0 ? 0 : 300;  // one in so many steps; 0: none
+  for (int i = 0; i < founders_; ++i) {
+    if (clocks_differ) world_.set_clock(i, 950'000 + random_.below(100'000));
+    absl::Status started = world_.start(i);
+    if (!started.ok()) return world_.verdict().violated(cat("no start: ", message_of(started)));
+  }
+  const int steps = 3000 + static_cast<int>(random_.below(9000));
+  for (int i = 0; i < steps && fine(); ++i) {
+    if (random_.below(3) == 0) ask();
+    if (random_.below(4) == 0) watchers_.act();
+    if (random_.below(8) == 0) locks_.act();
+    if (changes > 0 && random_.below(changes) == 0) admin_.act();
+    faults_.act();
+    if (!world_.step()) break;
+  }
+  if (fine()) settle();
+}
+
+int Trial::any() { return static_cast<int>(random_.below(static_cast<uint64_t>(world_.size()))); }
+
+void Trial::ask() {
+  const int i = any();
+  if (world_.serves(i) && clients_.under_way(i) < 8) clients_.act(i);
+}
+
+// Once nothing fails any more there is service again, and soon all are equal.
+void Trial::settle() {
+  auto within = [this](const std::function<bool()>& done, int seconds, std::string_view otherwise) {
+    if (!fine() || world_.run_until(done, std::chrono::seconds(seconds))) return;
+    world_.verdict().violated(cat(otherwise, " within ", seconds, " s"));
+  };
+  faults_.mend_all();
+  locks_.abandon();
+  within([this] { return members_are_settled(); }, 60, "the membership is not settled");
+  // Who was removed and has not heard of it is stopped.
+  for (int i = 0; i < world_.size(); ++i) {
+    if (!admin_.is_member(i) && world_.up(i)) world_.kill(i, false);
+  }
+  for (int i = 0; i < world_.size() && fine(); ++i) {
+    if (!admin_.is_member(i) || !world_.up(i)) continue;
+    if (!serves(i)) world_.verdict().violated(cat("member ", i, " does not serve"));
+  }
+  within([this] { return locks_.nothing_is_held(); }, 60, "leases do not expire");
+  within([this] { return watchers_.up_to_date(world_.most_advanced()); }, 30,
+         "watchers do not hear everything");
+  within([this] { return equal(); }, 30, "the members do not become equal");
+}
+
+// The change under way is made, and all members run. A fault that struck before may still end one.
+bool Trial::members_are_settled() {
+  faults_.start_all();
+  if (!admin_.settled()) {
+    admin_.finish();
+    return false;
+  }
+  for (int i = 0; i < world_.size(); ++i) {
+    if (admin_.is_member(i) && !world_.serves(i) && world_.life(i) != World::Life::kLost) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A put or a read may be lost with a message; then it is asked again.
+bool Trial::serves(int i) {
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    bool armed = true, written = false, seen = false;
+    clients_.disarm(i, [&] { armed = false; });
+    world_.run_until([&] { return !armed; }, std::chrono::seconds(8));
+    clients_.put(i, [&] { written = true; });
+    clients_.read(i, [&] { seen = true; });
+    const bool both = world_.run_until([&] { return written && seen; }, std::chrono::seconds(8));
+    world_.run_until([&] { return clients_.under_way(i) == 0; }, std::chrono::seconds(8));
+    if (both) return true;
+  }
+  return false;
+}
+
+bool Trial::equal() {
+  std::optional<uint64_t> applied;
+  std::optional<uint32_t> hash;
+  auto differs = [](auto& of_all, auto mine) {
+    if (!of_all) of_all = mine;
+    return *of_all != mine;
+  };
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int i = 0; i < world_.size(); ++i) {
+      if (!admin_.is_member(i) || !world_.serves(i)) continue;
+      node::Node& node = world_.member(i).node();
+      if (pass == 0 && differs(applied, node.state().applied.load())) return false;
+      if (pass == 1 && differs(hash, *backend::hash_all(*node.backend()))) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace keelson::sim
