@@ -160,7 +160,7 @@ struct Metrics {
   Histogram wal_fsync, wal_write, snap_fsync, snap_save;
   Gauge wal_write_bytes;  // a gauge in etcd, although it only grows
   Histogram backend_commit, backend_defrag, backend_snapshot;
-  Gauge defrag_inflight;
+  Gauge defragmentations;  // under way: several may be
 
   // Store.
   Counter range_total, put_total, delete_total, txn_total;

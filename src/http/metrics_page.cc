@@ -2,6 +2,7 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "http/families.h"
@@ -113,7 +114,8 @@ void add_disk(const Metrics& m, Families& out) {
                 m.backend_defrag);
   out.histogram("etcd_disk_backend_snapshot_duration_seconds", "Time to send a snapshot.",
                 m.backend_snapshot);
-  out.gauge("etcd_disk_defrag_inflight", "1 during a defragmentation.", m.defrag_inflight);
+  out.gauge("etcd_disk_defrag_inflight", "1 during a defragmentation.",
+            std::min(m.defragmentations.value(), 1.0));
 }
 
 void add_store(const Metrics& m, Families& out) {

@@ -57,6 +57,9 @@ class RequestObserver {
   virtual void hashed(bool all, Duration took) = 0;
   // A whole database was sent to a client.
   virtual void snapshot_sent(Duration took) = 0;
+  // A defragmentation was asked for, and is over, well or not; each on any thread.
+  virtual void defragmenting() = 0;
+  virtual void defragmented(bool ok, Duration took) = 0;
 };
 
 struct Lane {

@@ -125,7 +125,12 @@ class Defragment final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     log::info("starting defragment");
-    context_.node().defragment([call](absl::Status status) {
+    // Both outlive the node, and what it calls at its end.
+    const Clock& clock = context_.node().clock();
+    RequestObserver* observer = context_.observer();
+    if (observer) observer->defragmenting();
+    context_.node().defragment([call, observer, &clock, start = clock.now()](absl::Status status) {
+      if (observer) observer->defragmented(status.ok(), clock.now() - start);
       if (!status.ok()) {
         log::warn("failed to defragment", {{"error", message_of(status)}});
         return net::ServerCall::fail_later(call, status);

@@ -63,6 +63,13 @@ void RequestMetrics::hashed(bool all, Duration took) {
 
 void RequestMetrics::snapshot_sent(Duration took) { metrics_.backend_snapshot.observe(took); }
 
+void RequestMetrics::defragmenting() { metrics_.defragmentations.add(1); }
+
+void RequestMetrics::defragmented(bool ok, Duration took) {
+  metrics_.defragmentations.add(-1);
+  if (ok) metrics_.backend_defrag.observe(took);
+}
+
 void ApplyMetrics::applied(std::span<const apply::Applied> entries, Duration took) {
   uint32_t all = 0;
   for (const apply::Applied& row : entries) all += row.count;

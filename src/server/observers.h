@@ -22,6 +22,9 @@ class RequestMetrics final : public rpc::RequestObserver {
   void slow_read() override;
   void hashed(bool all, Duration took) override;
   void snapshot_sent(Duration took) override;
+  void defragmenting() override;
+  // etcd times those that went well.
+  void defragmented(bool ok, Duration took) override;
 
  private:
   http::Metrics& metrics_;

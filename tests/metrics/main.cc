@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <iostream>
+#include <thread>
+#include <vector>
 
 #include "base/text.h"
 #include "tests/harness/http.h"
@@ -238,6 +242,41 @@ int free_port() {
   return ok ? ntohs(address.sin_port) : 0;
 }
 
+// Seen while it is under way, and timed when it is over. Of several the gauge says one.
+void defragmentations_show(const std::string& binary) {
+  auto server = std::make_unique<Server>(harness::ServerOptions{
+      .binary = binary,
+      .flags = {},
+      .environment = {"KEELSON_FAILPOINTS=backend_before_reclaim=sleep:1000"}});
+  absl::Status status = server->start();
+  expect(status.ok(), std::string(message_of(status)));
+  if (!status.ok()) return;
+  const std::string inflight = "etcd_disk_defrag_inflight";
+  const std::string count = "etcd_disk_backend_defrag_duration_seconds_count";
+  const Page before = page_of(*server);
+  expect_row(before, inflight, 0);
+  std::vector<std::thread> clients;
+  std::atomic<int> done{0};
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back([&] {
+      done += server->client().unary("/etcdserverpb.Maintenance/Defragment", "").status.ok();
+    });
+  }
+  double most = 0;
+  while (done < 3 && failures == 0) {
+    const Page page = page_of(*server);
+    most = std::max(most, page.value(inflight));
+    expect(page.value(count) <= before.value(count) + 3, "no more are counted than were asked for");
+  }
+  for (std::thread& client : clients) client.join();
+  expect(most == 1, cat("under way: ", most));
+  const Page after = page_of(*server);
+  expect_row(after, inflight, 0);
+  expect_row(after, count, before.value(count) + 3);
+  expect(after.value("etcd_disk_backend_defrag_duration_seconds_sum") > 0.9,
+         "they take their time");
+}
+
 // gRPC on one port, HTTP on another; warnings about everything; a compaction that rests.
 void flags_take_effect(const std::string& binary) {
   std::string http = cat("127.0.0.1:", free_port());
@@ -277,6 +316,7 @@ int run(const std::string& subject, const std::string& given_etcd) {
   growth_of_mixed_work(*keelson, false);
   nothing_missing(*keelson);
   flags_take_effect(subject);
+  defragmentations_show(subject);
   std::string etcd = harness::find_etcd(given_etcd, KEELSON_SOURCE_DIR);
   if (etcd.empty()) {
     std::cout << "no etcd to compare with" << std::endl;
