@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 
 namespace keelson::node {
 
@@ -42,6 +43,7 @@ void HashQueue::step(std::unique_ptr<Work> work) {
   CHECK(running_);
   CHECK(work != nullptr);
   const MonotonicTime start = clock_.now();
+  KEELSON_FAILPOINT("node_hash_slice");
   const bool over = !work->wanted() || work->step();
   const Duration rest = clock_.now() - start;
   if (!over) {
