@@ -132,7 +132,8 @@ class Wal {
   void release_to(Index index);
 
   // Space is short, or is not any more. While it is, release_to() keeps no more segments than it
-  // has to, no space is taken ahead, and give_back() is of use.
+  // has to, no more than a megabyte is taken ahead (what was taken before is given back down to
+  // that), and give_back() is of use.
   void be_frugal(bool on);
   // Goes over to a small new segment when all that is in a tail of some size is older than the
   // newest durable mark: so the next mark lets go of that tail. Only while frugal. The errors of

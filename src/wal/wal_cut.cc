@@ -29,6 +29,12 @@ absl::Status Wal::Impl::cut() {
   return absl::OkStatus();
 }
 
+// The next segment was prepared when there was space.
+void Wal::Impl::be_frugal(bool on) {
+  frugal_ = on;
+  if (frugal_ && usable().ok()) shrink_next();
+}
+
 absl::Status Wal::Impl::give_back() {
   if (absl::Status status = usable(); !status.ok()) return status;
   if (!frugal_ || durable_mark_ < last_index_ || unsynced_bytes() > 0) return absl::OkStatus();
@@ -119,6 +125,17 @@ void Wal::Impl::prepare_next() {
   warned_no_space_ = true;
   log::warn("failed to preallocate space when creating a new WAL",
             {{"size", size_of_next()}, {"error", message_of(status)}});
+}
+
+void Wal::Impl::shrink_next() {
+  if (!next_.file || next_bytes_ <= size_of_next()) return;
+  if (absl::Status status = next_.file->truncate(size_of_next()); !status.ok()) {
+    log::warn("cannot give back what a WAL segment had taken ahead",
+              {{"path", next_.path}, {"error", message_of(status)}});
+    return drop_next();
+  }
+  next_bytes_ = size_of_next();
+  CHECK(next_bytes_ <= options_.segment_bytes);
 }
 
 void Wal::Impl::drop_next() {

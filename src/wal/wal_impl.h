@@ -36,7 +36,7 @@ class Wal::Impl {
   absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
   absl::Status sync();
   void release_to(Index index);
-  void be_frugal(bool on) { frugal_ = on; }
+  void be_frugal(bool on);
   absl::Status give_back();
   absl::Status close();
 
@@ -75,6 +75,7 @@ class Wal::Impl {
   absl::Status finish_tail();
   absl::Status begin_segment(Segment next);
   void prepare_next();
+  void shrink_next();
   void drop_next();
   void add_head(RecordBuffer& buffer) const;
 
@@ -118,7 +119,7 @@ class Wal::Impl {
 
   // The next segment, allocated ahead under a temporary name; no file while there is no space.
   Segment next_;
-  uint64_t next_bytes_ = 0;   // its space
+  uint64_t next_bytes_ = 0;   // its space, <= size_of_next() while frugal_
   uint64_t next_number_ = 0;  // temporary names alternate, as etcd's
   bool frugal_ = false;
   bool warned_no_space_ = false;  // while there is no space for a next segment

@@ -250,6 +250,35 @@ TEST_F(WalTest, AFrugalLogKeepsNoMoreThanItNeeds) {
   EXPECT_EQ(entries_.size(), 200u);
 }
 
+// What was prepared while there was space is most of what there is now.
+TEST_F(WalTest, AFrugalLogGivesBackWhatItTookAhead) {
+  Options o = options();
+  o.segment_bytes = 8 << 20;
+  auto wal = make(o);
+  ASSERT_TRUE(wal->append(state(1, 1), {{entry(1, 1, "a")}}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  const uint64_t before = fs_.used();
+  fs_.set_capacity(before);
+  wal->be_frugal(true);
+  EXPECT_EQ(before - fs_.used(), uint64_t{7} << 20);
+  wal->be_frugal(false);
+  wal->be_frugal(true);
+  EXPECT_EQ(before - fs_.used(), uint64_t{7} << 20);
+  // Somebody else took it: the small segment is still there to go over to.
+  fs_.set_capacity(fs_.used());
+  for (uint64_t i = 2; i <= 30; ++i) {
+    ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, std::string(100 << 10, 'x'))}}).ok());
+  }
+  ASSERT_TRUE(wal->save_snapshot({Index(30), Term(1)}, {}).ok());
+  ASSERT_TRUE(wal->sync().ok());
+  ASSERT_TRUE(wal->give_back().ok());
+  EXPECT_EQ(segments().size(), 2u);
+  ASSERT_TRUE(wal->append(state(1, 31), {{entry(31, 1, "on")}}).ok());
+  ASSERT_TRUE(wal->close().ok());
+  ASSERT_TRUE(open({Index(30), Term(1)}).ok());
+  EXPECT_EQ(entries_.size(), 1u);
+}
+
 // All of a large tail is behind the mark: the log goes over to a small segment, and the next mark
 // lets go of the large one.
 TEST_F(WalTest, AFrugalLogLeavesALargeTail) {
