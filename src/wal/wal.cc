@@ -82,7 +82,8 @@ Wal::Impl::Impl(std::string dir, Options options)
     : dir_(std::move(dir)),
       options_(options),
       fs_(options.fs ? *options.fs : *posix_file_system()),
-      clock_(options.clock ? *options.clock : system_clock()) {}
+      clock_(options.clock ? *options.clock : system_clock()),
+      tail_claim_(fs_, dir_) {}
 
 Wal::Impl::~Impl() = default;
 

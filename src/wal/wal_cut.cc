@@ -24,6 +24,7 @@ absl::Status Wal::Impl::cut() {
   const SegmentName name{tail().name.sequence + 1, last_index_ + 1};
   Segment next{name, path_of(to_string(name)), std::move(next_.file)};
   if (absl::Status status = begin_segment(std::move(next)); !status.ok()) return status;
+  if (absl::Status status = claim(reserved_); !status.ok()) return status;
   KEELSON_FAILPOINT("wal_cut_end");
   if (!frugal_) prepare_next();
   return absl::OkStatus();
@@ -46,6 +47,7 @@ absl::Status Wal::Impl::give_back() {
 // The tail ends here: all of it durable, and no zeros after it.
 absl::Status Wal::Impl::finish_tail() {
   if (absl::Status status = write_out(); !status.ok()) return status;
+  if (absl::Status status = claim_at_most(written_); !status.ok()) return status;
   if (absl::Status status = tail().file->truncate(written_); !status.ok()) return poison(status);
   reserved_ = written_;
   if (absl::Status status = timed_sync(*tail().file); !status.ok()) return poison(status);
@@ -85,6 +87,35 @@ absl::Status Wal::Impl::begin_segment(Segment next) {
   log::info("created a new WAL segment", {{"path", next.path}});
   segments_.push_back(std::move(next));
   return absl::OkStatus();
+}
+
+// One that gets lost with the power leaves the one before, of an earlier segment or a shorter tail.
+// One for which there is no space is done without.
+absl::Status Wal::Impl::claim(uint64_t bytes) {
+  if (options_.unsafe_no_fsync) return absl::OkStatus();
+  const TailClaim::Claim next{tail().name.sequence, bytes};
+  if (claimed_ == next) return absl::OkStatus();
+  CHECK(!claimed_ || claimed_->sequence <= next.sequence);
+  absl::Status status = tail_claim_.write(next);
+  if (absl::IsResourceExhausted(status)) return absl::OkStatus();
+  if (!status.ok()) return poison(status);
+  claimed_ = next;
+  return absl::OkStatus();
+}
+
+absl::Status Wal::Impl::claim_at_most(uint64_t bytes) {
+  if (!claimed_ || claimed_->sequence != tail().name.sequence) return absl::OkStatus();
+  if (claimed_->bytes <= bytes) return absl::OkStatus();
+  absl::Status status = tail_claim_.write({claimed_->sequence, bytes});
+  if (status.ok()) status = tail_claim_.sync();
+  if (status.ok()) {
+    claimed_->bytes = bytes;
+    return absl::OkStatus();
+  }
+  if (!absl::IsResourceExhausted(status)) return poison(status);
+  // Some file systems need space to overwrite.
+  claimed_.reset();
+  return tail_claim_.withdraw();
 }
 
 void Wal::Impl::add_head(RecordBuffer& buffer) const {

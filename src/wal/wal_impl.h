@@ -7,12 +7,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
 #include "wal/log_reader.h"
 #include "wal/record_buffer.h"
+#include "wal/tail_claim.h"
 #include "wal/wal.h"
 
 namespace keelson::wal {
@@ -78,6 +80,10 @@ class Wal::Impl {
   void shrink_next();
   void drop_next();
   void add_head(RecordBuffer& buffer) const;
+  // The tail will never be shorter than that. REQUIRES: this length is durable.
+  absl::Status claim(uint64_t bytes);
+  // The same, certain before this returns: the tail is about to get so short.
+  absl::Status claim_at_most(uint64_t bytes);
 
   // --- wal_open.cc
   absl::Status build_first_segment(const std::string& dir);
@@ -85,6 +91,7 @@ class Wal::Impl {
   absl::Status clear_for_log();
   absl::Status clear_for_building(const std::string& dir);
   absl::Status lock_segments(const std::vector<SegmentName>& names);
+  absl::Status check_claim(const std::optional<TailClaim::Claim>& claim);
   absl::Status make_found_durable();
   absl::Status repair_tail(uint64_t end);
   absl::Status settle_tail(uint64_t end, bool rubbish);
@@ -106,6 +113,11 @@ class Wal::Impl {
   // not need are in `older_`, unlocked, waiting for release_to().
   std::vector<Segment> segments_;
   std::vector<SegmentName> older_;
+
+  // The last thing claimed of the tail: claimed_.bytes <= its durable length. Its sequence is the
+  // tail's or an earlier one's, or there is none.
+  TailClaim tail_claim_;
+  std::optional<TailClaim::Claim> claimed_;
 
   // Whether the last record, in buffer_ or before it, is a sum that follows a sync.
   bool ends_in_sum_ = false;

@@ -91,7 +91,7 @@ absl::Status Wal::Impl::create(std::string_view metadata) {
     return status;
   }
   prepare_next();
-  return absl::OkStatus();
+  return claim(reserved_);
 }
 
 // What an earlier create() left that did not come to its end goes away: a first segment with no
@@ -162,6 +162,9 @@ absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& vi
   if (!names.ok()) return names.status();
   older_.assign(all->begin(), all->end() - static_cast<std::ptrdiff_t>(names->size()));
   if (absl::Status status = lock_segments(*names); !status.ok()) return status;
+  absl::StatusOr<std::optional<TailClaim::Claim>> claim = tail_claim_.read();
+  if (!claim.ok()) return claim.status();
+  if (absl::Status status = check_claim(*claim); !status.ok()) return status;
   if (absl::Status status = make_found_durable(); !status.ok()) return status;
 
   Replay replay(from, visit);
@@ -201,6 +204,27 @@ absl::Status Wal::Impl::lock_segments(const std::vector<SegmentName>& names) {
   return absl::OkStatus();
 }
 
+// Whether all of the log is there. What is claimed holds from here on, too, unless nothing is
+// synced.
+absl::Status Wal::Impl::check_claim(const std::optional<TailClaim::Claim>& claim) {
+  if (!claim) return absl::OkStatus();
+  absl::StatusOr<uint64_t> bytes = tail().file->size();
+  if (!bytes.ok()) return bytes.status();
+  const uint64_t last = tail().name.sequence;
+  if (last < claim->sequence || (last == claim->sequence && *bytes < claim->bytes)) {
+    return absl::DataLossError(to_absl(cat(
+        "wal: the log is not all there, as after a copy that was interrupted: its last segment is ",
+        tail().path, " with ", *bytes, " bytes, but there was segment ", claim->sequence, " with ",
+        claim->bytes,
+        " or more; copy all of it again from a stopped member, or restore the data "
+        "directory from a backup (removing ",
+        dir_, "/KEELSON.tail gives up what is missing)")));
+  }
+  if (options_.unsafe_no_fsync) return tail_claim_.withdraw();
+  claimed_ = claim;
+  return absl::OkStatus();
+}
+
 // What was found may never have been synced, by whoever wrote it: a process that died takes nothing
 // with it, the power that fails later does. So it is synced before the first entry is handed out.
 absl::Status Wal::Impl::make_found_durable() {
@@ -235,6 +259,7 @@ absl::Status Wal::Impl::settle_tail(uint64_t end, bool rubbish) {
   absl::StatusOr<uint64_t> size = tail().file->size();
   if (!size.ok()) return size.status();
   if (rubbish) {
+    if (absl::Status status = claim_at_most(end); !status.ok()) return status;
     log::info("erasing what a crash left behind the end of the write-ahead log",
               {{"path", tail().path}, {"offset", end}});
     absl::Status status = tail().file->truncate(end);
@@ -247,7 +272,8 @@ absl::Status Wal::Impl::settle_tail(uint64_t end, bool rubbish) {
   if (status.ok()) {
     reserved_ = wanted;
     CHECK(written_ <= reserved_);
-    return status;
+    // What was just allocated is durable only if it was synced.
+    return claim(rubbish ? wanted : *size);
   }
   if (!absl::IsResourceExhausted(status)) return status;
   log::warn("no space to preallocate the open WAL segment", {{"error", message_of(status)}});

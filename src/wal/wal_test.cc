@@ -306,6 +306,90 @@ TEST_F(WalTest, AFrugalLogLeavesALargeTail) {
   ASSERT_TRUE(opened.ok()) << opened.status();
 }
 
+// A copy that was cut short: between two records, within one, by whole segments.
+TEST_F(WalTest, ALogThatIsNotAllThereIsRefused) {
+  for (bool closed : {true, false}) {
+    for (uint64_t lost : {8, 16, 100, 2000, 8000, 8192, 10'000}) {
+      fs_.remove_dir(std::string(kDir)).IgnoreError();
+      auto wal = make();
+      fill(*wal);
+      if (closed) {
+        ASSERT_TRUE(wal->close().ok());
+      }
+      wal.reset();
+      fs_.kill();
+      ASSERT_TRUE(open().ok());
+      EXPECT_EQ(entries_.size(), 60u);
+      fs_.kill();
+      const std::string last = segments().back();
+      const std::string whole = fs_.contents(last);
+      if (lost > whole.size()) {
+        ASSERT_TRUE(fs_.unlink(last).ok());
+      } else {
+        fs_.set_contents(last, whole.substr(0, whole.size() - lost));
+      }
+      const std::string left = fs_.contents(segments().back());
+      absl::Status status = open().status();
+      EXPECT_TRUE(absl::IsDataLoss(status)) << lost << " " << status;
+      EXPECT_NE(status.message().find("KEELSON.tail"), std::string::npos) << status;
+      EXPECT_EQ(fs_.contents(segments().back()), left);
+      // Whoever gives it up gets what there is.
+      ASSERT_TRUE(fs_.unlink("wal/KEELSON.tail").ok());
+      if (!left.empty()) {
+        EXPECT_TRUE(open().ok()) << lost;
+      }
+      fs_.kill();
+    }
+  }
+}
+
+// A log without it is one as any other: etcd's, or an older one of ours. So is one that is longer.
+TEST_F(WalTest, WhatIsSaidOfTheEndRefusesNothingElse) {
+  auto wal = make();
+  const std::string early = fs_.contents("wal/KEELSON.tail");
+  fill(*wal);
+  wal.reset();
+  const std::string late = fs_.contents("wal/KEELSON.tail");
+  EXPECT_NE(early, late);
+  for (const std::string& said : {late, early, std::string(), std::string("rubbish")}) {
+    fs_.kill();
+    fs_.set_contents("wal/KEELSON.tail", said);
+    ASSERT_TRUE(open().ok());
+    EXPECT_EQ(entries_.size(), 60u);
+    EXPECT_EQ(fs_.contents("wal/KEELSON.tail").size(), 32u);
+  }
+  fs_.kill();
+  ASSERT_TRUE(fs_.unlink("wal/KEELSON.tail").ok());
+  ASSERT_TRUE(open().ok());
+  EXPECT_EQ(fs_.contents("wal/KEELSON.tail").size(), 32u);
+}
+
+// Leaving a large tail makes it shorter than it was.
+TEST_F(WalTest, NoMomentOfLeavingALargeTailLooksLikeAShortCopy) {
+  SeededRandom random(1);
+  for (uint64_t moment = 0, more = 1; more > 0; ++moment) {
+    ASSERT_LT(moment, 50u);
+    fs_.remove_dir(std::string(kDir)).IgnoreError();
+    Options o = options();
+    o.segment_bytes = 4 << 20;
+    auto wal = make(o);
+    for (uint64_t i = 1; i <= 25; ++i) {
+      ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, std::string(100 << 10, 'x'))}}).ok());
+    }
+    ASSERT_TRUE(wal->save_snapshot({Index(25), Term(1)}, {}).ok());
+    ASSERT_TRUE(wal->sync().ok());
+    wal->be_frugal(true);
+    fs_.fail_after(moment);
+    more = wal->give_back().ok() ? 0 : 1;
+    wal.reset();
+    fs_.no_more_failures();
+    random.below(2) == 0 ? fs_.kill() : fs_.crash(random);
+    absl::Status status = open({Index(25), Term(1)}).status();
+    ASSERT_TRUE(status.ok()) << moment << " " << status;
+    fs_.kill();
+  }
+}
+
 // A mark never reaches the disk before a commit index that covers it.
 TEST_F(WalTest, AMarkBringsItsCommit) {
   auto wal = make();
