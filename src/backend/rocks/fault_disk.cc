@@ -112,16 +112,26 @@ IOStatus Disk::write(Inode& inode, const std::string& path, uint64_t at,
 
 IOStatus Disk::take_space(const Inode& inode, const std::string& path, uint64_t size) {
   if (capacity == UINT64_MAX || size <= inode.data.size()) return IOStatus::OK();
-  std::set<const Inode*> counted;
-  uint64_t total = size - inode.data.size();
-  for (const auto& [name, directory] : directories) {
-    for (const auto& [file, other] : directory.now) {
-      if (other && counted.insert(other.get()).second) total += other->data.size();
-    }
-  }
-  if (total <= capacity) return IOStatus::OK();
+  if (used() + size - inode.data.size() <= capacity) return IOStatus::OK();
   ++refused;
   return no_space(path);
+}
+
+uint64_t Disk::used() const {
+  std::set<const Inode*> counted;
+  uint64_t total = 0;
+  for (const auto& [name, directory] : directories) {
+    for (const auto& [file, inode] : directory.now) {
+      if (inode && counted.insert(inode.get()).second) total += inode->data.size();
+    }
+  }
+  return total;
+}
+
+uint64_t Disk::free_space() const {
+  if (weather == Weather::kFull) return 0;
+  if (capacity == UINT64_MAX) return UINT64_MAX;
+  return capacity - std::min(capacity, used());
 }
 
 void Disk::copy_tree(Disk& to, const std::string& path, bool power_loss,

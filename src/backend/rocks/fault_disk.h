@@ -67,6 +67,10 @@ struct FaultFiles::Disk {
 
   // Whether `inode` may have `size` bytes. REQUIRES the lock.
   rocksdb::IOStatus take_space(const Inode& inode, const std::string& path, uint64_t size);
+  // What all files take together. REQUIRES the lock.
+  uint64_t used() const;
+  // What the disk says that it has left; of a quota it knows nothing. REQUIRES the lock.
+  uint64_t free_space() const;
 
  private:
   void copy_tree(Disk& to, const std::string& path, bool power_loss,

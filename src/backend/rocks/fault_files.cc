@@ -219,6 +219,12 @@ class Files final : public rocksdb::FileSystem {
     *size = inode->data.size();
     return IOStatus::OK();
   }
+  IOStatus GetFreeSpace(const std::string&, const IOOptions&, uint64_t* free,
+                        IODebugContext*) override {
+    Lock lock(disk_->mutex);
+    *free = disk_->free_space();
+    return IOStatus::OK();
+  }
   IOStatus GetFileModificationTime(const std::string&, const IOOptions&, uint64_t* time,
                                    IODebugContext*) override {
     *time = 0;

@@ -1,5 +1,6 @@
 #include "backend/rocks/reserve.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/rocks/patient_files.h"
@@ -68,16 +69,36 @@ bool Reserve::give_away() {
   files_->DeleteFile(path_, {}, nullptr).PermitUncheckedError();
   log::error("backend: the disk is full; using what was kept in reserve, and refusing writes",
              {{"bytes", bytes_.load()}});
+  to_pass_ = pause_ = 0;
   short_.store(true, std::memory_order_release);
   tell_(true);
   worker_->soon();
   return true;
 }
 
+bool Reserve::may_fit() const {
+  uint64_t free = 0;
+  return !files_->GetFreeSpace(path_, {}, &free, nullptr).ok() || free >= bytes_;
+}
+
+// A look costs next to nothing, a try makes a file and a name.
 void Reserve::try_again() {
   std::lock_guard lock(mutex_);
   if (!is_short()) return;
-  if (!take().ok()) return worker_->soon();
+  CHECK(to_pass_ <= pause_);
+  if (!may_fit()) return worker_->soon();
+  if (to_pass_ > 0 && --to_pass_ > 0) return worker_->soon();
+  if (const IOStatus taken = take(); !taken.ok()) {
+    if (pause_ == 0) {
+      log::warn(
+          "backend: the disk does not give the space that it says it has; trying again, ever "
+          "more rarely",
+          {{"bytes", bytes_.load()}, {"error", taken.ToString()}});
+    }
+    pause_ = std::clamp(2 * pause_, 1, kMostPause);
+    to_pass_ = pause_;
+    return worker_->soon();
+  }
   log::info("backend: the disk has space again, some of it kept in reserve",
             {{"bytes", bytes_.load()}});
   short_.store(false, std::memory_order_release);

@@ -5,7 +5,9 @@
 // always find room, and a disk that the member filled itself is not the end of it.
 //
 // While it is given away, space is short: the member refuses what adds to the store, and the
-// reserve is taken back as soon as the disk has it again, which ends the shortage.
+// reserve is taken back as soon as the disk has it again, which ends the shortage. Each second the
+// disk is asked how much it has, and tried when that is enough. Where it has less than it says (of
+// somebody's quota it says nothing) tries become rarer, down to one in 16 seconds.
 // Threads: give_away() and is_short() from any; the rest from the one that opens the store. A
 //   thread of its own tries to take it back.
 // Errors: a file system that cannot reserve space has no reserve; that is logged.
@@ -45,6 +47,7 @@ class Reserve {
  private:
   rocksdb::IOStatus take();
   void try_again();
+  bool may_fit() const;
 
   const std::shared_ptr<rocksdb::FileSystem> files_;
   const std::string path_;
@@ -53,6 +56,11 @@ class Reserve {
   std::atomic<uint64_t> bytes_;  // 0 from when it is known that none can be had
   std::mutex mutex_;             // over changes of what follows, and over `tell_`
   std::atomic<bool> short_{false};
+  // While space is short: rounds to let pass before the next try, and after one that fails.
+  // to_pass_ <= pause_ <= kMostPause.
+  static constexpr int kMostPause = 16;
+  int to_pass_ = 0;
+  int pause_ = 0;
   std::optional<Worker> worker_;  // set exactly when there is a reserve; last, it uses the rest
 };
 

@@ -110,6 +110,68 @@ TEST_F(ReserveTest, AFullStoreIsEmptiedAndFilledAgain) {
   }
 }
 
+// Counts how often somebody asks for the disk's free space, and tries to make the reserve's file.
+class CountingFiles final : public rocksdb::FileSystemWrapper {
+ public:
+  explicit CountingFiles(std::shared_ptr<rocksdb::FileSystem> files)
+      : FileSystemWrapper(std::move(files)) {}
+  const char* Name() const override { return "CountingFiles"; }
+
+  rocksdb::IOStatus GetFreeSpace(const std::string& path, const rocksdb::IOOptions& options,
+                                 uint64_t* free, rocksdb::IODebugContext* debug) override {
+    std::lock_guard lock(mutex_);
+    ++looks_;
+    changed_.notify_all();
+    return FileSystemWrapper::GetFreeSpace(path, options, free, debug);
+  }
+  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* result,
+                                    rocksdb::IODebugContext* debug) override {
+    {
+      std::lock_guard lock(mutex_);
+      ++tries_;
+    }
+    return FileSystemWrapper::NewWritableFile(name, options, result, debug);
+  }
+  // Waits for so many more looks; how many tries there were meanwhile.
+  int tries_in(int looks) {
+    std::unique_lock lock(mutex_);
+    const int until = looks_ + looks, before = tries_;
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [&] { return looks_ >= until; }));
+    return tries_ - before;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int looks_ = 0, tries_ = 0;
+};
+
+// What a full disk is asked each second costs nothing; what is tried in spite of what it says
+// (there is somebody's quota) is tried ever more rarely. Both end when there is space.
+TEST(ReserveTries, ThereAreNoneOnAFullDiskAndFewWhereItDoesNotSay) {
+  for (Weather weather : {Weather::kFull, Weather::kOverQuota}) {
+    FaultFiles disk{1};
+    auto files = std::make_shared<CountingFiles>(disk.files());
+    ASSERT_TRUE(files->CreateDir("/store", {}, nullptr).ok());
+    std::promise<void> enough;
+    rocks::Reserve reserve(files, "/store", kReserve, rocks::Waits(1000), [&](bool is_short) {
+      if (!is_short) enough.set_value();
+    });
+    reserve.take_first();
+    disk.set_weather(weather);
+    ASSERT_TRUE(reserve.give_away());
+    const int tries = files->tries_in(100);
+    // After 1, 2, 4, 8 rounds, and then after 16 each time.
+    EXPECT_LE(tries, weather == Weather::kFull ? 0 : 11);
+    EXPECT_GE(tries, weather == Weather::kFull ? 0 : 5);
+    EXPECT_TRUE(reserve.is_short());
+    disk.set_weather(Weather::kCalm);
+    EXPECT_EQ(enough.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+    EXPECT_EQ(disk.bytes(kReserveFile), kReserve);
+  }
+}
+
 // The log met the full disk.
 TEST_F(ReserveTest, IsGivenAwayOnRequestAndTakenBack) {
   open();
