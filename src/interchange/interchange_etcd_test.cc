@@ -13,7 +13,10 @@
 #include "boltfile/snapshot_file.h"
 #include "interchange/database_reader.h"
 #include "interchange/database_writer.h"
+#include "interchange/layout.h"
+#include "interchange/restore.h"
 #include "interchange/test_states.h"
+#include "mvcc/row_head.h"
 
 namespace keelson::interchange {
 namespace {
@@ -123,6 +126,60 @@ TEST_F(InterchangeEtcd, ThroughAStoreOfOurs) {
   EXPECT_EQ(served_hash(etcd), hash);
   EXPECT_EQ(told(etcd), before);
   ASSERT_EQ(etcd.ctl("put after all"), "OK\n");
+}
+
+// A restore that raises the revision: what it leaves (a record with no value) is history and hash
+// to etcd and to us alike, before and after the compaction that it asks for.
+TEST_F(InterchangeEtcd, ARaisedRevision) {
+  {
+    TestEtcd etcd(path("data"));
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + path("data.log"));
+    for (int i = 0; i < 50; ++i) etcd.ctl(cat("put k", i % 20, " v", i));
+    etcd.ctl("del k7");
+    etcd.ctl(cat("snapshot save ", path("theirs")));
+  }
+  const RestoreOptions options{.snapshot = path("theirs"),
+                               .data_dir = path("ours"),
+                               .wal_dir = wal_dir(path("ours")),
+                               .name = "m",
+                               .initial_cluster = "m=http://127.0.0.1:1",
+                               .initial_cluster_token = "token",
+                               .bump_revision = 1000,
+                               .mark_compacted = true};
+  absl::Status restored = restore_snapshot(options);
+  ASSERT_TRUE(restored.ok()) << restored;
+  auto backend = backend::open_rocks_backend(store_dir(path("ours")), {.heads = mvcc::kHeadFormat});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  auto store = mvcc::Store::open(backend->get());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->revision(), 1052);
+  EXPECT_EQ((*store)->compact_revision(), 1052);
+  ASSERT_TRUE((*store)->publish(Index(2), Term(1)).ok());
+  uint64_t index = 2;
+  while ((*store)->compact_step(100)) {
+    ASSERT_TRUE((*store)->publish(Index(++index), Term(1)).ok());
+  }
+  ASSERT_TRUE((*store)->publish(Index(++index), Term(1)).ok());
+  (*store)->check_invariants();
+  auto slot = (*store)->register_reader();
+  auto all = (*store)->range(*slot, std::string_view("\0", 1), std::string_view("\0", 1));
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->count, 19);
+  EXPECT_TRUE((*store)->history(*slot, 1052, 1052, 1000)->events.empty());
+  const uint32_t hash = hash_of(**store);
+
+  auto out = boltfile::FileSink::create(path("back"));
+  ASSERT_TRUE(out.ok());
+  boltfile::SummingSink sink(out->get());
+  ASSERT_TRUE(write_database(*(*backend)->snapshot(), {}, &sink).ok());
+  ASSERT_TRUE(sink.finish().ok());
+  EXPECT_EQ(boltfile::hash_kv(**boltfile::File::open(path("back")))->hash, hash);
+  ASSERT_NO_FATAL_FAILURE(restore(path("back"), path("restored")));
+  TestEtcd etcd(path("restored"));
+  ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + path("restored.log"));
+  EXPECT_EQ(served_hash(etcd), hash);
+  EXPECT_EQ(etcd.ctl("put next v"), "OK\n");
+  EXPECT_THAT(etcd.ctl("get next -w json"), testing::HasSubstr("\"mod_revision\":1053"));
 }
 
 }  // namespace

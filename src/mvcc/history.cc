@@ -63,6 +63,7 @@ absl::StatusOr<History> StoreImpl::history(Epochs::Slot* slot, int64_t from, int
       history.next_revision = at.revision.main;
       return history;
     }
+    if (it->value().empty() && !at.tombstone) continue;  // a raised revision is nobody's event
     absl::StatusOr<Event> event = make_event(at, it->value());
     if (!event.ok()) return event.status();
     history.bytes += event->kv.size();

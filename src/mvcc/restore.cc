@@ -152,7 +152,9 @@ class Restorer {
       record = s_.new_record(kv.key);
       loose_.insert(row.hash, record);
     }
-    Version* version = s_.new_version(old, at.revision, at.tombstone ? 0 : kv.size);
+    // A size of 0 says tombstone; the record of a raised revision has none either.
+    const uint32_t size = at.tombstone ? 0 : std::max<uint32_t>(kv.size, 1);
+    Version* version = s_.new_version(old, at.revision, size);
     record->head.store(version, std::memory_order_relaxed);
     record->lease = kv.lease;
     if (!at.tombstone) {

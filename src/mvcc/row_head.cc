@@ -26,6 +26,10 @@ absl::Status damaged_database(std::string_view what) {
 absl::Status append_row_head(std::string_view row, std::string_view value, std::string* head) {
   ParsedRevision at;
   if (!parse_revision_key(row, &at)) return damaged_database("a revision does not parse");
+  if (value.empty() && !at.tombstone) {
+    pb::append_bytes_field(*head, kKey, {});
+    return absl::OkStatus();
+  }
   KeyValueView kv;
   if (!decode_key_value(value, &kv) || kv.key.empty() ||
       value.size() > std::numeric_limits<uint32_t>::max()) {
@@ -71,7 +75,8 @@ bool decode_row_head(std::string_view head, RowHead* out) {
         return false;
     }
   }
-  return reader.ok() && !out->key.empty() && out->size > 0;
+  // Both or none.
+  return reader.ok() && out->key.empty() == (out->size == 0);
 }
 
 }  // namespace keelson::mvcc

@@ -18,7 +18,9 @@
 namespace keelson::mvcc {
 
 struct RowHead {
-  std::string_view key;  // the user's
+  // The user's; empty, with all the rest zero, for the record that a restore leaves where it raises
+  // the revision: no value, and nothing that a client can ask for.
+  std::string_view key;
   int64_t create_revision = 0;
   int64_t version = 0;
   int64_t lease = 0;
