@@ -102,7 +102,8 @@ absl::StatusOr<Reply> Applier::change(std::string_view body,
 // Unimplemented is no answer: of that, going on would make another state than the others have.
 absl::StatusOr<Reply> Applier::changed(absl::Status status) {
   if (absl::IsUnimplemented(status)) return status;
-  return Reply{std::move(status), store_.revision()};
+  if (!status.ok()) return Reply{std::move(status)};
+  return Reply{absl::OkStatus(), store_.revision()};
 }
 
 absl::StatusOr<Reply> Applier::authenticate(std::string_view body) {
