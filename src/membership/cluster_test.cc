@@ -4,6 +4,7 @@
 
 #include "backend/memory_backend.h"
 #include "base/errors.h"
+#include "membership/v2_store.h"
 
 namespace keelson::membership {
 namespace {
@@ -163,6 +164,30 @@ TEST_F(ClusterTest, WhoHasBeenRemovedStaysRemoved) {
   Cluster fresh(ClusterId(1));
   ASSERT_TRUE(fresh.restore(both).ok());
   EXPECT_EQ(fresh.view()->members.size(), 1u);
+}
+
+TEST(V2Store, TheMembersAsTheOldStoreHasThem) {
+  View view;
+  view.members = {{.id = MemberId(0xa1),
+                   .name = "one",
+                   .peer_urls = {"http://a:1", "http://b:1"},
+                   .client_urls = {"http://a:2"}},
+                  {.id = MemberId(0xb2), .peer_urls = {"http://c:1"}, .is_learner = true}};
+  view.removed = {MemberId(0xc3)};
+  view.cluster_version = "3.5.0";
+  const std::string text = v2_store_json(view);
+  // Each is a node of its own, with its path.
+  for (const char* part :
+       {R"({"Root":{"Path":"/",)", R"("a1":{"Path":"/0/members/a1",)",
+        R"("Path":"/0/members/a1/raftAttributes",)",
+        R"("Value":"{\"peerURLs\":[\"http://a:1\",\"http://b:1\"]}","Children":null)",
+        R"("Value":"{\"name\":\"one\",\"clientURLs\":[\"http://a:2\"]}")",
+        R"("Value":"{\"peerURLs\":[\"http://c:1\"],\"isLearner\":true}")",
+        R"("c3":{"Path":"/0/removed_members/c3",)", R"("Value":"3.5.0")", R"("1":{"Path":"/1",)"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+  }
+  EXPECT_EQ(text.find("/0/members/b2/attributes"), std::string::npos);
+  EXPECT_NE(v2_store_json({}).find(R"("Path":"/0/members",)"), std::string::npos);
 }
 
 TEST_F(ClusterTest, AClusterThatIsNewerThanThisServerIsNoPlaceForIt) {

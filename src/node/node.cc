@@ -8,6 +8,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "membership/v2_store.h"
 #include "proto/membership.pb.h"
 #include "proto/rpc.pb.h"
 
@@ -469,9 +470,12 @@ void Node::send_state(raft::Message message) {
   if (!transport_) return;
   std::shared_ptr<const backend::Snapshot> state = backend()->snapshot();
   CHECK(state->consistent_index().value == state_.applied.load(std::memory_order_relaxed));
+  std::shared_ptr<const membership::View> members = members_->view();
   auto snapshot = std::make_shared<raft::Snapshot>();
-  snapshot->metadata = {conf_state_of(members_->view()->members), state->consistent_index(),
+  snapshot->metadata = {conf_state_of(members->members), state->consistent_index(),
                         state->consistent_term()};
+  // Members of etcd up to 3.5 end on a snapshot without it.
+  snapshot->data = Bytes::copy(membership::v2_store_json(*members));
   message.snapshot = std::move(snapshot);
   transport_->send_snapshot(std::move(message), std::move(state));
 }
