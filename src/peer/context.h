@@ -8,6 +8,7 @@
 
 #include <functional>
 
+#include "base/workers.h"
 #include "net/http_client.h"
 #include "net/loop.h"
 #include "peer/headers.h"
@@ -22,6 +23,7 @@ struct Context {
   const Identity identity;
   Receiver& receiver;
   Observer& observer;
+  Workers& workers;  // for work on databases
   // Somebody says that this member was removed.
   std::function<void()> removed{};
   // A member's connection stands now, or no more.

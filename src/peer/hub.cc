@@ -29,9 +29,11 @@ Hub::Hub(Parts parts)
                .identity = std::move(parts.identity),
                .receiver = *parts.receiver,
                .observer = *parts.observer,
+               .workers = *parts.workers,
                .removed = [this] { removed(); },
                .activity_changed = [this] { publish_active(); }},
       answers_(*parts.answers),
+      snapshots_(parts.snapshots),
       publish_active_(std::move(parts.publish_active)) {
   tick();
 }
@@ -150,6 +152,14 @@ void Hub::send(std::vector<raft::Message> messages) {
   }
   for (auto& [id, remote] : remotes_) remote->flush();
   for (auto& [id, introduced] : introduced_) introduced.remote->flush();
+}
+
+void Hub::send_snapshot(raft::Message message, std::shared_ptr<const backend::Snapshot> state) {
+  const MemberId to = message.to;
+  if (Remote* remote = find(to)) return remote->send_snapshot(std::move(message), std::move(state));
+  log::warn("did not send a database snapshot to a member that is not there",
+            {{"remote-peer-id", id_text(to.value)}});
+  context_.receiver.snapshot_sent(to, false);
 }
 
 void Hub::tick() {

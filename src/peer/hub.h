@@ -31,7 +31,9 @@ class Hub {
     Identity identity;
     Receiver* receiver;
     Observer* observer;
+    Workers* workers;
     LocalAnswers* answers;
+    SnapshotHome* snapshots;  // may be null
     // Gets what Network::active() returns.
     std::function<void(Network::Active)> publish_active;
   };
@@ -40,9 +42,12 @@ class Hub {
 
   void set_members(ViewPtr members);
   void send(std::vector<raft::Message> messages);
+  void send_snapshot(raft::Message message, std::shared_ptr<const backend::Snapshot> state);
 
   const Context& context() const { return context_; }
   LocalAnswers& answers() { return answers_; }
+  // Null: none are taken.
+  SnapshotHome* snapshots() { return snapshots_; }
   const membership::View& members() const { return *members_; }
   Standing standing(MemberId member) const;
   // What a message from another member is refused for.
@@ -72,6 +77,7 @@ class Hub {
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   const Context context_;
   LocalAnswers& answers_;
+  SnapshotHome* const snapshots_;
   const std::function<void(Network::Active)> publish_active_;
   ViewPtr members_ = std::make_shared<membership::View>();
   std::map<MemberId, std::unique_ptr<Remote>> remotes_;  // exactly members_ but for this one

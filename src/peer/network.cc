@@ -12,6 +12,7 @@
 #include "peer/hub.h"
 #include "peer/question_handlers.h"
 #include "peer/raft_handlers.h"
+#include "peer/snapshot_handler.h"
 #include "wire/raft_codec.h"
 
 namespace keelson::peer {
@@ -21,6 +22,8 @@ namespace {
 // What may be on its way from send() to the loop. The loop takes it within milliseconds, or it is
 // stuck; raft repeats what is dropped here.
 constexpr size_t kHandedOver = 256 << 20;
+
+constexpr int kDatabaseNiceness = 5;
 
 // A connection that is kept is let go before the other end does (its patience is etcd's 5 s): a
 // POST that meets the end of its connection is lost.
@@ -68,6 +71,9 @@ struct Network::Impl {
   const NetworkOptions options;
   net::Resolver resolver;
   net::LoopPool loops{1, "peer"};
+  // Databases that go to other members and come from them. They give way to everybody else.
+  Workers workers{
+      {.name = "peer-db", .threads = 2, .threads_per_owner = 1, .niceness = kDatabaseNiceness}};
 
   // On the loop.
   std::shared_ptr<net::HttpClient> client;
@@ -78,6 +84,7 @@ struct Network::Impl {
   StreamHandler streams{running};
   PipelineHandler pipeline{running};
   ProbingHandler probing{options.clock};
+  SnapshotHandler snapshots{running};
   QuestionHandlers questions{running};
 
   std::atomic<bool> started{false};
@@ -102,12 +109,13 @@ net::LoopPool& Network::loops() { return impl_->loops; }
 void Network::serve_on(net::Router& router) {
   router.http_prefix(kStreamPrefix, &impl_->streams, {.ignores_body = true});
   router.http_stream(kPipelinePath, &impl_->pipeline);
+  router.http_stream(kSnapshotPath, &impl_->snapshots);
   router.http(kProbingPath, &impl_->probing, {.ignores_body = true});
   impl_->questions.serve_on(router);
 }
 
 void Network::start(Identity identity, Receiver* receiver, LocalAnswers* answers,
-                    std::shared_ptr<const membership::View> members) {
+                    std::shared_ptr<const membership::View> members, SnapshotHome* snapshots) {
   CHECK(!impl_->stopped);
   CHECK(!impl_->started.load());
   impl_->on_loop([&] {
@@ -118,7 +126,9 @@ void Network::start(Identity identity, Receiver* receiver, LocalAnswers* answers
                    .identity = std::move(identity),
                    .receiver = receiver,
                    .observer = impl_->options.observer,
+                   .workers = &impl_->workers,
                    .answers = answers,
+                   .snapshots = snapshots,
                    .publish_active = [impl = impl_.get()](Active active) {
                      impl->active.store(std::make_shared<const Active>(std::move(active)));
                    }});
@@ -146,6 +156,7 @@ void Network::stop() {
   if (std::exchange(impl_->stopped, true)) return;
   impl_->started.store(false);
   impl_->on_loop([impl = impl_.get()] {
+    impl->snapshots.stop();
     impl->hub.reset();
     impl->client.reset();
   });
@@ -153,6 +164,7 @@ void Network::stop() {
   // What their ends have left to do is done.
   impl_->on_loop([] {});
   impl_->resolver.stop();
+  impl_->workers.stop();
   impl_->loops.stop();
 }
 
@@ -172,10 +184,10 @@ void Network::send(std::vector<raft::Message> messages) {
 }
 
 void Network::send_snapshot(raft::Message message, std::shared_ptr<const backend::Snapshot> state) {
-  const MemberId to = message.to;
-  impl_->loop().post([impl = impl_.get(), to] {
-    if (impl->hub) impl->hub->context().receiver.snapshot_sent(to, false);
-  });
+  impl_->loop().post(
+      [impl = impl_.get(), message = std::move(message), state = std::move(state)]() mutable {
+        if (impl->hub) impl->hub->send_snapshot(std::move(message), std::move(state));
+      });
 }
 
 std::shared_ptr<const Network::Active> Network::active() const { return impl_->active.load(); }

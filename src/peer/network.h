@@ -7,9 +7,10 @@
 // Order of a start: the constructor; ask() works from then on. serve_on() fills the router of the
 //   peer listeners, which run on loops(). start() once it is known who this member is; before,
 //   requests are answered 503 and send() drops. stop() before the lanes end.
-// Threads: one loop of its own, shared with nobody, on which all of it runs; public methods are for
-//   any thread, but for the constructor, serve_on(), start(), stop() and the destructor (one
-//   thread, none of the lanes or loops). send() and send_snapshot() never block.
+// Threads: one loop of its own, shared with nobody, on which all of it runs but the work on
+//   databases, which has workers; public methods are for any thread, but for the constructor,
+//   serve_on(), start(), stop() and the destructor (one thread, none of the lanes or loops). send()
+//   and send_snapshot() never block.
 // Lifetime: receiver and answers outlive stop(); observer, whatever runs on loops(), and the lanes
 //   that may call send() end before the Network does.
 // Bounds: peer/channels.h says what waits for a member; more is dropped and reported unreachable. A
@@ -34,6 +35,7 @@
 #include "peer/local_answers.h"
 #include "peer/observer.h"
 #include "peer/receiver.h"
+#include "peer/snapshot_home.h"
 
 namespace keelson::peer {
 
@@ -74,9 +76,10 @@ class Network final : public node::Transport {
   void serve_on(net::Router& router);
   net::LoopPool& loops();
 
-  // From now on messages flow. `members` as in set_members().
+  // From now on messages flow. `members` as in set_members(). Without `snapshots` those that come
+  // are refused.
   void start(Identity identity, Receiver* receiver, LocalAnswers* answers,
-             std::shared_ptr<const membership::View> members);
+             std::shared_ptr<const membership::View> members, SnapshotHome* snapshots = nullptr);
   // Who the members are now; called for each change, in order. Those that are not there any more
   // are not spoken to any more.
   void set_members(std::shared_ptr<const membership::View> members);

@@ -144,9 +144,9 @@ class PipelineHandler::Body final : public net::HttpBodyReceiver {
   std::string body_;  // counted in *held_
 };
 
-std::unique_ptr<net::HttpBodyReceiver> PipelineHandler::on_open(net::HttpRequest head,
-                                                                net::HttpReplyRef reply) {
-  Hub* hub = hub_();
+Hub* accept_post(const RunningHub& running, const net::HttpRequest& head,
+                 const net::HttpReplyRef& reply) {
+  Hub* hub = running();
   if (!hub) {
     respond_not_running(reply);
     return nullptr;
@@ -161,6 +161,12 @@ std::unique_ptr<net::HttpBodyReceiver> PipelineHandler::on_open(net::HttpRequest
   if (std::optional<IntroducedMember> member = introduced_by(headers)) {
     hub->introduce(*std::move(member));
   }
+  return hub;
+}
+
+std::unique_ptr<net::HttpBodyReceiver> PipelineHandler::on_open(net::HttpRequest head,
+                                                                net::HttpReplyRef reply) {
+  if (!accept_post(hub_, head, reply)) return nullptr;
   return std::make_unique<Body>(hub_, std::move(reply), held_);
 }
 

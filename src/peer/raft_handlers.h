@@ -31,6 +31,10 @@ void respond_not_running(const net::HttpReplyRef& reply);
 void log_incompatibility(const Context& context, const PeerHeaders& headers,
                          const Refusal& refusal);
 
+// What comes before the body of a POST: refuses it, or takes note of who sent it. Null: refused.
+Hub* accept_post(const RunningHub& hub, const net::HttpRequest& head,
+                 const net::HttpReplyRef& reply);
+
 // GET /raft/stream/…
 class StreamHandler final : public net::HttpHandler {
  public:

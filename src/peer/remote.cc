@@ -40,6 +40,7 @@ Remote::Streams::Streams(Remote* remote, Judge judge)
       append_reader({&remote->context_, remote->id_, &remote->status_, &remote->picker_,
                      remote->intake_.get(), judge},
                     StreamType::kAppend),
+      snapshots({&remote->context_, remote->id_, &remote->status_, &remote->picker_}),
       prober(&remote->context_, remote->id_, remote->urls()) {
   append_reader.start();
   message_reader.start();
@@ -127,6 +128,11 @@ void Remote::tick() {
   if (!streams_) return;
   streams_->append_writer.tick();
   streams_->message_writer.tick();
+}
+
+void Remote::send_snapshot(raft::Message message, std::shared_ptr<const backend::Snapshot> state) {
+  CHECK(streams_);
+  streams_->snapshots.send(std::move(message), std::move(state));
 }
 
 void Remote::update(std::vector<std::string> urls) {

@@ -19,6 +19,7 @@
 #include "peer/intake.h"
 #include "peer/pipeline.h"
 #include "peer/prober.h"
+#include "peer/snapshot_sender.h"
 #include "peer/stream_reader.h"
 #include "peer/stream_writer.h"
 
@@ -41,6 +42,8 @@ class Remote {
   void push(raft::Message message);
   void flush();
   void tick();
+  // REQUIRES: with_streams.
+  void send_snapshot(raft::Message message, std::shared_ptr<const backend::Snapshot> state);
 
   void update(std::vector<std::string> urls);
   const std::vector<std::string>& urls() const { return picker_.urls(); }
@@ -60,6 +63,7 @@ class Remote {
 
     StreamWriter message_writer, append_writer;
     StreamReader message_reader, append_reader;
+    SnapshotSender snapshots;
     Prober prober;
   };
 

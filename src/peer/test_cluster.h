@@ -10,7 +10,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -81,6 +83,44 @@ class NoAnswers : public LocalAnswers {
   void downgrade_enabled(Done<bool> done) override { done(absl::UnimplementedError("downgrade")); }
 };
 
+// Snapshots become stores in memory.
+class MemoryHome final : public SnapshotHome {
+ public:
+  MemoryHome() {
+    char path[] = "/tmp/keelson_peer_XXXXXX";
+    CHECK(::mkdtemp(path) != nullptr);
+    directory_ = path;
+  }
+  ~MemoryHome() override { std::filesystem::remove_all(directory_); }
+  void belongs_to(node::Node* node) { node_ = node; }
+
+  std::string directory() const override { return directory_; }
+  absl::StatusOr<std::shared_ptr<backend::Backend>> new_store() override {
+    if (full_) {
+      ++refused_;
+      return absl::ResourceExhaustedError("no space left on device");
+    }
+    return std::make_shared<backend::MemoryBackend>();
+  }
+  mvcc::StoreOptions store_options() const override { return {}; }
+  void install(raft::Message message, node::ReceivedState state, Task taken) override {
+    ++installed_;
+    node_->consensus().receive_snapshot(std::move(message), std::move(state));
+    node_->consensus().with_core([taken = std::move(taken)](raft::RawNode&) mutable { taken(); });
+  }
+
+  int installed() const { return installed_; }
+  int refused() const { return refused_; }
+  void set_full(bool full) { full_ = full; }
+  bool empty() const { return std::filesystem::is_empty(directory_); }
+
+ private:
+  std::string directory_;
+  node::Node* node_ = nullptr;
+  std::atomic<int> installed_{0}, refused_{0};
+  std::atomic<bool> full_{false};
+};
+
 class TestPeer {
  public:
   TestPeer(std::string name, NetworkOptions options = {})
@@ -105,6 +145,10 @@ class TestPeer {
     options.recovery.name = name_;
     options.client_urls = {"http://localhost:2379"};
     options.heartbeat = std::chrono::milliseconds(50);
+    // So little that whoever is away for some entries needs a snapshot.
+    options.recovery.keep = {.entries = 32, .bytes = 64 << 10};
+    options.debt = {
+        .mark_entries = 20, .mark_bytes = 6 << 10, .flush_entries = 40, .flush_bytes = 64 << 10};
     absl::StatusOr<std::unique_ptr<node::Node>> made =
         node::Node::create(options, std::make_unique<node::ForwardingBackend>(disk_),
                            {&consensus_, &log_, &apply_, &background_}, &clock_, &random_,
@@ -118,9 +162,11 @@ class TestPeer {
     auto view = std::make_shared<membership::View>();
     view->cluster = bootstrap.cluster;
     view->members = bootstrap.members;
+    home_.belongs_to(node_.get());
     node_->start();
+    members_ = std::move(view);
     network_.start({.member = node_->member(), .cluster = node_->cluster(), .peer_urls = {url()}},
-                   &*receiver_, &answers_, std::move(view));
+                   &*receiver_, &answers_, members_, &home_);
   }
 
   void stop() {
@@ -140,6 +186,15 @@ class TestPeer {
   // Nobody reaches it here any more, or somebody does again.
   void close_listener() { listener_.reset(); }
   void listen_again() { listen(port_); }
+  // It hears nobody and nobody hears it, or it does again.
+  void isolate() {
+    close_listener();
+    network_.set_members(std::make_shared<membership::View>());
+  }
+  void reconnect() {
+    network_.set_members(members_);
+    listen_again();
+  }
 
   absl::Status put(std::string_view key, std::string_view value) {
     etcdserverpb::PutRequest request;
@@ -166,10 +221,23 @@ class TestPeer {
   }
 
   bool leads() const { return node_->is_leader(); }
+  // The values of all keys, one behind the other.
+  std::string contents() {
+    std::unique_ptr<mvcc::ReaderSlot> reader = node_->store().register_reader();
+    const std::string_view all("\0", 1);
+    absl::StatusOr<mvcc::RangeResult> found = node_->store().range(*reader, all, all);
+    EXPECT_TRUE(found.ok()) << found.status();
+    std::string out;
+    if (found.ok()) {
+      for (const auto& kv : found->kvs) out += kv.view();
+    }
+    return out;
+  }
   int64_t revision() const { return node_->store().revision(); }
   MemberId id() const { return node_->member(); }
   node::Node& node() { return *node_; }
   Network& network() { return network_; }
+  MemoryHome& home() { return home_; }
   Later<bool>& removed() { return removed_; }
   NoAnswers& answers() { return answers_; }
 
@@ -194,6 +262,8 @@ class TestPeer {
   std::unique_ptr<net::Listener> listener_;
   uint16_t port_ = 0;
   NoAnswers answers_;
+  MemoryHome home_;
+  std::shared_ptr<const membership::View> members_;
   Later<bool> removed_;
   std::optional<ConsensusReceiver> receiver_;
   std::unique_ptr<node::Node> node_;
