@@ -3,9 +3,7 @@
 // What a peer listener answers to POST /raft/snapshot: the database is saved, made into a store,
 // and handed to consensus; the sender is answered when that has taken it (docs/formats/peer.md).
 //
-// Bounds: one at a time; a newer one puts it out. What has come and is not written to the disk
-// holds
-//   the sender back.
+// Bounds: one at a time; a newer one puts it out. The sender is held back by the disk's pace.
 // Threads: the peer loop.
 
 #pragma once
