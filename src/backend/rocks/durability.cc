@@ -137,6 +137,14 @@ void Durability::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
   }
 }
 
+// From a lack of space RocksDB would recover by itself, whatever the options say, as soon as the
+// disk says that it has some (of a quota it never says anything else): by a flush that may leave
+// out a family. It only hears of a lack that nobody waits for any more, at the end of a store.
+void Durability::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                                      bool* auto_recovery) {
+  *auto_recovery = false;
+}
+
 void Durability::OnTableFileCreationStarted(const rocksdb::TableFileCreationBriefInfo& info) {
   if (merge_output_ && info.reason == rocksdb::TableFileCreationReason::kCompaction) {
     merge_output_(info.file_path);
