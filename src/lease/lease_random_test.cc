@@ -363,6 +363,19 @@ TEST(LeaseRandom, AListingOfKeysTouchesNone) {
 
 // A listing is what was there then, whatever happens afterwards; and what it costs the table is a
 // copy of the pieces that change, not of all.
+// A listing that is gone leaves a piece that only the roll has, and that is copied all the same.
+// (AddressSanitizer is who sees what was wrong here.)
+TEST(LeaseRandom, WhoTakesAPlaceComesFromAPieceThatIsCopied) {
+  LeaseRoll roll;
+  for (int64_t id = 1; id <= 10; ++id) roll.add(LeaseId(id), {Duration(id)});
+  for (int64_t last = 10; last > 5; --last) {
+    EXPECT_EQ(roll.list().size(), static_cast<size_t>(last));
+    roll.remove(0);
+    EXPECT_EQ(roll.id(0), LeaseId(last));
+    EXPECT_EQ(roll.expiry(0), MonotonicTime{Duration(last)});
+  }
+}
+
 TEST(LeaseRandom, AListingStaysAsItWas) {
   for_each_seed(3, [](uint64_t seed) {
     SeededRandom random(seed);

@@ -46,7 +46,9 @@ void LeaseRoll::add(LeaseId id, MonotonicTime expiry) {
 void LeaseRoll::remove(size_t place) {
   CHECK(place < size_);
   --size_;
-  if (place != size_) writable(place) = entry(size_);
+  // By value: the piece that it lies in may be copied, and go, on the way to the place.
+  const Entry last = entry(size_);
+  if (place != size_) writable(place) = last;
   if (size_ % kPiece == 0) pieces_.pop_back();
   check_sizes();
 }
