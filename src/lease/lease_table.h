@@ -6,9 +6,9 @@
 //   and change the replicated part (ids, TTLs, keys, records); renewals and expiry times are the
 //   primary's own business and never reach the log. The table deletes no key: revoke() hands the
 //   keys to the caller, who deletes them in the same transaction.
-// Threads: one lane at a time; nothing locks. Renewals and questions from elsewhere are posted
-// here. Time: only as the argument `now`; the table never looks at a clock. The records it writes
-//   do not depend on `now`, so that every member writes the same bytes.
+// Threads: one lane at a time; nothing locks. Renewals and questions from elsewhere come there.
+// Time: only as the argument `now`; the table never looks at a clock. The records it writes do not
+//   depend on `now`, so that every member writes the same bytes.
 // Records: bucket `lease`, key = 8-byte big-endian id, value = leasepb.Lease, written into the
 //   caller's batch.
 // Errors: errors::LeaseNotFound, LeaseExist, LeaseTTLTooLarge; errors::NotLeader from renew() on a

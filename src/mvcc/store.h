@@ -97,8 +97,8 @@ bool decode_key_value(std::string_view encoded, KeyValueView* out);
 // etcd's bytes: fields in order of number, zero values left out. [any]
 Bytes encode_key_value(const KeyValueView& kv);
 
-// A reader's place: each thread (or lane) that reads has one of its own, made
-// by Store::register_reader(), gone before the Store is. One read at a time per slot.
+// A reader's place: each thread (or lane) that reads has one of its own, made by
+// Store::register_reader(), gone before the Store is. One read at a time per slot.
 class ReaderSlot {
  public:
   virtual ~ReaderSlot() = default;

@@ -9,9 +9,8 @@
 //   the lanes' threads have ended, the node no longer touches the lanes; what is left in their
 //   queues goes before the node does.
 // Failure: `fatal` is called once, from any lane (the first time counts), when the member must not
-// go on (a log or store
-//   that cannot be trusted). It should end the process with the message; nothing more is
-//   acknowledged after it.
+//   go on: its log or its store cannot be trusted. It should end the process with the message;
+//   nothing more is acknowledged after it.
 
 #pragma once
 

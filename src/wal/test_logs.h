@@ -1,7 +1,7 @@
 // wal/test_logs.h
 //
-// What the log's random tests share: silence, and values that are made to look
-// like what a crash leaves and like what the log itself writes.
+// What the log's random tests share: silence, and values that are made to look like what a crash
+// leaves and like what the log itself writes.
 //
 // Threads: tests only; one caller at a time.
 
