@@ -177,7 +177,9 @@ class LastAnswer : public testing::Test {
     int pair[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     client_ = pair[1];
-    auto server = std::make_shared<const ServerContext>(&router_, nullptr, ListenerOptions());
+    ListenerOptions options;
+    options.budgets = std::make_shared<HeldBudgets>(1);
+    auto server = std::make_shared<const ServerContext>(&router_, nullptr, options);
     connection_ = std::make_shared<Connection>(server, &loop_, pair[0], PeerInfo{.address = "test"},
                                                [this](Connection*) { closed_ = true; });
     connection_->start();

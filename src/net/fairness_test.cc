@@ -76,7 +76,10 @@ class FairnessTest : public testing::Test {
   size_t connect() {
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-    auto context = std::make_shared<ServerContext>(ServerContext{&service_.router, nullptr, {}});
+    ListenerOptions options;
+    options.budgets = std::make_shared<HeldBudgets>(1);
+    auto context =
+        std::make_shared<ServerContext>(ServerContext{&service_.router, nullptr, options});
     connections_.push_back(std::make_shared<Connection>(
         context, &loop_, ends[1], PeerInfo{.address = "@"}, [](Connection*) {}));
     connections_.back()->start();
