@@ -105,8 +105,8 @@ size_t HeldBudget::share(Lane& lane) const {
   const size_t target = std::min(relief_to(most_), much(most_) - room);
   const size_t all = total();
   if (all <= target) return 0;
-  const double part = static_cast<double>(lane.bytes.load(std::memory_order_relaxed)) /
-                      static_cast<double>(all);
+  const double part =
+      static_cast<double>(lane.bytes.load(std::memory_order_relaxed)) / static_cast<double>(all);
   return static_cast<size_t>(static_cast<double>(all - target) * std::min(part, 1.0));
 }
 
@@ -158,8 +158,7 @@ std::vector<HeldBudget::Stalled> HeldBudget::stalled(Lane& lane, MonotonicTime n
   return out;
 }
 
-HeldBudget::GivenUp HeldBudget::give_up(HeldBytes& account, size_t bytes,
-                                        MonotonicTime now) const {
+HeldBudget::GivenUp HeldBudget::give_up(HeldBytes& account, size_t bytes, MonotonicTime now) const {
   std::vector<std::pair<double, HeldItem>> items;
   account.holder_.each_held(sort_, [&](const HeldItem& item) {
     if (const double w = weight(item, now); w > 0) items.emplace_back(w, item);
@@ -180,10 +179,7 @@ HeldBudget::GivenUp HeldBudget::give_up(HeldBytes& account, size_t bytes,
 // ---- HeldBytes
 
 HeldBytes::HeldBytes(std::shared_ptr<HeldBudget> budget, Loop* loop, size_t most, Holder* holder)
-    : budget_(std::move(budget)),
-      lane_(budget_->lane_of(loop)),
-      most_(most),
-      holder_(*holder) {}
+    : budget_(std::move(budget)), lane_(budget_->lane_of(loop)), most_(most), holder_(*holder) {}
 
 HeldBytes::~HeldBytes() {
   CHECK(bytes_ == 0);

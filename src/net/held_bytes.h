@@ -129,7 +129,8 @@ struct HeldBudgets {
   static constexpr size_t kIncoming = size_t{512} << 20;
   static constexpr size_t kOutgoing = size_t{1} << 30;
 
-  explicit HeldBudgets(int loops, size_t most_incoming = kIncoming, size_t most_outgoing = kOutgoing)
+  explicit HeldBudgets(int loops, size_t most_incoming = kIncoming,
+                       size_t most_outgoing = kOutgoing)
       : incoming(std::make_shared<HeldBudget>(HeldSort::kIncoming, most_incoming, loops)),
         outgoing(std::make_shared<HeldBudget>(HeldSort::kOutgoing, most_outgoing, loops)) {}
 

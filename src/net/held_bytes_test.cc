@@ -191,9 +191,7 @@ TEST_F(HeldBytesTest, LoopsCountTogether) {
 class List final : public UnaryHandler {
  public:
   static constexpr size_t kSize = 4 * kMb;
-  void handle(CallRef call, Bytes) override {
-    call->respond(Parts::copy(std::string(kSize, 'l')));
-  }
+  void handle(CallRef call, Bytes) override { call->respond(Parts::copy(std::string(kSize, 'l'))); }
 };
 
 struct Party {
@@ -273,8 +271,8 @@ TEST_F(ManyConnectionsTest, HalfRequestsHoldABoundedMemory) {
   size_t most = 0;
   for (int i = 0; i < 60; ++i) {
     all.push_back(somebody());
-    ids.push_back(all.back()->client.send(request("/test.Echo/Unary"),
-                                          framed(std::string(kMb, 'x')).substr(0, kMb - 100), true));
+    ids.push_back(all.back()->client.send(
+        request("/test.Echo/Unary"), framed(std::string(kMb, 'x')).substr(0, kMb - 100), true));
     all.back()->client.exchange();
     first_->advance(milliseconds(100));
     most = std::max(most, options_.budgets->incoming->total());
@@ -299,10 +297,10 @@ TEST_F(ManyConnectionsTest, HalfHeadsHoldABoundedMemory) {
   const std::string text(15'000, 'm');
   size_t most = 0;
   for (int i = 0; i < 60; ++i) {
-    all.push_back(std::make_unique<MemoryServer<Http2Session>>(first_.get(), &service_.router,
-                                                               options_));
-    std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string(3, '\0') +
-                        std::string("\4\0\0\0\0\0", 6);
+    all.push_back(
+        std::make_unique<MemoryServer<Http2Session>>(first_.get(), &service_.router, options_));
+    std::string bytes =
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string(3, '\0') + std::string("\4\0\0\0\0\0", 6);
     for (int k = 0; k < 60; ++k) {
       // HEADERS, then CONTINUATION: a literal that is not indexed, its value's length in two bytes.
       std::string block = std::string("\0\1x\x7f", 4);
@@ -328,8 +326,7 @@ TEST_F(ManyConnectionsTest, HalfRequestsOfHttp1HoldABoundedMemory) {
   std::vector<std::unique_ptr<MemoryServer<Http1Session>>> all;
   size_t most = 0;
   for (int i = 0; i < 60; ++i) {
-    all.push_back(
-        std::make_unique<MemoryServer<Http1Session>>(&first, &service_.router, options_));
+    all.push_back(std::make_unique<MemoryServer<Http1Session>>(&first, &service_.router, options_));
     all.back()->feed("GET /health HTTP/1.1\r\nHost: x\r\nA: " + std::string(kMb, 'a'));
     first.advance(milliseconds(100));
     most = std::max(most, options_.budgets->incoming->total());

@@ -77,10 +77,10 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   bool processing_ = false;
 
   // The request under way.
-  bool begun_ = false;      // its first byte is there …
-  MonotonicTime began_{};   // … and since when
-  bool opened_ = false;     // its handler is chosen
-  size_t head_bytes_ = 0;   // about; of no meaning before
+  bool begun_ = false;     // its first byte is there …
+  MonotonicTime began_{};  // … and since when
+  bool opened_ = false;    // its handler is chosen
+  size_t head_bytes_ = 0;  // about; of no meaning before
   MonotonicTime body_began_{};
   bool body_paused_ = false;  // its receiver wants no more for now
   bool waiting_ = false;      // whole request delivered, answer not complete

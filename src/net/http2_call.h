@@ -151,9 +151,9 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool got_message_ = false;
   bool half_closed_ = false;  // and told to the receiver
   bool reading_ = true;
-  size_t told_incoming_ = 0;  // what the session was told last …
+  size_t told_incoming_ = 0;        // what the session was told last …
   MonotonicTime incoming_since_{};  // … and since when it is not 0
-  std::string held_;          // arrived while not reading_, or before its turn
+  std::string held_;                // arrived while not reading_, or before its turn
 
   std::unique_ptr<StreamReceiver> receiver_;
   Task cancel_task_;
@@ -171,10 +171,10 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool above_low_water_ = false;
   bool finished_ = false;  // the status is set
   bool trailers_sent_ = false;
-  bool late_parts_ = false;  // not all parts in out_ are made
+  bool late_parts_ = false;     // not all parts in out_ are made
   MonotonicTime late_until_{};  // then; of no meaning else
-  bool making_ = false;      // one of them is being made
-  bool reported_ = false;    // the observer knows the end
+  bool making_ = false;         // one of them is being made
+  bool reported_ = false;       // the observer knows the end
   absl::Status status_;
   std::vector<std::pair<std::string, std::string>> extra_headers_;
   std::vector<std::pair<std::string, std::string>> extra_trailers_;

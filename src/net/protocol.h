@@ -53,7 +53,7 @@ class ProtocolHost {
 struct ServerContext {
   const Router* router = nullptr;
   CallObserver* observer = nullptr;  // may be null
-  ListenerOptions options;  // its budgets are not null
+  ListenerOptions options;           // its budgets are not null
 };
 
 class Protocol {

@@ -139,9 +139,9 @@ class SocketTransport final : public Transport, private Watch {
   bool broken_ = false;         // … and hears nothing any more
   bool told_ended_ = false;
   bool told_broken_ = false;
-  bool full_ = false;           // the socket took less than write() had
-  bool failed_ = false;         // on_error() is on its way
-  int errno_ = 0;               // what broke it
+  bool full_ = false;    // the socket took less than write() had
+  bool failed_ = false;  // on_error() is on its way
+  int errno_ = 0;        // what broke it
 };
 
 }  // namespace

@@ -120,10 +120,10 @@ class TlsHandshakes {
   bool stopping_ = false;
   absl::flat_hash_map<uint64_t, Source> sources_;
   Turns fresh_turns_, resumed_turns_;
-  size_t counted_ = 0;      // <= most_
-  Steps stalled_;           // the longest first
-  Steps fresh_;             // of all sources, the oldest first
-  size_t resumed_ = 0;      // of all sources
+  size_t counted_ = 0;  // <= most_
+  Steps stalled_;       // the longest first
+  Steps fresh_;         // of all sources, the oldest first
+  size_t resumed_ = 0;  // of all sources
   MonotonicTime log_second_{};
   int logged_ = 0;
   uint64_t unsaid_ = 0;
