@@ -326,7 +326,10 @@ void Http2Call::deliver_held() {
   if (!session_) return;
   size_t consumed = before - held_.size();
   count_incoming();
-  if (consumed > 0) nghttp2_session_consume_stream(session_->session_, id_, consumed);
+  if (consumed > 0) {
+    nghttp2_session_consume_stream(session_->session_, id_, consumed);
+    session_->used(consumed);
+  }
   session_->host_.wake();
   if (remote_done_) on_end_stream();
 }

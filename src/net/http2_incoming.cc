@@ -24,8 +24,11 @@ void Http2Call::drop_incoming() {
   if (told_incoming_ == 0 && !reader_.in_message() && held_.empty()) return;
   reader_.reset(0, false);
   request_ = Bytes();
+  if (session_) {
+    session_->used(held_.size());
+    session_->incoming_.change(told_incoming_, 0);
+  }
   std::string().swap(held_);
-  if (session_) session_->incoming_.change(told_incoming_, 0);
   told_incoming_ = 0;
 }
 

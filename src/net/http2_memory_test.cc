@@ -95,6 +95,50 @@ TEST_F(Http2MemoryTest, AllConnectionsTogetherHoldABoundedMemory) {
   others.incoming().change(2 << 20, 0);
 }
 
+// Takes no message until it is told to.
+class Pausing final : public StreamHandler {
+ public:
+  class Receiver final : public StreamReceiver {
+   public:
+    void on_message(Bytes) override {}
+  };
+  std::unique_ptr<StreamReceiver> on_open(CallRef call) override {
+    call->set_reading(false);
+    calls.push_back(std::move(call));
+    return std::make_unique<Receiver>();
+  }
+  std::vector<CallRef> calls;
+};
+
+TEST_F(Http2MemoryTest, TheConnectionsWindowComesBackAsItsBytesAreUsed) {
+  Pausing pausing;
+  service_.router.stream("/test.Pausing/Stream", MethodKind::kBidiStream, &pausing);
+  ListenerOptions options;
+  options.connection_window = 1 << 20;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  Client client(&server);
+  const std::string piece = framed(std::string(100'000, 'x'));
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 4; ++i)
+    ids.push_back(client.send(request("/test.Pausing/Stream"), piece, true));
+  client.exchange();
+  EXPECT_LE(client.window(), (1 << 20) - 400'000);
+  // Half of it is for the others, however much waits.
+  for (int i = 0; i < 20; ++i)
+    ids.push_back(client.send(request("/test.Pausing/Stream"), piece, true));
+  client.exchange();
+  const int32_t other = client.send(request("/test.Echo/Unary"), framed(std::string(400'000, 'x')));
+  client.exchange();
+  EXPECT_EQ(client[other].headers["grpc-status"], "0");
+  EXPECT_GE(server.incoming().bytes(), 2'000'000u);
+  // What is used, or not wanted any more, counts no more.
+  for (size_t i = 0; i < 12; ++i) pausing.calls[i]->set_reading(true);
+  for (size_t i = 12; i < ids.size(); ++i) client.reset(ids[i]);
+  client.exchange();
+  EXPECT_GT(client.window(), (1 << 20) / 2);
+  pausing.calls.clear();
+}
+
 // Any number of streams may be open, but not with any memory.
 TEST_F(Http2MemoryTest, OpenStreamsHoldABoundedMemory) {
   ListenerOptions options;

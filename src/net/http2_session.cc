@@ -109,16 +109,13 @@ struct Http2Session::Callbacks {
   }
 
   static int on_data_chunk(nghttp2_session* session, uint8_t, int32_t stream_id,
-                           const uint8_t* data, size_t size, void*) {
-    // The connection's window is given back at once whatever the stream does: one stream whose
-    // messages wait must not hold up the others.
+                           const uint8_t* data, size_t size, void* user) {
     Http2Stream* call = stream_of(session, stream_id);
     size_t consumed = call ? call->on_data({reinterpret_cast<const char*>(data), size}) : size;
     if (consumed == size) {
       nghttp2_session_consume(session, stream_id, size);
     } else {
-      nghttp2_session_consume_connection(session, size);
-      if (consumed > 0) nghttp2_session_consume_stream(session, stream_id, consumed);
+      self(user).took(stream_id, consumed, size - consumed);
     }
     return 0;
   }
@@ -371,6 +368,21 @@ void Http2Session::stream_closed(Http2Stream* call) {
 }
 
 // ---- what is held
+
+void Http2Session::took(int32_t stream_id, size_t used, size_t waiting) {
+  if (used > 0) nghttp2_session_consume_stream(session_, stream_id, used);
+  const size_t most = server_.options.connection_window / 2;
+  withheld_ += waiting;
+  const size_t beyond = withheld_ > most ? withheld_ - most : 0;
+  withheld_ -= beyond;
+  if (used + beyond > 0) nghttp2_session_consume_connection(session_, used + beyond);
+}
+
+void Http2Session::used(size_t bytes) {
+  const size_t back = std::min(bytes, withheld_);
+  withheld_ -= back;
+  if (back > 0) nghttp2_session_consume_connection(session_, back);
+}
 
 // A head may come in for a long time. False: it is too much.
 bool Http2Session::count_head() {

@@ -51,6 +51,10 @@ class Http2Session final : public Protocol, private Timer {
   Duration silence() const;
   void final_goaway();
   bool count_head();
+  // Of the bytes that came for a stream, `used` are used now, and `waiting` wait with it.
+  void took(int32_t stream_id, size_t used, size_t waiting);
+  // Of those that waited so many are used, or nobody wants them any more.
+  void used(size_t bytes);
   void open_stream(int32_t stream_id, bool end_stream);
   bool open_exchange(int32_t stream_id, bool end_stream);
   void reset(int32_t stream_id, uint32_t error_code);
@@ -74,8 +78,11 @@ class Http2Session final : public Protocol, private Timer {
   RequestHead head_;           // of the request whose header block is being read …
   bool reading_head_ = false;  // … if one is
   size_t told_head_ = 0;       // of it, what incoming_ was told
-  HeldBytes& incoming_;        // by open streams and their heads, and messages not served yet
-  HeldBytes& outgoing_;        // by the calls, of answers that wait for the client
+  // Of the connection's window, what is not given back while its bytes wait; at most half of it, so
+  // that streams that wait do not hold up the others.
+  size_t withheld_ = 0;
+  HeldBytes& incoming_;  // by open streams and their heads, and messages not served yet
+  HeldBytes& outgoing_;  // by the calls, of answers that wait for the client
 
   bool broken_ = false;    // close, nothing to say
   bool expelled_ = false;  // close as soon as the GOAWAY is out

@@ -93,6 +93,8 @@ class Client {
   }
   void reset(int32_t id) { nghttp2_submit_rst_stream(session_, 0, id, NGHTTP2_CANCEL); }
   void ping() { nghttp2_submit_ping(session_, 0, nullptr); }
+  // What may still be sent on all streams together.
+  int32_t window() { return nghttp2_session_get_remote_window_size(session_); }
   void grant(int32_t id, size_t bytes) { nghttp2_session_consume(session_, id, bytes); }
 
   // Moves bytes both ways until both are quiet.
