@@ -126,7 +126,13 @@ void Http2Exchange::serve() {
 }
 
 void Http2Exchange::go_on() {
-  if (session_) serve();
+  if (session_ && !dropping_) serve();
+}
+
+// The end does not wait for those whose turn has not come. Their clients know that nothing was
+// done.
+void Http2Exchange::on_drain() {
+  if (kept_ && handle_) reset(NGHTTP2_REFUSED_STREAM);
 }
 
 void Http2Exchange::keep() {

@@ -32,7 +32,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
 
   size_t on_data(std::string_view data) override;
   void on_end_stream() override;
-  void on_drain() override {}
+  void on_drain() override;
   void go_on() override;
   void keep() override;
   void let_go() override;

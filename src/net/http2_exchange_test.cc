@@ -205,5 +205,31 @@ TEST(Http2Plain, AnAnswerIsProducedAsItIsTaken) {
   server.close();
 }
 
+// Takes a whole turn for each request, and has the server end at the second.
+class TurnEach final : public HttpHandler {
+ public:
+  void handle(HttpRequest, HttpReplyRef reply) override {
+    server->clock.advance(std::chrono::milliseconds(3));
+    if (++served == 2) server->session().drain();
+    reply->send({});
+  }
+  MemoryServer<Http2Session>* server = nullptr;
+  int served = 0;
+};
+
+TEST_F(Http2ExchangeTest, TheEndDoesNotWaitForRequestsWhoseTurnHasNotCome) {
+  TurnEach turn_each;
+  turn_each.server = server_.get();
+  router_.http("/turn", &turn_each);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back(client_->send(plain("GET", "/turn"), ""));
+  client_->exchange();
+  EXPECT_EQ(turn_each.served, 2);
+  EXPECT_EQ((*client_)[ids[1]].headers[":status"], "200");
+  EXPECT_TRUE((*client_)[ids[19]].closed);
+  EXPECT_EQ((*client_)[ids[19]].error, uint32_t{NGHTTP2_REFUSED_STREAM});
+  EXPECT_EQ(server_->session().streams(), 0u);
+}
+
 }  // namespace
 }  // namespace keelson::net
