@@ -1,6 +1,5 @@
 // keelson: the server. Flags, logging, then Server until a signal ends it.
 
-#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -242,18 +241,17 @@ int serve(const server::CommandLine& line, int* ended_by) {
   return 0;
 }
 
-// Answers of megabytes come and go all the time, and blocks made on one lane are freed on another:
-// with glibc's defaults each big one is mapped and unmapped anew, and every thread keeps an arena.
-void tune_allocator() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 32 << 20);
-  mallopt(M_ARENA_MAX, 4);
-}
-
 }  // namespace
 
+// jemalloc's, which reads it before main(): what is freed goes back to the system within a second
+// or two, by a thread that has nothing else to do (docs/decisions/0009-freed-memory-returns.md).
+// Nobody reads it in builds with sanitizers, which have allocators of their own.
+extern "C" {
+extern const char* const malloc_conf;
+const char* const malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+}
+
 int main(int argc, char** argv) {
-  tune_allocator();
   ignore_signals();
   // What a member writes is for its user alone, whatever the shell's mask; also what RocksDB
   // writes. Sockets are as open as that mask has them, as etcd's are.
