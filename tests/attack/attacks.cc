@@ -3,12 +3,14 @@
 #include <memory>
 #include <thread>
 
+#include "base/endian.h"
 #include "proto/rpc.pb.h"
 #include "tests/attack/raw_client.h"
 
 namespace keelson::attack {
 namespace {
 
+namespace h2 = harness::h2;
 namespace pb = etcdserverpb;
 using Reading = RawClient::Reading;
 
@@ -58,7 +60,7 @@ void ranges(Target& target) {
   get.set_serializable(true);
   twice(target, [body = get.SerializeAsString()](uint32_t* next) {
     std::string out;
-    for (int i = 0; i < 500; ++i, *next += 2) out += unary_call(*next, kRange, body);
+    for (int i = 0; i < 500; ++i, *next += 2) out += h2::unary_call(*next, kRange, body);
     return out;
   });
 }
@@ -69,7 +71,7 @@ void pages(Target& target) {
   page.set_keys_only(true);
   twice(target, [body = page.SerializeAsString()](uint32_t* next) {
     std::string out;
-    for (int i = 0; i < 500; ++i, *next += 2) out += unary_call(*next, kRange, body);
+    for (int i = 0; i < 500; ++i, *next += 2) out += h2::unary_call(*next, kRange, body);
     return out;
   });
 }
@@ -79,7 +81,7 @@ void frames(Target& target, const std::string& one) {
   twice(target, [&](uint32_t* next) {
     std::string out;
     if (*next == 1) {
-      out = frame(Frame::kHeaders, kEndHeaders, 1, header_block(kPut));
+      out = h2::headers(1, h2::block(h2::grpc_request(kPut)), false);
       *next = 3;
     }
     while (out.size() < (64 << 10)) out += one;
@@ -87,12 +89,14 @@ void frames(Target& target, const std::string& one) {
   });
 }
 
-void window_updates(Target& target) { frames(target, frame(Frame::kWindowUpdate, 0, 1, big32(1))); }
-void empty_data(Target& target) { frames(target, frame(Frame::kData, 0, 1, "")); }
-void pings(Target& target) { frames(target, frame(Frame::kPing, 0, 0, "attacker")); }
-void ping_acks(Target& target) { frames(target, frame(Frame::kPing, kAck, 0, "attacker")); }
+void window_updates(Target& target) {
+  frames(target, h2::frame(h2::kWindowUpdate, 0, 1, big32(1)));
+}
+void empty_data(Target& target) { frames(target, h2::frame(h2::kData, 0, 1, "")); }
+void pings(Target& target) { frames(target, h2::frame(h2::kPing, 0, 0, "attacker")); }
+void ping_acks(Target& target) { frames(target, h2::frame(h2::kPing, h2::kAck, 0, "attacker")); }
 void priorities(Target& target) {
-  frames(target, frame(Frame::kPriority, 0, 1, std::string("\0\0\0\0\1", 5)));
+  frames(target, h2::frame(h2::kPriority, 0, 1, std::string("\0\0\0\0\1", 5)));
 }
 
 void chunks(Target& target) {
@@ -120,7 +124,7 @@ void volleys(Target& target, const char* path, const std::string& body, int call
     for (RawClient* client : {&one, &two}) {
       if (!client->hello()) return;
       for (int i = 0; i < calls; ++i) {
-        client->send(unary_call(static_cast<uint32_t>(2 * i + 1), path, body));
+        client->send(h2::unary_call(static_cast<uint32_t>(2 * i + 1), path, body));
       }
     }
     target.wait(std::chrono::seconds(5));
@@ -143,8 +147,8 @@ void reset_sorts(Target& target) {
   client.hello();
   const std::string body = sorted_everything().SerializeAsString();
   for (uint32_t stream = 1; stream < 200; stream += 2) {
-    client.send(unary_call(stream, kRange, body));
-    client.send(frame(Frame::kReset, 0, stream, big32(8)));
+    client.send(h2::unary_call(stream, kRange, body));
+    client.send(h2::frame(h2::kReset, 0, stream, big32(8)));
   }
   target.wait(std::chrono::hours(1));
 }
@@ -155,7 +159,7 @@ void unread_lists(Target& target) {
   client.hello();
   const std::string body = everything().SerializeAsString();
   for (uint32_t stream = 1; stream <= 15; stream += 2) {
-    client.send(unary_call(stream, kRange, body));
+    client.send(h2::unary_call(stream, kRange, body));
   }
   target.wait(std::chrono::hours(1));
 }
@@ -172,12 +176,12 @@ void half_requests(Target& target) {
     senders.emplace_back([&client = *clients.back(), &piece] {
       client.hello();
       for (uint32_t stream = 1; stream < 500; stream += 2) {
-        client.send(frame(Frame::kHeaders, kEndHeaders, stream, header_block(kPut)) +
-                    frame(Frame::kData, 0, stream, std::string(1, '\0') + big32(1500000)));
+        client.send(h2::headers(stream, h2::block(h2::grpc_request(kPut)), false) +
+                    h2::frame(h2::kData, 0, stream, std::string(1, '\0') + big32(1500000)));
       }
       for (int i = 0; i < 60; ++i) {
         for (uint32_t stream = 1; stream < 500; stream += 2) {
-          if (!client.send(frame(Frame::kData, 0, stream, piece))) return;
+          if (!client.send(h2::frame(h2::kData, 0, stream, piece))) return;
         }
       }
     });
@@ -196,8 +200,8 @@ void stalled_watches(Target& target) {
   for (int i = 0; i < 100; ++i) {
     clients.push_back(std::make_unique<RawClient>(target.address, Reading::kNo));
     clients.back()->hello();
-    clients.back()->send(frame(Frame::kHeaders, kEndHeaders, 1, header_block(kWatch)) +
-                         frame(Frame::kData, 0, 1, grpc_message(watch.SerializeAsString())));
+    clients.back()->send(h2::headers(1, h2::block(h2::grpc_request(kWatch)), false) +
+                         h2::frame(h2::kData, 0, 1, h2::message(watch.SerializeAsString())));
   }
   RawClient writer(target.address, Reading::kYes, kLargeWindow);
   writer.hello();
@@ -206,7 +210,7 @@ void stalled_watches(Target& target) {
   put.set_value(std::string(512, 'v'));
   while (!target.over && stream < 60000) {
     put.set_key("stalled/" + std::to_string(stream % 1000));
-    writer.send(unary_call(stream, kPut, put.SerializeAsString()));
+    writer.send(h2::unary_call(stream, kPut, put.SerializeAsString()));
     stream += 2;
   }
   target.wait(std::chrono::hours(1));

@@ -1,8 +1,7 @@
 // tests/attack/raw_client.h
 //
-// RawClient speaks HTTP/2 by hand, so that it can say what no library would: any frame, in any
-// number, in any order. What the server says is read and thrown away by a thread of its own, or not
-// read at all.
+// RawClient speaks HTTP/2 by hand (tests/harness/raw.h) without waiting for anything: what the
+// server says is read and thrown away by a thread of its own, or not read at all.
 //
 // Threads: one caller; the reading thread is inside. Lifetime: closing ends the reader.
 // Errors: a connection that the server ended makes send() false; nothing else is reported.
@@ -15,32 +14,9 @@
 #include <string_view>
 #include <thread>
 
-#include "base/endian.h"
+#include "tests/harness/raw.h"
 
 namespace keelson::attack {
-
-enum class Frame : uint8_t {
-  kData = 0,
-  kHeaders = 1,
-  kPriority = 2,
-  kReset = 3,
-  kSettings = 4,
-  kPing = 6,
-  kGoAway = 7,
-  kWindowUpdate = 8,
-  kContinuation = 9,
-};
-inline constexpr uint8_t kEndStream = 1;
-inline constexpr uint8_t kAck = 1;
-inline constexpr uint8_t kEndHeaders = 4;
-
-std::string frame(Frame type, uint8_t flags, uint32_t stream, std::string_view payload);
-// A request's header block, nothing of it indexed.
-std::string header_block(std::string_view path, std::string_view content_type = "application/grpc");
-// The message behind gRPC's five bytes.
-std::string grpc_message(std::string_view body);
-// HEADERS and DATA of one whole unary call.
-std::string unary_call(uint32_t stream, std::string_view path, std::string_view body);
 
 class RawClient {
  public:
@@ -55,19 +31,15 @@ class RawClient {
   bool hello();
   // All of it, however long that takes. False: the connection has ended.
   bool send(std::string_view bytes);
-  // As far as there is room in the socket; a piece that does not fit is not finished.
+  // As far as there is room in the socket; once something did not fit, nothing more is sent.
   void send_some(std::string_view bytes);
   // Ends the connection under a send() that waits. Any thread.
-  void cut();
-  uint64_t received() const { return received_.load(std::memory_order_relaxed); }
+  void cut() { connection_.cut(); }
 
  private:
-  void drain();
-
-  int fd_ = -1;
-  bool stuck_ = false;  // of send_some()
+  harness::RawConnection connection_;
   const uint32_t window_;
-  std::atomic<uint64_t> received_{0};
+  bool stuck_ = false;  // of send_some()
   std::thread reader_;
 };
 

@@ -42,7 +42,7 @@ void many_lists(Target& target) {
   client.hello();
   const std::string body = list(kListed);
   for (uint32_t stream = 1; stream < 3000; stream += 2) {
-    client.send(unary_call(stream, kRange, body));
+    client.send(h2::unary_call(stream, kRange, body));
   }
   target.wait(std::chrono::hours(1));
 }
@@ -54,7 +54,7 @@ void one_list_each(Target& target) {
   for (int i = 0; i < 1500 && !target.over; ++i) {
     clients.push_back(std::make_unique<RawClient>(target.address, Reading::kNo));
     clients.back()->hello();
-    clients.back()->send(unary_call(1, kRange, body));
+    clients.back()->send(h2::unary_call(1, kRange, body));
   }
   target.wait(std::chrono::hours(1));
 }
@@ -74,12 +74,26 @@ void many_pages(Target& target) {
   target.wait(std::chrono::hours(1));
 }
 
+// Pages that are read, without a pause.
+void pages_of_metrics(Target& target) {
+  std::string out;
+  while (!target.over) {
+    RawClient client(target.address, Reading::kYes, 1u << 30);
+    bool going = client.hello();
+    for (uint32_t stream = 1; going && !target.over && stream < 1000000; stream += 200) {
+      out.clear();
+      for (uint32_t i = 0; i < 200; i += 2) out += get(stream + i, "/metrics");
+      going = client.send(out);
+    }
+  }
+}
+
 // Heads of a megabyte of which the last bytes never come.
 void half_heads(Target& target) {
   std::vector<std::unique_ptr<RawClient>> clients;
-  const std::string head =
-      h2::headers(1, h2::block(h2::grpc_request(kRange, h2::Fields(20, {"x", std::string(50000, 'm')}))),
-                  false);
+  const std::string head = h2::headers(
+      1, h2::block(h2::grpc_request(kRange, h2::Fields(20, {"x", std::string(50000, 'm')}))),
+      false);
   for (int i = 0; i < 1500 && !target.over; ++i) {
     clients.push_back(std::make_unique<RawClient>(target.address, Reading::kNo));
     clients.back()->hello();
@@ -115,6 +129,7 @@ std::vector<Attack> unread_attacks() {
        "40,000 unread pages of metrics on each of 8 connections",
        many_pages,
        {.grown_mb = 1300, .left_mb = 150}},
+      {"metrics", "requests for the metrics without a pause", pages_of_metrics, {.grown_mb = 500}},
       {"half-heads",
        "1500 heads of a megabyte that never end",
        half_heads,

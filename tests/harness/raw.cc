@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -38,6 +39,8 @@ int connect_to(const std::string& address, int receive_buffer) {
     in.sin_family = AF_INET;
     in.sin_port = htons(static_cast<uint16_t>(std::atoi(address.c_str() + colon + 1)));
     inet_pton(AF_INET, address.substr(0, colon).c_str(), &in.sin_addr);
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     result = ::connect(fd, reinterpret_cast<sockaddr*>(&in), sizeof(in));
   }
   if (result == 0) return fd;
@@ -73,6 +76,10 @@ bool RawConnection::send(std::string_view bytes, Milliseconds patience) {
 }
 
 void RawConnection::half_close() { ::shutdown(fd_, SHUT_WR); }
+
+void RawConnection::cut() {
+  if (fd_ >= 0) ::shutdown(fd_, SHUT_RDWR);
+}
 
 void RawConnection::reset() {
   const linger hard{1, 0};

@@ -3,7 +3,8 @@
 // A client that is not polite: one socket, bytes as they are given, and HTTP/2 frames built by
 // hand, so that a test can say what no library would.
 //
-// Threads: one per connection. Errors: a connection that breaks reads as ended and writes nothing.
+// Threads: one that sends and one that receives, per connection. Errors: a connection that breaks
+// reads as ended and writes nothing.
 
 #pragma once
 
@@ -33,6 +34,8 @@ class RawConnection {
   // Waits for room in the socket, at most `patience`; false when not everything was taken.
   bool send(std::string_view bytes, Milliseconds patience = Milliseconds(10000));
   void half_close();
+  // Both ways, under whoever sends or receives. Any thread.
+  void cut();
   // By a reset instead of an end.
   void reset();
   void close();
