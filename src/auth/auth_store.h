@@ -8,9 +8,9 @@
 // Threads: the apply lane, but for newest() and version().
 // Determinism: records and answers depend on the entries alone. Tokens are this member's own: each
 //   makes the same ones of the same entries, and each forgets them by its own clock, or by a start.
-// Errors: base/errors.h, for the client. Two of etcd's have no code of their own and come as
-// Unknown
-//   with etcd's text. DataLoss from restore(): a record does not parse.
+// Errors: base/errors.h, for the client. One of etcd's has no code of its own and comes as Unknown
+//   with etcd's text. Unimplemented: no answer, an entry that cannot be applied here. DataLoss from
+//   restore(): a record does not parse.
 // Source: etcd v3.7.1, server/auth/store.go, simple_token.go and server/storage/schema.
 
 #pragma once

@@ -139,7 +139,7 @@ class GoSorter {
   void break_patterns(int begin, int end) {
     const auto length = static_cast<uint64_t>(end - begin);
     const uint64_t mask = (uint64_t{1} << std::bit_width(length)) - 1;
-    const int at = begin + (end - begin) / 4 * 2 - 1;
+    const int at = begin + (end - begin) / 4 * 2;
     uint64_t random = length;
     for (int i = 0; i < 3; ++i) {
       random ^= random << 13;

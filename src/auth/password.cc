@@ -34,7 +34,7 @@ std::string salt_letters(const unsigned char* bytes) {
   uint32_t bits = 0;
   int held = 0;
   for (size_t i = 0; i < kSaltBytes; ++i) {
-    bits = bits << 8 | bytes[i];
+    bits = bits * 256 + bytes[i];
     for (held += 8; held >= 6;) {
       held -= 6;
       out += kLetters[bits >> held & 63];

@@ -4,9 +4,8 @@
 // into copies of it. A copy costs a fixed number of reference counts, however many entries there
 // are, and the first change of an entry after it copies one part in kParts of them.
 //
-// Threads: each copy is one thread's to change, or nobody's and read by all; what copies share
-// never
-//   changes. The values must allow that.
+// Threads: each copy is one thread's to change, or nobody's and read by all. What is shared never
+//   changes; the values must allow that.
 
 #pragma once
 
