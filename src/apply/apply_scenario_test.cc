@@ -8,6 +8,7 @@
 //   raw [number=…] bytes=…      an entry: a request under its field number, or nothing but bytes
 //   txn [unwaited]      if k=… [end=…] [is=equal|not|greater|less] value|mod|create|version|lease=…
 //            then|else put|del|get|txn …      end
+// and those of apply/auth_commands.h.
 // A transaction, and each one nested in it, goes to its `end`.
 
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@
 #include <filesystem>
 
 #include "apply/applier.h"
+#include "apply/auth_commands.h"
 #include "apply/txn.h"
 #include "backend/memory_backend.h"
 #include "base/scenario.h"
@@ -167,6 +169,10 @@ class World {
 
   std::string run(const Command& c) {
     if (!txns_.empty()) return in_txn(c);
+    if (c.name == "as") return user_ = c.text("u"), asks_at_ = c.number("rev", -1), "";
+    if (AuthCommand command = auth_command_of(c); command.kind != InternalKind::kNone) {
+      return auth(std::move(command));
+    }
     if (c.name == "put") return show<pb::PutResponse>(apply(InternalKind::kPut, put_of(c)));
     if (c.name == "del") {
       return show<pb::DeleteRangeResponse>(apply(InternalKind::kDeleteRange, delete_of(c)));
@@ -226,7 +232,23 @@ class World {
   }
 
   absl::StatusOr<Reply> apply(InternalKind kind, const google::protobuf::MessageLite& request) {
-    return apply(wire::wrap_internal(1, {}, 0, kind, request.SerializeAsString()));
+    return apply(wire::wrap_internal(1, user_, auth_revision(), kind, request.SerializeAsString()));
+  }
+
+  uint64_t auth_revision() const {
+    if (user_.empty()) return 0;
+    return asks_at_ >= 0 ? static_cast<uint64_t>(asks_at_) : applier_->auth().rules().revision();
+  }
+
+  std::string auth(AuthCommand command) {
+    absl::StatusOr<Reply> reply =
+        apply(wire::wrap_internal(1, user_, auth_revision(), command.kind, command.body));
+    if (!reply.ok()) return ended(reply.status());
+    if (!reply->status.ok()) return error(reply->status);
+    std::string bytes;
+    for (const Bytes& part : reply->body.parts()) bytes += part.view();
+    EXPECT_TRUE(command.response->ParseFromString(bytes));
+    return cat("ok ", command.response->ShortDebugString(), "\n");
   }
 
   // A member that cannot go on shows nothing of the entry; it is started again without it.
@@ -256,7 +278,12 @@ class World {
   }
 
   std::string get(const Command& c) {
-    absl::StatusOr<Reply> reply = run_range(store_->read(*slot_), range_of(c));
+    const pb::RangeRequest request = range_of(c);
+    const auth::Identity who{user_, auth_revision()};
+    const std::shared_ptr<const auth::Rules> rules = applier_->auth().newest();
+    absl::Status may = Permits(*rules, who, nullptr).range(request.key(), request.range_end());
+    if (!may.ok()) return error(may);
+    absl::StatusOr<Reply> reply = run_range(store_->read(*slot_), request);
     return reply.ok() ? show<pb::RangeResponse>(reply) : error(reply.status());
   }
 
@@ -312,7 +339,9 @@ class World {
   StillClock clock_;
   backend::MemoryBackend backend_;
   uint64_t quota_ = UINT64_MAX;
-  bool wanted_ = true;  // of the transaction under way
+  bool wanted_ = true;    // of the transaction under way
+  std::string user_;      // who asks; empty: nobody
+  int64_t asks_at_ = -1;  // by rules of this revision; negative: of the newest
   std::unique_ptr<mvcc::Store> store_;
   std::unique_ptr<mvcc::ReaderSlot> slot_;
   std::unique_ptr<lease::LeaseTable> leases_;
