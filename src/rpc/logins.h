@@ -7,9 +7,8 @@
 //   take them by connection. One host has only so many waiting, and is refused beyond, whatever the
 //   others do.
 // Threads: run() on the call's loop; jobs on a thread; what they return on the loop again.
-// Bounds: errors::RequestTooManyRequests() beyond kMostWaiting, of one host beyond kMostOfOne. A
-// job
-//   whose call is over is not begun.
+// Bounds: errors::RequestTooManyRequests() beyond kMostWaiting, of one host beyond kMostOfOne.
+//   What belongs to a call that is over is not begun.
 // Lifetime: stop() ends it, while the loops still live.
 
 #pragma once
