@@ -143,9 +143,15 @@ absl::Status Side::restart(bool kill) {
   return server_.start();
 }
 
-Answer Side::take(const Step& step) {
+Answer Side::take(const Step& written) {
+  Step step = written;
   absl::StatusOr<std::string> rest = expand(step.rest, variables_);
   if (!rest.ok()) return broken(std::string(rest.status().message()));
+  for (auto& [name, value] : step.options) {
+    absl::StatusOr<std::string> expanded = expand(value, variables_);
+    if (!expanded.ok()) return broken(std::string(expanded.status().message()));
+    value = *std::move(expanded);
+  }
   Answer answer = take_unmasked(step, *rest);
   if (step.verb != "let") last_ = answer;
   return masked(std::move(answer));

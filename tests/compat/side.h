@@ -69,7 +69,7 @@ class Side {
   harness::Server server_;
   Mask mask_;
   std::string version_;
-  std::map<std::string, std::string> variables_;
+  std::map<std::string, std::string> variables_{{"space", " "}};
   std::map<std::string, OpenStream> streams_;
   Answer last_;  // as it came, for `let`
 };
