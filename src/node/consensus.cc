@@ -135,7 +135,7 @@ void Consensus::step_received(raft::Message message) {
     return log::warn("dropped a snapshot message that came without its state",
                      {{"from", message.from.value}});
   }
-  if (relays_.hold(*core_, standing(), clock_.now(), message)) return;
+  if (relays_.hold(*core_, clock_.now(), message)) return;
   step(std::move(message));
 }
 
@@ -385,7 +385,7 @@ void Consensus::flush() {
   flush_scheduled_ = false;
   if (stopped_) return;
   proposals_.propose(*core_, standing());
-  relays_.release(*core_, standing(), clock_.now());
+  relays_.release(*core_, clock_.now());
   start_read_round();
   drain_ready();
   check_invariants();

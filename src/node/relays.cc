@@ -11,10 +11,11 @@
 namespace keelson::node {
 namespace {
 
-bool can_go(const raft::RawNode& core, const Standing& standing, const raft::Message& message) {
-  if (standing.leader == raft::kNobody) return false;
-  if (!standing.leads) return true;
+// By what the core knows: the member hears of it only with the next work that comes out.
+bool can_go(const raft::RawNode& core, const raft::Message& message) {
   const raft::BasicStatus now = core.basic_status();
+  if (now.soft_state.lead == raft::kNobody) return false;
+  if (now.soft_state.state != raft::StateType::kLeader) return true;
   if (now.lead_transferee != raft::kNobody) return false;
   if (!now.change_pending) return true;
   return std::none_of(message.entries.begin(), message.entries.end(),
@@ -29,10 +30,9 @@ uint64_t bytes_of(const raft::Message& message) {
 
 }  // namespace
 
-bool Relays::hold(const raft::RawNode& core, const Standing& standing, MonotonicTime now,
-                  const raft::Message& message) {
+bool Relays::hold(const raft::RawNode& core, MonotonicTime now, const raft::Message& message) {
   if (message.type != raft::MessageType::kMsgProp) return false;
-  if (held_.empty() && can_go(core, standing, message)) return false;
+  if (held_.empty() && can_go(core, message)) return false;
   const uint64_t bytes = bytes_of(message);
   if (held_.size() >= kMostMessages || bytes_ + bytes > kMostBytes) return true;
   held_.push_back({message, bytes, now + kMostTime});
@@ -41,13 +41,13 @@ bool Relays::hold(const raft::RawNode& core, const Standing& standing, Monotonic
   return true;
 }
 
-void Relays::release(raft::RawNode& core, const Standing& standing, MonotonicTime now) {
+void Relays::release(raft::RawNode& core, MonotonicTime now) {
   while (!held_.empty()) {
     if (held_.front().until <= now) {
       drop_first();
       continue;
     }
-    if (!can_go(core, standing, held_.front().message)) return;
+    if (!can_go(core, held_.front().message)) return;
     absl::Status taken = core.step(std::move(held_.front().message));
     if (!taken.ok()) log::debug("a proposal was not taken", {{"error", message_of(taken)}});
     drop_first();

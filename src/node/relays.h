@@ -14,7 +14,6 @@
 #include <deque>
 
 #include "base/clock.h"
-#include "node/proposals.h"
 #include "raft/raw_node.h"
 
 namespace keelson::node {
@@ -27,10 +26,9 @@ class Relays {
   static constexpr Duration kMostTime = std::chrono::seconds(5);
 
   // True: `message` is held, or dropped; false: step it. What came before it goes before it.
-  bool hold(const raft::RawNode& core, const Standing& standing, MonotonicTime now,
-            const raft::Message& message);
+  bool hold(const raft::RawNode& core, MonotonicTime now, const raft::Message& message);
   // What can be proposed now, in order.
-  void release(raft::RawNode& core, const Standing& standing, MonotonicTime now);
+  void release(raft::RawNode& core, MonotonicTime now);
 
  private:
   struct Held {

@@ -253,6 +253,8 @@ class TestMember {
                                 {.revision = revision});
   }
 
+  // For the next start.
+  Options& options() { return options_; }
   Node& node() { return *node_; }
   TestStore& store() { return *store_; }
 
