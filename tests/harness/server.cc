@@ -86,19 +86,38 @@ std::string Server::peer_url() const { return cat("http://127.0.0.1:", peer_port
 
 std::vector<std::string> Server::arguments() const {
   std::vector<std::string> out = {options_.binary,
-                                  "--name=m1",
+                                  "--name=" + options_.name,
                                   "--data-dir=" + data_dir_,
                                   "--listen-client-urls=" + client_url(),
                                   "--advertise-client-urls=" + client_url(),
                                   "--listen-peer-urls=" + peer_url(),
                                   "--initial-advertise-peer-urls=" + peer_url(),
-                                  "--initial-cluster=m1=" + peer_url()};
+                                  cat("--initial-cluster=", options_.name, "=", peer_url())};
   if (options_.https_too) {
     out.push_back("--listen-client-urls=" + client_url() + ",https://" + address());
     out.push_back("--auto-tls");
   }
   out.insert(out.end(), options_.flags.begin(), options_.flags.end());
   return out;
+}
+
+void Server::prepare() {
+  if (client_port_ == 0) choose_ports();
+  started_before_ = true;
+}
+
+void Server::pause() const {
+  if (pid_ != 0) ::kill(pid_, SIGSTOP);
+}
+
+void Server::resume() const {
+  if (pid_ != 0) ::kill(pid_, SIGCONT);
+}
+
+void Server::wipe() {
+  kill();
+  std::error_code ignored;
+  fs::remove_all(data_dir_, ignored);
 }
 
 absl::Status Server::launch() {
@@ -156,6 +175,9 @@ absl::Status Server::wait_ready(Milliseconds patience) {
     // Where one must log in, it is ready to say so.
     if (last.ok() || last.error_message() == "etcdserver: user name is empty") {
       return absl::OkStatus();
+    }
+    if (last.error_message() == "etcdserver: rpc not supported for learner") {
+      probe.set_serializable(true);
     }
     std::this_thread::sleep_for(kPoll);
   }

@@ -26,6 +26,7 @@ struct ServerOptions {
   std::vector<std::string> environment;  // "NAME=value", beside our own
   std::string keep_data;                 // a directory to use, and keep; empty: a temporary one
   bool https_too = false;                // the clients' port speaks TLS as well, self-signed
+  std::string name = "m1";
 };
 
 class Server {
@@ -35,11 +36,14 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Chooses the ports, if they are not chosen yet, so that the URLs are known before a start.
+  void prepare();
   // Starts the process without waiting, so that several start side by side; start() then waits.
   // Call from a thread that lives as long as the server: the kernel ends the child with its thread.
   absl::Status launch();
   // Starts the process and waits until it answers a linearizable read. The ports stay the same over
   // restarts. An error when it exits before, or is not ready within `patience`.
+  // A learner is ready when it answers a serializable one.
   absl::Status start(Milliseconds patience = Milliseconds(60000));
   // SIGKILL, and waits. Fine when it is dead already.
   void kill();
@@ -49,6 +53,15 @@ class Server {
   bool exited();
   std::string exit_text() const;
 
+  // The same for its flags.
+  void set_flags(std::vector<std::string> flags) { options_.flags = std::move(flags); }
+  // Another program for the next start.
+  void set_binary(std::string binary) { options_.binary = std::move(binary); }
+  // Stops the process for a while (SIGSTOP), and lets it go on.
+  void pause() const;
+  void resume() const;
+  // Its process has gone, and nothing of what it wrote is there any more.
+  void wipe();
   // Replaces what the next start adds to the environment.
   void set_environment(std::vector<std::string> environment) {
     options_.environment = std::move(environment);
@@ -58,6 +71,7 @@ class Server {
   Client& client() { return *client_; }
   std::string address() const;  // host:port of clients
   std::string client_url() const { return "http://" + address(); }
+  const std::string& name() const { return options_.name; }
   std::string peer_url() const;
   const std::string& data_dir() const { return data_dir_; }
   pid_t pid() const { return pid_; }
@@ -76,7 +90,7 @@ class Server {
   int peer_port_ = 0;
   pid_t pid_ = 0;
   int wait_status_ = 0;
-  bool started_before_ = false;
+  bool started_before_ = false;  // or its ports are known to others
   std::unique_ptr<Client> client_;
 };
 

@@ -1,0 +1,74 @@
+// tests/cluster/cluster.h
+//
+// A cluster of servers under test as child processes on loopback: keelson, etcd, or some of each.
+//
+// Threads: the test's own, but for what says otherwise. Nothing outlives the Cluster.
+// Errors: a step that fails is printed, counted, and made known by ok().
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/rpc.pb.h"
+#include "tests/harness/server.h"
+
+namespace keelson::cluster {
+
+using harness::Milliseconds;
+using harness::Server;
+
+class Cluster {
+ public:
+  // One member for each of `binaries`, to be founded together; none runs yet.
+  Cluster(std::vector<std::string> binaries, std::vector<std::string> flags = {});
+
+  // Starts all of them and waits until each serves.
+  void start();
+  int size() const { return static_cast<int>(members_.size()); }
+  Server& at(int i) { return *members_[static_cast<size_t>(i)]; }
+
+  // Adds a member through `by`; it is announced and does not run yet. Its number.
+  int add(const std::string& binary, bool learner, int by);
+  // Starts a member that was added.
+  void join(int i);
+  void promote(int i, int by);
+  void remove(int i, int by);
+  void move_leader(int to);
+
+  // Who leads, as a member that is up says; -1 (and a failure): nobody, for half a minute.
+  int leader();
+  uint64_t id(int i) const { return ids_[static_cast<size_t>(i)]; }
+
+  grpc::Status put(int i, const std::string& key, const std::string& value);
+  // Nothing: not there, or no answer.
+  std::optional<std::string> get(int i, const std::string& key);
+  etcdserverpb::StatusResponse status(int i);
+  std::vector<etcdserverpb::Member> members(int i);
+
+  // Waits until all that run are at one revision, and compares what they hash. A failure otherwise.
+  void expect_equal();
+
+  void check(bool good, const std::string& what);
+  void check(const absl::Status& status, const std::string& what);
+  void check(const grpc::Status& status, const std::string& what);
+  bool ok() const { return failures_ == 0; }
+
+ private:
+  void learn_ids(int by);
+  std::string initial_cluster() const;
+
+  const std::vector<std::string> flags_;
+  std::vector<std::unique_ptr<Server>> members_;
+  std::vector<uint64_t> ids_;  // of each member, 0: not known
+  int failures_ = 0;
+};
+
+// Asks until it is so, at most for `patience`.
+bool eventually(const std::function<bool()>& condition,
+                Milliseconds patience = Milliseconds(30000));
+
+}  // namespace keelson::cluster

@@ -1,0 +1,121 @@
+// mixed_test: members of etcd 3.5 and of Keelson in one cluster: either sort leads, serves every
+// kind of request, joins and leaves, and all hold the same. Skipped without an etcd.
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "base/text.h"
+#include "tests/cluster/cluster.h"
+#include "tests/cluster/load.h"
+
+namespace keelson::cluster {
+namespace {
+
+namespace pb = etcdserverpb;
+
+// A bit of everything that goes through the log, through member `i`.
+void every_kind(Cluster& cluster, int i, const std::string& name) {
+  harness::Client& client = cluster.at(i).client();
+  const std::string by = cat(name, " through ", cluster.at(i).name());
+  cluster.check(cluster.put(i, name + "/a", "1"), by);
+  cluster.check(cluster.put(i, name + "/b", "2"), by);
+  pb::LeaseGrantRequest grant;
+  grant.set_ttl(1000);
+  pb::LeaseGrantResponse granted;
+  cluster.check(client.unary("/etcdserverpb.Lease/LeaseGrant", grant, &granted), by + ": lease");
+  pb::TxnRequest txn;
+  pb::Compare* compare = txn.add_compare();
+  compare->set_key(name + "/a");
+  compare->set_target(pb::Compare::VALUE);
+  compare->set_value("1");
+  pb::TxnRequest* inner = txn.add_success()->mutable_request_txn();
+  pb::PutRequest* put = inner->add_failure()->mutable_request_put();
+  put->set_key(name + "/never");
+  put = inner->add_success()->mutable_request_put();
+  put->set_key(name + "/nested");
+  put->set_lease(granted.id());
+  txn.add_success()->mutable_request_delete_range()->set_key(name + "/b");
+  pb::TxnResponse done;
+  cluster.check(client.unary("/etcdserverpb.KV/Txn", txn, &done), by + ": transaction");
+  cluster.check(done.succeeded(), by + ": transaction");
+  pb::LeaseTimeToLiveRequest ask;
+  ask.set_id(granted.id());
+  pb::LeaseTimeToLiveResponse times;
+  cluster.check(client.unary("/etcdserverpb.Lease/LeaseTimeToLive", ask, &times), by + ": times");
+  cluster.check(times.ttl() > 900, cat(by, ": time to live ", times.ttl()));
+  pb::LeaseRevokeRequest revoke;
+  revoke.set_id(granted.id());
+  pb::LeaseRevokeResponse revoked;
+  cluster.check(client.unary("/etcdserverpb.Lease/LeaseRevoke", revoke, &revoked), by + ": revoke");
+  pb::CompactionRequest compact;
+  compact.set_revision(done.header().revision() - 1);
+  pb::CompactionResponse compacted;
+  cluster.check(client.unary("/etcdserverpb.KV/Compact", compact, &compacted), by + ": compact");
+  cluster.check(cluster.get(i, name + "/a") == "1", by + ": get");
+}
+
+void everybody_leads_and_serves(Cluster& cluster, const std::string& name) {
+  for (int to = 0; to < cluster.size(); ++to) {
+    if (cluster.at(to).pid() == 0) continue;
+    cluster.move_leader(to);
+    for (int i = 0; i < cluster.size(); ++i) {
+      if (cluster.at(i).pid() != 0) every_kind(cluster, i, cat(name, "/", to, "/", i));
+    }
+    cluster.expect_equal();
+  }
+}
+
+// Member by member from etcd to Keelson, then back: a learner first, then a voter, then the old one
+// goes.
+void replace(Cluster& cluster, int old, const std::string& binary, const std::string& name) {
+  const int by = cluster.leader();
+  if (by < 0) return;
+  const int fresh = cluster.add(binary, true, by);
+  cluster.join(fresh);
+  cluster.promote(fresh, by);
+  const int leader = cluster.leader();
+  if (leader == old) cluster.move_leader(fresh);
+  cluster.remove(old, fresh);
+  cluster.check(eventually([&] { return cluster.at(old).exited(); }),
+                cat(cluster.at(old).name(), " has been removed and ends"));
+  every_kind(cluster, fresh, name);
+  cluster.expect_equal();
+}
+
+int run(const std::string& keelson, const std::string& etcd) {
+  Cluster founded({keelson, etcd, keelson});
+  founded.start();
+  everybody_leads_and_serves(founded, "founded");
+  for (int i = 0; i < 3; ++i) {
+    founded.check(founded.at(i).stop(), "stop");
+    founded.check(founded.at(i).start(), "start again");
+    every_kind(founded, i, cat("again/", i));
+  }
+  founded.expect_equal();
+
+  Cluster moved({etcd, etcd, etcd});
+  moved.start();
+  every_kind(moved, 0, "before");
+  for (int old : {0, 1, 2}) replace(moved, old, keelson, cat("there/", old));
+  everybody_leads_and_serves(moved, "moved");
+  const bool ok = founded.ok() && moved.ok();
+  std::cout << (ok ? "ok" : "failed") << "\n";
+  return ok ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace keelson::cluster
+
+int main(int argc, char** argv) {
+  std::string server, etcd;
+  CLI::App app("Members of etcd and of Keelson in one cluster.");
+  app.add_option("--server", server, "keelson")->required();
+  app.add_option("--etcd", etcd, "etcd; else one is looked for");
+  CLI11_PARSE(app, argc, argv);
+  etcd = keelson::harness::find_etcd(etcd, KEELSON_SOURCE_DIR);
+  if (etcd.empty()) {
+    std::cout << "skipped: there is no etcd here\n";
+    return keelson::harness::kSkipped;
+  }
+  return keelson::cluster::run(server, etcd);
+}

@@ -1,0 +1,176 @@
+// three_test: three members on one machine found a cluster, all of them serve, and who they are
+// changes while they do.
+
+#include <unistd.h>
+
+#include <iostream>
+
+#include "base/text.h"
+#include "tests/cluster/cluster.h"
+#include "tests/crash/server_test.h"
+
+namespace keelson::cluster {
+namespace {
+
+namespace pb = etcdserverpb;
+
+const char* const kNotForLearners = "etcdserver: rpc not supported for learner";
+
+void all_serve(Cluster& cluster) {
+  for (int i = 0; i < cluster.size(); ++i) {
+    cluster.check(cluster.put(i, cat("k", i), cat("v", i)), cat("put through ", i));
+    for (int j = 0; j < cluster.size(); ++j) {
+      cluster.check(cluster.get(j, cat("k", i)) == cat("v", i), cat("get through ", j));
+    }
+  }
+  for (const pb::Member& member : cluster.members(1)) {
+    cluster.check(member.name().size() == 2 && member.clienturls_size() == 1, "members are known");
+  }
+  cluster.check(cluster.status(0).storageversion() == "3.7.0", "the cluster speaks 3.7");
+  cluster.expect_equal();
+}
+
+// Through followers, who do not know the times of leases.
+void leases(Cluster& cluster) {
+  const int leader = cluster.leader();
+  harness::Client& one = cluster.at((leader + 1) % 3).client();
+  harness::Client& other = cluster.at((leader + 2) % 3).client();
+  pb::LeaseGrantRequest grant;
+  grant.set_ttl(100);
+  pb::LeaseGrantResponse granted;
+  cluster.check(one.unary("/etcdserverpb.Lease/LeaseGrant", grant, &granted), "grant");
+  pb::PutRequest put;
+  put.set_key("leased");
+  put.set_lease(granted.id());
+  pb::PutResponse done;
+  cluster.check(other.unary("/etcdserverpb.KV/Put", put, &done), "put with a lease");
+  pb::LeaseTimeToLiveRequest ask;
+  ask.set_id(granted.id());
+  ask.set_keys(true);
+  pb::LeaseTimeToLiveResponse times;
+  cluster.check(other.unary("/etcdserverpb.Lease/LeaseTimeToLive", ask, &times), "ask a follower");
+  cluster.check(times.grantedttl() == 100 && times.ttl() > 90 && times.keys_size() == 1,
+                cat("the times of a lease: ", times.ShortDebugString()));
+  ask.set_id(4711);
+  cluster.check(other.unary("/etcdserverpb.Lease/LeaseTimeToLive", ask, &times), "no such lease");
+  cluster.check(times.ttl() == -1, "no such lease");
+
+  auto stream = one.stream("/etcdserverpb.Lease/LeaseKeepAlive");
+  pb::LeaseKeepAliveRequest renew;
+  for (const auto& [id, ttl] : {std::pair(granted.id(), 100), std::pair(int64_t{4711}, 0)}) {
+    renew.set_id(id);
+    stream->send(renew.SerializeAsString());
+    pb::LeaseKeepAliveResponse renewed;
+    const auto answer = stream->receive(Milliseconds(10000));
+    cluster.check(answer && renewed.ParseFromString(*answer) && renewed.ttl() == ttl,
+                  cat("renewed by way of a follower: ", renewed.ShortDebugString()));
+  }
+}
+
+void watches(Cluster& cluster) {
+  const int leader = cluster.leader();
+  auto stream = cluster.at((leader + 1) % 3).client().stream("/etcdserverpb.Watch/Watch");
+  pb::WatchRequest watch;
+  watch.mutable_create_request()->set_key("watched");
+  stream->send(watch.SerializeAsString());
+  cluster.check(stream->receive(Milliseconds(10000)).has_value(), "the watch begins");
+  cluster.check(cluster.put(leader, "watched", "x"), "put at the leader");
+  pb::WatchResponse events;
+  const auto answer = stream->receive(Milliseconds(10000));
+  cluster.check(answer && events.ParseFromString(*answer) && events.events_size() == 1,
+                "a follower's watcher hears of it");
+}
+
+void leadership_moves(Cluster& cluster) {
+  for (int to : {0, 1, 2, 1, 0}) {
+    cluster.move_leader(to);
+    cluster.check(cluster.leader() == to, cat(to, " leads"));
+    cluster.check(cluster.put((to + 1) % 3, "moved", cat("to ", to)), "put after a move");
+  }
+  pb::MoveLeaderRequest request;
+  request.set_targetid(cluster.id(1));
+  pb::MoveLeaderResponse response;
+  auto refused = [&](int at, const std::string& text) {
+    const grpc::Status status =
+        cluster.at(at).client().unary("/etcdserverpb.Maintenance/MoveLeader", request, &response);
+    cluster.check(status.error_message() == text, cat(status.error_message(), ", not ", text));
+  };
+  refused(1, "etcdserver: not leader");
+  request.set_targetid(4711);
+  refused(0, "etcdserver: bad leader transferee");
+}
+
+void learner(Cluster& cluster, int fresh, int voter) {
+  harness::Client& client = cluster.at(fresh).client();
+  pb::RangeRequest range;
+  range.set_key("k0");
+  pb::RangeResponse found;
+  const grpc::Status refused = client.unary("/etcdserverpb.KV/Range", range, &found);
+  cluster.check(refused.error_message() == kNotForLearners, "a learner refuses to read");
+  cluster.check(cluster.put(fresh, "k", "v").error_message() == kNotForLearners,
+                "a learner refuses to write");
+  auto stream = client.stream("/etcdserverpb.Watch/Watch");
+  cluster.check(stream->finish().error_message() == kNotForLearners, "a learner refuses watches");
+  range.set_serializable(true);
+  cluster.check(client.unary("/etcdserverpb.KV/Range", range, &found), "a serializable read");
+  cluster.check(cluster.status(fresh).islearner(), "it says that it learns");
+
+  pb::MemberAddRequest another;
+  another.add_peerurls("http://127.0.0.1:1");
+  another.set_islearner(true);
+  pb::MemberAddResponse added;
+  const grpc::Status many =
+      cluster.at(voter).client().unary("/etcdserverpb.Cluster/MemberAdd", another, &added);
+  cluster.check(many.error_message() == "etcdserver: too many learner members in cluster",
+                many.error_message());
+}
+
+// A fourth member learns, becomes a voter, and takes the place of one that is removed.
+void members_change(Cluster& cluster, const std::string& binary) {
+  cluster.move_leader(0);
+  const int fresh = cluster.add(binary, true, 1);
+  pb::MemberPromoteRequest early;
+  early.set_id(cluster.id(fresh));
+  pb::MemberPromoteResponse promoted;
+  const grpc::Status refused =
+      cluster.at(1).client().unary("/etcdserverpb.Cluster/MemberPromote", early, &promoted);
+  cluster.check(refused.error_message() ==
+                    "etcdserver: can only promote a learner member which is in sync with leader",
+                "one that is not there is not promoted: " + refused.error_message());
+  cluster.join(fresh);
+  learner(cluster, fresh, 1);
+  cluster.promote(fresh, 2);  // by way of a follower
+  cluster.check(cluster.put(fresh, "from", "the new one"), "it serves");
+  cluster.expect_equal();
+
+  cluster.remove(0, 1);  // the leader
+  cluster.check(eventually([&] { return cluster.at(0).exited(); }), "who is removed ends");
+  cluster.check(cluster.at(0).exit_text() == "exited with code 0", cluster.at(0).exit_text());
+  cluster.check(
+      cluster.at(0).log_tail().find("the member has been permanently removed") != std::string::npos,
+      "and says why");
+  cluster.check(cluster.put(fresh, "without", "it"), "the others go on");
+  cluster.check(!cluster.at(0).start(Milliseconds(10000)).ok(), "it does not come back");
+  cluster.check(cluster.members(fresh).size() == 3, "three are left");
+  cluster.expect_equal();
+}
+
+int run(const std::string& binary) {
+  Cluster cluster({binary, binary, binary});
+  cluster.start();
+  all_serve(cluster);
+  leases(cluster);
+  watches(cluster);
+  leadership_moves(cluster);
+  members_change(cluster, binary);
+  std::cout << (cluster.ok() ? "ok" : "failed") << "\n";
+  return cluster.ok() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace keelson::cluster
+
+int main(int argc, char** argv) {
+  return keelson::crash::server_test(argc, argv, "A cluster of three, and how it changes.",
+                                     keelson::cluster::run);
+}
