@@ -44,7 +44,7 @@ std::vector<FlagSpec> rows_of_bootstrap() {
               "Keeps clusters with the same members apart; part of the cluster's id."),
       cluster("advertise-client-urls", kYes, KEELSON_FIELD(advertise_client_urls),
               "This member's client URLs, as MemberList tells them."),
-      cluster("strict-reconfig-check", kNotYet, KEELSON_FIELD(strict_reconfig_check),
+      cluster("strict-reconfig-check", kYes, KEELSON_FIELD(strict_reconfig_check),
               "Refuse membership changes that would lose the quorum."),
       cluster("pre-vote", kYes, KEELSON_FIELD(pre_vote),
               "Ask before an election whether it could be won."),

@@ -46,11 +46,11 @@ std::vector<FlagSpec> rows_of_consensus() {
              "Time between two heartbeats, in milliseconds."),
       member("election-timeout", kYes, KEELSON_FIELD(election_timeout_ms),
              "Time without a leader after which an election starts, in milliseconds."),
-      member("initial-election-tick-advance", kNotYet, KEELSON_FIELD(initial_election_tick_advance),
+      member("initial-election-tick-advance", kYes, KEELSON_FIELD(initial_election_tick_advance),
              "Start with most of the first election timeout already passed."),
-      member("raft-read-timeout", kNotYet, KEELSON_FIELD(raft_read_timeout),
+      member("raft-read-timeout", kYes, KEELSON_FIELD(raft_read_timeout),
              "Read timeout of connections between members."),
-      member("raft-write-timeout", kNotYet, KEELSON_FIELD(raft_write_timeout),
+      member("raft-write-timeout", kYes, KEELSON_FIELD(raft_write_timeout),
              "Write timeout of connections between members."),
       in_file(member("feature-gates", kNotYet, KEELSON_FIELD(feature_gates),
                      "Gate=true|false, comma-separated; AllAlpha and AllBeta stand for all of a "
@@ -61,7 +61,7 @@ std::vector<FlagSpec> rows_of_consensus() {
 
 std::vector<FlagSpec> rows_of_network() {
   return {
-      member("listen-peer-urls", kNotYet, KEELSON_FIELD(listen_peer_urls),
+      member("listen-peer-urls", kYes, KEELSON_FIELD(listen_peer_urls),
              "Where other members reach this one."),
       member("listen-client-urls", kYes, KEELSON_FIELD(listen_client_urls),
              "Where clients reach this member: gRPC, and HTTP unless that has URLs of its own."),

@@ -14,9 +14,9 @@ FlagSpec tls(std::string_view name, Accessor accessor, std::string_view help) {
   return in_file(flag(name, FlagGroup::kSecurity, kYes, accessor, help), FileKind::kAbsent);
 }
 
-// Read and checked at start; the members that they are for do not talk to each other yet.
+// What the member shows where it is a client of its own: nothing here is one.
 template <typename Accessor>
-FlagSpec peer_tls(std::string_view name, Accessor accessor, std::string_view help) {
+FlagSpec own_client_tls(std::string_view name, Accessor accessor, std::string_view help) {
   return in_file(flag(name, FlagGroup::kSecurity, kNotYet, accessor, help), FileKind::kAbsent);
 }
 
@@ -47,9 +47,9 @@ std::vector<FlagSpec> rows_of_clients() {
   return {
       tls("cert-file", KEELSON_FIELD(client_tls.cert_file), "Certificate shown to clients."),
       tls("key-file", KEELSON_FIELD(client_tls.key_file), "Its key."),
-      peer_tls("client-cert-file", KEELSON_FIELD(client_tls.client_cert_file),
-               "Certificate the member uses as a client, if not --cert-file."),
-      peer_tls("client-key-file", KEELSON_FIELD(client_tls.client_key_file), "Its key."),
+      own_client_tls("client-cert-file", KEELSON_FIELD(client_tls.client_cert_file),
+                     "Certificate the member uses as a client, if not --cert-file."),
+      own_client_tls("client-key-file", KEELSON_FIELD(client_tls.client_key_file), "Its key."),
       tls("client-cert-auth", KEELSON_FIELD(client_tls.client_cert_auth),
           "Ask clients for certificates."),
       tls("client-crl-file", KEELSON_FIELD(client_tls.crl_file), "Revoked client certificates."),
@@ -72,23 +72,22 @@ std::vector<FlagSpec> rows_of_clients() {
 
 std::vector<FlagSpec> rows_of_peers() {
   return {
-      peer_tls("peer-cert-file", KEELSON_FIELD(peer_tls.cert_file),
-               "Certificate shown to members."),
-      peer_tls("peer-key-file", KEELSON_FIELD(peer_tls.key_file), "Its key."),
-      peer_tls("peer-client-cert-file", KEELSON_FIELD(peer_tls.client_cert_file),
-               "Certificate used towards members, if not --peer-cert-file."),
-      peer_tls("peer-client-key-file", KEELSON_FIELD(peer_tls.client_key_file), "Its key."),
-      peer_tls("peer-client-cert-auth", KEELSON_FIELD(peer_tls.client_cert_auth),
-               "Ask members for certificates."),
-      peer_tls("peer-crl-file", KEELSON_FIELD(peer_tls.crl_file), "Revoked member certificates."),
-      peer_tls("peer-trusted-ca-file", KEELSON_FIELD(peer_tls.trusted_ca_file),
-               "Authority of member certificates."),
-      peer_tls("peer-cert-allowed-cn", KEELSON_FIELD(peer_tls.allowed_cns),
-               "Common names that member certificates may carry."),
-      peer_tls("peer-cert-allowed-hostname", KEELSON_FIELD(peer_tls.allowed_hostnames),
-               "Names that member certificates may carry."),
-      peer_tls("peer-auto-tls", KEELSON_FIELD(peer_tls.auto_tls),
-               "TLS between members with certificates made at start."),
+      tls("peer-cert-file", KEELSON_FIELD(peer_tls.cert_file), "Certificate shown to members."),
+      tls("peer-key-file", KEELSON_FIELD(peer_tls.key_file), "Its key."),
+      tls("peer-client-cert-file", KEELSON_FIELD(peer_tls.client_cert_file),
+          "Certificate used towards members, if not --peer-cert-file."),
+      tls("peer-client-key-file", KEELSON_FIELD(peer_tls.client_key_file), "Its key."),
+      tls("peer-client-cert-auth", KEELSON_FIELD(peer_tls.client_cert_auth),
+          "Ask members for certificates."),
+      tls("peer-crl-file", KEELSON_FIELD(peer_tls.crl_file), "Revoked member certificates."),
+      tls("peer-trusted-ca-file", KEELSON_FIELD(peer_tls.trusted_ca_file),
+          "Authority of member certificates."),
+      tls("peer-cert-allowed-cn", KEELSON_FIELD(peer_tls.allowed_cns),
+          "Common names that member certificates may carry."),
+      tls("peer-cert-allowed-hostname", KEELSON_FIELD(peer_tls.allowed_hostnames),
+          "Names that member certificates may carry."),
+      tls("peer-auto-tls", KEELSON_FIELD(peer_tls.auto_tls),
+          "TLS between members with certificates made at start."),
       in_file(flag("peer-skip-client-san-verification", FlagGroup::kFeatures, kNotYet,
                    KEELSON_FIELD(peer_tls.skip_client_san_verification),
                    "Do not compare member certificates with addresses."),
