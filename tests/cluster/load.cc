@@ -11,12 +11,9 @@ using std::chrono::steady_clock;
 
 Load::Load(std::string name, std::vector<std::string> addresses, int clients_each)
     : name_(std::move(name)), last_(steady_clock::now()) {
-  int client = 0;
-  for (const std::string& address : addresses) {
-    for (int i = 0; i < clients_each; ++i) {
-      threads_.emplace_back([this, client, address] { run(client, address); });
-      ++client;
-    }
+  const int clients = clients_each * static_cast<int>(addresses.size());
+  for (int client = 0; client < clients; ++client) {
+    threads_.emplace_back([this, client, addresses] { run(client, addresses); });
   }
 }
 
@@ -26,19 +23,22 @@ void Load::stop() {
   threads_.clear();
 }
 
-void Load::run(int client, const std::string& address) {
-  harness::Client connection(address);
+void Load::run(int client, const std::vector<std::string>& addresses) {
+  size_t place = static_cast<size_t>(client) % addresses.size();
+  auto connection = std::make_unique<harness::Client>(addresses[place]);
   for (int64_t number = 0; !stopping_; ++number) {
     pb::PutRequest request;
     request.set_key(cat(name_, "/", client, "/", number));
     request.set_value(request.key());
     pb::PutResponse response;
-    const grpc::Status status = connection.unary("/etcdserverpb.KV/Put", request, &response,
-                                                 {Milliseconds(3000), {}, true});
+    const grpc::Status status = connection->unary("/etcdserverpb.KV/Put", request, &response,
+                                                  {Milliseconds(3000), {}, true});
     if (status.ok()) {
       note(request.key());
     } else {
       ++failed_;
+      place = (place + 1) % addresses.size();
+      connection = std::make_unique<harness::Client>(addresses[place]);
       std::lock_guard lock(mutex_);
       doubtful_.insert(request.key());
     }

@@ -22,7 +22,8 @@ namespace keelson::cluster {
 
 class Load {
  public:
-  // `name`: what its keys begin with. Each client keeps to one of `addresses`.
+  // `name`: what its keys begin with. A client keeps to its address until a request fails there, as
+  // those of etcd do, and then goes on at the next.
   Load(std::string name, std::vector<std::string> addresses, int clients_each);
   ~Load() { stop(); }
 
@@ -37,7 +38,7 @@ class Load {
   void check(Cluster& cluster, int member) const;
 
  private:
-  void run(int client, const std::string& address);
+  void run(int client, const std::vector<std::string>& addresses);
   void note(const std::string& key);
 
   const std::string name_;

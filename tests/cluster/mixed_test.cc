@@ -82,7 +82,82 @@ void replace(Cluster& cluster, int old, const std::string& binary, const std::st
   cluster.expect_equal();
 }
 
+// What a member of a cluster of one refuses, and how: code and text of each.
+std::vector<std::string> refusals(Cluster& cluster) {
+  std::vector<std::string> out;
+  auto ask = [&](const std::string& method, const google::protobuf::Message& request,
+                 google::protobuf::Message&& response) {
+    const grpc::Status status =
+        cluster.at(0).client().unary("/etcdserverpb." + method, request, &response);
+    out.push_back(cat(method, " ", status.error_code(), " ", status.error_message()));
+  };
+  pb::MemberRemoveRequest remove;
+  remove.set_id(4711);
+  ask("Cluster/MemberRemove", remove, pb::MemberRemoveResponse());
+  remove.set_id(cluster.id(0));
+  ask("Cluster/MemberRemove", remove, pb::MemberRemoveResponse());
+  pb::MemberPromoteRequest promote;
+  promote.set_id(4711);
+  ask("Cluster/MemberPromote", promote, pb::MemberPromoteResponse());
+  promote.set_id(cluster.id(0));
+  ask("Cluster/MemberPromote", promote, pb::MemberPromoteResponse());
+  pb::MemberUpdateRequest update;
+  update.set_id(4711);
+  update.add_peerurls("http://127.0.0.1:1");
+  ask("Cluster/MemberUpdate", update, pb::MemberUpdateResponse());
+  pb::MoveLeaderRequest move;
+  move.set_targetid(4711);
+  ask("Maintenance/MoveLeader", move, pb::MoveLeaderResponse());
+  pb::MemberAddRequest add;
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  add.add_peerurls("127.0.0.1:1");
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  add.set_peerurls(0, cluster.at(0).peer_url());
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  add.set_peerurls(0, "http://127.0.0.1:1");
+  add.set_islearner(true);
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  add.set_peerurls(0, "http://127.0.0.1:2");
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  // From here on there is no quorum.
+  add.set_islearner(false);
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  add.set_peerurls(0, "http://127.0.0.1:3");
+  ask("Cluster/MemberAdd", add, pb::MemberAddResponse());
+  return out;
+}
+
+void compare_refusals(Cluster& mine, Cluster& theirs) {
+  const std::vector<std::string> here = refusals(mine), there = refusals(theirs);
+  for (size_t i = 0; i < here.size(); ++i) {
+    mine.check(here[i] == there[i], cat(here[i], "\n  etcd: ", there[i]));
+  }
+}
+
+// Two of three, there and back, with etcd in between: the cluster goes on speaking 3.5. Then the
+// last of etcd goes, too, and there is no way back.
+void there_and_back(Cluster& cluster, const std::string& keelson, const std::string& etcd) {
+  every_kind(cluster, 0, "before");
+  replace(cluster, 0, keelson, "there/0");
+  replace(cluster, 1, keelson, "there/1");
+  everybody_leads_and_serves(cluster, "moved");
+  cluster.check(cluster.status(3).storageversion() == "3.5.0", "it speaks 3.5");
+  replace(cluster, 3, etcd, "back/3");
+  replace(cluster, 4, etcd, "back/4");
+  for (int old : {2, 5, 6}) replace(cluster, old, keelson, cat("there again/", old));
+  everybody_leads_and_serves(cluster, "moved again");
+  cluster.check(eventually([&] { return cluster.status(7).storageversion() == "3.7.0"; }),
+                "it speaks 3.7");
+  const int late = cluster.add(etcd, true, 7);
+  cluster.check(!cluster.at(late).start(Milliseconds(20000)).ok(), "etcd 3.5 may not join it");
+}
+
 int run(const std::string& keelson, const std::string& etcd) {
+  Cluster mine({keelson}), theirs({etcd});
+  mine.start();
+  theirs.start();
+  compare_refusals(mine, theirs);
+
   Cluster founded({keelson, etcd, keelson});
   founded.start();
   everybody_leads_and_serves(founded, "founded");
@@ -95,10 +170,8 @@ int run(const std::string& keelson, const std::string& etcd) {
 
   Cluster moved({etcd, etcd, etcd});
   moved.start();
-  every_kind(moved, 0, "before");
-  for (int old : {0, 1, 2}) replace(moved, old, keelson, cat("there/", old));
-  everybody_leads_and_serves(moved, "moved");
-  const bool ok = founded.ok() && moved.ok();
+  there_and_back(moved, keelson, etcd);
+  const bool ok = mine.ok() && founded.ok() && moved.ok();
   std::cout << (ok ? "ok" : "failed") << "\n";
   return ok ? 0 : 1;
 }

@@ -1,13 +1,12 @@
 // three_test: three members on one machine found a cluster, all of them serve, and who they are
 // changes while they do.
 
-#include <unistd.h>
-
 #include <iostream>
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/crash/server_test.h"
+#include "tests/harness/http.h"
 
 namespace keelson::cluster {
 namespace {
@@ -155,6 +154,94 @@ void members_change(Cluster& cluster, const std::string& binary) {
   cluster.expect_equal();
 }
 
+std::string body_of(Cluster& cluster, int i, const std::string& path) {
+  auto answer = harness::http_request(cluster.at(i).address(), "GET", path);
+  return answer.ok() ? cat(answer->code, " ", answer->body)
+                     : std::string(message_of(answer.status()));
+}
+
+// One of three is left: it knows no leader after a while, and says so in every way that etcd does.
+void without_a_quorum(Cluster& cluster, const std::vector<int>& others, int left) {
+  const harness::CallOptions bound{Milliseconds(30000), {{"hasleader", "true"}}, false};
+  auto stream = cluster.at(left).client().stream("/etcdserverpb.Watch/Watch", bound);
+  pb::WatchRequest watch;
+  watch.mutable_create_request()->set_key("x");
+  stream->send(watch.SerializeAsString());
+  cluster.check(stream->receive(Milliseconds(10000)).has_value(), "the watch begins");
+  for (int i : others) cluster.at(i).kill();
+  const grpc::Status cut = stream->finish();
+  cluster.check(cut.error_message() == "etcdserver: no leader",
+                "the stream is cut: " + cut.error_message());
+  pb::RangeRequest range;
+  range.set_key("k0");
+  range.set_serializable(true);
+  pb::RangeResponse found;
+  const grpc::Status refused =
+      cluster.at(left).client().unary("/etcdserverpb.KV/Range", range, &found, bound);
+  cluster.check(refused.error_message() == "etcdserver: no leader", refused.error_message());
+  cluster.check(cluster.at(left).client().unary("/etcdserverpb.KV/Range", range, &found),
+                "a serializable read needs none");
+  cluster.check(cluster.status(left).errors_size() == 1, "the status names it");
+  const std::string health = body_of(cluster, left, "/health");
+  cluster.check(health.starts_with("503") && health.find("RAFT NO LEADER") != std::string::npos,
+                "/health: " + health);
+  cluster.check(body_of(cluster, left, "/readyz").starts_with("503"), "/readyz");
+  cluster.check(body_of(cluster, left, "/livez").starts_with("200"), "/livez");
+}
+
+// They are gone for good: the one that is left goes on alone, and others join it.
+void goes_on_alone(Cluster& cluster, int left, const std::string& binary) {
+  cluster.check(cluster.at(left).stop(), "stop");
+  cluster.at(left).set_flags({"--force-new-cluster"});
+  cluster.check(cluster.at(left).start(), "start with --force-new-cluster");
+  cluster.check(cluster.members(left).size() == 1, "it is alone");
+  cluster.check(cluster.get(left, "from") == "the new one", "it has what was acknowledged");
+  cluster.check(cluster.put(left, "alone", "yes"), "it serves");
+  cluster.check(cluster.at(left).stop(), "stop");
+  cluster.at(left).set_flags({});
+  cluster.check(cluster.at(left).start(), "start as usual");
+  const int fresh = cluster.add(binary, false, left);
+  cluster.join(fresh);
+  cluster.check(cluster.get(fresh, "alone") == "yes", "another one joins it");
+  cluster.expect_equal();
+}
+
+// The cluster speaks an older version, says so, and comes back when that is called off.
+void downgrades(Cluster& cluster) {
+  pb::DowngradeRequest request;
+  pb::DowngradeResponse response;
+  auto ask = [&](int at, pb::DowngradeRequest::DowngradeAction action, const std::string& version,
+                 const std::string& text) {
+    request.set_action(action);
+    request.set_version(version);
+    const grpc::Status status =
+        cluster.at(at).client().unary("/etcdserverpb.Maintenance/Downgrade", request, &response);
+    cluster.check(status.error_message() == text,
+                  cat("downgrade to ", version, ": ", status.error_message()));
+  };
+  ask(0, pb::DowngradeRequest::VALIDATE, "3.x",
+      "etcdserver: wrong downgrade target version format");
+  ask(1, pb::DowngradeRequest::VALIDATE, "3.5", "etcdserver: invalid downgrade target version");
+  ask(2, pb::DowngradeRequest::VALIDATE, "3.6", "");
+  cluster.check(response.version() == "3.7", "validate tells the version: " + response.version());
+  ask(0, pb::DowngradeRequest::ENABLE, "3.6", "");
+  ask(1, pb::DowngradeRequest::ENABLE, "3.6.0",
+      "etcdserver: cluster has a downgrade job in progress");
+  auto all_speak = [&](const std::string& version, bool downgrading) {
+    return eventually([&] {
+      for (int i = 0; i < 3; ++i) {
+        const pb::StatusResponse status = cluster.status(i);
+        if (status.storageversion() != version) return false;
+        if (status.downgradeinfo().enabled() != downgrading) return false;
+      }
+      return true;
+    });
+  };
+  cluster.check(all_speak("3.6.0", true), "all speak 3.6");
+  ask(2, pb::DowngradeRequest::CANCEL, "", "");
+  cluster.check(all_speak("3.7.0", false), "all speak 3.7 again");
+}
+
 int run(const std::string& binary) {
   Cluster cluster({binary, binary, binary});
   cluster.start();
@@ -162,7 +249,10 @@ int run(const std::string& binary) {
   leases(cluster);
   watches(cluster);
   leadership_moves(cluster);
+  downgrades(cluster);
   members_change(cluster, binary);
+  without_a_quorum(cluster, {1, 2}, 3);
+  goes_on_alone(cluster, 3, binary);
   std::cout << (cluster.ok() ? "ok" : "failed") << "\n";
   return cluster.ok() ? 0 : 1;
 }
