@@ -90,7 +90,7 @@ inline void add_other_records(Random& random, backend::WriteBatch& batch) {
   if (random.below(4) > 0) {
     batch.put(Bucket::kCluster, "clusterVersion", cat("3.", 5 + random.below(3), ".0"));
     if (random.below(2) == 0) {
-      batch.put(Bucket::kCluster, "downgrade", membership::downgrade_json(false, ""));
+      batch.put(Bucket::kCluster, "downgrade", membership::downgrade_json({}));
     }
   }
 }
