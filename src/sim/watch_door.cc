@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "mvcc/watch/read_history.h"
+
 namespace keelson::sim {
 namespace {
 
@@ -23,6 +25,7 @@ watch::WatchOptions small_options(const node::Node& node) {
 WatchDoor::WatchDoor(node::Node& node, Executor& lane, Random& random)
     : node_(node),
       slot_(node.store().register_reader()),
+      reading_(node.store().register_reader()),
       feed_(node.store().revision(), {.inbox_batches = 4, .inbox_bytes = 4 << 10}),
       watches_(lane, feed_, *this, random, small_options(node)) {}
 
@@ -30,14 +33,15 @@ int64_t WatchDoor::compact_revision() const {
   return std::max<int64_t>(node_.store().compact_revision(), 0);
 }
 
-absl::StatusOr<watch::HistorySlice> WatchDoor::history(int64_t from, int64_t to, size_t max_bytes) {
-  absl::StatusOr<mvcc::History> read = node_.store().history(*slot_, from, to, max_bytes);
-  if (!read.ok()) return read.status();
-  return watch::HistorySlice{std::move(read->events), read->next_revision - 1};
+// A worker's job in a server: it takes its time.
+void WatchDoor::read(watch::HistoryRequest request, Done done) {
+  node_.background().post([this, request = std::move(request), done = std::move(done)]() mutable {
+    done(watch::read_history(node_.store(), *reading_, request));
+  });
 }
 
-absl::StatusOr<Bytes> WatchDoor::previous_kv(const mvcc::Event& event) {
-  return node_.store().previous_kv(*slot_, event);
+std::optional<Bytes> WatchDoor::previous_in_memory(const mvcc::Event& event) {
+  return node_.store().previous_kv_in_memory(*slot_, event);
 }
 
 }  // namespace keelson::sim

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "mvcc/watch/event_feed.h"
 #include "mvcc/watch/lane_watches.h"
@@ -24,13 +25,14 @@ class WatchDoor final : public watch::WatchSource {
   std::unique_ptr<watch::WatchStream> open(watch::WatchSink& sink) { return watches_.open(sink); }
 
   int64_t compact_revision() const override;
-  absl::StatusOr<watch::HistorySlice> history(int64_t from, int64_t to, size_t max_bytes) override;
-  absl::StatusOr<Bytes> previous_kv(const mvcc::Event& event) override;
+  void read(watch::HistoryRequest request, Done done) override;
+  std::optional<Bytes> previous_in_memory(const mvcc::Event& event) override;
   Term raft_term() const override { return Term(node_.state().term.load()); }
 
  private:
   node::Node& node_;
-  const std::unique_ptr<mvcc::ReaderSlot> slot_;
+  const std::unique_ptr<mvcc::ReaderSlot> slot_;     // of the lane
+  const std::unique_ptr<mvcc::ReaderSlot> reading_;  // of the background lane
   watch::EventFeed feed_;
   watch::LaneWatches watches_;
 };
