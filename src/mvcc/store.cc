@@ -18,10 +18,11 @@ Place& place(ReaderSlot& slot) { return static_cast<Place&>(slot); }
 StoreImpl::StoreImpl(backend::Backend* backend, StoreOptions options)
     : backend_(backend), options_(options), cache_(options.value_memory, &epochs_) {}
 
+// A task that a lane ends without running takes the store with it.
 void StoreImpl::end_of(StoreImpl* store) {
+  std::unique_ptr<StoreImpl> owned(store);
   Dispose dispose = std::move(store->dispose_);
-  if (!dispose) return delete store;
-  dispose([store] { delete store; });
+  if (dispose) dispose([owned = std::move(owned)]() mutable { owned.reset(); });
 }
 
 void Place::go_to(std::shared_ptr<StoreImpl> store, uint64_t generation) {

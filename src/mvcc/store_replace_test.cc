@@ -7,6 +7,7 @@
 #include <iostream>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "backend/memory_backend.h"
@@ -159,6 +160,15 @@ TEST(StoreReplace, AViewShowsItsStoreToTheEnd) {
   slot.reset();
   dump.empty();
   first.store.reset();
+}
+
+// The lane that was to end the former store ended itself before it got there.
+TEST(StoreReplace, AFormerStoreGoesWithTheTaskThatNeverRan) {
+  Made second = make(20, 1 << 20), first = make(10, 1 << 20);
+  std::weak_ptr<backend::MemoryBackend> former = first.backend;
+  first.store->replace(std::move(second.store), std::exchange(first.backend, nullptr),
+                       [](absl::AnyInvocable<void()> task) {});
+  EXPECT_TRUE(former.expired());
 }
 
 }  // namespace
