@@ -16,7 +16,6 @@ namespace keelson::node {
 namespace {
 
 // etcd's raft settings (server/etcdserver/raft.go).
-constexpr uint64_t kMaxSizePerMessage = 1 << 20;
 constexpr int kMaxInflightMessages = 512;
 // Bytes handed to the apply lane and not yet applied: bounds what a batch can grow to.
 constexpr uint64_t kMaxApplyingBytes = 32 << 20;
@@ -169,7 +168,7 @@ absl::Status Node::open_core(const Options& options, Random* random, Parts* part
       .storage = found.storage.get(),
       .applied = found.applied,
       .async_storage_writes = true,
-      .max_size_per_msg = kMaxSizePerMessage,
+      .max_size_per_msg = options.max_message_bytes,
       .max_committed_size_per_ready = kMaxApplyingBytes,
       .max_inflight_msgs = kMaxInflightMessages,
       .check_quorum = true,

@@ -59,6 +59,7 @@ struct Options {
   Duration heartbeat = std::chrono::milliseconds(100);
   int election_ticks = 10;
   bool pre_vote = true;
+  uint64_t max_message_bytes = 1 << 20;  // of entries that go to a peer together; etcd's
   int64_t max_learners = 1;
   LogDebt::Limits debt;
   apply::Applier::Options applier;
