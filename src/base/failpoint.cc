@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "base/gofail.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -169,7 +170,8 @@ absl::Status arm(std::string_view spec, uint64_t seed) {
   State& s = state();
   {
     std::lock_guard lock(s.mutex);
-    internal::any_armed.store(!table.empty(), std::memory_order_relaxed);
+    internal::any_armed.store(!table.empty() || gofail::internal::any_armed(),
+                              std::memory_order_relaxed);
     s.table = std::move(table);
     s.random = SeededRandom(seed);
     ++s.generation;
@@ -190,6 +192,7 @@ uint64_t hits(std::string_view name) {
 namespace internal {
 
 absl::Status hit(std::string_view name) {
+  gofail::internal::hit(name);
   State& s = state();
   std::unique_lock lock(s.mutex);
   auto it = s.table.find(name);

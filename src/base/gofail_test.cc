@@ -1,0 +1,82 @@
+#include "base/gofail.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "base/failpoint.h"
+
+namespace keelson {
+namespace {
+
+class GofailTest : public testing::Test {
+ protected:
+  void TearDown() override { gofail::disarm_all(); }
+  static std::string got(std::string_view target) { return gofail::answer("GET", target, "").body; }
+};
+
+TEST_F(GofailTest, AnswersAsTheGoRuntimeDoes) {
+  EXPECT_EQ(gofail::answer("PUT", "/raftBeforeSave", "sleep(0)").status, 204);
+  EXPECT_EQ(got("/raftBeforeSave"), "sleep(0)\n");
+  EXPECT_NE(got("/").find("raftAfterSave=\nraftAfterWALRelease=\n"), std::string::npos) << got("/");
+  EXPECT_NE(got("/").find("raftBeforeSave=sleep(0)\n"), std::string::npos) << got("/");
+  EXPECT_EQ(gofail::answer("GET", "/nothing", "").status, 404);
+  EXPECT_EQ(gofail::answer("PUT", "/nothing", "panic").status, 400);
+  EXPECT_EQ(gofail::answer("PUT", "/raftBeforeSave", "boom").status, 400);
+  EXPECT_EQ(gofail::answer("DELETE", "/raftBeforeSave", "").status, 204);
+  EXPECT_EQ(gofail::answer("DELETE", "/raftBeforeSave", "").status, 400);
+  EXPECT_EQ(gofail::answer("POST", "/raftBeforeSave", "").status, 405);
+}
+
+TEST_F(GofailTest, SeveralAreSetAtOnce) {
+  EXPECT_EQ(gofail::answer("PUT", "/failpoints", "raftBeforeSave=off;beforeCommit=print").status,
+            204);
+  EXPECT_EQ(got("/raftBeforeSave"), "off\n");
+  EXPECT_EQ(got("/beforeCommit"), "print\n");
+  EXPECT_EQ(gofail::answer("PUT", "/failpoints", "raftBeforeSave").status, 400);
+}
+
+TEST_F(GofailTest, StrikesWhereWeDoTheSameStep) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "panic").ok());
+  EXPECT_EXIT(KEELSON_FAILPOINT("wal_before_append"), testing::ExitedWithCode(2),
+              "failpoint panic: raftBeforeSave");
+  EXPECT_EXIT(KEELSON_FAILPOINT_STATUS("wal_before_append").IgnoreError(),
+              testing::ExitedWithCode(2), "");
+  KEELSON_FAILPOINT("wal_after_append");
+}
+
+TEST_F(GofailTest, CountsAndChains) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "2*sleep(1)->1*off->print").ok());
+  for (int i = 0; i < 3; ++i) KEELSON_FAILPOINT("wal_before_append");
+  EXPECT_EQ(got("/raftBeforeSave/count"), "3");
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "0.0%panic").ok());
+  for (int i = 0; i < 100; ++i) KEELSON_FAILPOINT("wal_before_append");
+  EXPECT_EQ(got("/raftBeforeSave/count"), "0");
+}
+
+TEST_F(GofailTest, SleepsForGoDurations) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "sleep(\"0.02s\")").ok());
+  const auto start = std::chrono::steady_clock::now();
+  KEELSON_FAILPOINT("wal_before_append");
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(20));
+}
+
+TEST_F(GofailTest, LivesBesideOurOwn) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "panic").ok());
+  failpoint::disarm();
+  EXPECT_EXIT(KEELSON_FAILPOINT("wal_before_append"), testing::ExitedWithCode(2), "");
+}
+
+TEST_F(GofailTest, RefusesWhatItCannotRead) {
+  for (const char* bad : {"", "boom", "panic(", "5%panic", "5panic", "panic->", "panicsleep(1)",
+                          "1.5*off", "sleep(1)x"}) {
+    EXPECT_EQ(gofail::arm("raftBeforeSave", bad).code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
+  for (const char* good :
+       {"panic", "panic()", "panic(\"x\")", "5.0%3*return(true)", "off->sleep(10)"}) {
+    EXPECT_TRUE(gofail::arm("raftBeforeSave", good).ok()) << good;
+  }
+}
+
+}  // namespace
+}  // namespace keelson
