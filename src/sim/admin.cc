@@ -46,11 +46,13 @@ void Admin::act() {
 }
 
 void Admin::choose() {
-  switch (world_.random().below(3)) {
+  switch (world_.random().below(5)) {
     case 0:
+    case 1:
       want_to_add();
       break;
-    case 1:
+    case 2:
+    case 3:
       want_to_remove();
       break;
     default:
@@ -68,9 +70,9 @@ bool Admin::want(Kind kind, int place) {
 bool Admin::want_to_add() {
   if (static_cast<int>(members_.size()) >= kMostMembers || world_.size() >= kMostPlaces)
     return false;
-  const bool has_learner =
-      std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m.second; });
-  const bool learns = !has_learner && world_.random().below(2) == 0;
+  const auto learners =
+      std::count_if(members_.begin(), members_.end(), [](const auto& m) { return m.second; });
+  const bool learns = learners < kMostLearners && world_.random().below(2) == 0;
   return want(learns ? Kind::kAddLearner : Kind::kAdd, world_.add_place());
 }
 
@@ -95,28 +97,26 @@ bool Admin::want_to_promote() {
   return false;
 }
 
-// Whether a majority of the voters can be started, were `without` gone.
+// Whether a majority of the voters can be started, were this one no voter any more.
 bool Admin::can_go_on(int without) const {
   size_t voters = 0, there = 0;
   for (const auto& [place, learns] : members_) {
     if (learns || place == without) continue;
     ++voters;
-    if (world_.life(place) != World::Life::kLost) ++there;
+    if (world_.sound(place)) ++there;
   }
   return there >= voters / 2 + 1;
 }
 
+// The change that removes it must be possible, too.
 bool Admin::may_lose(int i) const {
-  if (wanted_ || world_.life(i) == World::Life::kRemoved || world_.life(i) == World::Life::kLost) {
-    return false;
-  }
+  if (wanted_ || !world_.sound(i)) return false;
   size_t voters = 0, there = 0;
   for (const auto& [place, learns] : members_) {
     if (learns) continue;
     ++voters;
-    if (place != i && world_.life(place) != World::Life::kLost) ++there;
+    if (place != i && world_.sound(place)) ++there;
   }
-  // The change that removes it must be possible, too.
   return there >= voters / 2 + 1 && voters >= 3;
 }
 

@@ -26,7 +26,6 @@ class Admin {
   void act();
   // Whether the cluster serves on without the disk of this member, which is gone then.
   bool may_lose(int i) const;
-  void lose(int i) { world_.lose(i); }
   // The member of this place is, or may be, one of the cluster.
   bool is_member(int i) const;
   bool is_learner(int i) const;
@@ -44,7 +43,7 @@ class Admin {
     Kind kind;
     int place;
   };
-  static constexpr int kMostMembers = 7, kMostPlaces = 12;
+  static constexpr int kMostMembers = 7, kMostLearners = 2, kMostPlaces = 12;
 
   void choose();
   void propose();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/text.h"
 
@@ -17,6 +18,8 @@ Faults::Faults(World& world, Admin& admin) : world_(world), admin_(admin) {
     if (world_.random().below(5) < 2) kinds_.push_back(static_cast<Kind>(kind));
   }
   one_in_ = kIntervals[world_.random().below(std::size(kIntervals))];
+  stalls_candidates_ = world_.random().below(4) == 0;
+  cycles_power_ = world_.random().below(4) == 0;
 }
 
 int Faults::any() {
@@ -25,8 +28,9 @@ int Faults::any() {
 
 void Faults::act() {
   Random& random = world_.random();
+  react();
   if (random.below(one_in_) != 0) return;
-  const int i = any();
+  const int i = random.below(3) == 0 && world_.leader() >= 0 ? world_.leader() : any();
   if (random.below(3) == 0) return start(i);
   if (kinds_.empty()) return;
   const Kind kind = kinds_[random.below(kinds_.size())];
@@ -35,6 +39,30 @@ void Faults::act() {
   } else {
     mend(kind, i);
   }
+}
+
+void Faults::react() {
+  const World::Said said = world_.take_said();
+  const int leader = world_.leader();
+  if (std::exchange(former_leader_, leader) != leader && cycles_power_ &&
+      world_.random().below(3) == 0) {
+    return cycle_power(leader);
+  }
+  if (said.member < 0 || !world_.serves(said.member)) return;
+  if (said.type == raft::MessageType::kMsgVote && stalls_candidates_ &&
+      world_.random().below(3) == 0) {
+    world_.member(said.member).schedule.hold(world_.member(said.member).schedule.log);
+  }
+  if (said.type == raft::MessageType::kMsgVoteResp && cycles_power_ &&
+      world_.random().below(6) == 0) {
+    cycle_power(said.member);
+  }
+}
+
+void Faults::cycle_power(int i) {
+  if (!world_.serves(i)) return;
+  world_.kill(i, true);
+  start(i);
 }
 
 void Faults::strike(Kind kind, int i) {
@@ -127,7 +155,10 @@ void Faults::cut_here_and_there() {
 void Faults::start(int i) {
   if (!admin_.may_start(i)) return;
   absl::Status started = world_.start(i);
-  if (started.ok()) return;
+  if (started.ok()) {
+    flipped_.erase(i);
+    return;
+  }
   if (absl::IsDataLoss(started) && flipped_.contains(i)) return world_.lose(i);
   if (absl::IsResourceExhausted(started) && full_.contains(i)) return;
   world_.verdict().violated(cat("member ", i, " does not start: ", message_of(started)));
@@ -150,6 +181,7 @@ void Faults::flip_a_bit(int i) {
       static_cast<char>(1 << world_.random().below(8));
   files.set_contents(chosen, std::move(contents));
   flipped_.insert(i);
+  world_.doubt(i);
 }
 
 void Faults::mend_all() {

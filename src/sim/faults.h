@@ -51,6 +51,8 @@ class Faults {
   int any();
   void strike(Kind kind, int i);
   void mend(Kind kind, int i);
+  void react();
+  void cycle_power(int i);
   void cut_here_and_there();
   void start(int i);
   void flip_a_bit(int i);
@@ -59,8 +61,13 @@ class Faults {
   Admin& admin_;
   std::vector<Kind> kinds_;  // those that this cluster has to live with
   uint64_t one_in_ = 1;      // steps between two of them
-  std::set<int> flipped_;    // whose log is damaged
-  std::set<int> full_;       // whose disk is full
+  // Faults at moments that count: who has asked for votes has a disk that stalls; who has given
+  // one, or has begun to lead, loses its power, and is there again at once.
+  bool stalls_candidates_ = false;
+  bool cycles_power_ = false;
+  int former_leader_ = -1;
+  std::set<int> flipped_;  // whose log is damaged
+  std::set<int> full_;     // whose disk is full
 };
 
 }  // namespace keelson::sim

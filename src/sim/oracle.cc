@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -57,6 +58,9 @@ void Oracle::check_complete(const raft::Message& append, Index index, Term term)
 }
 
 void Oracle::leads(MemberId member, Term term) {
+  if (leader_ != member && (leaders_.empty() || term > leaders_.rbegin()->first)) {
+    former_leader_ = std::exchange(leader_, member);
+  }
   newest_ = std::max(newest_, term);
   auto [found, added] = leaders_.try_emplace(term, member);
   if (found->second != member) verdict_.violated(cat("two members lead term ", term.value));
@@ -88,10 +92,6 @@ StateSum Oracle::sum_at(Index index) const {
   auto found = applied_.find(index.value);
   CHECK(found != applied_.end());
   return found->second.sum;
-}
-
-MemberId Oracle::leader() const {
-  return leaders_.empty() ? MemberId(0) : leaders_.rbegin()->second;
 }
 
 }  // namespace keelson::sim

@@ -44,8 +44,9 @@ class Oracle {
   // REQUIRES: somebody has applied up to there, and no further, before it showed it.
   StateSum sum_at(Index index) const;
 
-  // The member that leads the newest term that anybody led; 0: nobody yet.
-  MemberId leader() const;
+  // The member that leads the newest term that anybody led, and the one before it; 0: nobody yet.
+  MemberId leader() const { return leader_; }
+  MemberId former_leader() const { return former_leader_; }
 
  private:
   struct Entry {
@@ -63,6 +64,7 @@ class Oracle {
   Verdict& verdict_;
   Term newest_;
   std::map<Term, MemberId> leaders_;
+  MemberId leader_, former_leader_;              // two different ones
   std::map<MemberId, Term> removed_;             // with the newest term at the time
   std::unordered_map<uint64_t, Entry> entries_;  // by term and index
   std::unordered_map<uint64_t, Applied> applied_;

@@ -35,7 +35,7 @@ TEST(Scenario, AMembershipChangeIsAppliedWhileTheBatchAheadOfItIsReported) {
   log::QuietLog quiet;
   for_each_seed(Seeds{.count = 200}, [](uint64_t seed) {
     SeededRandom random(seed);
-    World world(random, 1);
+    World world(random, 1, {});
     Clients clients(world);
     ASSERT_TRUE(begins(world, clients));
     bool changed = false;

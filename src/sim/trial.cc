@@ -9,8 +9,14 @@ namespace keelson::sim {
 namespace {
 
 int founders(Random& random) {
-  constexpr int kSizes[] = {1, 3, 3, 3, 3, 3, 3, 5, 5, 7};
+  constexpr int kSizes[] = {1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7};
   return kSizes[random.below(std::size(kSizes))];
+}
+
+// Messages so small that what is sent in one piece elsewhere comes in several.
+World::Settings settings(Random& random) {
+  return {.pre_vote = random.below(4) != 0,
+          .max_message_bytes = random.below(3) == 0 ? uint64_t{200} : uint64_t{1} << 20};
 }
 
 }  // namespace
@@ -18,7 +24,7 @@ int founders(Random& random) {
 Trial::Trial(uint64_t seed)
     : random_(seed),
       founders_(founders(random_)),
-      world_(random_, founders_),
+      world_(random_, founders_, settings(random_)),
       admin_(world_, founders_),
       faults_(world_, admin_),
       clients_(world_),
@@ -47,8 +53,12 @@ void Trial::run() {
 
 int Trial::any() { return static_cast<int>(random_.below(static_cast<uint64_t>(world_.size()))); }
 
+// Who led last, and may not know that somebody else does, is asked as often as who leads.
 void Trial::ask() {
-  const int i = any();
+  int i = any();
+  const uint64_t choice = random_.below(8);
+  if (choice == 0 && world_.leader() >= 0) i = world_.leader();
+  if (choice == 1 && world_.former_leader() >= 0) i = world_.former_leader();
   if (world_.serves(i) && clients_.under_way(i) < 8) clients_.act(i);
 }
 

@@ -159,12 +159,14 @@ class Watchers::Watch final : public watch::WatchSink {
     return !wanted_.prev_kv || replaces(event, revision, change);
   }
 
-  // The value before may be compacted away, and is missing then.
+  // The value before may be compacted away, or lost with a disk that is about to end the member.
   bool replaces(const mvccpb::Event& event, int64_t revision, const Change& change) const {
     const History::State before = world_.history().state(revision - 1);
     auto held = before.find(change.key);
     if (held == before.end()) return !event.has_prev_kv();
-    if (!event.has_prev_kv()) return revision - 1 < world_.history().highest_compaction();
+    if (!event.has_prev_kv()) {
+      return revision - 1 < world_.history().highest_compaction() || world_.excused(member_);
+    }
     return event.prev_kv().mod_revision() == held->second.revision &&
            event.prev_kv().value() == held->second.value;
   }

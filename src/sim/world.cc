@@ -31,6 +31,7 @@ class World::Port final : public node::Transport {
   void send(std::vector<raft::Message> messages) override {
     for (const raft::Message& message : messages) {
       world_.oracle_.sent(message);
+      world_.said_ = {member_, message.type};
       world_.network_.send(world_.now_, message);
     }
   }
@@ -48,8 +49,9 @@ class World::Port final : public node::Transport {
   const int member_;
 };
 
-World::World(Random& random, int founders)
+World::World(Random& random, int founders, Settings settings)
     : random_(random),
+      settings_(settings),
       network_(random, [this](MemberId to, raft::Message message, Network::StatePtr state) {
         deliver(to, std::move(message), std::move(state));
       }) {
@@ -75,6 +77,9 @@ void World::make_member(int i, MemberId id, const node::RecoveryOptions& begins)
   options.recovery.joins = begins.joins;
   options.recovery.name = name_of(i);
   options.recovery.keep = {.entries = 20, .bytes = 10 << 10};
+  options.pre_vote = settings_.pre_vote;
+  options.max_message_bytes = settings_.max_message_bytes;
+  options.max_learners = 2;
   options.client_urls = {cat("http://10.0.0.", i + 1, ":2379")};
   auto member = std::make_unique<Member>();
   member->id = id;
@@ -166,6 +171,7 @@ absl::Status World::start(int i) {
   member.excused = false;
   absl::Status started = member.process->start();
   member.life = started.ok() ? Life::kUp : Life::kDown;
+  if (started.ok()) member.doubtful = false;
   ++member.processes;
   return started;
 }

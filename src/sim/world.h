@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -39,7 +40,13 @@ class World {
     kRemoved,  // it ended because it was told that it is removed
   };
 
-  World(Random& random, int founders);
+  // How members are set up, all alike.
+  struct Settings {
+    bool pre_vote = true;
+    uint64_t max_message_bytes = 1 << 20;
+  };
+
+  World(Random& random, int founders, Settings settings);
   ~World();
 
   // One thing happens; false: nothing ever will again.
@@ -63,6 +70,14 @@ class World {
   int place_of(MemberId id) const;
   // The member that leads in the newest term as far as anybody knows; -1: none.
   int leader() const { return place_of(oracle_.leader()); }
+  // The one that led before it, and may not know; -1: none.
+  int former_leader() const { return place_of(oracle_.former_leader()); }
+  // The member that last sent a message of a type that Faults may wait for, and which; taken once.
+  struct Said {
+    int member = -1;
+    raft::MessageType type = raft::MessageType::kMsgHup;
+  };
+  Said take_said() { return std::exchange(said_, {}); }
   // Of those that serve, the one that has applied most; -1: none serves.
   int most_advanced() const;
 
@@ -76,6 +91,13 @@ class World {
   void lose(int i);
   // Whatever it ends of from now on, until its next start, is a fault's doing.
   void excuse(int i) { members_[i]->excused = true; }
+  bool excused(int i) const { return members_[i]->excused; }
+  // Its disk may be found to be damaged at its next start.
+  void doubt(int i) { members_[i]->doubtful = true; }
+  // Whether its process may live again, as far as anybody can tell.
+  bool sound(int i) const {
+    return life(i) != Life::kLost && life(i) != Life::kRemoved && !members_[i]->doubtful;
+  }
   // Called before a process dies.
   void on_death(std::function<void(int)> told) { told_of_deaths_.push_back(std::move(told)); }
 
@@ -117,6 +139,7 @@ class World {
     uint64_t processes = 0;
     uint64_t clock = 1'000'000;
     bool excused = false;
+    bool doubtful = false;
     bool paused = false;
     bool told_removed = false;
     std::vector<Arrived> arrived;  // while it was paused
@@ -136,6 +159,7 @@ class World {
   bool pass_time();
 
   Random& random_;
+  const Settings settings_;
   MonotonicTime now_{std::chrono::seconds(1)};
   Verdict verdict_;
   History history_{verdict_};
@@ -144,6 +168,7 @@ class World {
   std::vector<std::unique_ptr<Member>> members_;
   Network network_;
   std::vector<std::function<void(int)>> told_of_deaths_;
+  Said said_;
   uint64_t snapshots_installed_ = 0;
 };
 
