@@ -436,7 +436,8 @@ class World {
 
   // Which keys hang on which lease is the lease table's own proof's matter.
   void take_leases() {
-    for (auto& [id, keys] : leases_) keys = member_.applier().leases().keys(LeaseId(id));
+    for (auto& [id, keys] : leases_)
+      keys = member_.applier().leases().list_keys(LeaseId(id)).sorted();
   }
 
   SeededRandom random_;

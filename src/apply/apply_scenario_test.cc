@@ -291,7 +291,7 @@ class World {
     std::string out;
     for (LeaseId id : leases_->list().by_expiry()) {
       out += cat(id.value, ":");
-      for (const std::string& key : leases_->keys(id)) out += cat(" ", key);
+      for (const std::string& key : leases_->list_keys(id).sorted()) out += cat(" ", key);
       out += "\n";
     }
     return out.empty() ? "none\n" : out;
