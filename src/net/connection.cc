@@ -10,6 +10,8 @@
 namespace keelson::net {
 namespace {
 
+// With which a client of TLS begins. It would not understand an answer, and etcd gives none.
+constexpr char kTlsHandshake = 0x16;
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // A read buffer begins small, since most connections are idle, and grows when reads fill it.
 constexpr size_t kFirstRead = 8 << 10;
@@ -89,6 +91,7 @@ void Connection::on_read(size_t bytes) {
 // HTTP/2 begins with a fixed preface that no HTTP/1 request line can begin with.
 void Connection::sniff(std::string_view bytes) {
   first_bytes_.append(bytes);
+  if (first_bytes_.front() == kTlsHandshake) return close();
   size_t n = std::min(first_bytes_.size(), kPreface.size());
   bool may_be_http2 = std::string_view(first_bytes_).substr(0, n) == kPreface.substr(0, n);
   if (may_be_http2 && n < kPreface.size()) return;

@@ -10,7 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -61,6 +64,11 @@ class Client {
     return sent;
   }
   void end() { ::shutdown(fd_, SHUT_WR); }
+  void reset() {
+    const linger hard{1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+    close();
+  }
   // Up to the server's end.
   std::string read_all() {
     std::string out;
@@ -118,6 +126,84 @@ class ListenerTest : public testing::Test {
   LoopPool pool_{2};
   std::unique_ptr<Listener> listener_;
 };
+
+// Answers when it is told to.
+class LateHandler final : public HttpHandler {
+ public:
+  void handle(HttpRequest, HttpReplyRef reply) override {
+    std::lock_guard lock(mutex_);
+    replies_.push_back(std::move(reply));
+    changed_.notify_all();
+  }
+  void until_asked() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !replies_.empty(); });
+  }
+  void answer() {
+    std::lock_guard lock(mutex_);
+    for (HttpReplyRef& reply : std::exchange(replies_, {})) {
+      Loop& loop = reply->loop();
+      loop.post([reply = std::move(reply)] {
+        HttpResponse response;
+        response.body = MessageParts::copy("late");
+        reply->send(std::move(response));
+      });
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<HttpReplyRef> replies_;
+};
+
+double cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+TEST_F(ListenerTest, TlsOnAPortWithoutItIsHungUpOn) {
+  EXPECT_EQ(exchange(std::string("\x16\3\1\2\0\1\0\1\xfc\3\3", 11)), "");
+  expect_serving();
+}
+
+// The end of what the client says is there to be read for ever.
+TEST_F(ListenerTest, AHalfClosedClientThatWaitsCostsNothing) {
+  LateHandler late;
+  service_.router.http("/late", &late);
+  start({});
+  Client client(listener_->port());
+  client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.end();
+  late.until_asked();
+  const double before = cpu_seconds();
+  // Of which the loop could use all.
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(600);
+  while (std::chrono::steady_clock::now() < until) usleep(10'000);
+  EXPECT_LT(cpu_seconds() - before, 0.2);
+  late.answer();
+  EXPECT_TRUE(client.read_all().ends_with("late"));
+}
+
+// Nobody reads from its socket, and nothing is written to it.
+TEST_F(ListenerTest, AClientThatHangsUpWhileItWaitsIsGone) {
+  LateHandler late;
+  service_.router.http("/late", &late);
+  start({});
+  Client client(listener_->port());
+  client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
+  late.until_asked();
+  std::string more;
+  while (more.size() < (256 << 10)) more += "GET /ok HTTP/1.1\r\nHost: x\r\n\r\n";
+  client.send(more);
+  client.reset();
+  wait_for_connections(0);
+  late.answer();
+}
 
 TEST_F(ListenerTest, Http1KeepsAliveAndPipelines) {
   std::string answer = exchange(

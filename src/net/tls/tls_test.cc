@@ -465,6 +465,41 @@ TEST_F(TlsTest, RenegotiationIsRefused) {
   EXPECT_EQ(get(), "tls");
 }
 
+// Keeps the pool's thread until it is told to let go.
+class Blocker final : public HandshakeStep {
+ public:
+  explicit Blocker(TlsHandshakes* pool) : pool_(*pool) {
+    pool_.begin(this, 0);
+    running_.wait(false);
+  }
+  ~Blocker() {
+    let_go_ = true;
+    let_go_.notify_one();
+    pool_.end(this);
+  }
+  void run_step() override {
+    running_ = true;
+    running_.notify_one();
+    let_go_.wait(false);
+  }
+  void put_out() override {}
+
+ private:
+  TlsHandshakes& pool_;
+  std::atomic<bool> running_{false}, let_go_{false};
+};
+
+TEST_F(TlsTest, WhoDoesNotSpeakTlsIsHungUpOn) {
+  ASSERT_TRUE(start().ok());
+  Blocker blocker(handshakes_.get());  // no handshake is needed to see that
+  for (const std::string hello : {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n"}) {
+    TlsClient client(listener_->port());
+    ::send(client.fd(), hello.data(), hello.size(), MSG_NOSIGNAL);
+    char byte = 0;
+    EXPECT_LE(::recv(client.fd(), &byte, 1, 0), 0);
+  }
+}
+
 TEST_F(TlsTest, HalfAClientHelloCostsAPlaceToNobody) {
   ASSERT_TRUE(start(false, /*most=*/2).ok());
   std::vector<std::unique_ptr<TlsClient>> silent;
@@ -499,6 +534,26 @@ TEST_F(TlsTest, WhoBeginsAndDoesNotGoOnMakesRoom) {
   EXPECT_EQ(get(), "tls");
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(8));
   EXPECT_LE(handshakes_->running(), 4u);
+}
+
+TEST_F(TlsTest, WhoHangsUpDoesNotWaitForItsTurn) {
+  ASSERT_TRUE(start().ok());
+  {
+    Blocker blocker(handshakes_.get());
+    std::vector<std::unique_ptr<TlsClient>> clients;
+    for (int i = 0; i < 20; ++i) {
+      clients.push_back(std::make_unique<TlsClient>(listener_->port()));
+      send_hello(clients.back().get());
+    }
+    while (handshakes_->waiting() < 20) usleep(1000);
+    const auto begun = std::chrono::steady_clock::now();
+    clients.clear();
+    while (listener_->connections() > 0) usleep(1000);
+    // Far within the ten seconds of a handshake.
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(8));
+    EXPECT_EQ(handshakes_->waiting(), 0u);
+  }
+  EXPECT_EQ(get(), "tls");
 }
 
 TEST_F(TlsTest, ManyAtOnceAllGetIn) {

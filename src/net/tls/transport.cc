@@ -173,7 +173,12 @@ void TlsTransport::on_read(size_t bytes) {
 }
 
 void TlsTransport::first_bytes(size_t bytes) {
-  if (server_->plaintext_too && raw_[0] != kHandshakeRecord) {
+  const bool is_tls = raw_[0] == kHandshakeRecord;
+  // What Go's library calls it; etcd hangs up.
+  if (!is_tls && !server_->plaintext_too) {
+    return fail("tls: first record does not look like a TLS handshake");
+  }
+  if (!is_tls) {
     Timer::cancel();
     state_ = State::kPlain;
     CHECK(bytes <= buffer_.size());
