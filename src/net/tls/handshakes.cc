@@ -18,6 +18,7 @@ namespace {
 constexpr Duration kPatience = std::chrono::seconds(1);
 constexpr Duration kPatienceWithMany = std::chrono::milliseconds(100);
 constexpr auto kLook = std::chrono::milliseconds(50);  // for those who may be put out by then
+constexpr size_t kMany = TlsHandshakes::kMostWaiting / 8;  // that wait, from one place
 constexpr int kLinesPerSecond = 20;
 
 }  // namespace
@@ -119,7 +120,8 @@ void TlsHandshakes::begin(HandshakeStep* step, uint64_t source) {
   step->since_ = clock_.now();
   put(step, State::kFresh);
   if (fresh_.size() <= kMostWaiting) return;
-  HandshakeStep* oldest = fresh_.front();
+  const Steps& own = sources_[source].fresh;
+  HandshakeStep* oldest = own.size() > kMany ? own.front() : fresh_.front();
   take(oldest);
   oldest->put_out();
   forget_if_idle(oldest->source_);

@@ -9,7 +9,9 @@
 //   flood that cannot be served in time is not, and who comes in between is served at once or has
 //   to come again, instead of waiting behind all of it.
 // Bounds: `most` handshakes have their state in memory. Those beyond it wait, each with its first
-//   bytes at most, kLongestWait and no more than kMostWaiting of them. Clients that begin and do
+//   bytes at most, kLongestWait and no more than kMostWaiting of them: the oldest of the newcomer's
+//   own place goes when that has many, so that whoever cannot be served soon hears of it soon, and
+//   may come again. Clients that begin and do
 //   not go on cannot keep the rest out: when all places are taken, who has waited longest for its
 //   client is put out, after a second, or a tenth of one while most places are its own address's.
 // Threads: any. Lifetime: outlives the connections of the listeners that use it, and is gone
@@ -57,7 +59,7 @@ class HandshakeStep {
 class TlsHandshakes {
  public:
   static constexpr size_t kMost = 1024;
-  static constexpr size_t kMostWaiting = 4096;
+  static constexpr size_t kMostWaiting = 512;
   static constexpr Duration kLongestWait = std::chrono::seconds(2);
 
   // `clock` null: the system's.
