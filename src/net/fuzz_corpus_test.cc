@@ -10,6 +10,7 @@
 
 namespace keelson::net {
 
+void fuzz_client_exchange(std::string_view input);
 void fuzz_grpc(std::string_view input);
 void fuzz_http1(std::string_view input);
 void fuzz_http1_response(std::string_view input);
@@ -31,6 +32,7 @@ void run(Entry entry, const std::string& name) {
       });
 }
 
+TEST(FuzzCorpusTest, ClientExchange) { run(fuzz_client_exchange, "fuzz_client_exchange"); }
 TEST(FuzzCorpusTest, Grpc) { run(fuzz_grpc, "fuzz_grpc"); }
 // A client may send any byte of a request alone.
 TEST(FuzzCorpusTest, ChunksByteByByte) {
