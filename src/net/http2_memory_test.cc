@@ -119,10 +119,10 @@ TEST_F(Http2MemoryTest, TheConnectionsWindowComesBackAsItsBytesAreUsed) {
   Client client(&server);
   const std::string piece = framed(std::string(100'000, 'x'));
   std::vector<int32_t> ids;
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < 6; ++i)
     ids.push_back(client.send(request("/test.Pausing/Stream"), piece, true));
   client.exchange();
-  EXPECT_LE(client.window(), (1 << 20) - 400'000);
+  EXPECT_LE(client.window(), (1 << 20) - 500'000);
   // Half of it is for the others, however much waits.
   for (int i = 0; i < 20; ++i)
     ids.push_back(client.send(request("/test.Pausing/Stream"), piece, true));
