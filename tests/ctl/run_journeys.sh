@@ -34,21 +34,33 @@ cleanup() {
 trap cleanup EXIT
 unset "${!ETCDCTL_@}"
 
+# With KEELSON_TEST_TLS both servers and both clients speak TLS.
+scheme=http tls_flags=()
+if [ "${KEELSON_TEST_TLS:-0}" != 0 ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout "$work/key.pem" -out "$work/cert.pem" \
+    2>/dev/null || { echo "skipped: no openssl"; exit 77; }
+  scheme=https
+  tls_flags=(--cert-file "$work/cert.pem" --key-file "$work/key.pem")
+  export ETCDCTL_CACERT=$work/cert.pem
+fi
+
 # Two ports that are free now; a server that loses the race for one is started again on others.
 start_server() {
   local name=$1 try
   for try in 1 2 3 4 5; do
     local port=$((20000 + (RANDOM * 2) % 12000))
-    local client="http://127.0.0.1:$port" peer="http://127.0.0.1:$((port + 1))"
+    local client="$scheme://127.0.0.1:$port" peer="http://127.0.0.1:$((port + 1))"
     "$server" --name default --data-dir "$work/$name-$try" --listen-client-urls "$client" \
       --advertise-client-urls "$client" --listen-peer-urls "$peer" \
       --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer" \
+      "${tls_flags[@]}" \
       > "$work/$name.log" 2>&1 &
     local pid=$!
     pids+=("$pid")
     for _ in $(seq 200); do
       kill -0 "$pid" 2>/dev/null || break
-      if "$etcdctl" --endpoints "127.0.0.1:$port" --command-timeout 2s get x >/dev/null 2>&1; then
+      if "$etcdctl" --endpoints "$scheme://127.0.0.1:$port" --command-timeout 2s get x >/dev/null 2>&1; then
         started="127.0.0.1:$port"
         return 0
       fi

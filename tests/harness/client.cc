@@ -1,6 +1,7 @@
 #include "tests/harness/client.h"
 
 #include "tests/harness/schema.h"
+#include "tests/harness/tls.h"
 
 namespace keelson::harness {
 namespace {
@@ -128,7 +129,10 @@ Client::Client(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  channel_ = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  const TestTls* tls = test_tls();
+  const auto credentials = tls == nullptr ? grpc::InsecureChannelCredentials()
+                                          : grpc::SslCredentials({.pem_root_certs = tls->pem});
+  channel_ = grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 Reply Client::unary(const std::string& path, std::string_view body, const CallOptions& options) {

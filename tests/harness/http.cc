@@ -2,17 +2,44 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
 #include "base/text.h"
+#include "tests/harness/tls.h"
 
 namespace keelson::harness {
 
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+
+template <typename Stream>
+absl::StatusOr<HttpAnswer> exchange(Stream& stream, const std::string& address,
+                                    const std::string& verb, const std::string& target) {
+  boost::system::error_code error;
+  http::request<http::empty_body> request(http::string_to_verb(verb), target, 11);
+  request.set(http::field::host, address);
+  request.set(http::field::connection, "close");
+  http::write(stream, request, error);
+  if (error) return absl::UnavailableError(error.message());
+  boost::beast::flat_buffer buffer;
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(64u << 20);
+  http::read(stream, buffer, parser, error);
+  if (error) return absl::UnavailableError(error.message());
+  const auto& answer = parser.get();
+  const auto type = answer[http::field::content_type];
+  return HttpAnswer{static_cast<int>(answer.result_int()), std::string(type.data(), type.size()),
+                    answer.body()};
+}
+
+}  // namespace
+
 absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::string& verb,
                                         const std::string& target) {
-  namespace asio = boost::asio;
-  namespace http = boost::beast::http;
   boost::system::error_code error;
   asio::io_context context;
   asio::ip::tcp::socket socket(context);
@@ -21,20 +48,16 @@ absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::s
                   static_cast<uint16_t>(std::stoi(address.substr(colon + 1)))},
                  error);
   if (error) return absl::UnavailableError(error.message());
-  http::request<http::empty_body> request(http::string_to_verb(verb), target, 11);
-  request.set(http::field::host, address);
-  request.set(http::field::connection, "close");
-  http::write(socket, request, error);
+  const TestTls* tls = test_tls();
+  if (tls == nullptr) return exchange(socket, address, verb, target);
+  asio::ssl::context trusting(asio::ssl::context::tls_client);
+  trusting.load_verify_file(tls->certificate, error);
+  if (error) return absl::InternalError(error.message());
+  trusting.set_verify_mode(asio::ssl::verify_peer);
+  asio::ssl::stream<asio::ip::tcp::socket&> secured(socket, trusting);
+  secured.handshake(asio::ssl::stream_base::client, error);
   if (error) return absl::UnavailableError(error.message());
-  boost::beast::flat_buffer buffer;
-  http::response_parser<http::string_body> parser;
-  parser.body_limit(64u << 20);
-  http::read(socket, buffer, parser, error);
-  if (error) return absl::UnavailableError(error.message());
-  const auto& answer = parser.get();
-  const auto type = answer[http::field::content_type];
-  return HttpAnswer{static_cast<int>(answer.result_int()), std::string(type.data(), type.size()),
-                    answer.body()};
+  return exchange(secured, address, verb, target);
 }
 
 }  // namespace keelson::harness

@@ -1,6 +1,7 @@
 // tests/harness/http.h
 //
-// One HTTP/1.1 GET, for the probes' and scrapers' side of a server. Blocking.
+// One HTTP/1.1 GET, for the probes' and scrapers' side of a server. Blocking. Under TLS when
+// tests/harness/tls.h says so.
 
 #pragma once
 

@@ -17,6 +17,7 @@
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
+#include "tests/harness/tls.h"
 
 namespace keelson::harness {
 namespace {
@@ -82,6 +83,9 @@ Server::~Server() {
 }
 
 std::string Server::address() const { return cat("127.0.0.1:", client_port_); }
+std::string Server::client_url() const {
+  return cat(test_tls() == nullptr ? "http://" : "https://", address());
+}
 std::string Server::peer_url() const { return cat("http://127.0.0.1:", peer_port_); }
 
 std::vector<std::string> Server::arguments() const {
@@ -93,9 +97,14 @@ std::vector<std::string> Server::arguments() const {
                                   "--listen-peer-urls=" + peer_url(),
                                   "--initial-advertise-peer-urls=" + peer_url(),
                                   cat("--initial-cluster=", options_.name, "=", peer_url())};
+  const TestTls* tls = test_tls();
+  if (tls != nullptr) {
+    out.push_back("--cert-file=" + tls->certificate);
+    out.push_back("--key-file=" + tls->key);
+  }
   if (options_.https_too) {
-    out.push_back("--listen-client-urls=" + client_url() + ",https://" + address());
-    out.push_back("--auto-tls");
+    out.push_back(cat("--listen-client-urls=http://", address(), ",https://", address()));
+    if (tls == nullptr) out.push_back("--auto-tls");
   }
   out.insert(out.end(), options_.flags.begin(), options_.flags.end());
   return out;

@@ -69,8 +69,8 @@ class Server {
 
   // Valid after start(); a new one after each start.
   Client& client() { return *client_; }
-  std::string address() const;  // host:port of clients
-  std::string client_url() const { return "http://" + address(); }
+  std::string address() const;     // host:port of clients
+  std::string client_url() const;  // https with test_tls()
   const std::string& name() const { return options_.name; }
   std::string peer_url() const;
   const std::string& data_dir() const { return data_dir_; }
