@@ -32,6 +32,12 @@ class Resolver {
   // `port` is a number. An address written as such is found without a thread.
   void resolve(const std::string& host, const std::string& port, Loop* loop, Done done);
 
+  // Whether one of `names` (perhaps "*.example.com") is a name of the address `host`: what the
+  // address leads to is among them, or one of them leads to it. Ok: so it is. As etcd asks of the
+  // certificates that members show (v3.7.1, client/pkg/transport, isHostInDNS()), with its text.
+  using Named = absl::AnyInvocable<void(absl::Status)>;
+  void find_name(const std::string& host, std::vector<std::string> names, Loop* loop, Named done);
+
   // Waits for questions under way (the system's resolver cannot be interrupted) and drops the rest.
   void stop() { workers_.stop(); }
 

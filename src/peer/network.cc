@@ -105,6 +105,7 @@ Network::~Network() { stop(); }
 
 Ask& Network::ask() { return *impl_->ask; }
 net::LoopPool& Network::loops() { return impl_->loops; }
+net::Resolver& Network::resolver() { return impl_->resolver; }
 
 void Network::serve_on(net::Router& router) {
   router.http_prefix(kStreamPrefix, &impl_->streams, {.ignores_body = true});

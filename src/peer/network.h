@@ -30,6 +30,7 @@
 #include "net/grpc.h"
 #include "net/http_client.h"
 #include "net/loop.h"
+#include "net/resolver.h"
 #include "node/transport.h"
 #include "peer/ask.h"
 #include "peer/local_answers.h"
@@ -75,6 +76,8 @@ class Network final : public node::Transport {
   // What the peer listeners serve, and the loops that they run on.
   void serve_on(net::Router& router);
   net::LoopPool& loops();
+  // For ListenerTls::client_names of the peer listeners.
+  net::Resolver& resolver();
 
   // From now on messages flow. `members` as in set_members(). Without `snapshots` those that come
   // are refused.

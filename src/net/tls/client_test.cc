@@ -84,6 +84,7 @@ class TlsClientTest : public testing::Test {
     auto tls = std::make_shared<ListenerTls>();
     tls->context = *context;
     tls->handshakes = handshakes_.get();
+    if (asks_names_) tls->client_names = &resolver_;
     ListenerOptions options;
     options.tls = tls;
     auto listener = Listener::start(url, &pool_, &router_, nullptr, options);
@@ -109,7 +110,9 @@ class TlsClientTest : public testing::Test {
   Router router_;
   TlsSettings serves_, asks_;
   Duration connect_timeout_ = std::chrono::seconds(20);
+  bool asks_names_ = false;
   LoopPool pool_{2};
+  Resolver resolver_;
   std::unique_ptr<TlsHandshakes> handshakes_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<TestHttpClient> client_;
@@ -127,6 +130,32 @@ TEST_F(TlsClientTest, SettingsThatCannotBe) {
   EXPECT_EQ(refusal(), "open " + path("absent") + ": no such file or directory");
   put_file(path("absent"), "rubbish");
   EXPECT_NE(refusal(), "");
+}
+
+// ---- whom a server of members believes
+
+TEST_F(TlsClientTest, AMemberMustComeFromWhereItsCertificateSays) {
+  put("here", ca_.issue({.common_name = "here", .sans = "IP:10.1.2.3,IP:127.0.0.1"}));
+  put("there", ca_.issue({.common_name = "there", .sans = "IP:10.1.2.3"}));
+  put("named", ca_.issue({.common_name = "named", .sans = "DNS:nowhere.invalid,DNS:localhost"}));
+  put("mixed", ca_.issue({.common_name = "mixed", .sans = "IP:10.1.2.3,DNS:localhost"}));
+  put("nowhere", ca_.issue({.common_name = "nowhere", .sans = "DNS:nowhere.invalid"}));
+  serves_.trusted_ca_file = path("ca.pem");
+  const auto shown = [&](const std::string& name) {
+    show(name);
+    start();
+    return get();
+  };
+  for (bool asks : {false, true}) {
+    asks_names_ = asks;
+    for (const char* name : {"here", "named", "mixed", "client"}) {
+      EXPECT_EQ(shown(name), cat("200 ", name)) << asks;
+    }
+    for (const char* name : {"there", "nowhere"}) {
+      const std::string result = shown(name);
+      EXPECT_EQ(result.starts_with(asks ? "UNAVAILABLE: " : "200 "), true) << result;
+    }
+  }
 }
 
 // ---- whom it believes

@@ -6,7 +6,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "net/pools.h"
+#include "net/resolver.h"
 #include "net/tls/client_transport.h"
 #include "net/tls/session.h"
 
@@ -21,6 +23,21 @@ constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr size_t kBatch = 128 << 10;
 constexpr size_t kFirstRead = 4 << 10;
 constexpr char kHandshakeRecord = 0x16;
+
+// Of "host:port" and "[host]:port". Empty: it is no such address.
+std::string host_of(std::string_view remote) {
+  const size_t colon = remote.rfind(':');
+  if (colon == std::string_view::npos) return "";
+  std::string_view host = remote.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return std::string(host);
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += cat(out.empty() ? "" : ", ", text);
+  return out;
+}
 
 // What a connection has sent is given back for the next one of this thread.
 thread_local std::string spare_out;
@@ -49,7 +66,8 @@ class TlsTransport final : public Transport,
   std::string why() const override { return why_; }
 
  private:
-  enum class State { kNew, kHandshake, kOpen, kPlain, kRefused };
+  // kChecking: the handshake is complete, and it is asked who the client is.
+  enum class State { kNew, kHandshake, kChecking, kOpen, kPlain, kRefused };
   using Keep = std::shared_ptr<void>;
 
   // From the socket.
@@ -69,6 +87,7 @@ class TlsTransport final : public Transport,
   void first_bytes(size_t bytes);
   void submit(bool first);
   void step_done(TlsSession::Step step);
+  void check_client();
   void opened();
   void deliver();
   void fail(std::string_view why);
@@ -133,6 +152,7 @@ void TlsTransport::read(std::span<char> buffer, Keep keep) {
       if (raw_.size() < buffer.size()) raw_.resize(buffer.size());
       return read_socket();
     case State::kHandshake:
+    case State::kChecking:
     case State::kRefused:
       return;  // read as the state needs it
   }
@@ -167,6 +187,8 @@ void TlsTransport::on_read(size_t bytes) {
       if (bytes == 0) return events_->on_read(0);
       session_->set_input({raw_.data(), bytes});
       return deliver();
+    case State::kChecking:
+      return;  // nothing is read meanwhile
     case State::kRefused:
       return bytes == 0 ? events_->on_error() : read_socket();
   }
@@ -214,6 +236,8 @@ void TlsTransport::on_gone(bool broken) {
     case State::kNew:
     case State::kRefused:
       return;  // a read is under way
+    case State::kChecking:
+      return;  // it will be found when it is read
   }
 }
 
@@ -246,8 +270,28 @@ void TlsTransport::step_done(TlsSession::Step step) {
       return read_socket();
     case TlsSession::Step::kDone:
       leave_pool();
-      return opened();
+      return check_client();
   }
+}
+
+// Whether the client comes from where its certificate says that it is.
+void TlsTransport::check_client() {
+  const std::shared_ptr<const TlsIdentity> identity = session_->identity();
+  const std::string host = host_of(remote_);
+  if (client_ || !server_->client_names || !identity || host.empty()) return opened();
+  const auto& addresses = identity->ip_addresses;
+  const auto& names = identity->dns_names;
+  if (addresses.empty() && names.empty()) return opened();
+  if (std::find(addresses.begin(), addresses.end(), host) != addresses.end()) return opened();
+  if (names.empty()) {
+    return refuse(cat("x509: certificate is valid for ", joined(addresses), ", not ", host));
+  }
+  state_ = State::kChecking;
+  server_->client_names->find_name(host, names, &loop_,
+                                   [this, keep = owner_.lock()](const absl::Status& named) {
+                                     if (closed_ || state_ != State::kChecking) return;
+                                     named.ok() ? opened() : refuse(message_of(named));
+                                   });
 }
 
 void TlsTransport::opened() {
@@ -300,7 +344,9 @@ void TlsTransport::log_failure(std::string_view why) {
 void TlsTransport::fail(std::string_view why) {
   Timer::cancel();
   why_ = why;
-  if (state_ == State::kNew || state_ == State::kHandshake) log_failure(why);
+  if (state_ == State::kNew || state_ == State::kHandshake || state_ == State::kChecking) {
+    log_failure(why);
+  }
   events_->on_error();
 }
 

@@ -19,12 +19,18 @@
 
 namespace keelson::net {
 
+class Resolver;
+
 // TLS on a listener.
 struct ListenerTls {
   std::shared_ptr<TlsContext> context;  // shared by the listeners that were told the same
   TlsHandshakes* handshakes = nullptr;  // outlives the listener
   // Clients that do not speak TLS are served too: a port named by an http and an https URL.
   bool plaintext_too = false;
+  // A client whose certificate has alternative names must come from where one of them says: etcd's
+  // rule for members. By it those of DNS are looked up. Null: nothing is asked. Outlives the
+  // listener's connections.
+  Resolver* client_names = nullptr;
   std::string rejected = "rejected connection on client endpoint";  // the line of a failure
 };
 
