@@ -180,8 +180,17 @@ void drop_prepared(const std::string& dir, FileSystem* fs = nullptr);
 absl::StatusOr<wire::WalSnapshot> newest_mark(const std::string& dir, Index at_most,
                                               FileSystem* fs = nullptr);
 
-// Reads the log from `from` to its end without changing or locking anything; the errors of open().
-// A torn tail is fine. Answers the last hard state.
+struct Contents {
+  Bytes metadata;
+  raft::HardState state;  // the last one
+  uint64_t entries = 0;   // handed to the visitor
+};
+
+// Reads the log from `from` to its end without changing or locking anything, and hands every entry
+// past it to `visit`; the errors of open(). A torn tail is fine.
+absl::StatusOr<Contents> read(const std::string& dir, SnapshotMark from, const EntryVisitor& visit,
+                              FileSystem* fs = nullptr);
+// The same with nobody to hand them to; answers the last hard state.
 absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from,
                                        FileSystem* fs = nullptr);
 

@@ -85,20 +85,26 @@ absl::StatusOr<wire::WalSnapshot> newest_mark(const std::string& dir, Index at_m
       to_absl(cat("wal: no snapshot mark at or below index ", at_most.value, " in ", dir)));
 }
 
-absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from, FileSystem* fs) {
+absl::StatusOr<Contents> read(const std::string& dir, SnapshotMark from, const EntryVisitor& visit,
+                              FileSystem* fs) {
   absl::StatusOr<std::vector<SegmentName>> names = list_segments(or_default(fs), dir);
   if (!names.ok()) return names.status();
   names = select_segments(*std::move(names), from.index);
   if (!names.ok()) return names.status();
   absl::StatusOr<std::vector<Segment>> segments = open_for_reading(or_default(fs), dir, *names);
   if (!segments.ok()) return segments.status();
-  const EntryVisitor nobody;
-  Replay replay(from, nobody);
+  Replay replay(from, visit);
   LogReader reader(*segments);
   absl::Status status = replay.run(reader).status();
   if (status.ok()) status = replay.found();
   if (!status.ok()) return status;
-  return replay.state();
+  return Contents{replay.metadata(), replay.state(), replay.entries()};
+}
+
+absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from, FileSystem* fs) {
+  absl::StatusOr<Contents> contents = read(dir, from, {}, fs);
+  if (!contents.ok()) return contents.status();
+  return contents->state;
 }
 
 }  // namespace keelson::wal
