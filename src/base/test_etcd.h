@@ -21,6 +21,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/text.h"
 
@@ -56,7 +57,8 @@ inline std::string output_of(const std::string& command) {
 
 class TestEtcd {
  public:
-  explicit TestEtcd(const std::string& data_dir) {
+  // `flags` come behind its own.
+  explicit TestEtcd(const std::string& data_dir, const std::vector<std::string>& flags = {}) {
     const std::string client = cat("http://127.0.0.1:", free_port());
     const std::string peer = cat("http://127.0.0.1:", free_port());
     ctl_ = cat("ETCDCTL_API=3 ", etcd_directory(), "/etcdctl --endpoints=", client, " ");
@@ -67,10 +69,19 @@ class TestEtcd {
       ::dup2(fd, 1);
       ::dup2(fd, 2);
       const std::string program = cat(etcd_directory(), "/etcd");
-      ::execl(program.c_str(), "etcd", "--name=m", "--data-dir", data_dir.c_str(),
-              "--listen-client-urls", client.c_str(), "--advertise-client-urls", client.c_str(),
-              "--listen-peer-urls", peer.c_str(), "--initial-advertise-peer-urls", peer.c_str(),
-              "--initial-cluster", cat("m=", peer).c_str(), nullptr);
+      std::vector<std::string> arguments = {"etcd",
+                                            "--name=m",
+                                            "--data-dir=" + data_dir,
+                                            "--listen-client-urls=" + client,
+                                            "--advertise-client-urls=" + client,
+                                            "--listen-peer-urls=" + peer,
+                                            "--initial-advertise-peer-urls=" + peer,
+                                            "--initial-cluster=m=" + peer};
+      arguments.insert(arguments.end(), flags.begin(), flags.end());
+      std::vector<char*> pointers;
+      for (std::string& argument : arguments) pointers.push_back(argument.data());
+      pointers.push_back(nullptr);
+      ::execv(program.c_str(), pointers.data());
       ::_exit(127);
     }
   }

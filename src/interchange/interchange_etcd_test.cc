@@ -11,8 +11,10 @@
 #include "base/test_etcd.h"
 #include "boltfile/hash_kv.h"
 #include "boltfile/snapshot_file.h"
+#include "interchange/convert.h"
 #include "interchange/database_reader.h"
 #include "interchange/database_writer.h"
+#include "interchange/export.h"
 #include "interchange/layout.h"
 #include "interchange/restore.h"
 #include "interchange/test_states.h"
@@ -57,9 +59,9 @@ uint32_t served_hash(TestEtcd& etcd) {
 }
 
 void fill(TestEtcd& etcd) {
-  for (int i = 0; i < 200; ++i) {
-    etcd.ctl(cat("put k", i % 90, " v", i, std::string(i % 37 * 20, 'x')));
-    if (i % 7 == 3) etcd.ctl(cat("del k", i % 50));
+  for (int i = 0; i < 60; ++i) {
+    etcd.ctl(cat("put k", i % 25, " v", i, std::string(i % 37 * 20, 'x')));
+    if (i % 7 == 3) etcd.ctl(cat("del k", i % 20));
   }
   const std::string granted = etcd.ctl("lease grant 1000");
   const std::string id = granted.substr(6, 16);
@@ -68,7 +70,7 @@ void fill(TestEtcd& etcd) {
   etcd.ctl("user grant-role root root");
   etcd.ctl("role add reader");
   etcd.ctl("role grant-permission reader read k0 k9");
-  ASSERT_EQ(etcd.ctl("compaction --physical 120"), "compacted revision 120\n");
+  ASSERT_EQ(etcd.ctl("compaction --physical 40"), "compacted revision 40\n");
 }
 
 // What etcd tells of leases, users, roles.
@@ -180,6 +182,72 @@ TEST_F(InterchangeEtcd, ARaisedRevision) {
   EXPECT_EQ(served_hash(etcd), hash);
   EXPECT_EQ(etcd.ctl("put next v"), "OK\n");
   EXPECT_THAT(etcd.ctl("get next -w json"), testing::HasSubstr("\"mod_revision\":1053"));
+}
+
+// A member that was killed in the middle: its database lacks what the log has. Into a directory of
+// ours and back into etcd's, which then serves all of it.
+TEST_F(InterchangeEtcd, ADirectoryThereAndBack) {
+  for (const char* snapshot_count : {"100000", "30"}) {
+    SCOPED_TRACE(snapshot_count);
+    const std::string theirs = path(cat("theirs", snapshot_count));
+    const std::string ours = path(cat("ours", snapshot_count));
+    const std::string back = path(cat("back", snapshot_count));
+    std::string before;
+    uint32_t hash = 0;
+    {
+      // What is committed reaches the database after ten seconds, or with a snapshot.
+      TestEtcd etcd(theirs, {cat("--snapshot-count=", snapshot_count),
+                             "--backend-batch-interval=10s", "--backend-batch-limit=100000"});
+      ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + theirs + ".log");
+      ASSERT_NO_FATAL_FAILURE(fill(etcd));
+      for (int i = 0; i < 10; ++i) ASSERT_EQ(etcd.ctl(cat("put tail", i, " v")), "OK\n");
+      hash = served_hash(etcd);
+      before = told(etcd);
+      etcd.kill();
+    }
+    const std::string listing = cat("cd ", theirs, " && find . -type f | sort | xargs sha256sum");
+    const std::string files = output_of(listing);
+    absl::Status converted = convert({.data_dir = theirs,
+                                      .wal_dir = wal_dir(theirs),
+                                      .member_dir = member_dir(ours),
+                                      .new_wal_dir = wal_dir(ours)});
+    ASSERT_TRUE(converted.ok()) << converted;
+    EXPECT_EQ(output_of(listing), files);
+    absl::Status exported = export_directory(
+        {.data_dir = ours, .wal_dir = wal_dir(ours), .output_dir = back, .minor = 5});
+    ASSERT_TRUE(exported.ok()) << exported;
+    TestEtcd etcd(back);
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + back + ".log");
+    EXPECT_EQ(served_hash(etcd), hash);
+    EXPECT_EQ(told(etcd), before);
+    EXPECT_THAT(etcd.ctl("member list"), testing::HasSubstr(", started, m, "));
+    EXPECT_EQ(etcd.ctl("put after all"), "OK\n");
+  }
+}
+
+// While an etcd runs, and when its parts are not of the same backup, nothing is made.
+TEST_F(InterchangeEtcd, WhatIsNotConverted) {
+  const std::string theirs = path("data");
+  const Conversion conversion{.data_dir = theirs,
+                              .wal_dir = wal_dir(theirs),
+                              .member_dir = member_dir(path("ours")),
+                              .new_wal_dir = wal_dir(path("ours"))};
+  std::filesystem::path old_database = path("old");
+  {
+    TestEtcd etcd(theirs, {"--snapshot-count=20"});
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + theirs + ".log");
+    absl::Status s = convert(conversion);
+    EXPECT_TRUE(absl::IsFailedPrecondition(s)) << s;
+    EXPECT_THAT(std::string(message_of(s)), testing::HasSubstr("stop etcd first"));
+    std::filesystem::copy_file(database_path(theirs), old_database);
+    for (int i = 0; i < 60; ++i) etcd.ctl("put a b");
+  }
+  std::filesystem::rename(database_path(theirs), path("new"));
+  std::filesystem::copy_file(old_database, database_path(theirs));
+  absl::Status s = convert(conversion);
+  EXPECT_TRUE(absl::IsDataLoss(s)) << s;
+  EXPECT_THAT(std::string(message_of(s)), testing::HasSubstr("do not belong together"));
+  EXPECT_FALSE(std::filesystem::exists(path("ours") + "/member/keelson"));
 }
 
 }  // namespace

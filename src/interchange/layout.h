@@ -13,10 +13,6 @@ namespace keelson::interchange {
 inline std::string member_dir(const std::string& data_dir) { return data_dir + "/member"; }
 // Our store.
 inline std::string store_dir(const std::string& data_dir) { return data_dir + "/member/keelson"; }
-// One that is being made and is not whole: never opened, removed by whoever makes the next.
-inline std::string unfinished_store_dir(const std::string& data_dir) {
-  return data_dir + "/member/keelson.part";
-}
 // The log of either, unless --wal-dir says another place.
 inline std::string wal_dir(const std::string& data_dir) { return data_dir + "/member/wal"; }
 // etcd's database and snapshot files.

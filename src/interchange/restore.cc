@@ -164,7 +164,7 @@ absl::Status restore_snapshot(const RestoreOptions& options) {
                       .without_members = true,
                       .progress = options.progress};
   if (absl::Status s = add_changes(**file, options, *group, &reading.last); !s.ok()) return s;
-  StoreMaker maker(options.data_dir);
+  StoreMaker maker(member_dir(options.data_dir));
   absl::StatusOr<ReadResult> result = maker.read(**file, reading);
   if (!result.ok()) return result.status();
   for (const std::string& name : result->left_out) {

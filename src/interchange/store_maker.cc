@@ -14,7 +14,6 @@
 #include "base/size_text.h"
 #include "base/text.h"
 #include "boltfile/etcd_keys.h"
-#include "interchange/layout.h"
 #include "mvcc/row_head.h"
 
 namespace keelson::interchange {
@@ -63,16 +62,16 @@ uint64_t keys_in(const backend::WriteBatch& batch) {
 
 StoreMaker::~StoreMaker() {
   std::error_code ignored;
-  if (unfinished_) fs::remove_all(unfinished_store_dir(data_dir_), ignored);
+  if (unfinished_) fs::remove_all(unfinished(), ignored);
 }
 
 absl::StatusOr<ReadResult> StoreMaker::read(boltfile::File& file, const ReadOptions& options) {
   CHECK(!unfinished_);
-  const std::string path = unfinished_store_dir(data_dir_);
+  const std::string path = unfinished();
   std::error_code error;
   fs::remove_all(path, error);
   if (error) return failed("cannot remove", path, error.message());
-  if (absl::Status s = make_directories(member_dir(data_dir_)); !s.ok()) return s;
+  if (absl::Status s = make_directories(member_dir_); !s.ok()) return s;
   unfinished_ = true;
   absl::StatusOr<ReadResult> result = fill(file, path, options);
   if (!result.ok()) return result;
@@ -94,10 +93,10 @@ absl::StatusOr<ReadResult> StoreMaker::read(boltfile::File& file, const ReadOpti
 absl::Status StoreMaker::install() {
   CHECK(unfinished_);
   KEELSON_FAILPOINT("interchange_store_closed");
-  const std::string from = unfinished_store_dir(data_dir_), to = store_dir(data_dir_);
+  const std::string from = unfinished(), to = member_dir_ + "/keelson";
   if (::rename(from.c_str(), to.c_str()) != 0) return failed("cannot make", to, strerror(errno));
   unfinished_ = false;
-  if (absl::Status s = sync_directory(member_dir(data_dir_)); !s.ok()) return s;
+  if (absl::Status s = sync_directory(member_dir_); !s.ok()) return s;
   KEELSON_FAILPOINT("interchange_store_installed");
   return absl::OkStatus();
 }
@@ -151,12 +150,12 @@ absl::Status sync_directory(const std::string& path) {
   return synced ? absl::OkStatus() : failed("cannot sync", path, strerror(why));
 }
 
-absl::Status check_space(const boltfile::File& file, const std::string& data_dir) {
+absl::Status check_space(const boltfile::File& file, const std::string& path, uint64_t beside) {
   // The records as they are, files being merged, a segment of the log, the reserve.
   constexpr uint64_t kBeside = uint64_t{256} << 20;
-  const uint64_t needed = file.size() + kBeside, there = free_space(data_dir);
+  const uint64_t needed = file.size() + kBeside + beside, there = free_space(path);
   if (there >= needed) return absl::OkStatus();
-  return absl::ResourceExhaustedError(cat("interchange: not enough disk space for ", data_dir, ": ",
+  return absl::ResourceExhaustedError(cat("interchange: not enough disk space for ", path, ": ",
                                           size_text(needed), " are needed, ", size_text(there),
                                           " are free; nothing was changed"));
 }

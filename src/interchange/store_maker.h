@@ -1,10 +1,10 @@
 // interchange/store_maker.h
 //
-// Makes the store of a data directory out of etcd's database: beside its place first
-// (layout.h, unfinished_store_dir()), then by one rename. Until that rename there is no store;
-// from then on there is a whole one.
+// Makes a member's store, <member directory>/keelson, out of etcd's database: beside its place
+// first (keelson.part), then by one rename. Until that rename there is no store; from then on there
+// is a whole one.
 //
-//   StoreMaker maker(data_dir);
+//   StoreMaker maker(member_dir(data_dir));
 //   s = maker.read(file, options);   // long
 //   s = maker.install();             // the rename, durable when it returns
 //
@@ -27,7 +27,7 @@ namespace keelson::interchange {
 
 class StoreMaker {
  public:
-  explicit StoreMaker(std::string data_dir) : data_dir_(std::move(data_dir)) {}
+  explicit StoreMaker(std::string member_dir) : member_dir_(std::move(member_dir)) {}
   ~StoreMaker();
   StoreMaker(const StoreMaker&) = delete;
   StoreMaker& operator=(const StoreMaker&) = delete;
@@ -39,7 +39,9 @@ class StoreMaker {
   absl::Status install();
 
  private:
-  const std::string data_dir_;
+  std::string unfinished() const { return member_dir_ + "/keelson.part"; }
+
+  const std::string member_dir_;
   bool unfinished_ = false;  // something of ours lies beside the store's place
 };
 
@@ -55,8 +57,8 @@ uint64_t free_space(const std::string& path);
 // A directory's names are durable when it returns Ok.
 absl::Status sync_directory(const std::string& path);
 
-// ResourceExhausted, saying how much is missing, when the disk of `data_dir` cannot take a store
-// made of `file`.
-absl::Status check_space(const boltfile::File& file, const std::string& data_dir);
+// ResourceExhausted, saying how much is missing, when the disk of `path` cannot take a store made
+// of `file`, and `beside` more bytes.
+absl::Status check_space(const boltfile::File& file, const std::string& path, uint64_t beside = 0);
 
 }  // namespace keelson::interchange

@@ -1,0 +1,190 @@
+#include "interchange/convert.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "base/check.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "interchange/layout.h"
+#include "interchange/log_copy.h"
+#include "interchange/store_maker.h"
+
+namespace keelson::interchange {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The log that is taken ahead: a segment, and the next.
+constexpr uint64_t kLogSpace = 2 * uint64_t{64'000'000};
+
+bool there(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+absl::Status remove_all(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(cat("interchange: cannot remove ", path, ": ", error.message()));
+}
+
+std::string parent_of(const std::string& path) {
+  const std::string parent = fs::path(path).lexically_normal().parent_path();
+  return parent.empty() ? "." : parent;
+}
+
+absl::Status move(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    return absl::UnavailableError(
+        cat("interchange: cannot rename ", from, " to ", to, ": ", strerror(errno)));
+  }
+  return sync_directory(parent_of(to));
+}
+
+// Where the original is kept: the first of PATH.etcd, PATH.etcd-2, … that is free.
+std::string kept_name(const std::string& path) {
+  std::string name = path + ".etcd";
+  for (int n = 2; there(name); ++n) name = cat(path, ".etcd-", n);
+  return name;
+}
+
+// A directory that something is mounted on cannot be renamed.
+bool is_mount_point(const std::string& path) {
+  struct stat here = {}, above = {};
+  if (::stat(path.c_str(), &here) != 0 || ::stat((path + "/..").c_str(), &above) != 0) return false;
+  return here.st_dev != above.st_dev;
+}
+
+// The places of a conversion in place.
+struct Places {
+  Places(const std::string& data_dir, const std::string& wal)
+      : member(member_dir(data_dir)), made(member + ".keelson"), log(trimmed(wal)) {
+    const std::string inside = fs::path(member).lexically_normal() / "";
+    log_is_inside = (fs::path(log).lexically_normal() / "").string().starts_with(inside);
+    // Where it will be found when the member directory has been renamed.
+    made_log = log_is_inside ? made + "/" + fs::path(log).lexically_relative(member).string()
+                             : log + ".keelson";
+  }
+  static std::string trimmed(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  }
+
+  std::string member, made, log, made_log;
+  bool log_is_inside = false;
+};
+
+}  // namespace
+
+absl::Status convert(const Conversion& conversion) {
+  absl::StatusOr<EtcdDirectory> from = open_etcd_directory(conversion.data_dir, conversion.wal_dir);
+  if (!from.ok()) return from.status();
+  absl::Status s = check_space(*from->database, conversion.member_dir, kLogSpace);
+  if (!s.ok()) return s;
+  log::info("converting etcd's data directory",
+            {{"database", from->database_path},
+             {"bytes", from->database->size()},
+             {"wal-dir", conversion.wal_dir},
+             {"consistent-index", from->index.value},
+             {"storage-version", from->state.meta.storage_version.value_or("")},
+             {"cluster-version", from->state.cluster_version.value_or("")}});
+  for (const std::string& name : {conversion.member_dir, parent_of(conversion.new_wal_dir)}) {
+    std::error_code error;
+    fs::create_directories(name, error);
+    if (error) {
+      return absl::UnavailableError(cat("interchange: cannot make ", name, ": ", error.message()));
+    }
+  }
+  absl::StatusOr<CopiedLog> log = copy_log({.from = conversion.wal_dir,
+                                            .mark = from->mark,
+                                            .to = conversion.new_wal_dir,
+                                            .index = from->index,
+                                            .conf_state = from->conf_state});
+  if (!log.ok()) return log.status();
+  KEELSON_FAILPOINT("interchange_convert_log");
+  ReadOptions reading{.position = Position{from->index, log->term}, .conf_state = from->conf_state};
+  if (conversion.progress) {
+    reading.progress = [&](const ReadProgress& progress) {
+      return conversion.progress(progress, from->database->size());
+    };
+  }
+  StoreMaker maker(conversion.member_dir);
+  absl::StatusOr<ReadResult> result = maker.read(*from->database, reading);
+  if (!result.ok()) return result.status();
+  for (const std::string& name : result->left_out) {
+    log::warn("left out a bucket that etcd does not have", {{"bucket", name}});
+  }
+  if (s = maker.install(); !s.ok()) return s;
+  log::info("converted etcd's data directory",
+            {{"records", result->total.records},
+             {"leases", result->leases},
+             {"entries", log->entries},
+             {"member-id", cat(absl::Hex(log->metadata.node_id.value))},
+             {"cluster-id", cat(absl::Hex(log->metadata.cluster_id.value))}});
+  return absl::OkStatus();
+}
+
+absl::Status convert_in_place(const std::string& data_dir, const std::string& wal_dir,
+                              const ConvertProgress& progress) {
+  const Places places(data_dir, wal_dir);
+  if (!places.log_is_inside && is_mount_point(places.log)) {
+    return absl::FailedPreconditionError(
+        cat("interchange: a file system is mounted on ", places.log,
+            ", so it cannot be changed over; move the log to a directory inside of it and name "
+            "that as --wal-dir"));
+  }
+  // What an attempt before this one has made is of a state that may have gone on since.
+  if (absl::Status s = remove_all(places.made); !s.ok()) return s;
+  if (absl::Status s = remove_all(places.made_log); !s.ok()) return s;
+  absl::Status s = convert({.data_dir = data_dir,
+                            .wal_dir = wal_dir,
+                            .member_dir = places.made,
+                            .new_wal_dir = places.made_log,
+                            .progress = progress});
+  if (!s.ok()) {
+    remove_all(places.made).IgnoreError();
+    remove_all(places.made_log).IgnoreError();
+    return s;
+  }
+  if (s = sync_directory(parent_of(places.made)); !s.ok()) return s;
+  if (s = sync_directory(parent_of(places.made_log)); !s.ok()) return s;
+  KEELSON_FAILPOINT("interchange_convert_whole");
+  const std::string kept = kept_name(places.member);
+  KEELSON_FAILPOINT("interchange_move_member");
+  if (s = move(places.member, kept); !s.ok()) return s;
+  log::info("kept etcd's data directory", {{"path", kept}});
+  return finish_conversion(data_dir, wal_dir);
+}
+
+bool conversion_is_unfinished(const std::string& data_dir) {
+  const std::string member = member_dir(data_dir);
+  return !there(member) && there(member + ".keelson/keelson");
+}
+
+absl::Status finish_conversion(const std::string& data_dir, const std::string& wal_dir) {
+  CHECK(conversion_is_unfinished(data_dir));
+  const Places places(data_dir, wal_dir);
+  if (!places.log_is_inside && there(places.made_log)) {
+    if (there(places.log)) {
+      const std::string kept = kept_name(places.log);
+      KEELSON_FAILPOINT("interchange_move_log");
+      if (absl::Status s = move(places.log, kept); !s.ok()) return s;
+      log::info("kept etcd's log", {{"path", kept}});
+    }
+    KEELSON_FAILPOINT("interchange_place_log");
+    if (absl::Status s = move(places.made_log, places.log); !s.ok()) return s;
+  }
+  KEELSON_FAILPOINT("interchange_place_member");
+  if (absl::Status s = move(places.made, places.member); !s.ok()) return s;
+  KEELSON_FAILPOINT("interchange_convert_done");
+  return absl::OkStatus();
+}
+
+}  // namespace keelson::interchange

@@ -1,0 +1,31 @@
+// interchange/export.h
+//
+// Our data directory into one that etcd serves as it is: the database, the log behind it, and the
+// snapshot file that etcd begins with. The reverse of interchange/convert.h; ours is only read.
+//
+// Threads: one caller, while no server runs on the directory (FailedPrecondition otherwise).
+// Crashes: the output is a member's only when export_directory() has returned: until then its
+//   directory is called member.part.
+// Errors: AlreadyExists when the output has a member; InvalidArgument when the version is too old
+//   for what the state needs; those of the store, the log, the disk.
+
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace keelson::interchange {
+
+struct Export {
+  std::string data_dir, wal_dir;  // ours
+  std::string output_dir;
+  std::optional<int> minor;  // of the etcd 3 that is to open it; nullopt: ours
+  std::function<bool(uint64_t done, uint64_t of)> progress;
+};
+
+absl::Status export_directory(const Export& what);
+
+}  // namespace keelson::interchange

@@ -1,0 +1,108 @@
+#include "interchange/log_copy.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "wal/wal.h"
+
+namespace keelson::interchange {
+namespace {
+
+constexpr size_t kBatchBytes = 1 << 20;
+
+class Copying {
+ public:
+  explicit Copying(const LogCopy& copy) : copy_(copy) {}
+
+  absl::StatusOr<CopiedLog> run() {
+    result_.term = copy_.index == copy_.mark.index ? copy_.mark.term : Term(0);
+    if (absl::Status s = open(); !s.ok()) return s;
+    absl::StatusOr<wal::Contents> old =
+        wal::read(copy_.from, {copy_.mark.index, copy_.mark.term},
+                  [this](raft::Entry entry) { return take(std::move(entry)); });
+    if (!old.ok()) return old.status();
+    if (!begun_) {
+      if (absl::Status s = begin(); !s.ok()) return s;
+    }
+    raft::HardState state = old->state;
+    // What the state holds was committed.
+    state.commit = std::max(state.commit, copy_.index);
+    state.term = std::max(state.term, result_.term);
+    absl::Status s = write(state);
+    if (s.ok()) s = log_->sync();
+    if (s.ok()) s = log_->close();
+    if (!s.ok()) return s;
+    return result_;
+  }
+
+ private:
+  absl::Status open() {
+    absl::StatusOr<wal::Contents> head = metadata();
+    if (!head.ok()) return head.status();
+    absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(head->metadata);
+    if (!metadata.ok()) return metadata.status();
+    result_.metadata = *metadata;
+    absl::StatusOr<std::unique_ptr<wal::Wal>> log =
+        wal::Wal::create(copy_.to, head->metadata, wal::Options());
+    if (!log.ok()) return log.status();
+    log_ = *std::move(log);
+    return absl::OkStatus();
+  }
+
+  // One reading more, before the first entry is handed over: of what lies past the mark.
+  absl::StatusOr<wal::Contents> metadata() const {
+    return wal::read(copy_.from, {copy_.mark.index, copy_.mark.term}, {});
+  }
+
+  absl::Status take(raft::Entry entry) {
+    if (entry.index <= copy_.index) {
+      if (entry.index == copy_.index) result_.term = entry.term;
+      return absl::OkStatus();
+    }
+    if (!begun_) {
+      if (absl::Status s = begin(); !s.ok()) return s;
+    }
+    bytes_ += entry.data.size();
+    batch_.push_back(std::move(entry));
+    ++result_.entries;
+    return bytes_ < kBatchBytes ? absl::OkStatus() : write({});
+  }
+
+  // Where the state stands, once that entry's term is known.
+  absl::Status begin() {
+    if (result_.term == Term(0) && copy_.index != Index(0)) {
+      return absl::DataLossError(cat("interchange: the log in ", copy_.from,
+                                     " does not reach entry ", copy_.index.value,
+                                     ", whose effects the database has"));
+    }
+    begun_ = true;
+    if (copy_.index == Index(0)) return absl::OkStatus();
+    return log_->save_snapshot({copy_.index, result_.term}, copy_.conf_state);
+  }
+
+  absl::Status write(const raft::HardState& state) {
+    absl::Status s = log_->append(state, batch_);
+    batch_.clear();
+    bytes_ = 0;
+    return s;
+  }
+
+  const LogCopy& copy_;
+  CopiedLog result_;
+  std::unique_ptr<wal::Wal> log_;
+  bool begun_ = false;  // the mark is in the new log
+  std::vector<raft::Entry> batch_;
+  size_t bytes_ = 0;  // of batch_
+};
+
+}  // namespace
+
+absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy) {
+  CHECK(copy.mark.index <= copy.index);
+  return Copying(copy).run();
+}
+
+}  // namespace keelson::interchange

@@ -1,0 +1,41 @@
+// interchange/log_copy.h
+//
+// A member's log carried to another place, beginning behind a state: the same member and cluster, a
+// mark where the state stands, and every entry past it. The format is etcd's on both sides.
+//
+// Threads: one caller.
+// Durability: the new log is whole and synced when copy_log() returns Ok. The old one is only read;
+//   it may end in a torn record, and is locked by nobody here.
+// Errors: DataLoss when the log does not reach the state, or its entry there has another term than
+//   the state was told; those of wal/wal.h.
+
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "interchange/database_reader.h"
+#include "raft/types.h"
+#include "wire/wal_record.h"
+
+namespace keelson::interchange {
+
+struct LogCopy {
+  std::string from;
+  // A mark in it, at or below where the state stands.
+  wire::WalSnapshot mark;
+  std::string to;  // a directory that is not there
+  Index index;     // where the state stands
+  raft::ConfState conf_state;
+};
+
+struct CopiedLog {
+  wire::WalMetadata metadata;
+  Term term;  // of the entry at `index`
+  uint64_t entries = 0;
+};
+
+absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy);
+
+}  // namespace keelson::interchange
