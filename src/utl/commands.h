@@ -8,6 +8,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "ctl/command.h"
@@ -18,6 +19,9 @@ ctl::Program keelutl();
 
 ctl::Command snapshot_command();  // status, restore
 ctl::Command hashkv_command();
+ctl::Command import_command();
+ctl::Command export_command();
+std::vector<ctl::Command> store_commands();  // defrag, migrate, verify
 ctl::Command version_command();
 ctl::Command completion_command();
 

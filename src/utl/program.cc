@@ -41,6 +41,8 @@ ctl::Program keelutl() {
   const auto help = [](ctl::Invocation&) { return absl::OkStatus(); };
   root.commands = {snapshot_command(),
                    hashkv_command(),
+                   import_command(),
+                   export_command(),
                    version_command(),
                    completion_command(),
                    {.use = "help [command]",
@@ -48,6 +50,7 @@ ctl::Program keelutl() {
                     .details = "",
                     .group = "",
                     .run = help}};
+  for (ctl::Command& command : store_commands()) root.commands.push_back(std::move(command));
   return {.name = "keelutl",
           .root = std::move(root),
           .global_flags = {{.name = "timeout",
