@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/test_seeds.h"
+#include "node/test_history.h"
 #include "node/test_member.h"
 #include "node/test_rocks_store.h"
 
@@ -18,65 +19,14 @@ namespace {
 namespace pb = etcdserverpb;
 using wire::InternalKind;
 
-struct Change {
-  std::string key;
-  std::string value;  // "" for a deletion
-  bool deleted = false;
-  friend bool operator==(const Change&, const Change&) = default;
-};
-
-// What the member published, revision by revision. What is published is committed, so no crash may
-// ever change it.
-class Published {
- public:
-  void add(const mvcc::EventBatch& batch) {
-    std::map<int64_t, std::vector<Change>> fresh;
-    for (const mvcc::Event& event : batch.events) {
-      mvcc::KeyValueView kv;
-      ASSERT_TRUE(mvcc::decode_key_value(event.kv.view(), &kv));
-      fresh[event.revision.main].push_back(
-          {std::string(event.key), std::string(kv.value), event.type == mvcc::EventType::kDelete});
-    }
-    for (auto& [revision, changes] : fresh) {
-      auto [at, added] = history_.try_emplace(revision, changes);
-      EXPECT_EQ(at->second, changes) << "revision " << revision << " changed";
-      EXPECT_TRUE(!added || revision == static_cast<int64_t>(history_.size()) + 1) << revision;
-    }
-  }
-
-  const std::vector<Change>* at(int64_t revision) const {
-    auto found = history_.find(revision);
-    return found == history_.end() ? nullptr : &found->second;
-  }
-
-  // Keys with values and the revisions that set them, as of `revision`.
-  std::map<std::string, std::pair<std::string, int64_t>> state(int64_t revision) const {
-    std::map<std::string, std::pair<std::string, int64_t>> out;
-    for (const auto& [at, changes] : history_) {
-      if (at > revision) break;
-      for (const Change& change : changes) {
-        if (change.deleted) {
-          out.erase(change.key);
-        } else {
-          out[change.key] = {change.value, at};
-        }
-      }
-    }
-    return out;
-  }
-
-  const std::map<int64_t, std::vector<Change>>& all() const { return history_; }
-
- private:
-  std::map<int64_t, std::vector<Change>> history_;
-};
-
 class History {
  public:
   explicit History(uint64_t seed) : History(seed, TestMember::small_options(), nullptr) {}
   History(uint64_t seed, Options options, std::unique_ptr<TestStore> store)
       : random_(seed), member_(random_, std::move(options), std::move(store)) {
-    member_.published = [this](mvcc::EventBatchPtr events) { published_.add(*events); };
+    member_.published = [this](mvcc::EventBatchPtr events) {
+      EXPECT_EQ(published_.add(*events), "");
+    };
   }
 
   // With faults of every kind: errors that come once or stay, a disk that is full for a while, a
@@ -239,6 +189,7 @@ class History {
     if (!granted_.empty() && random_.below(3) == 0) {
       request.set_lease(
           *std::next(granted_.begin(), static_cast<int64_t>(random_.below(granted_.size()))));
+      change.lease = request.lease();
     }
     member_.propose(InternalKind::kPut, request.SerializeAsString(),
                     acknowledge([this, change](const apply::Reply& reply) {
@@ -310,7 +261,7 @@ class History {
       if (!found.ok()) return;
       EXPECT_GE(found->revision, floor) << "a stale read";
       known_ = std::max(known_, found->revision);
-      std::map<std::string, std::pair<std::string, int64_t>> state;
+      PublishedHistory::State state;
       for (const Bytes& encoded : found->kvs) {
         mvcc::KeyValueView kv;
         ASSERT_TRUE(mvcc::decode_key_value(encoded.view(), &kv));
@@ -330,7 +281,7 @@ class History {
 
   SeededRandom random_;
   TestMember member_;
-  Published published_;
+  PublishedHistory published_;
   std::set<std::string> proposed_;
   std::set<int64_t> granted_, revoked_;
   int64_t last_value_ = 0, last_lease_ = 100;
