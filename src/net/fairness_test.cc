@@ -55,6 +55,8 @@ std::string http2_with(const std::string& piece, size_t count) {
   return out;
 }
 
+class Slow;
+
 class FairnessTest : public testing::Test {
  protected:
   // One client's end of a connection that the loop serves.
@@ -111,6 +113,8 @@ class FairnessTest : public testing::Test {
   }
 
   void expect_fair(const std::string& flood);
+  void expect_turns(const std::string& flood, const Slow& slow, const std::vector<std::string>& all,
+                    size_t each);
 
   ManualClock clock_;
   Loop loop_{&clock_};
@@ -374,7 +378,23 @@ std::string message(int number) {
   return std::string("\0\0\0\0\2", 5) + std::to_string(10 + number);
 }
 
-// One read brings them all; each turn serves some, in order, and nothing else waits for the rest.
+// One read brings all of it. It is served in order, no more than `each` in one turn of the loop,
+// and nothing else waits for the rest.
+void FairnessTest::expect_turns(const std::string& flood, const Slow& slow,
+                                const std::vector<std::string>& all, size_t each) {
+  size_t busy = connect();
+  clients_[busy].unsent = flood;
+  pump(busy);
+  for (size_t turn = 1; slow.seen.size() < all.size() && turn < 100; ++turn) {
+    bool posted = false;
+    loop_.post([&] { posted = true; });
+    loop_.run_ready();
+    EXPECT_TRUE(posted);
+    EXPECT_LE(slow.seen.size(), each * turn);
+  }
+  EXPECT_EQ(slow.seen, all);
+}
+
 TEST_F(FairnessTest, CallsThatTakeLong) {
   Slow slow(&clock_, kTimePerTurn / 4);
   service_.router.unary("/test.Slow/Unary", &slow);
@@ -385,17 +405,7 @@ TEST_F(FairnessTest, CallsThatTakeLong) {
     calls += request_headers(stream, "/test.Slow/Unary") + frame(0, 1, stream, message(i));
     all.push_back(std::to_string(10 + i));
   }
-  size_t busy = connect();
-  clients_[busy].unsent = calls;
-  pump(busy);
-  for (size_t turn = 1; slow.seen.size() < 60 && turn < 100; ++turn) {
-    bool posted = false;
-    loop_.post([&] { posted = true; });
-    loop_.run_ready();
-    EXPECT_TRUE(posted);
-    EXPECT_LE(slow.seen.size(), 8 * turn);
-  }
-  EXPECT_EQ(slow.seen, all);
+  expect_turns(calls, slow, all, 8);
 }
 
 std::string plain_headers(uint32_t stream, std::string_view path) {
@@ -417,17 +427,7 @@ TEST_F(FairnessTest, PlainRequestsThatTakeLong) {
   for (int i = 9; i < 60; i += 10) {
     requests += frame(3, 0, static_cast<uint32_t>(2 * i + 1), std::string("\0\0\0\x8", 4));
   }
-  size_t busy = connect();
-  clients_[busy].unsent = requests;
-  pump(busy);
-  for (size_t turn = 1; slow.seen.size() < 54 && turn < 100; ++turn) {
-    bool posted = false;
-    loop_.post([&] { posted = true; });
-    loop_.run_ready();
-    EXPECT_TRUE(posted);
-    EXPECT_LE(slow.seen.size(), 8 * turn);
-  }
-  EXPECT_EQ(slow.seen, all);
+  expect_turns(requests, slow, all, 8);
 }
 
 // Nor for the end of the connection.
@@ -455,17 +455,7 @@ TEST_F(FairnessTest, MessagesThatTakeLong) {
     all.push_back(std::to_string(10 + i));
   }
   all.push_back("end");
-  size_t busy = connect();
-  clients_[busy].unsent = stream + frame(0, 1, 1, messages);
-  pump(busy);
-  for (size_t turn = 1; slow.seen.size() < 61 && turn < 100; ++turn) {
-    bool posted = false;
-    loop_.post([&] { posted = true; });
-    loop_.run_ready();
-    EXPECT_TRUE(posted);
-    EXPECT_LE(slow.seen.size(), 9 * turn);
-  }
-  EXPECT_EQ(slow.seen, all);
+  expect_turns(stream + frame(0, 1, 1, messages), slow, all, 9);
 }
 
 // Asks again while it is being flushed, for ever, and takes its time over it.
