@@ -64,7 +64,7 @@ class ApplierTest : public ::testing::Test {
   absl::Status change(ConfChangeType type, uint64_t member, const membership::Member& described,
                       Term term = Term(1)) {
     raft::ConfChange change{.type = type, .node_id = MemberId(member)};
-    change.context = membership::encode(membership::ChangeContext{described});
+    change.context = membership::encode_context(described);
     return applier_
         ->apply_conf_change({.type = raft::EntryType::kConfChange,
                              .term = term,
