@@ -50,6 +50,10 @@ class Hub {
   SnapshotHome* snapshots() { return snapshots_; }
   const membership::View& members() const { return *members_; }
   Standing standing(MemberId member) const;
+  // Whom metrics name for `member`: nobody for one that is none.
+  MemberId counted(MemberId member) const {
+    return members_->find(member) ? member : raft::kNobody;
+  }
   // What a message from another member is refused for.
   std::optional<Refusal> judge(const raft::Message& message) const;
   // Null: it is no member.

@@ -70,8 +70,8 @@ absl::Status IncomingSnapshot::begin(raft::Message message) {
   const Context& context = hub->context();
   began_ = context.loop.now();
   const size_t size = wire::wire_size(message_);
-  context.observer.received(message_.from, size);
-  context.observer.snapshot_receive_began(message_.from);
+  context.observer.received(hub->counted(message_.from), size);
+  context.observer.snapshot_receive_began(hub->counted(message_.from));
   log::info("receiving database snapshot",
             {{"local-member-id", id_text(context.self().value)},
              {"remote-snapshot-sender-id", id_text(message_.from.value)},
@@ -119,7 +119,7 @@ absl::Status IncomingSnapshot::end() {
 void IncomingSnapshot::saved() {
   Hub* hub = hub_();
   if (!hub) return;
-  hub->context().observer.received(message_.from, file_->size());
+  hub->context().observer.received(hub->counted(message_.from), file_->size());
   const Duration took = hub->context().loop.now() - began_;
   log::info("received and saved database snapshot",
             {{"local-member-id", id_text(hub->context().self().value)},
@@ -147,7 +147,8 @@ void IncomingSnapshot::installed() {
   Hub* hub = hub_();
   if (!hub || !reply_) return;
   respond(std::exchange(reply_, nullptr), kTaken, id_text(hub->context().identity.cluster.value));
-  hub->context().observer.snapshot_receive_ended(message_.from, hub->context().loop.now() - began_);
+  hub->context().observer.snapshot_receive_ended(hub->counted(message_.from),
+                                                 hub->context().loop.now() - began_);
   file_.reset();
 }
 
@@ -164,8 +165,8 @@ void IncomingSnapshot::fail(const Answer& answer, std::string_view why) {
             {{"local-member-id", id_text(context.self().value)},
              {"remote-snapshot-sender-id", id_text(from.value)},
              {"error", why}});
-  context.observer.receive_failed(from);
-  if (begun) context.observer.snapshot_receive_ended(from, std::nullopt);
+  context.observer.receive_failed(hub->counted(from));
+  if (begun) context.observer.snapshot_receive_ended(hub->counted(from), std::nullopt);
   respond(reply, refusal_.value_or(answer), id_text(context.identity.cluster.value));
 }
 

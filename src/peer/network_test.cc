@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "net/tls/client_context.h"
+#include "net/tls/handshakes.h"
+#include "net/tls/test_ca.h"
 #include "peer/test_cluster.h"
 
 namespace keelson::peer {
@@ -64,6 +67,70 @@ TEST(Network, AMemberThatIsFarBehindGetsASnapshot) {
   EXPECT_EQ(away.contents(), stays.contents());
   EXPECT_TRUE(eventually([&] { return away.home().empty(); }));
   EXPECT_TRUE(away.put("b", "2").ok());
+}
+
+// Files for members that trust one authority.
+class Certificates {
+ public:
+  Certificates() : dir_(cat(testing::TempDir(), "keelson_peer_tls_", ::getpid())) {
+    std::filesystem::create_directories(dir_);
+    net::put_file(path("ca.pem"), ca_.pem());
+    put("member", ca_.issue({.common_name = "member"}));
+    put("other", ca_.issue({.common_name = "other"}));
+  }
+  ~Certificates() { std::filesystem::remove_all(dir_); }
+
+  // Shows the certificate of that name and takes those of common name "member".
+  net::TlsSettings settings(const std::string& name) const {
+    return {.cert_file = path(name + ".pem"),
+            .key_file = path(name + ".key"),
+            .trusted_ca_file = path("ca.pem"),
+            .client_cert_auth = true,
+            .allowed_cns = {"member"}};
+  }
+
+ private:
+  std::string path(const std::string& name) const { return dir_ + "/" + name; }
+  void put(const std::string& name, const net::TestCertificate& certificate) {
+    net::put_file(path(name + ".pem"), certificate.pem());
+    net::put_file(path(name + ".key"), certificate.key_pem());
+  }
+
+  const std::string dir_;
+  net::TestCa ca_{"ca"};
+};
+
+TEST(Network, UnderTls) {
+  const Certificates certificates;
+  net::TlsHandshakes handshakes(1);
+  auto tls = std::make_shared<net::ListenerTls>();
+  tls->context = *net::TlsContext::create(certificates.settings("member"));
+  tls->handshakes = &handshakes;
+  NetworkOptions options;
+  options.tls = *net::TlsClientContext::create(certificates.settings("member"));
+  options.handshakes = &handshakes;
+  TestCluster cluster(3, options, tls);
+  const int leader = cluster.leader();
+  ASSERT_GE(leader, 0);
+  ASSERT_TRUE(cluster.at((leader + 1) % 3).put("a", "1").ok());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(eventually([&] { return cluster.at(i).revision() == 2; })) << i;
+    EXPECT_TRUE(eventually([&] { return cluster.at(i).network().active()->size() == 2; })) << i;
+  }
+  // Whoever has no certificate, or one of another name, learns nothing.
+  for (const char* name : {"", "other"}) {
+    NetworkOptions stranger;
+    net::TlsSettings settings = certificates.settings("other");
+    if (*name == 0) settings.cert_file = settings.key_file = "";
+    stranger.tls = *net::TlsClientContext::create(settings);
+    stranger.handshakes = &handshakes;
+    Network network(stranger);
+    Later<absl::Status> asked;
+    network.ask().version(
+        MemberId(1), {cluster.at(0).url()}, std::chrono::seconds(20),
+        [&](const absl::StatusOr<Versions>& versions) { asked.set(versions.status()); });
+    EXPECT_TRUE(absl::IsUnavailable(asked.wait().value_or(absl::OkStatus()))) << name;
+  }
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 //
 // Observer sees the traffic with other members, for metrics (etcd_network_peer_*, …).
 //
+// Who is named is a member, or nobody for those who only say that they are: others do not make up
+//   names for metrics.
 // Threads: called on the peer loop. Must be cheap.
 
 #pragma once
@@ -21,7 +23,6 @@ class Observer {
   virtual void sent(MemberId to, uint64_t bytes) {}
   virtual void send_failed(MemberId to) {}
   virtual void received(MemberId from, uint64_t bytes) {}
-  // Nobody: who sent it could not be told.
   virtual void receive_failed(MemberId from) {}
   // The connection with `remote` stands now, or no more.
   virtual void active(MemberId remote, bool is_active) {}

@@ -8,14 +8,14 @@
 namespace keelson::peer {
 
 PeerStatus::~PeerStatus() {
-  if (active()) context_.observer.active(remote_, false);
+  if (active()) context_.observer.active(counted_, false);
 }
 
 void PeerStatus::activate() {
   if (active()) return;
   since_ = context_.loop.now();
   log::info("peer became active", {{"peer-id", id_text(remote_.value)}});
-  context_.observer.active(remote_, true);
+  context_.observer.active(counted_, true);
   context_.activity_changed();
 }
 
@@ -29,7 +29,7 @@ void PeerStatus::deactivate(const Failure& failure) {
   since_.reset();
   log::warn("peer became inactive (message send to peer failed)",
             {{"peer-id", id_text(remote_.value)}, {"error", error}});
-  context_.observer.active(remote_, false);
+  context_.observer.active(counted_, false);
   context_.activity_changed();
 }
 

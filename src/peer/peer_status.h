@@ -17,7 +17,9 @@ namespace keelson::peer {
 
 class PeerStatus {
  public:
-  PeerStatus(const Context* context, MemberId remote) : context_(*context), remote_(remote) {}
+  // `counted`: whom metrics name.
+  PeerStatus(const Context* context, MemberId remote, MemberId counted)
+      : context_(*context), remote_(remote), counted_(counted) {}
   // It is not spoken with any more.
   ~PeerStatus();
 
@@ -31,11 +33,12 @@ class PeerStatus {
   void deactivate(const Failure& failure);
 
   bool active() const { return since_.has_value(); }
+  MemberId counted() const { return counted_; }
   std::optional<MonotonicTime> active_since() const { return since_; }
 
  private:
   const Context& context_;
-  const MemberId remote_;
+  const MemberId remote_, counted_;
   std::optional<MonotonicTime> since_;
 };
 

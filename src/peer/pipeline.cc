@@ -87,7 +87,7 @@ void Pipeline::answered(const std::string& url, size_t size,
                                             cat(url, kPipelinePath));
   if (verdict.outcome == Outcome::kAccepted) {
     status_.activate();
-    context_.observer.sent(remote_, size);
+    context_.observer.sent(status_.counted(), size);
     return flush();
   }
   log_refusal(context_, remote_, verdict, answer->head.field("X-Etcd-Cluster-Id"));
@@ -100,7 +100,7 @@ void Pipeline::answered(const std::string& url, size_t size,
 void Pipeline::failed(const std::string& url, std::string_view why) {
   picker_.unreachable(url);
   status_.deactivate({"write", "pipeline", why});
-  context_.observer.send_failed(remote_);
+  context_.observer.send_failed(status_.counted());
   context_.receiver.unreachable(remote_);
 }
 

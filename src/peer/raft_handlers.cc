@@ -181,7 +181,7 @@ void PipelineHandler::Body::on_end() {
                {"error", message_of(message.status())}});
     return refuse(text_answer(400, "error unmarshalling raft message"));
   }
-  hub->context().observer.received(message->from, body_.size());
+  hub->context().observer.received(hub->counted(message->from), body_.size());
   if (std::optional<Refusal> refusal = hub->judge(*message)) {
     const bool removed = hub->standing(message->from) == Standing::kRemoved;
     log::warn(

@@ -51,7 +51,7 @@ Remote::Remote(Options options, bool with_streams)
     : context_(*options.context),
       id_(options.id),
       picker_(std::move(options.urls)),
-      status_(options.context, options.id),
+      status_(options.context, options.id, with_streams ? options.id : raft::kNobody),
       intake_(std::make_shared<Intake>(&context_.loop,
                                        [this] {
                                          if (!streams_) return;
@@ -103,7 +103,7 @@ void Remote::push(raft::Message message) {
 
 void Remote::dropped(const raft::Message& message, Channel channel) {
   if (report_loss(message, channel).unreachable) context_.receiver.unreachable(id_);
-  context_.observer.send_failed(id_);
+  context_.observer.send_failed(status_.counted());
   const MonotonicTime now = context_.loop.now();
   if (now < next_drop_line_) return;
   next_drop_line_ = now + kDropLines;

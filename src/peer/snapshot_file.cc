@@ -24,9 +24,11 @@ absl::Status file_error(std::string_view what, const std::string& path) {
 
 }  // namespace
 
-SnapshotFile::~SnapshotFile() {
-  if (fd_ >= 0) ::close(fd_);
-  if (!path_.empty()) ::unlink(path_.c_str());
+SnapshotFile::~SnapshotFile() { remove(); }
+
+void SnapshotFile::remove() {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  if (!path_.empty()) ::unlink(std::exchange(path_, {}).c_str());
 }
 
 // One at a time and in order, as the workers keep it for an owner.
@@ -47,6 +49,8 @@ void SnapshotFile::tell(Body body) {
 void SnapshotFile::cancel() {
   cancelled_ = true;
   written_ = nullptr;
+  // To let go of a large file takes the file system its time.
+  run([this] { remove(); });
 }
 
 // --- the file --------------------------------------------------------------------------------
@@ -108,6 +112,7 @@ void SnapshotFile::finish(absl::AnyInvocable<void()> saved, Made made) {
     }
     absl::StatusOr<node::ReceivedState> state =
         closed.ok() ? make_state() : absl::StatusOr<node::ReceivedState>(closed);
+    remove();
     tell([made = std::move(made), state = std::move(state)]() mutable { made(std::move(state)); });
   });
 }

@@ -58,6 +58,7 @@ class SnapshotFile : public std::enable_shared_from_this<SnapshotFile> {
   void write_now(std::string_view bytes);
   absl::Status open();
   absl::Status close();
+  void remove();
   absl::StatusOr<node::ReceivedState> make_state();
   template <typename Body>
   void tell(Body body);

@@ -26,10 +26,14 @@ StreamWriter::StreamWriter(const Parts& parts, StreamType type)
     : context_(*parts.context), remote_(parts.remote), status_(*parts.status), type_(type) {}
 
 StreamWriter::~StreamWriter() {
-  if (!open()) return;
-  log::warn("closed TCP streaming connection with remote peer",
+  if (open()) {
+    drop();
+    log::warn(
+        "closed TCP streaming connection with remote peer",
+        {{"stream-writer-type", log_name(type_)}, {"remote-peer-id", id_text(remote_.value)}});
+  }
+  log::info("stopped TCP streaming connection with remote peer",
             {{"stream-writer-type", log_name(type_)}, {"remote-peer-id", id_text(remote_.value)}});
-  drop();
 }
 
 // Whether anything waited.

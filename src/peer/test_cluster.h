@@ -25,6 +25,7 @@
 #include "base/text.h"
 #include "base/thread_lane.h"
 #include "net/listener.h"
+#include "net/tls/transport.h"
 #include "node/node.h"
 #include "node/test_store.h"
 #include "peer/consensus_receiver.h"
@@ -123,18 +124,25 @@ class MemoryHome final : public SnapshotHome {
 
 class TestPeer {
  public:
-  TestPeer(std::string name, NetworkOptions options = {})
+  // `tls`: of its listener; null for none.
+  explicit TestPeer(std::string name, NetworkOptions options = {},
+                    std::shared_ptr<const net::ListenerTls> tls = nullptr)
       : name_(std::move(name)), network_(std::move(options)) {
+    if (tls) {
+      auto copy = std::make_shared<net::ListenerTls>(*tls);
+      copy->client_names = &network_.resolver();
+      tls_ = std::move(copy);
+    }
     network_.serve_on(router_);
     listen(0);
   }
   ~TestPeer() { stop(); }
 
   const std::string& name() const { return name_; }
-  std::string url() const { return cat("http://127.0.0.1:", port_); }
+  std::string url() const { return cat(tls_ ? "https" : "http", "://127.0.0.1:", port_); }
 
-  // `initial_cluster`: who the members are.
-  void start(const std::string& initial_cluster) {
+  // `initial_cluster`: who the members are. `others`: which etcd the others are as good as.
+  void start(const std::string& initial_cluster, const std::string& others = "3.7.1") {
     node::Options options;
     options.recovery.wal_dir = "/m/wal";
     options.recovery.wal = {.segment_bytes = 1 << 20, .max_segments = 1};
@@ -163,6 +171,9 @@ class TestPeer {
     view->cluster = bootstrap.cluster;
     view->members = bootstrap.members;
     home_.belongs_to(node_.get());
+    node_->set_ask_versions([others](const std::vector<membership::Member>& members, auto done) {
+      done(node::Versions::List(members.size(), membership::Version::parse(others)));
+    });
     node_->start();
     members_ = std::move(view);
     network_.start({.member = node_->member(), .cluster = node_->cluster(), .peer_urls = {url()}},
@@ -221,6 +232,15 @@ class TestPeer {
   }
 
   bool leads() const { return node_->is_leader(); }
+  // etcd's HashKV of everything.
+  uint32_t hash() {
+    absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job = node_->store().hash_kv(0);
+    EXPECT_TRUE(job.ok()) << job.status();
+    if (!job.ok()) return 0;
+    while (!(*job)->step(10'000).value_or(true)) {
+    }
+    return (*job)->result().hash;
+  }
   // The values of all keys, one behind the other.
   std::string contents() {
     std::unique_ptr<mvcc::ReaderSlot> reader = node_->store().register_reader();
@@ -244,13 +264,14 @@ class TestPeer {
  private:
   void listen(uint16_t port) {
     absl::StatusOr<std::unique_ptr<net::Listener>> listener = net::Listener::start(
-        cat("http://127.0.0.1:", port), &network_.loops(), &router_, nullptr, {});
+        cat("http://127.0.0.1:", port), &network_.loops(), &router_, nullptr, {.tls = tls_});
     ASSERT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
     port_ = listener_->port();
   }
 
   const std::string name_;
+  std::shared_ptr<const net::ListenerTls> tls_;
   SystemClock clock_;
   SeededRandom random_{std::hash<std::string>()(name_)};
   wal::MemoryFileSystem files_;
@@ -275,10 +296,11 @@ class TestPeer {
 // Some of them, that know each other.
 class TestCluster {
  public:
-  explicit TestCluster(int size) {
+  explicit TestCluster(int size, const NetworkOptions& options = {},
+                       const std::shared_ptr<const net::ListenerTls>& tls = nullptr) {
     std::string initial;
     for (int i = 0; i < size; ++i) {
-      peers_.push_back(std::make_unique<TestPeer>(cat("m", i)));
+      peers_.push_back(std::make_unique<TestPeer>(cat("m", i), options, tls));
       initial += cat(i == 0 ? "" : ",", "m", i, "=", peers_.back()->url());
     }
     for (auto& peer : peers_) peer->start(initial);
