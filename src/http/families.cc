@@ -81,6 +81,13 @@ void Families::histograms(std::string_view name, std::string_view help,
   }
 }
 
+void Families::histograms(std::string_view name, std::string_view help, std::string_view label_name,
+                          const HistogramsByLabel& histograms) {
+  histograms.each([&](const std::string& label, const Histogram& one) {
+    histogram(name, help, one, {{label_name, label}});
+  });
+}
+
 std::vector<MetricFamily> Families::take() {
   std::stable_sort(families_.begin(), families_.end(),
                    [](const auto& a, const auto& b) { return a.name < b.name; });

@@ -40,6 +40,8 @@ class Families {
                 const std::vector<std::string_view>& label_names, const Labelled& values);
   void gauges(std::string_view name, std::string_view help,
               const std::vector<std::string_view>& label_names, const Labelled& values);
+  void histograms(std::string_view name, std::string_view help, std::string_view label_name,
+                  const HistogramsByLabel& histograms);
   void histograms(std::string_view name, std::string_view help,
                   const std::vector<std::string_view>& label_names,
                   const LabelledHistogram& histograms);

@@ -72,6 +72,19 @@ LabelledHistogram::LabelledHistogram(std::vector<std::vector<std::string>> combi
   }
 }
 
+void HistogramsByLabel::observe(const std::string& label, Duration took) {
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<Histogram>& histogram = histograms_[label];
+  if (!histogram) histogram = std::make_unique<Histogram>(bounds_, kNanosecondsPerSecond);
+  histogram->observe(took);
+}
+
+void HistogramsByLabel::each(
+    const std::function<void(const std::string&, const Histogram&)>& show) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [label, histogram] : histograms_) show(label, *histogram);
+}
+
 ClientRequests::~ClientRequests() {
   for (std::atomic<Entry*>& entry : entries_) delete entry.load(std::memory_order_relaxed);
 }

@@ -59,6 +59,20 @@ class LabelledHistogram {
   std::vector<std::unique_ptr<Histogram>> histograms_;
 };
 
+// Histograms told apart by a label's value, each made when it is first seen. For rare updates and
+// few values, none of them an outsider's choice: each update takes a lock.
+class HistogramsByLabel {
+ public:
+  explicit HistogramsByLabel(std::vector<double> bounds) : bounds_(std::move(bounds)) {}
+  void observe(const std::string& label, Duration took);
+  void each(const std::function<void(const std::string&, const Histogram&)>& show) const;
+
+ private:
+  const std::vector<double> bounds_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<Histogram>> histograms_;
+};
+
 // etcd_server_client_requests_total: by call type and by the client's own word for its API
 // version. That word is outside input, so only the first kVersions different ones are told apart;
 // the rest counts as "other".
@@ -151,9 +165,15 @@ struct Metrics {
   // Network.
   Counter client_grpc_sent_bytes, client_grpc_received_bytes;
   Labelled stream_failures;  // {Type: send|receive, API: watch|lease-keepalive}
-  Labelled known_peers, active_peers, disconnected_peers;  // {Local, Remote}
-  Labelled peer_sent_bytes, peer_sent_failures;            // {To}
-  Labelled peer_received_bytes, peer_received_failures;    // {From}
+  Labelled known_peers, active_peers, disconnected_peers;                     // {Local, Remote}
+  Labelled peer_sent_bytes, peer_sent_failures;                               // {To}
+  Labelled peer_received_bytes, peer_received_failures;                       // {From}
+  HistogramsByLabel peer_round_trip_time{exponential_bounds(0.0001, 2, 16)};  // To
+  Labelled snapshot_send_success, snapshot_send_failures, snapshot_sends_inflight;  // {To}
+  Labelled snapshot_receive_success, snapshot_receive_failures,
+      snapshot_receives_inflight;                                               // {From}
+  HistogramsByLabel snapshot_send_duration{exponential_bounds(0.1, 2, 10)};     // To
+  HistogramsByLabel snapshot_receive_duration{exponential_bounds(0.1, 2, 10)};  // From
   Gauge accept_paused, accept_pauses;  // for want of descriptors: now (0 or 1), how often
 
   // Log and backend.

@@ -98,6 +98,27 @@ void add_network(const Metrics& m, Families& out) {
                m.peer_received_bytes);
   out.counters("etcd_network_peer_received_failures_total", "Messages not received.", {"From"},
                m.peer_received_failures);
+  out.histograms("etcd_network_peer_round_trip_time_seconds", "Round trips to members.", "To",
+                 m.peer_round_trip_time);
+}
+
+void add_snapshots(const Metrics& m, Families& out) {
+  out.counters("etcd_network_snapshot_send_success", "Snapshots that arrived.", {"To"},
+               m.snapshot_send_success);
+  out.counters("etcd_network_snapshot_send_failures", "Snapshots that did not.", {"To"},
+               m.snapshot_send_failures);
+  out.gauges("etcd_network_snapshot_send_inflights_total", "Snapshots being sent.", {"To"},
+             m.snapshot_sends_inflight);
+  out.histograms("etcd_network_snapshot_send_total_duration_seconds", "Time to send a snapshot.",
+                 "To", m.snapshot_send_duration);
+  out.counters("etcd_network_snapshot_receive_success", "Snapshots taken.", {"From"},
+               m.snapshot_receive_success);
+  out.counters("etcd_network_snapshot_receive_failures", "Snapshots not taken.", {"From"},
+               m.snapshot_receive_failures);
+  out.gauges("etcd_network_snapshot_receive_inflights_total", "Snapshots being received.", {"From"},
+             m.snapshot_receives_inflight);
+  out.histograms("etcd_network_snapshot_receive_total_duration_seconds",
+                 "Time to receive a snapshot.", "From", m.snapshot_receive_duration);
 }
 
 void add_disk(const Metrics& m, Families& out) {
@@ -187,6 +208,7 @@ std::string metrics_page(Metrics& metrics) {
   add_health(metrics, families);
   add_requests(metrics, families);
   add_network(metrics, families);
+  add_snapshots(metrics, families);
   add_disk(metrics, families);
   add_store(metrics, families);
   add_watches_and_leases(metrics, families);

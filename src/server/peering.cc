@@ -15,13 +15,14 @@ namespace keelson::server {
 namespace {
 
 peer::NetworkOptions network_options(const Config& config, const PeerTls& tls,
-                                     net::TlsHandshakes* handshakes) {
+                                     net::TlsHandshakes* handshakes, peer::Observer* observer) {
   return {.version = std::string(kEtcdVersion),
           .dial_timeout = seconds(1) + config.election_timeout(),
           .read_timeout = config.raft_read_timeout,
           .write_timeout = config.raft_write_timeout,
           .tls = tls.client,
-          .handshakes = handshakes};
+          .handshakes = handshakes,
+          .observer = observer};
 }
 
 // For five seconds, as in etcd.
@@ -64,12 +65,13 @@ class Peering::Asking final : public rpc::Others {
   peer::Network& network_;
 };
 
-Peering::Peering(const Config& config, PeerTls tls, net::AcceptGate* gate)
+Peering::Peering(const Config& config, PeerTls tls, net::AcceptGate* gate, http::Metrics& metrics)
     : config_(config),
       tls_(std::move(tls)),
       gate_(gate),
       handshakes_(std::make_unique<net::TlsHandshakes>(1)),
-      network_(network_options(config, tls_, handshakes_.get())) {
+      peer_metrics_(metrics),
+      network_(network_options(config, tls_, handshakes_.get(), &peer_metrics_)) {
   network_.serve_on(router_);
 }
 
@@ -97,6 +99,9 @@ absl::Status Peering::listen() {
       tls->context = tls_.listeners;
       tls->handshakes = handshakes_.get();
       tls->plaintext_too = place.plain;
+      if (!config_.peer_tls.skip_client_san_verification) {
+        tls->client_names = &network_.resolver();
+      }
       tls->rejected = "rejected connection on peer endpoint";
       options.tls = std::move(tls);
     } else {
@@ -122,6 +127,7 @@ void Peering::start(node::Node& node, rpc::Context& context, std::function<void(
   node.set_members_changed([this](std::shared_ptr<const membership::View> members) {
     network_.set_members(std::move(members));
   });
+  peer_metrics_.set_local(node.member());
   receiver_.emplace(&node.consensus(), std::move(on_removed));
   network_.start({.member = node.member(),
                   .cluster = node.cluster(),

@@ -24,6 +24,7 @@
 #include "rpc/context.h"
 #include "server/config.h"
 #include "server/peer_answers.h"
+#include "server/peer_metrics.h"
 #include "server/tls.h"
 
 namespace keelson::server {
@@ -31,7 +32,8 @@ namespace keelson::server {
 class Peering {
  public:
   // `config` and `gate` outlive this.
-  Peering(const Config& config, PeerTls tls, net::AcceptGate* gate);
+  // So do the metrics.
+  Peering(const Config& config, PeerTls tls, net::AcceptGate* gate, http::Metrics& metrics);
   ~Peering();
 
   // For the node that is about to be.
@@ -49,6 +51,9 @@ class Peering {
   // The voter, other than this member, that has been connected longest.
   std::optional<MemberId> longest_connected() const;
 
+  // Before each scrape.
+  void collect() { peer_metrics_.collect(); }
+
   void stop();
 
  private:
@@ -62,6 +67,7 @@ class Peering {
   const PeerTls tls_;
   net::AcceptGate* const gate_;
   std::unique_ptr<net::TlsHandshakes> handshakes_;
+  PeerMetrics peer_metrics_;
   peer::Network network_;
   net::Router router_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;

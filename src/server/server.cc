@@ -141,7 +141,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
   absl::StatusOr<AuthSetup> auth = prepare_auth(config);
   if (!auth.ok()) return auth.status();
   auth_settings = auth->settings;
-  peering = std::make_unique<Peering>(config, *std::move(peer_tls), &gate);
+  peering = std::make_unique<Peering>(config, *std::move(peer_tls), &gate, metrics);
   std::optional<membership::Bootstrap> joins;
   if (!dir->has_log) {
     absl::StatusOr<std::optional<membership::Bootstrap>> found = peering->introduce_self();
@@ -235,6 +235,7 @@ void Server::Running::build_services() {
   state->describe(config, metrics);
   metrics.on_scrape = [this](http::Metrics& m) {
     state->collect(m);
+    peering->collect();
     m.accept_paused.set(gate.shut() ? 1 : 0);
     m.accept_pauses.set(gate.times_shut());
   };
