@@ -1,6 +1,6 @@
 // base/test_etcd.h
 //
-// For tests: a real etcd beside us, a single member on a data directory, its log in DIR.log. The
+// For tests: a real etcd (3.5) beside us, a member on a data directory, its log in DIR.log. The
 // environment's KEELSON_ETCD names the directory of the programs; tests that find none skip.
 //
 // Threads: one caller. Processes: killed at the end.
@@ -55,12 +55,25 @@ inline std::string output_of(const std::string& command) {
   return out;
 }
 
+// One of several members. Empty: the only one.
+struct TestEtcdPlace {
+  std::string name = "m";
+  std::string peer_url{};
+  std::string initial_cluster{};
+  // Every how many entries its log is cut, but for the last few: others need snapshots early.
+  std::string snapshot_count = "100000";
+};
+
 class TestEtcd {
  public:
   // `flags` come behind its own.
-  explicit TestEtcd(const std::string& data_dir, const std::vector<std::string>& flags = {}) {
+  explicit TestEtcd(const std::string& data_dir, const TestEtcdPlace& place = {},
+                    const std::vector<std::string>& flags = {}) {
     const std::string client = cat("http://127.0.0.1:", free_port());
-    const std::string peer = cat("http://127.0.0.1:", free_port());
+    const std::string peer =
+        place.peer_url.empty() ? cat("http://127.0.0.1:", free_port()) : place.peer_url;
+    const std::string members =
+        place.initial_cluster.empty() ? cat(place.name, "=", peer) : place.initial_cluster;
     ctl_ = cat("ETCDCTL_API=3 ", etcd_directory(), "/etcdctl --endpoints=", client, " ");
     const std::string log = cat(data_dir, ".log");
     pid_ = ::fork();
@@ -69,14 +82,18 @@ class TestEtcd {
       ::dup2(fd, 1);
       ::dup2(fd, 2);
       const std::string program = cat(etcd_directory(), "/etcd");
-      std::vector<std::string> arguments = {"etcd",
-                                            "--name=m",
-                                            "--data-dir=" + data_dir,
-                                            "--listen-client-urls=" + client,
-                                            "--advertise-client-urls=" + client,
-                                            "--listen-peer-urls=" + peer,
-                                            "--initial-advertise-peer-urls=" + peer,
-                                            "--initial-cluster=m=" + peer};
+      std::vector<std::string> arguments = {
+          "etcd",
+          "--name=" + place.name,
+          "--data-dir=" + data_dir,
+          "--listen-client-urls=" + client,
+          "--advertise-client-urls=" + client,
+          "--listen-peer-urls=" + peer,
+          "--initial-advertise-peer-urls=" + peer,
+          "--initial-cluster=" + members,
+          "--initial-cluster-token=t",
+          "--snapshot-count=" + place.snapshot_count,
+          "--experimental-snapshot-catchup-entries=" + place.snapshot_count};
       arguments.insert(arguments.end(), flags.begin(), flags.end());
       std::vector<char*> pointers;
       for (std::string& argument : arguments) pointers.push_back(argument.data());

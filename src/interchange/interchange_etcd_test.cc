@@ -196,8 +196,9 @@ TEST_F(InterchangeEtcd, ADirectoryThereAndBack) {
     uint32_t hash = 0;
     {
       // What is committed reaches the database after ten seconds, or with a snapshot.
-      TestEtcd etcd(theirs, {cat("--snapshot-count=", snapshot_count),
-                             "--backend-batch-interval=10s", "--backend-batch-limit=100000"});
+      TestEtcd etcd(theirs, TestEtcdPlace{},
+                    {cat("--snapshot-count=", snapshot_count), "--backend-batch-interval=10s",
+                     "--backend-batch-limit=100000"});
       ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + theirs + ".log");
       ASSERT_NO_FATAL_FAILURE(fill(etcd));
       for (int i = 0; i < 10; ++i) ASSERT_EQ(etcd.ctl(cat("put tail", i, " v")), "OK\n");
@@ -234,7 +235,7 @@ TEST_F(InterchangeEtcd, WhatIsNotConverted) {
                               .new_wal_dir = wal_dir(path("ours"))};
   std::filesystem::path old_database = path("old");
   {
-    TestEtcd etcd(theirs, {"--snapshot-count=20"});
+    TestEtcd etcd(theirs, TestEtcdPlace{}, {"--snapshot-count=20"});
     ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + theirs + ".log");
     absl::Status s = convert(conversion);
     EXPECT_TRUE(absl::IsFailedPrecondition(s)) << s;
