@@ -74,10 +74,9 @@ class LeaseTimeToLive final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     const LeaseId id(request.id());
-    keeper_.times(context_.lane(*call), id, request.keys(),
-                  [this, call, id](absl::StatusOr<LeaseTimes> times) {
-                    answer(call, id, std::move(times));
-                  });
+    keeper_.times(
+        context_.lane(*call), id, request.keys(),
+        [this, call, id](absl::StatusOr<LeaseTimes> times) { answer(call, id, std::move(times)); });
   }
 
   // Who is told the keys must be allowed to read them, and not before they are known.
@@ -122,8 +121,9 @@ class LeaseTimeToLive final : public Unary {
       return finish(*call, body_of(std::move(response), listing, asker));
     }
     context_.long_reads().compute(
-        call, [this, call, response = std::move(response), listing = std::move(listing),
-               asker = std::move(asker)]() mutable -> Task {
+        call,
+        [this, call, response = std::move(response), listing = std::move(listing),
+         asker = std::move(asker)]() mutable -> Task {
           return [this, call, body = body_of(std::move(response), listing, asker)]() mutable {
             finish(*call, std::move(body));
           };

@@ -1,5 +1,6 @@
 #include "server/data_dir.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,8 +113,6 @@ absl::Status check_parts(const Config& config, bool log) {
             "; put both back from the same backup, or remove the member and add it anew"));
   }
   return absl::OkStatus();
-}
-
 }
 
 absl::Status make_private(const std::string& path) {

@@ -80,11 +80,12 @@ void PeerAnswers::renew_lease(LeaseId lease, peer::Done<int64_t> done) {
 
 void PeerAnswers::lease_times(LeaseId lease, bool keys, peer::Done<peer::LeaseTimes> done) {
   on_lane([this, lease, keys, done = std::move(done)](rpc::Lane& lane) mutable {
-    keeper_.times_here(lane, lease, keys,
-                       [this, done = std::move(done)](absl::StatusOr<rpc::LeaseTimes> times) mutable {
-                         if (!times.ok()) return done(times.status());
-                         tell_times(*std::move(times), std::move(done));
-                       });
+    keeper_.times_here(
+        lane, lease, keys,
+        [this, done = std::move(done)](absl::StatusOr<rpc::LeaseTimes> times) mutable {
+          if (!times.ok()) return done(times.status());
+          tell_times(*std::move(times), std::move(done));
+        });
   });
 }
 
