@@ -39,7 +39,7 @@ raft::ConfChange change_to_add(const membership::Member& member) {
 // What a node is made of, brought up one after the other before there is one.
 struct Node::Parts {
   Fatal fatal;
-  std::unique_ptr<backend::Backend> backend;
+  std::shared_ptr<backend::Backend> backend;
   Recovered found;
   std::unique_ptr<mvcc::Store> store;
   std::unique_ptr<membership::Cluster> members;
@@ -113,7 +113,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
 Node::~Node() { store_door_->close(); }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::create(Options options,
-                                                   std::unique_ptr<backend::Backend> backend,
+                                                   std::shared_ptr<backend::Backend> backend,
                                                    Lanes lanes, const Clock* clock, Random* random,
                                                    Transport* transport, Fatal fatal) {
   Parts parts;

@@ -74,7 +74,7 @@ class Node {
   // Brings the member up to where it was. `published` is told of each batch of events on the apply
   // lane (see apply::Applier).
   static absl::StatusOr<std::unique_ptr<Node>> create(Options options,
-                                                      std::unique_ptr<backend::Backend> backend,
+                                                      std::shared_ptr<backend::Backend> backend,
                                                       Lanes lanes, const Clock* clock,
                                                       Random* random, Transport* transport,
                                                       Fatal fatal);

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "membership/cluster.h"
 #include "server/founding.h"
+#include "server/state_home.h"
 
 namespace keelson::server {
 namespace {
@@ -69,12 +70,23 @@ absl::Status check_writable(const std::string& data_dir) {
                                            "; it has to belong to this user and be writable"));
 }
 
+std::vector<std::string> whole_stores(const std::string& member_dir) {
+  std::vector<std::string> dirs;
+  for (const std::string& name : store_names(member_dir)) {
+    if (is_store(cat(member_dir, "/", name))) dirs.push_back(cat(member_dir, "/", name));
+  }
+  return dirs;
+}
+
 // What etcd, or a restore of one of its snapshots, leaves.
 absl::Status check_foreign(const std::string& data_dir) {
+  // Of a member of ours the files of snapshots that were on their way may be left.
+  const bool ours = !whole_stores(data_dir + "/member").empty();
   absl::StatusOr<std::vector<std::string>> names = names_in(data_dir + "/member/snap");
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
     if (name != "db" && !name.ends_with(".snap") && !name.ends_with(".snap.db")) continue;
+    if (ours && name.ends_with(".snap.db")) continue;
     return absl::FailedPreconditionError(
         cat(data_dir, "/member/snap/", name,
             " was written by etcd or by a restore of a snapshot; this version of Keelson cannot "
@@ -86,7 +98,9 @@ absl::Status check_foreign(const std::string& data_dir) {
 
 // A log says that there was a member, and a member has a store.
 absl::Status check_parts(const Config& config, bool log) {
-  const std::string store = config.effective_data_dir() + "/member/keelson";
+  const std::string member_dir = config.effective_data_dir() + "/member";
+  const std::vector<std::string> stores = whole_stores(member_dir);
+  const std::string store = stores.empty() ? member_dir + "/keelson" : stores.front();
   const std::string log_dir = fs::path(config.effective_wal_dir()).lexically_normal() / "";
   if (log_dir.starts_with((fs::path(store).lexically_normal() / "").string())) {
     return absl::FailedPreconditionError(
@@ -95,7 +109,7 @@ absl::Status check_parts(const Config& config, bool log) {
   }
   absl::StatusOr<std::vector<std::string>> files = names_in(store);
   if (!files.ok()) return files.status();
-  const bool whole = std::find(files->begin(), files->end(), "CURRENT") != files->end();
+  const bool whole = !stores.empty();
   if (log && !whole) {
     return absl::DataLossError(
         cat("there is a log in ", config.effective_wal_dir(), " but no store in ", store,

@@ -167,7 +167,9 @@ absl::StatusOr<membership::Bootstrap> join_cluster(const Config& config, peer::A
   absl::StatusOr<peer::RemoteCluster> existing = asked.wait();
   if (!existing.ok()) {
     return absl::UnavailableError(
-        cat("cannot fetch cluster info from peer urls: ", message_of(existing.status())));
+        cat("cannot fetch cluster info from peer urls: could not retrieve cluster information from "
+            "the given URLs (",
+            message_of(existing.status()), ")"));
   }
   absl::StatusOr<std::vector<Member>> members = with_ids(config, existing->members);
   if (!members.ok()) {

@@ -116,7 +116,8 @@ absl::Status Peering::listen() {
   return absl::OkStatus();
 }
 
-void Peering::start(node::Node& node, rpc::Context& context, std::function<void()> on_removed) {
+void Peering::start(node::Node& node, rpc::Context& context, peer::SnapshotHome* home,
+                    std::function<void()> on_removed) {
   node_ = &node;
   asking_ = std::make_unique<Asking>(network_);
   context.set_others(asking_.get());
@@ -132,7 +133,7 @@ void Peering::start(node::Node& node, rpc::Context& context, std::function<void(
   network_.start({.member = node.member(),
                   .cluster = node.cluster(),
                   .peer_urls = url_texts(config_.initial_advertise_peer_urls)},
-                 &*receiver_, &*answers_, node.members().view());
+                 &*receiver_, &*answers_, node.members().view(), home);
   if (!introduced_.empty()) network_.introduce(introduced_);
   if (config_.initial_election_tick_advance) advance_ticks(kLooksForPeers);
 }

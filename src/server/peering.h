@@ -4,8 +4,7 @@
 // what others ask and who asks them.
 //
 // Order: the constructor; what a new member has to ask; listen(); start(), before the node's.
-// stop()
-//   at the end, while the node's lanes still run; they end before this does.
+//   stop(), at the end and while the node's lanes still run; those end before this does.
 // Threads: the main thread, but for what others() says.
 
 #pragma once
@@ -44,9 +43,11 @@ class Peering {
 
   // Binds --listen-peer-urls.
   absl::Status listen();
-  // Ties node and services to the network, and lets messages flow. `on_removed`: the other members
-  // say that this one was removed; once, on the peer loop. The node starts next.
-  void start(node::Node& node, rpc::Context& context, std::function<void()> on_removed);
+  // Ties node and services to the network, and lets messages flow. Snapshots go to `home`.
+  // `on_removed`: the other members say that this one was removed; once, on the peer loop. The node
+  // starts next.
+  void start(node::Node& node, rpc::Context& context, peer::SnapshotHome* home,
+             std::function<void()> on_removed);
 
   // The voter, other than this member, that has been connected longest.
   std::optional<MemberId> longest_connected() const;

@@ -7,7 +7,6 @@
 #include <random>
 #include <utility>
 
-#include "backend/rocks/rocks_backend.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -30,6 +29,7 @@
 #include "server/places.h"
 #include "server/pulse.h"
 #include "server/state.h"
+#include "server/state_home.h"
 #include "server/tls.h"
 #include "wal/wal.h"
 
@@ -102,6 +102,7 @@ struct Server::Running {
   std::shared_ptr<net::HeldBudgets> budgets;       // of all client listeners
   std::shared_ptr<net::TlsContext> client_tls;     // null without TLS
   std::unique_ptr<net::TlsHandshakes> handshakes;  // set exactly when client_tls is
+  std::unique_ptr<StateHome> home;
   std::unique_ptr<Peering> peering;
   std::unique_ptr<node::Node> node;
   std::unique_ptr<watch::EventFeed> feed;
@@ -149,15 +150,6 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
     joins = *std::move(found);
   }
   wal::drop_prepared(config.effective_wal_dir());
-  absl::StatusOr<std::unique_ptr<backend::Backend>> backend = backend::open_rocks_backend(
-      config.effective_data_dir() + "/member/keelson",
-      {.write_buffers = config.keelson_write_buffer_bytes,
-       .quota_bytes = config.effective_quota(),
-       .reserve_bytes = reserve_for(config),
-       .heads = mvcc::kHeadFormat,
-       .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
-  if (!backend.ok()) return backend.status();
-
   node::Options options;
   options.recovery = {.wal_dir = config.effective_wal_dir(),
                       .wal = {.observer = &wal_times,
@@ -170,6 +162,16 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
                       .joins = std::move(joins),
                       .force_new_cluster = config.force_new_cluster && dir->has_log,
                       .keep = {.entries = config.snapshot_catchup_entries}};
+  home = std::make_unique<StateHome>(
+      config.effective_data_dir(),
+      backend::RocksOptions{
+          .write_buffers = config.keelson_write_buffer_bytes,
+          .quota_bytes = config.effective_quota(),
+          .reserve_bytes = reserve_for(config),
+          .heads = mvcc::kHeadFormat,
+          .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
+  absl::StatusOr<std::shared_ptr<backend::Backend>> backend = home->open(options.recovery);
+  if (!backend.ok()) return backend.status();
   options.client_urls = url_texts(config.advertise_client_urls);
   options.versions.downgrade_interval = config.downgrade_check_time;
   options.heartbeat = config.heartbeat_interval();
@@ -196,6 +198,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
                          &random, peering->transport(), std::move(fatal));
   if (!made.ok()) return made.status();
   node = *std::move(made);
+  home->bind(*node);
   if (!node->members().view()->is_removed(node->member())) return absl::OkStatus();
   return absl::FailedPreconditionError(
       "the member has been permanently removed from the cluster; the data-dir used by this member "
@@ -207,7 +210,10 @@ void Server::Running::build_services() {
   budgets = std::make_shared<net::HeldBudgets>(loops->size());
   feed = std::make_unique<watch::EventFeed>(node->store().revision());
   node->set_published([this](mvcc::EventBatchPtr events) { feed->publish(std::move(events)); });
-  node->set_replaced([this] { feed->reset(node->store().revision()); });
+  node->set_replaced([this] {
+    home->replaced();
+    feed->reset(node->store().revision());
+  });
   watch::WatchOptions watch_options;
   watch_options.cluster = node->cluster();
   watch_options.member = node->member();
@@ -340,7 +346,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   if (absl::Status s = r.peering->listen(); !s.ok()) return s;
   if (absl::Status s = r.listen(Running::Kinds::kMetrics); !s.ok()) return s;
   r.node->set_removed(calls.removed);
-  r.peering->start(*r.node, *r.context, calls.removed);
+  r.peering->start(*r.node, *r.context, r.home.get(), calls.removed);
   r.node->start();
   r.state->when_ready(std::move(calls.ready));
   return server;
@@ -381,6 +387,7 @@ absl::Status Server::stop(Duration deadline) {
     }
   }
   r.hand_over_leadership();
+  r.home->closing();
   r.peering->stop();
   absl::Status status = r.stop_node();
   // Threads end before what runs on them goes away; loops last, as answers still travel to them.

@@ -33,15 +33,14 @@ bool eventually(const std::function<bool()>& condition, Milliseconds patience) {
   return true;
 }
 
-Cluster::Cluster(std::vector<std::string> binaries, std::vector<std::string> flags)
-    : flags_(std::move(flags)), ids_(binaries.size()) {
-  for (size_t i = 0; i < binaries.size(); ++i) {
+Cluster::Cluster(const std::vector<Program>& programs) : ids_(programs.size()) {
+  for (size_t i = 0; i < programs.size(); ++i) {
     members_.push_back(std::make_unique<Server>(
-        harness::ServerOptions{.binary = binaries[i], .name = cat("m", i)}));
+        harness::ServerOptions{.binary = programs[i].binary, .name = cat("m", i)}));
     members_.back()->prepare();
   }
-  for (auto& member : members_) {
-    member->set_flags(with(flags_, {"--initial-cluster=" + initial_cluster()}));
+  for (size_t i = 0; i < programs.size(); ++i) {
+    members_[i]->set_flags(with(programs[i].flags, {"--initial-cluster=" + initial_cluster()}));
   }
 }
 
@@ -69,10 +68,10 @@ void Cluster::learn_ids(int by) {
   }
 }
 
-int Cluster::add(const std::string& binary, bool learner, int by) {
+int Cluster::add(const Program& program, bool learner, int by) {
   const int i = size();
-  members_.push_back(
-      std::make_unique<Server>(harness::ServerOptions{.binary = binary, .name = cat("m", i)}));
+  members_.push_back(std::make_unique<Server>(
+      harness::ServerOptions{.binary = program.binary, .name = cat("m", i)}));
   at(i).prepare();
   pb::MemberAddRequest request;
   request.add_peerurls(at(i).peer_url());
@@ -91,7 +90,7 @@ int Cluster::add(const std::string& binary, bool learner, int by) {
                    member.peerurls(0));
   }
   at(i).set_flags(
-      with(flags_, {"--initial-cluster=" + cluster, "--initial-cluster-state=existing"}));
+      with(program.flags, {"--initial-cluster=" + cluster, "--initial-cluster-state=existing"}));
   return i;
 }
 

@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "proto/rpc.pb.h"
@@ -21,10 +23,18 @@ namespace keelson::cluster {
 using harness::Milliseconds;
 using harness::Server;
 
+// What runs a member.
+struct Program {
+  Program(std::string b, std::vector<std::string> f = {})  // NOLINT: a path will do
+      : binary(std::move(b)), flags(std::move(f)) {}
+  std::string binary;
+  std::vector<std::string> flags;
+};
+
 class Cluster {
  public:
-  // One member for each of `binaries`, to be founded together; none runs yet.
-  Cluster(std::vector<std::string> binaries, std::vector<std::string> flags = {});
+  // One member for each of `programs`, to be founded together; none runs yet.
+  explicit Cluster(const std::vector<Program>& programs);
 
   // Starts all of them and waits until each serves.
   void start();
@@ -32,7 +42,7 @@ class Cluster {
   Server& at(int i) { return *members_[static_cast<size_t>(i)]; }
 
   // Adds a member through `by`; it is announced and does not run yet. Its number.
-  int add(const std::string& binary, bool learner, int by);
+  int add(const Program& program, bool learner, int by);
   // Starts a member that was added.
   void join(int i);
   void promote(int i, int by);
@@ -61,7 +71,6 @@ class Cluster {
   void learn_ids(int by);
   std::string initial_cluster() const;
 
-  const std::vector<std::string> flags_;
   std::vector<std::unique_ptr<Server>> members_;
   std::vector<uint64_t> ids_;  // of each member, 0: not known
   int failures_ = 0;

@@ -67,10 +67,10 @@ void everybody_leads_and_serves(Cluster& cluster, const std::string& name) {
 
 // Member by member from etcd to Keelson, then back: a learner first, then a voter, then the old one
 // goes.
-void replace(Cluster& cluster, int old, const std::string& binary, const std::string& name) {
+void replace(Cluster& cluster, int old, const Program& program, const std::string& name) {
   const int by = cluster.leader();
   if (by < 0) return;
-  const int fresh = cluster.add(binary, true, by);
+  const int fresh = cluster.add(program, true, by);
   cluster.join(fresh);
   cluster.promote(fresh, by);
   const int leader = cluster.leader();
@@ -152,6 +152,19 @@ void there_and_back(Cluster& cluster, const std::string& keelson, const std::str
   cluster.check(!cluster.at(late).start(Milliseconds(20000)).ok(), "etcd 3.5 may not join it");
 }
 
+// The logs do not go back to the beginning: who joins is sent the state, by either sort.
+void by_snapshot(Cluster& cluster, const Program& keelson, const Program& etcd) {
+  for (int i = 0; i < 400; ++i) cluster.check(cluster.put(i % 3, cat("k", i), cat("v", i)), "put");
+  every_kind(cluster, 0, "before");
+  replace(cluster, 0, keelson, "there/0");
+  cluster.move_leader(3);
+  for (int i = 0; i < 400; ++i) cluster.check(cluster.put(3, cat("l", i), cat("v", i)), "put");
+  replace(cluster, 1, etcd, "back/1");
+  replace(cluster, 2, keelson, "there/2");
+  everybody_leads_and_serves(cluster, "sent");
+  cluster.check(cluster.at(3).log_tail().find("snapshot") != std::string::npos, "there were some");
+}
+
 int run(const std::string& keelson, const std::string& etcd) {
   Cluster mine({keelson}), theirs({etcd});
   mine.start();
@@ -171,7 +184,14 @@ int run(const std::string& keelson, const std::string& etcd) {
   Cluster moved({etcd, etcd, etcd});
   moved.start();
   there_and_back(moved, keelson, etcd);
-  const bool ok = mine.ok() && founded.ok() && moved.ok();
+
+  const Program small_etcd(etcd,
+                           {"--snapshot-count=50", "--experimental-snapshot-catchup-entries=10"});
+  const Program small_keelson(keelson, {"--snapshot-count=50", "--snapshot-catchup-entries=10"});
+  Cluster sent({small_etcd, small_etcd, small_etcd});
+  sent.start();
+  by_snapshot(sent, small_keelson, small_etcd);
+  const bool ok = mine.ok() && founded.ok() && moved.ok() && sent.ok();
   std::cout << (ok ? "ok" : "failed") << "\n";
   return ok ? 0 : 1;
 }

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <thread>
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
@@ -100,15 +101,42 @@ class StartTest {
 
   void anew() { fs::remove_all(data_); }
 
+  // Nobody is there to be joined. Directories are made by then, as by etcd, and nothing else.
+  void joining(const std::vector<std::string>& flags) {
+    Server one({binary_, flags, {}, data_});
+    if (one.start(Milliseconds(20000)).ok()) return failed("it joined nobody");
+    if (one.log_tail().find("cannot fetch cluster info from peer urls: could not retrieve cluster "
+                            "information from the given URLs") == std::string::npos) {
+      failed("why nobody could be joined: " + one.log_tail());
+    }
+    for (const auto& [path, kind] : tree_of(home_)) {
+      if (kind != "directory") failed("joining nobody wrote " + path);
+    }
+    anew();
+  }
+
+  // The first of two waits for the other, and ends when it is told to.
+  void waiting(const std::vector<std::string>& flags) {
+    Server one({binary_, flags, {}, data_});
+    if (absl::Status s = one.launch(); !s.ok()) return failed(cat("to launch: ", s.message()));
+    for (int i = 0; i < 2000 && one.log_tail().find("serving peer traffic") == std::string::npos;
+         ++i) {
+      std::this_thread::sleep_for(Milliseconds(10));
+    }
+    if (one.exited()) return failed("it does not wait for the other member: " + one.log_tail());
+    if (absl::Status s = one.stop(Milliseconds(20000)); !s.ok()) {
+      failed(cat("a member that waits for others: ", s.message()));
+    }
+    anew();
+  }
+
   // The flags of a member that is yet to be. The texts are etcd's.
   void founding() {
     const std::string two = "--initial-cluster=m1=http://127.0.0.1:9,m2=http://127.0.0.1:8";
     const std::string one = "--initial-cluster=m1=http://127.0.0.1:9";
     const std::string advertise = "--initial-advertise-peer-urls=http://127.0.0.1:";
-    expect_refused("an existing cluster", {"--initial-cluster-state=existing"},
-                   "cannot fetch cluster info from peer urls: could not retrieve cluster "
-                   "information from the given URLs");
-    expect_refused("two members", {two, advertise + "9"}, "names 2 members");
+    joining({two, "--initial-cluster-state=existing"});
+    waiting({two, advertise + "9"});
     expect_refused("another name", {"--name=x"},
                    "couldn't find local name \\\"x\\\" in the initial cluster configuration");
     expect_refused("another URL", {one, advertise + "7"},

@@ -1,0 +1,171 @@
+#include "server/state_home.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace keelson::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kName = "keelson";
+
+void remove_all(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) log::warn("cannot remove", {{"path", path}, {"error", error.message()}});
+}
+
+// What snapshots that were on their way have left.
+void remove_leftovers(const std::string& dir) {
+  std::error_code error;
+  std::vector<std::string> left;
+  for (fs::directory_iterator at(dir, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    const std::string name = at->path().filename();
+    if (name.starts_with("tmp") || name.ends_with(".snap.db")) left.push_back(at->path());
+  }
+  for (const std::string& path : left) remove_all(path);
+}
+
+// 0 for the first, n for "keelson.<n>".
+uint64_t number_of(const std::string& name) {
+  if (name.size() <= kName.size() + 1) return 0;
+  uint64_t number = 0;
+  std::from_chars(name.data() + kName.size() + 1, name.data() + name.size(), number);
+  return number;
+}
+
+}  // namespace
+
+std::vector<std::string> store_names(const std::string& member_dir) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator at(member_dir, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    const std::string name = at->path().filename();
+    const bool another = name.starts_with("keelson.") && number_of(name) > 0;
+    if (name == kName || another) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end(),
+            [](const std::string& a, const std::string& b) { return number_of(a) < number_of(b); });
+  return names;
+}
+
+bool is_store(const std::string& dir) {
+  std::error_code error;
+  return fs::exists(dir + "/CURRENT", error);
+}
+
+struct StateHome::Places {
+  std::mutex mutex;
+  uint64_t next = 1;    // number of the next store
+  std::string current;  // of the member
+  bool closing = false;
+};
+
+// The end of a store.
+struct StateHome::Closer {
+  std::shared_ptr<Places> places;
+  std::string dir;
+
+  void operator()(backend::Backend* store) const {
+    delete store;
+    std::lock_guard lock(places->mutex);
+    if (!places->closing && dir != places->current) remove_all(dir);
+  }
+};
+
+StateHome::StateHome(std::string data_dir, backend::RocksOptions options)
+    : member_dir_(std::move(data_dir) + "/member"),
+      options_(std::move(options)),
+      places_(std::make_shared<Places>()) {}
+
+absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_at(const std::string& dir) {
+  absl::StatusOr<std::unique_ptr<backend::Backend>> opened =
+      backend::open_rocks_backend(dir, options_);
+  if (!opened.ok()) return opened.status();
+  return std::shared_ptr<backend::Backend>(opened->release(), Closer{places_, dir});
+}
+
+absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open(
+    const node::RecoveryOptions& log) {
+  std::error_code error;
+  fs::create_directories(directory(), error);
+  if (error)
+    return absl::UnavailableError(cat("cannot create ", directory(), ": ", error.message()));
+  remove_leftovers(directory());
+  std::vector<std::string> dirs;
+  for (const std::string& name : store_names(member_dir_)) {
+    places_->next = number_of(name) + 1;
+    const std::string dir = cat(member_dir_, "/", name);
+    if (is_store(dir)) {
+      dirs.push_back(dir);
+    } else if (number_of(name) > 0) {
+      remove_all(dir);
+    }
+  }
+  if (dirs.empty()) dirs.push_back(cat(member_dir_, "/", kName));
+  if (dirs.size() == 1) {
+    places_->current = dirs.front();
+    return open_at(dirs.front());
+  }
+  // Nothing goes before it is clear which one is needed.
+  closing();
+  std::vector<std::shared_ptr<backend::Backend>> stores;
+  std::vector<Index> reached;
+  for (const std::string& dir : dirs) {
+    absl::StatusOr<std::shared_ptr<backend::Backend>> store = open_at(dir);
+    if (!store.ok()) return store.status();
+    reached.push_back((*store)->consistent_index());
+    stores.push_back(*std::move(store));
+  }
+  absl::StatusOr<size_t> chosen = node::choose_store(log, reached);
+  if (!chosen.ok()) return chosen.status();
+  log::info("chose the store that the log goes with",
+            {{"path", dirs[*chosen]}, {"of", dirs.size()}, {"index", reached[*chosen].value}});
+  std::shared_ptr<backend::Backend> store = stores[*chosen];
+  {
+    std::lock_guard lock(places_->mutex);
+    places_->current = dirs[*chosen];
+    places_->closing = false;
+  }
+  return store;
+}
+
+absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::new_store() {
+  std::string dir;
+  {
+    std::lock_guard lock(places_->mutex);
+    dir = cat(member_dir_, "/", kName, ".", places_->next++);
+  }
+  return open_at(dir);
+}
+
+void StateHome::install(raft::Message message, node::ReceivedState state, Task taken) {
+  node_->consensus().receive_snapshot(std::move(message), std::move(state));
+  node_->consensus().with_core([taken = std::move(taken)](raft::RawNode&) mutable { taken(); });
+}
+
+void StateHome::replaced() {
+  const std::shared_ptr<backend::Backend> now = node_->backend();
+  const Closer* closer = std::get_deleter<Closer>(now);
+  CHECK(closer != nullptr);
+  std::lock_guard lock(places_->mutex);
+  places_->current = closer->dir;
+}
+
+void StateHome::closing() {
+  std::lock_guard lock(places_->mutex);
+  places_->closing = true;
+}
+
+}  // namespace keelson::server

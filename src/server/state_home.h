@@ -1,0 +1,65 @@
+// server/state_home.h
+//
+// StateHome is where a member's stores lie: "<data-dir>/member/keelson", and for each snapshot that
+// came from another member one more beside it, "keelson.<n>", until one of them is what the member
+// goes on with and the others are removed (docs/decisions/0013).
+//
+// Threads: open(), bind(), replaced() and closing() as they say; what peer/snapshot_home.h names,
+//   as there. The rest of it locks.
+// Crashes: a start finds every store that was whole, and takes the one that the log goes with
+//   (node::choose_store).
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "backend/backend.h"
+#include "backend/rocks/rocks_backend.h"
+#include "node/node.h"
+#include "node/recovery.h"
+#include "peer/snapshot_home.h"
+
+namespace keelson::server {
+
+class StateHome final : public peer::SnapshotHome {
+ public:
+  // `options` of every store that is opened here.
+  StateHome(std::string data_dir, backend::RocksOptions options);
+
+  // The store that the member goes on with; the others are removed, and so is what is left of
+  // snapshots that were on their way. At start. NotFound: none fits the log.
+  absl::StatusOr<std::shared_ptr<backend::Backend>> open(const node::RecoveryOptions& log);
+  // Whose consensus is told of snapshots. Before the network starts.
+  void bind(node::Node& node) { node_ = &node; }
+  // The node goes on with the state that was installed last: what it had before is removed when
+  // nobody reads it any more. On the apply lane.
+  void replaced();
+  // From now on nothing is removed: what is dropped may be what the next start needs. Any thread.
+  void closing();
+
+  std::string directory() const override { return member_dir_ + "/snap"; }
+  absl::StatusOr<std::shared_ptr<backend::Backend>> new_store() override;
+  mvcc::StoreOptions store_options() const override { return node_->store_options(); }
+  void install(raft::Message message, node::ReceivedState state, Task taken) override;
+
+ private:
+  struct Places;
+  struct Closer;
+
+  absl::StatusOr<std::shared_ptr<backend::Backend>> open_at(const std::string& dir);
+
+  const std::string member_dir_;
+  const backend::RocksOptions options_;
+  const std::shared_ptr<Places> places_;  // shared with the stores, which outlive this
+  node::Node* node_ = nullptr;
+};
+
+// The names of a member's stores in "<data-dir>/member", whole or not.
+std::vector<std::string> store_names(const std::string& member_dir);
+// Whether there is a store in `dir`, or only part of one.
+bool is_store(const std::string& dir);
+
+}  // namespace keelson::server
