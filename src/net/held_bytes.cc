@@ -113,11 +113,9 @@ size_t HeldBudget::share(Lane& lane) const {
 void HeldBudget::relieve(Lane& lane) {
   Loop& loop = *lane.loop.load(std::memory_order_relaxed);
   const MonotonicTime now = loop.now();
-  if (lane.relieved + kPause > now) {
-    return loop.post_after(kPause, [self = shared_from_this(), &lane] { self->relieve(lane); });
-  }
-  lane.relieved = now;
   lane.asked.store(false, std::memory_order_relaxed);
+  if (lane.relieved + kPause > now) return;  // whoever still needs it asks again
+  lane.relieved = now;
   const size_t wanted = share(lane);
   GivenUp gone;
   for (const Stalled& one : stalled(lane, now)) {
