@@ -84,6 +84,24 @@ TEST(ApplyDepth, AMemberIsDestroyedOnASmallStack) {
   }
 }
 
+// With authentication: root, who may do everything, but is asked each time.
+std::shared_ptr<const auth::Rules> rules_of_root() {
+  StillClock clock;
+  auth::AuthStore store({}, &clock);
+  backend::WriteBatch batch;
+  store.begin(batch);
+  etcdserverpb::AuthUserAddRequest add;
+  add.set_name("root");
+  EXPECT_TRUE(store.user_add(add, batch).ok());
+  etcdserverpb::AuthUserGrantRoleRequest grant;
+  grant.set_user("root");
+  grant.set_role("root");
+  EXPECT_TRUE(store.user_grant_role(grant, batch).ok());
+  EXPECT_TRUE(store.enable(batch).ok());
+  store.publish();
+  return store.newest();
+}
+
 // A quarter of the stack, by the measure of what one level takes more than another.
 TEST(ApplyDepth, EveryStepLeavesThreeQuartersOfTheStack) {
   struct Case {
@@ -101,6 +119,14 @@ TEST(ApplyDepth, EveryStepLeavesThreeQuartersOfTheStack) {
          auto txn = std::make_unique<etcdserverpb::TxnRequest>();
          ASSERT_TRUE(decode(bytes, txn.get()).ok());
          ASSERT_GT(txn_cost(*txn), 0);
+       }},
+      {"permission",
+       [](const std::string& bytes) {
+         auto txn = std::make_unique<etcdserverpb::TxnRequest>();
+         ASSERT_TRUE(decode(bytes, txn.get()).ok());
+         const std::shared_ptr<const auth::Rules> rules = rules_of_root();
+         const lease::LeaseTable leases{{}};
+         ASSERT_TRUE(Permits(*rules, {auth::kRoot, rules->revision()}, &leases).txn(*txn).ok());
        }},
       {"apply", [](const std::string& bytes) { ASSERT_TRUE(Member().apply(bytes).ok()); }},
   };
