@@ -88,7 +88,7 @@ std::vector<FlagSpec> rows_of_peers() {
           "Names that member certificates may carry."),
       tls("peer-auto-tls", KEELSON_FIELD(peer_tls.auto_tls),
           "TLS between members with certificates made at start."),
-      in_file(flag("peer-skip-client-san-verification", FlagGroup::kFeatures, kNotYet,
+      in_file(flag("peer-skip-client-san-verification", FlagGroup::kFeatures, kYes,
                    KEELSON_FIELD(peer_tls.skip_client_san_verification),
                    "Do not compare member certificates with addresses."),
               FileKind::kAbsent),
