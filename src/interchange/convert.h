@@ -15,9 +15,8 @@
 //   interchange_store_closed, interchange_store_installed, interchange_convert_whole, then before
 //   each rename interchange_move_member, interchange_move_log, interchange_place_log,
 //   interchange_place_member, and interchange_convert_done.
-// Errors: those of interchange/etcd_directory.h, store_maker.h, log_copy.h; ResourceExhausted
-// before
-//   anything was written, when the disk cannot take both.
+// Errors: those of interchange/etcd_directory.h, store_maker.h, log_copy.h. ResourceExhausted, when
+//   the disk cannot take both, comes before anything is written.
 
 #pragma once
 

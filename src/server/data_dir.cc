@@ -14,6 +14,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "interchange/convert.h"
+#include "interchange/layout.h"
 #include "membership/cluster.h"
 #include "server/founding.h"
 #include "server/state_home.h"
@@ -87,11 +89,10 @@ absl::Status check_foreign(const std::string& data_dir) {
   for (const std::string& name : *names) {
     if (name != "db" && !name.ends_with(".snap") && !name.ends_with(".snap.db")) continue;
     if (ours && name.ends_with(".snap.db")) continue;
-    return absl::FailedPreconditionError(
-        cat(data_dir, "/member/snap/", name,
-            " was written by etcd or by a restore of a snapshot; this version of Keelson cannot "
-            "open such a directory yet. Nothing in it was changed; name an empty --data-dir, or "
-            "go on with etcd"));
+    return absl::FailedPreconditionError(cat(
+        data_dir, "/member/snap/", name,
+        " was written by etcd, but there is a store of Keelson's beside it; which of them counts "
+        "only you can say: move the other away. Nothing was changed"));
   }
   return absl::OkStatus();
 }
@@ -146,6 +147,29 @@ std::string mode_text(mode_t mode) {
 }
 
 }  // namespace
+
+absl::Status take_over(const Config& config) {
+  const std::string data_dir = config.effective_data_dir(), wal_dir = config.effective_wal_dir();
+  if (interchange::conversion_is_unfinished(data_dir)) {
+    log::info("going on with the conversion of etcd's data directory", {{"data-dir", data_dir}});
+    return interchange::finish_conversion(data_dir, wal_dir);
+  }
+  // One that a snapshot of another member made has a name of its own.
+  const bool ours = !store_names(data_dir + "/member").empty();
+  if (ours || !interchange::is_etcd_directory(data_dir)) return absl::OkStatus();
+  uint64_t told = 0;
+  return interchange::convert_in_place(
+      data_dir, wal_dir, [&](const interchange::ReadProgress& progress, uint64_t of) {
+        constexpr uint64_t kTellEvery = uint64_t{256} << 20;
+        // It begins again when what was written is compared.
+        if (progress.bytes < told) told = 0;
+        if (progress.bytes - told < kTellEvery) return true;
+        told = progress.bytes;
+        log::info("converting etcd's data directory",
+                  {{"bytes-done", progress.bytes}, {"bytes", of}, {"records", progress.records}});
+        return true;
+      });
+}
 
 absl::StatusOr<DataDir> check_data_dir(const Config& config) {
   const std::string data_dir = config.effective_data_dir();

@@ -16,6 +16,12 @@
 
 namespace keelson::server {
 
+// A directory that etcd left, of its versions 3.5 to 3.7, becomes ours: converted beside the
+// original, which is kept (interchange/convert.h). Ends a change-over that a crash interrupted.
+// Does nothing to any other directory. Takes as long as it takes to read and write the database;
+// tells the log how far it is. Before check_data_dir().
+absl::Status take_over(const Config& config);
+
 struct DataDir {
   bool has_log = false;  // of a member that goes on; what it was founded with counts no more
 };

@@ -131,6 +131,7 @@ struct Server::Running {
 };
 
 absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal) {
+  if (absl::Status s = take_over(config); !s.ok()) return s;
   absl::StatusOr<DataDir> dir = check_data_dir(config);
   if (!dir.ok()) return dir.status();
   if (absl::Status s = make_data_dir(config); !s.ok()) return s;

@@ -14,7 +14,7 @@ namespace {
 
 // The URL with its host looked up; as it is where that fails.
 std::string resolved(const Url& url) {
-  if (url.is_unix()) return url.str();
+  if (url.is_unix() || url.hostname() == "localhost") return url.str();
   addrinfo hints = {}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   if (::getaddrinfo(url.hostname().c_str(), nullptr, &hints, &found) != 0) return url.str();

@@ -17,7 +17,7 @@ namespace {
 // How long a client may take to go on, when others want its place.
 constexpr Duration kPatience = std::chrono::seconds(1);
 constexpr Duration kPatienceWithMany = std::chrono::milliseconds(100);
-constexpr auto kLook = std::chrono::milliseconds(50);  // for those who may be put out by then
+constexpr auto kLook = std::chrono::milliseconds(50);      // for those who may be put out by then
 constexpr size_t kMany = TlsHandshakes::kMostWaiting / 8;  // that wait, from one place
 constexpr int kLinesPerSecond = 20;
 
