@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <ostream>
 
+#include "base/progress_line.h"
 #include "base/text.h"
 #include "ctl/commands.h"
 
@@ -93,10 +94,12 @@ absl::StatusOr<std::string> receive(Source<pb::SnapshotResponse>& source, int fi
   pb::SnapshotResponse part;
   std::string version;
   uint64_t size = 0;
+  ProgressLine line("saving");
   while (source.read(&part)) {
     if (absl::Status status = write_all(file, part.blob(), path); !status.ok()) return status;
     size += part.blob().size();
     version = part.version();
+    line.at(size, size + part.remaining_bytes());
   }
   if (absl::Status status = source.finish(); !status.ok()) {
     return with_exit_code(status, ExitCode::kInterrupted);
@@ -106,6 +109,17 @@ absl::StatusOr<std::string> receive(Source<pb::SnapshotResponse>& source, int fi
   }
   if (fsync(file) != 0) return io_error("fsync", path);
   return version;
+}
+
+// The name, too, survives a crash.
+absl::Status sync_directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string dir = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return io_error("could not open", dir);
+  const bool synced = fsync(fd) == 0;
+  close(fd);
+  return synced ? absl::OkStatus() : io_error("fsync", dir);
 }
 
 absl::Status run_snapshot_save(Invocation& in) {
@@ -133,6 +147,7 @@ absl::Status run_snapshot_save(Invocation& in) {
     unlink(part.c_str());
     return version.status();
   }
+  if (absl::Status synced = sync_directory_of(path); !synced.ok()) return synced;
   in.console.out << "Snapshot saved at " << path << "\n";
   if (!version->empty()) in.console.out << "Server version " << *version << "\n";
   return absl::OkStatus();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/test_mutation.h"
 #include "base/test_seeds.h"
 #include "boltfile/etcd_state.h"
 #include "boltfile/hash_kv.h"
@@ -112,6 +113,34 @@ TEST(InterchangeRandom, ThereAndBack) {
     EXPECT_EQ(hash_of(**store), boltfile::hash_kv(**file)->hash);
     absl::Status same = check_same_hash(**file, **store);
     EXPECT_TRUE(same.ok()) << same;
+  });
+}
+
+// Whatever a database has become, it is read or refused with a word; what was read can be opened or
+// is refused there, and a refused one leaves the store nowhere in the log.
+TEST(InterchangeRandom, DamagedDatabases) {
+  for_each_seed(30, [](uint64_t seed) {
+    SeededRandom random(seed);
+    backend::MemoryBackend ours;
+    RandomState state(random, &ours, random.below(100));
+    const std::string good = stream_of(random, ours, {});
+    for (int i = 0; i < 40; ++i) {
+      std::string bytes = random.below(4) == 0 ? mutated(good, random) : good;
+      for (uint64_t n = 1 + random.below(4); n > 0; --n) {
+        bytes[random.below(bytes.size())] = static_cast<char>(random.below(256));
+      }
+      auto file = boltfile::open_memory(bytes);
+      if (!file.ok()) continue;
+      backend::MemoryBackend back;
+      absl::StatusOr<ReadResult> result = read_database(**file, &back);
+      if (!result.ok()) {
+        EXPECT_FALSE(message_of(result.status()).empty());
+        EXPECT_EQ(back.consistent_index(), Index(0));
+        continue;
+      }
+      auto store = mvcc::Store::open(&back);
+      if (store.ok()) (*store)->check_invariants();
+    }
   });
 }
 

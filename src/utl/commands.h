@@ -22,6 +22,7 @@ ctl::Command hashkv_command();
 ctl::Command import_command();
 ctl::Command export_command();
 std::vector<ctl::Command> store_commands();  // defrag, migrate, verify
+ctl::Command inspect_command();
 ctl::Command version_command();
 ctl::Command completion_command();
 

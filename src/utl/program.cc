@@ -43,6 +43,7 @@ ctl::Program keelutl() {
                    hashkv_command(),
                    import_command(),
                    export_command(),
+                   inspect_command(),
                    version_command(),
                    completion_command(),
                    {.use = "help [command]",
