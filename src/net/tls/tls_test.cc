@@ -470,23 +470,27 @@ class Blocker final : public HandshakeStep {
  public:
   explicit Blocker(TlsHandshakes* pool) : pool_(*pool) {
     pool_.begin(this, 0);
-    running_.wait(false);
+    shared_->running.wait(false);
   }
   ~Blocker() {
-    let_go_ = true;
-    let_go_.notify_one();
     pool_.end(this);
+    shared_->let_go = true;
+    shared_->let_go.notify_one();
   }
   void run_step() override {
-    running_ = true;
-    running_.notify_one();
-    let_go_.wait(false);
+    const std::shared_ptr<Shared> shared = shared_;  // which may outlive us
+    shared->running = true;
+    shared->running.notify_one();
+    shared->let_go.wait(false);
   }
   void put_out() override {}
 
  private:
+  struct Shared {
+    std::atomic<bool> running{false}, let_go{false};
+  };
   TlsHandshakes& pool_;
-  std::atomic<bool> running_{false}, let_go_{false};
+  const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 TEST_F(TlsTest, WhoDoesNotSpeakTlsIsHungUpOn) {
