@@ -1,5 +1,6 @@
 // keelson: the server. Flags, logging, then Server until a signal ends it.
 
+#include <google/protobuf/stubs/logging.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -217,6 +218,8 @@ int serve(const server::CommandLine& line, int* ended_by) {
     return 1;
   }
   Occasions occasions;
+  // Who sends what does not parse is told; beside the log nothing is written.
+  google::protobuf::SetLogHandler(nullptr);
   server::log_notes(line.notes);
   log::info("starting keelson", {{"keelson-version", server::kKeelsonVersion},
                                  {"etcd-version", server::kEtcdVersion},
