@@ -20,6 +20,7 @@ Faults::Faults(World& world, Admin& admin) : world_(world), admin_(admin) {
   one_in_ = kIntervals[world_.random().below(std::size(kIntervals))];
   stalls_candidates_ = world_.random().below(4) == 0;
   cycles_power_ = world_.random().below(4) == 0;
+  pauses_leaders_ = world_.random().below(4) == 0;
 }
 
 int Faults::any() {
@@ -29,6 +30,7 @@ int Faults::any() {
 void Faults::act() {
   Random& random = world_.random();
   react();
+  if (pauses_leaders_) pause_leader();
   if (random.below(one_in_) != 0) return;
   const int i = random.below(3) == 0 && world_.leader() >= 0 ? world_.leader() : any();
   if (random.below(3) == 0) return start(i);
@@ -53,10 +55,20 @@ void Faults::react() {
       world_.random().below(3) == 0) {
     world_.member(said.member).schedule.hold(world_.member(said.member).schedule.log);
   }
-  if (said.type == raft::MessageType::kMsgVoteResp && cycles_power_ &&
-      world_.random().below(6) == 0) {
-    cycle_power(said.member);
+  const bool counts =
+      said.type == raft::MessageType::kMsgVoteResp || said.type == raft::MessageType::kMsgSnap;
+  if (counts && cycles_power_ && world_.random().below(6) == 0) cycle_power(said.member);
+}
+
+void Faults::pause_leader() {
+  if (paused_ >= 0) {
+    if (world_.now() >= resume_at_) world_.resume(std::exchange(paused_, -1));
+    return;
   }
+  if (world_.leader() < 0 || world_.random().below(4 * one_in_) != 0) return;
+  paused_ = world_.leader();
+  resume_at_ = world_.now() + std::chrono::milliseconds(2000 + world_.random().below(5000));
+  if (world_.serves(paused_)) world_.pause(paused_);
 }
 
 void Faults::cycle_power(int i) {
@@ -188,6 +200,7 @@ void Faults::mend_all() {
   world_.heal();
   world_.set_weather({});
   full_.clear();
+  paused_ = -1;
   for (int i = 0; i < world_.size(); ++i) {
     world_.member(i).schedule.release();
     world_.member(i).files.set_capacity(UINT64_MAX);

@@ -53,6 +53,7 @@ class Faults {
   void mend(Kind kind, int i);
   void react();
   void cycle_power(int i);
+  void pause_leader();
   void cut_here_and_there();
   void start(int i);
   void flip_a_bit(int i);
@@ -65,6 +66,10 @@ class Faults {
   // one, or has begun to lead, loses its power, and is there again at once.
   bool stalls_candidates_ = false;
   bool cycles_power_ = false;
+  // Who leads stands still until somebody else does, and leases have run out as far as it can tell.
+  bool pauses_leaders_ = false;
+  int paused_ = -1;  // such a leader; -1: none
+  MonotonicTime resume_at_;
   int former_leader_ = -1;
   std::set<int> flipped_;  // whose log is damaged
   std::set<int> full_;     // whose disk is full

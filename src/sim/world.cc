@@ -157,6 +157,7 @@ void World::install(Member& member, raft::Message message, const backend::Snapsh
       mvcc::Store::open(copy->get(), node.store_options());
   if (!store.ok()) return verdict_.violated(cat("a snapshot: ", message_of(store.status())));
   ++snapshots_installed_;
+  said_ = {place_of(member.id), raft::MessageType::kMsgSnap};
   const raft::SnapshotMetadata& at = message.snapshot->metadata;
   node::ReceivedState received{at.index, at.term, *std::move(copy), *std::move(store)};
   node.consensus().receive_snapshot(std::move(message), std::move(received));

@@ -72,7 +72,7 @@ class World {
   int leader() const { return place_of(oracle_.leader()); }
   // The one that led before it, and may not know; -1: none.
   int former_leader() const { return place_of(oracle_.former_leader()); }
-  // The member that last sent a message of a type that Faults may wait for, and which; taken once.
+  // The member that last sent a message, or began to install a snapshot (kMsgSnap); taken once.
   struct Said {
     int member = -1;
     raft::MessageType type = raft::MessageType::kMsgHup;
