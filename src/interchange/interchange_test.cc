@@ -77,7 +77,7 @@ TEST(DatabaseReader, RefusesWhatEtcdWouldNotHaveWritten) {
        "bucket lease, record 0000000000000008: a lease record's id is not its key's"},
       {"lease", "eight", "", "bucket lease"},
       {"members", "zz", "{}", "bucket members, record zz"},
-      {"members", "c3", "{\"id\":", "bucket members, record c3: not a member in JSON"},
+      {"members", "c3", "{\"id\":", "bucket members, record c3: not a record of the membership in JSON"},
       {"members", "c3", R"({"id":5})", "bucket members, record c3: holds member 5"},
       {"members_removed", "not hex", "removed", "bucket members_removed"},
       {"alarm", "\xff", "", "bucket alarm"},
