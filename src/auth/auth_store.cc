@@ -152,6 +152,7 @@ absl::StatusOr<std::string> AuthStore::authenticate(std::string_view name, std::
   if (options_.tokens == TokenKind::kNone) return errors::AuthFailed();
   if (options_.tokens == TokenKind::kSelfContained) return std::string();
   std::string token = cat(letters, ".", before.value);
+  if (before < options_.started_at) return token;
   const Duration now = clock_.now().since_origin;
   auto ended = [now](const std::shared_ptr<Token>& one) {
     return one->deadline.load(std::memory_order_relaxed) <= now;

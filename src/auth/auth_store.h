@@ -42,6 +42,9 @@ struct StoreOptions {
   TokenKind tokens = TokenKind::kSimple;
   Duration token_ttl = std::chrono::seconds(300);
   size_t max_tokens = 1 << 20;  // more logins are refused until some have ended
+  // Logins up to here in the log are of before the start: what they gave out has ended with it, or
+  // long ago, and does not come back when the log is read again.
+  Index started_at;
 };
 
 class AuthStore {

@@ -216,6 +216,20 @@ TEST_F(Tokens, AreBoundedInNumber) {
   log_in("u", "x", 5);  // the others have ended
 }
 
+// The log is read again from where the store had got to, which may be days back.
+TEST_F(Tokens, OfBeforeAStartDoNotComeBack) {
+  AuthStore store({.started_at = Index(10)}, &clock_);
+  backend::MemoryBackend records;
+  ASSERT_TRUE(records.commit(batch_, Index(1), Term(1)).ok());
+  ASSERT_TRUE(store.restore(records).ok());
+  absl::StatusOr<std::string> old = store.authenticate("u", "old", Index(9));
+  absl::StatusOr<std::string> now = store.authenticate("u", "now", Index(10));
+  ASSERT_TRUE(old.ok() && now.ok());
+  store.publish();
+  EXPECT_EQ(store.newest()->token_user(*old, clock_.now()), nullptr);
+  EXPECT_NE(store.newest()->token_user(*now, clock_.now()), nullptr);
+}
+
 TEST(TokenText, LettersAndFingerprints) {
   absl::StatusOr<std::string> letters = random_letters();
   ASSERT_TRUE(letters.ok());

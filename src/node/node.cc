@@ -148,9 +148,11 @@ absl::Status Node::open_state(const Options& options, const Clock* clock, Parts*
   if (absl::Status s = parts->members->restore(*backend); !s.ok()) return s;
   parts->leases = std::make_unique<lease::LeaseTable>(lease_options(options));
   parts->published = std::make_unique<apply::Applier::Published>();
+  apply::Applier::Options applying = options.applier;
+  applying.auth.started_at = parts->found.storage->last();
   absl::StatusOr<std::unique_ptr<apply::Applier>> applier = apply::Applier::create(
-      backend, parts->store.get(), parts->leases.get(), parts->members.get(), clock,
-      options.applier, [published = parts->published.get()](mvcc::EventBatchPtr events) {
+      backend, parts->store.get(), parts->leases.get(), parts->members.get(), clock, applying,
+      [published = parts->published.get()](mvcc::EventBatchPtr events) {
         if (*published) (*published)(std::move(events));
       });
   if (!applier.ok()) return applier.status();
