@@ -17,7 +17,8 @@ absl::Status bad(const EtcdRecord& record, std::string_view what) {
 absl::StatusOr<EtcdRecord> parse_etcd_record(std::string_view key, std::string_view value) {
   EtcdRecord record{.stored_key = key, .stored_value = value};
   ParsedRevision at;
-  if (!parse_revision_key(key, &at)) {
+  // No transaction has four billion changes.
+  if (!parse_revision_key(key, &at) || at.revision.sub > UINT32_MAX) {
     return absl::DataLossError("boltfile: bucket key: a record's key is not a revision");
   }
   record.revision = at.revision;

@@ -72,7 +72,8 @@ absl::Status RowReader::read() {
   };
   while (walk->next()) {
     Row& row = batch.rows.emplace_back();
-    if (!parse_revision_key(walk->key(), &row.at)) {
+    // No transaction has four billion changes.
+    if (!parse_revision_key(walk->key(), &row.at) || row.at.revision.sub > UINT32_MAX) {
       return damaged_database("a revision does not parse");
     }
     const std::string_view head = walk->head();
