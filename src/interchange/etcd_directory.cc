@@ -164,6 +164,12 @@ absl::StatusOr<EtcdDirectory> open_etcd_directory(const std::string& data_dir,
   absl::StatusOr<wire::WalSnapshot> newest = wal::newest_mark(wal_dir, Index(UINT64_MAX));
   if (!newest.ok()) return newest.status();
   if (absl::Status s = choose_database(data_dir, newest->index, &out); !s.ok()) return s;
+  if (out.index == Index(0)) {
+    return absl::FailedPreconditionError(cat(
+        "interchange: ", out.database_path,
+        " has nothing of the log yet: this etcd was killed "
+        "in its first moments. Start etcd on the directory once more, and stop it with SIGTERM"));
+  }
   absl::StatusOr<boltfile::EtcdState> state = boltfile::read_etcd_state(*out.database);
   if (!state.ok()) return state.status();
   out.state = *std::move(state);

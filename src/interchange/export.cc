@@ -100,7 +100,8 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
                                             .mark = *std::move(mark),
                                             .to = member + "/wal",
                                             .index = index,
-                                            .conf_state = conf});
+                                            .conf_state = conf,
+                                            .minor = what.minor});
   if (!log.ok()) return log.status();
   KEELSON_FAILPOINT("interchange_export_log");
   const std::string snap = member + "/snap";

@@ -201,6 +201,7 @@ TEST_F(InterchangeEtcd, ADirectoryThereAndBack) {
                      "--backend-batch-limit=100000"});
       ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + theirs + ".log");
       ASSERT_NO_FATAL_FAILURE(fill(etcd));
+      etcd.ctl(cat("snapshot save ", path("committed")));  // which commits
       for (int i = 0; i < 10; ++i) ASSERT_EQ(etcd.ctl(cat("put tail", i, " v")), "OK\n");
       hash = served_hash(etcd);
       before = told(etcd);

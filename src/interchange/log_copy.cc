@@ -6,12 +6,25 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "interchange/etcd_version.h"
+#include "proto/raft_internal.pb.h"
 #include "wal/wal.h"
 
 namespace keelson::interchange {
 namespace {
 
 constexpr size_t kBatchBytes = 1 << 20;
+
+// The entry's payload, its cluster version lowered to the given one if it sets a higher one.
+Bytes lowered(const Bytes& data, int minor) {
+  etcdserverpb::InternalRaftRequest request;
+  if (!request.ParseFromArray(data.data(), static_cast<int>(data.size()))) return data;
+  if (!request.has_cluster_version_set()) return data;
+  const std::optional<int> named = minor_of(request.cluster_version_set().ver());
+  if (!named || *named <= minor) return data;
+  request.mutable_cluster_version_set()->set_ver(version_of(minor));
+  return Bytes::copy(request.SerializeAsString());
+}
 
 class Copying {
  public:
@@ -64,6 +77,9 @@ class Copying {
     }
     if (!begun_) {
       if (absl::Status s = begin(); !s.ok()) return s;
+    }
+    if (copy_.minor && entry.type == raft::EntryType::kNormal) {
+      entry.data = lowered(entry.data, *copy_.minor);
     }
     bytes_ += entry.data.size();
     batch_.push_back(std::move(entry));

@@ -11,6 +11,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -28,6 +29,9 @@ struct LogCopy {
   std::string to;  // a directory that is not there
   Index index;     // where the state stands
   raft::ConfState conf_state;
+  // For an etcd 3.<minor>, which ends when an entry raises the cluster's version above its own:
+  // such entries name its version instead. nullopt: every entry stays as it is.
+  std::optional<int> minor = {};
 };
 
 struct CopiedLog {

@@ -80,7 +80,9 @@ TEST_F(InPlace, ServesWhatEtcdLeft) {
     ASSERT_TRUE(server.start().ok()) << server.log_tail();
     EXPECT_EQ(told_by(server), told_);
     EXPECT_EQ(sums(data + "/member.etcd"), before);
-    if (elsewhere) EXPECT_EQ(sums(wal + ".etcd"), log);
+    if (elsewhere) {
+      EXPECT_EQ(sums(wal + ".etcd"), log);
+    }
     // It goes on as a member of its own.
     EXPECT_EQ(output_of(cat("ETCDCTL_API=3 ", etcd_directory(),
                             "/etcdctl --endpoints=", server.address(), " put after all")),
