@@ -127,9 +127,10 @@ absl::Status export_directory(const Export& what) {
   if (fs::exists(member, error)) {
     return absl::AlreadyExistsError(cat("interchange: ", member, " exists"));
   }
+  absl::StatusOr<std::string> place = only_store(what.data_dir);
+  if (!place.ok()) return place.status();
   absl::StatusOr<std::unique_ptr<backend::Backend>> store = backend::open_rocks_backend(
-      store_dir(what.data_dir),
-      {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
+      *place, {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
   if (!store.ok()) return store.status();
   fs::remove_all(part, error);
   fs::create_directories(part + "/snap", error);

@@ -175,9 +175,10 @@ void print_text(const Contents& c, std::ostream& out) {
 absl::Status run(Invocation& in) {
   const std::string& data_dir = in.flags.text("data-dir");
   const std::string& given = in.flags.text("wal-dir");
+  absl::StatusOr<std::string> place = interchange::only_store(data_dir);
+  if (!place.ok()) return failed(place.status());
   absl::StatusOr<std::unique_ptr<backend::Backend>> store = backend::open_rocks_backend(
-      interchange::store_dir(data_dir),
-      {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
+      *place, {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
   if (!store.ok()) return failed(store.status());
   Contents contents;
   contents.index = (*store)->consistent_index();

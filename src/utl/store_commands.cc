@@ -1,7 +1,6 @@
 // defrag, migrate, verify: what works on a whole data directory, ours or etcd's.
 
 #include <algorithm>
-#include <filesystem>
 #include <future>
 #include <memory>
 #include <ostream>
@@ -32,14 +31,14 @@ using ctl::FlagType;
 using ctl::Invocation;
 
 bool is_ours(const std::string& data_dir) {
-  std::error_code ignored;
-  return std::filesystem::exists(interchange::store_dir(data_dir), ignored);
+  return !absl::IsNotFound(interchange::only_store(data_dir).status());
 }
 
 absl::StatusOr<std::unique_ptr<backend::Backend>> open_store(const std::string& data_dir) {
+  absl::StatusOr<std::string> place = interchange::only_store(data_dir);
+  if (!place.ok()) return place.status();
   return backend::open_rocks_backend(
-      interchange::store_dir(data_dir),
-      {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
+      *place, {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
 }
 
 absl::Status defrag_ours(const std::string& data_dir) {
@@ -51,7 +50,7 @@ absl::Status defrag_ours(const std::string& data_dir) {
   (*store)->reclaim([done](absl::Status s) { done->set_value(std::move(s)); });
   if (absl::Status s = status.get(); !s.ok()) return s;
   log::info("finished defragmenting directory; a store of Keelson's gives space back by itself",
-            {{"path", interchange::store_dir(data_dir)},
+            {{"path", data_dir},
              {"size-before", size_text(before)},
              {"size", size_text((*store)->size_on_disk())}});
   return absl::OkStatus();
