@@ -211,13 +211,13 @@ int failed_to_start(const absl::Status& why) {
 
 // The program's exit code; a signal that ended it in order is left in `ended_by`.
 int serve(const server::CommandLine& line, int* ended_by) {
+  Occasions occasions;  // before the log's thread: a signal would end the process there
   absl::StatusOr<std::unique_ptr<server::Logging>> logging =
       server::Logging::start(line.config.log);
   if (!logging.ok()) {
     std::fprintf(stderr, "%s\n", std::string(message_of(logging.status())).c_str());
     return 1;
   }
-  Occasions occasions;
   // Who sends what does not parse is told; beside the log nothing is written.
   google::protobuf::SetLogHandler(nullptr);
   server::log_notes(line.notes);
