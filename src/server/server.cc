@@ -5,6 +5,7 @@
 #include <future>
 #include <optional>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
@@ -39,6 +40,8 @@ namespace {
 // etcd's listeners leave the messages of --max-request-bytes this much room; fragments of watch
 // responses stay below the sum.
 constexpr size_t kGrpcOverhead = 512 * 1024;
+// Heartbeats that a leader stays for after it has handed over.
+constexpr int kFarewell = 3;
 // Recent events that lagging watchers catch up from without a disk.
 constexpr size_t kWatchWindow = 16 << 20;
 
@@ -321,8 +324,10 @@ void Server::Running::hand_over_leadership() {
   node->hand_over_leadership(*to, config.request_timeout(),
                              [&](absl::Status status) { done.set_value(std::move(status)); });
   if (absl::Status status = done.get_future().get(); !status.ok()) {
-    log::warn("leadership transfer failed", {{"error", message_of(status)}});
+    return log::warn("leadership transfer failed", {{"error", message_of(status)}});
   }
+  // Who does not know yet still sends its proposals here, and they are passed on.
+  std::this_thread::sleep_for(kFarewell * config.heartbeat_interval());
 }
 
 absl::Status Server::Running::stop_node() {
