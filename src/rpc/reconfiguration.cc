@@ -41,6 +41,12 @@ absl::Status judge(const raft::Status& status, MemberId id) {
   return errors::LearnerNotReady();
 }
 
+// etcd's server answers with the form that the error has in its clients, of which gRPC knows no
+// code.
+absl::Status not_enough_started() {
+  return absl::UnknownError(errors::MemberNotEnoughStarted().message());
+}
+
 bool is_promotions_answer(const absl::Status& status) {
   return status == errors::MemberNotFound() || status == errors::MemberNotLearner() ||
          status == errors::LearnerNotReady();
@@ -68,7 +74,7 @@ absl::Status Reconfiguration::may_add(const membership::Member& member) const {
   if (!context_.limits().strict_reconfiguration) return absl::OkStatus();
   const std::shared_ptr<const membership::View> view = context_.node().members().view();
   if (!member.is_learner && !membership::may_add_voter(*view)) {
-    return errors::MemberNotEnoughStarted();
+    return not_enough_started();
   }
   const size_t now = voters(*view);
   if (now == 1 || connected(*view) >= (now + 1) / 2 + 1) return absl::OkStatus();
@@ -85,7 +91,7 @@ absl::Status Reconfiguration::may_remove(MemberId id) const {
   const std::shared_ptr<const membership::View> view = context_.node().members().view();
   const membership::Member* member = view->find(id);
   if (member && member->is_learner) return absl::OkStatus();
-  if (!membership::may_remove_voter(*view, id)) return errors::MemberNotEnoughStarted();
+  if (!membership::may_remove_voter(*view, id)) return not_enough_started();
   // Who is down takes no part in the quorum.
   const bool self = id == context_.node().member();
   Others* others = context_.others();
@@ -157,7 +163,7 @@ void Reconfiguration::promote_here(Lane& lane, MemberId id, Done done) {
     if (!ready.ok()) return done(std::move(ready));
     if (context_.limits().strict_reconfiguration &&
         !membership::may_promote(*context_.node().members().view())) {
-      return done(errors::MemberNotEnoughStarted());
+      return done(not_enough_started());
     }
     propose(lane,
             {.type = raft::ConfChangeType::kAddNode,

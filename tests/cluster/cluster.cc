@@ -120,14 +120,20 @@ void Cluster::remove(int i, int by) {
         cat("remove ", at(i).name(), ": ", last.error_message()));
 }
 
+// Raft gives it up after an election timeout, if the other one is not up to date by then.
 void Cluster::move_leader(int to) {
-  const int from = leader();
-  if (from < 0 || from == to) return;
   pb::MoveLeaderRequest request;
   request.set_targetid(id(to));
   pb::MoveLeaderResponse response;
-  check(at(from).client().unary("/etcdserverpb.Maintenance/MoveLeader", request, &response),
-        cat("move the leader to ", at(to).name()));
+  grpc::Status last;
+  const bool moved = eventually([&] {
+    const int from = leader();
+    if (from < 0 || from == to) return true;
+    last = at(from).client().unary("/etcdserverpb.Maintenance/MoveLeader", request, &response,
+                                   {Milliseconds(5000), {}, false});
+    return last.ok();
+  });
+  check(moved, cat("move the leader to ", at(to).name(), ": ", last.error_message()));
 }
 
 int Cluster::leader() {
