@@ -21,7 +21,7 @@ class Group {
   // kShort: who falls behind a little is sent one, and does not hear what became of what it
   // asked for.
   enum Log { kLong, kShort };
-  explicit Group(uint64_t seed, Log log = kLong) : random_(seed), world_(random_, 3) {
+  explicit Group(uint64_t seed, Log log = kLong) : random_(seed), world_(random_, 3, {}) {
     for (int i = 0; i < 3; ++i) {
       if (log == kLong) member(i).options().recovery.keep = {.entries = 10'000, .bytes = 1 << 20};
       EXPECT_TRUE(world_.start(i).ok());
@@ -237,7 +237,7 @@ TEST_F(MembershipTest, OneOfThreeGoesOnAloneWhenItIsMadeTo) {
 
 TEST_F(MembershipTest, TheClusterSpeaksWhatItsOldestMemberSpeaks) {
   SeededRandom random(1);
-  World world(random, 3);
+  World world(random, 3, {});
   std::optional<membership::Version> theirs = membership::Version{3, 5, 17};
   for (int i = 0; i < 3; ++i) {
     world.member(i).prepare = [&, then = world.member(i).prepare](node::Node& node) {

@@ -36,7 +36,7 @@ class InPlace : public testing::Test {
 
   // What etcd left, and what it told before it was killed.
   void make_etcd(const std::string& data_dir, const std::vector<std::string>& flags) {
-    TestEtcd etcd(data_dir, flags);
+    TestEtcd etcd(data_dir, TestEtcdPlace{}, flags);
     ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + data_dir + ".log");
     for (int i = 0; i < 60; ++i) etcd.ctl(cat("put k", i % 25, " v", i));
     const std::string granted = etcd.ctl("lease grant 5000");
