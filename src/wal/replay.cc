@@ -67,6 +67,7 @@ absl::Status Replay::take_entry(const LogReader::Record& record) {
   last_ = entry->index;
   last_entry_ = entry->index;
   last_entry_term_ = entry->term;
+  if (from_ && entry->index == from_->index) term_at_from_ = entry->term;
   hold_back(record.place, *std::move(entry));
   return absl::OkStatus();
 }
@@ -171,9 +172,24 @@ absl::Status Replay::take_mark(std::string_view data) {
       return absl::FailedPreconditionError("wal: snapshot mismatch");
     }
     found_ = true;
+    if (term_at_from_ != Term(0) && term_at_from_ != mark->term) {
+      if (delivered_ > mark->index) return bad("a snapshot in the place of committed entries");
+      drop_replaced(*mark);
+    }
   }
   if (!from_) marks_.push_back(*std::move(mark));
   return absl::OkStatus();
+}
+
+// The state at the mark came from a leader in whose log another entry stands there than in this
+// one: what is behind that entry here is no part of the history.
+void Replay::drop_replaced(const wire::WalSnapshot& mark) {
+  held_.clear();
+  beyond_.clear();
+  held_bytes_ = 0;
+  last_entry_ = mark.index;
+  last_entry_term_ = mark.term;
+  term_at_from_ = mark.term;
 }
 
 }  // namespace keelson::wal

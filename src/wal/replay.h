@@ -59,6 +59,7 @@ class Replay {
   absl::Status take_state(std::string_view data);
   absl::Status take_metadata(const LogReader::Record& record);
   absl::Status take_mark(std::string_view data);
+  void drop_replaced(const wire::WalSnapshot& mark);
 
   const std::optional<SnapshotMark> from_;
   const EntryVisitor& visit_;
@@ -71,6 +72,7 @@ class Replay {
   // The last entry's, for order: entries lie one after the other, or go back to replace a tail.
   Index last_entry_;
   Term last_entry_term_;
+  Term term_at_from_;  // of the newest entry at from_->index; 0: none was met
   // Past `from_`, consecutive, not yet known to be committed: `held_`, then those at `beyond_`; the
   // last is pending_last_. A log may also overwrite entries from below `from_` on; then none of
   // these is left, where etcd keeps stale ones.
