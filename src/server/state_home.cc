@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "wal/file_system.h"
 
 namespace keelson::server {
 namespace {
@@ -22,6 +23,36 @@ void remove_all(const std::string& path) {
   std::error_code error;
   fs::remove_all(path, error);
   if (error) log::warn("cannot remove", {{"path", path}, {"error", error.message()}});
+}
+
+// What is on its way out has another name: of a store half of which is gone, a start must not think
+// that it is one.
+constexpr std::string_view kGone = "gone.";
+
+void retire(const std::string& path) {
+  const fs::path gone =
+      fs::path(path).parent_path() / cat(kGone, fs::path(path).filename().string());
+  remove_all(gone);
+  std::error_code error;
+  fs::rename(path, gone, error);
+  if (error) {
+    return log::warn("cannot remove", {{"path", path}, {"error", error.message()}});
+  }
+  absl::Status synced = wal::posix_file_system()->sync_dir(gone.parent_path());
+  if (!synced.ok()) {
+    return log::warn("cannot remove", {{"path", path}, {"error", message_of(synced)}});
+  }
+  remove_all(gone);
+}
+
+void remove_retired(const std::string& member_dir) {
+  std::error_code error;
+  std::vector<std::string> left;
+  for (fs::directory_iterator at(member_dir, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    if (at->path().filename().string().starts_with(kGone)) left.push_back(at->path());
+  }
+  for (const std::string& path : left) remove_all(path);
 }
 
 // What snapshots that were on their way have left.
@@ -62,7 +93,9 @@ std::vector<std::string> store_names(const std::string& member_dir) {
 
 bool is_store(const std::string& dir) {
   std::error_code error;
-  return fs::exists(dir + "/CURRENT", error);
+  if (!fs::exists(dir + "/CURRENT", error)) return false;
+  // Who makes one of a snapshot notes last of all that there is a log.
+  return number_of(fs::path(dir).filename()) == 0 || fs::exists(dir + "/KEELSON.durable", error);
 }
 
 struct StateHome::Places {
@@ -80,7 +113,7 @@ struct StateHome::Closer {
   void operator()(backend::Backend* store) const {
     delete store;
     std::lock_guard lock(places->mutex);
-    if (!places->closing && dir != places->current) remove_all(dir);
+    if (!places->closing && dir != places->current) retire(dir);
   }
 };
 
@@ -103,6 +136,7 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open(
   if (error)
     return absl::UnavailableError(cat("cannot create ", directory(), ": ", error.message()));
   remove_leftovers(directory());
+  remove_retired(member_dir_);
   std::vector<std::string> dirs;
   for (const std::string& name : store_names(member_dir_)) {
     places_->next = number_of(name) + 1;
@@ -110,7 +144,7 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open(
     if (is_store(dir)) {
       dirs.push_back(dir);
     } else if (number_of(name) > 0) {
-      remove_all(dir);
+      retire(dir);
     }
   }
   if (dirs.empty()) dirs.push_back(cat(member_dir_, "/", kName));
@@ -118,27 +152,42 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open(
     places_->current = dirs.front();
     return open_at(dirs.front());
   }
-  // Nothing goes before it is clear which one is needed.
+  return open_needed(dirs, log);
+}
+
+// Of several. Nothing goes before it is clear which one is needed, and one that cannot be opened
+// stays.
+absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_needed(
+    const std::vector<std::string>& dirs, const node::RecoveryOptions& log) {
   closing();
-  std::vector<std::shared_ptr<backend::Backend>> stores;
+  absl::Status broken;
+  std::vector<std::shared_ptr<backend::Backend>> stores, unfinished;
+  std::vector<std::string> paths;
   std::vector<Index> reached;
   for (const std::string& dir : dirs) {
     absl::StatusOr<std::shared_ptr<backend::Backend>> store = open_at(dir);
-    if (!store.ok()) return store.status();
+    if (!store.ok()) {
+      log::warn("a store cannot be opened", {{"path", dir}, {"error", message_of(store.status())}});
+      broken.Update(store.status());
+      continue;
+    }
+    const bool made_of_snapshot = number_of(fs::path(dir).filename()) > 0;
+    if (made_of_snapshot && (*store)->consistent_index() == Index(0)) {
+      unfinished.push_back(*std::move(store));
+      continue;
+    }
     reached.push_back((*store)->consistent_index());
+    paths.push_back(dir);
     stores.push_back(*std::move(store));
   }
   absl::StatusOr<size_t> chosen = node::choose_store(log, reached);
-  if (!chosen.ok()) return chosen.status();
+  if (!chosen.ok()) return broken.ok() ? chosen.status() : broken;
   log::info("chose the store that the log goes with",
-            {{"path", dirs[*chosen]}, {"of", dirs.size()}, {"index", reached[*chosen].value}});
-  std::shared_ptr<backend::Backend> store = stores[*chosen];
-  {
-    std::lock_guard lock(places_->mutex);
-    places_->current = dirs[*chosen];
-    places_->closing = false;
-  }
-  return store;
+            {{"path", paths[*chosen]}, {"of", dirs.size()}, {"index", reached[*chosen].value}});
+  std::lock_guard lock(places_->mutex);
+  places_->current = paths[*chosen];
+  places_->closing = false;
+  return stores[*chosen];
 }
 
 absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::new_store() {

@@ -50,6 +50,8 @@ class StateHome final : public peer::SnapshotHome {
   struct Closer;
 
   absl::StatusOr<std::shared_ptr<backend::Backend>> open_at(const std::string& dir);
+  absl::StatusOr<std::shared_ptr<backend::Backend>> open_needed(
+      const std::vector<std::string>& dirs, const node::RecoveryOptions& log);
 
   const std::string member_dir_;
   const backend::RocksOptions options_;
@@ -59,7 +61,8 @@ class StateHome final : public peer::SnapshotHome {
 
 // The names of a member's stores in "<data-dir>/member", whole or not.
 std::vector<std::string> store_names(const std::string& member_dir);
-// Whether there is a store in `dir`, or only part of one.
+// Whether there is a store in `dir`, or only part of one. One that was made of a snapshot is whole
+// when it says that there is a log; until then it holds anything.
 bool is_store(const std::string& dir);
 
 }  // namespace keelson::server
