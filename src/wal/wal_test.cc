@@ -140,25 +140,6 @@ TEST_F(WalTest, ReplaysFromAMark) {
   EXPECT_EQ(newest_mark("wal", Index(14), &fs_)->index, Index(0));
 }
 
-// A leader that lost its quorum has a tail that nobody else knows; the state of a later leader
-// takes the place of all that.
-TEST_F(WalTest, ASnapshotTakesThePlaceOfATailOfAnotherTerm) {
-  auto wal = make();
-  for (uint64_t i = 1; i <= 60; ++i) {
-    const uint64_t committed = std::min<uint64_t>(i - 1, 30);
-    ASSERT_TRUE(wal->append(state(2, committed), {{entry(i, 2, text(i))}}).ok());
-    ASSERT_TRUE(wal->sync().ok());
-  }
-  const SnapshotMark mark{Index(40), Term(3)};
-  ASSERT_TRUE(wal->save_snapshot(mark, {{kMe}, {}, {}, {}, false}).ok());
-  ASSERT_TRUE(wal->close().ok());
-
-  absl::StatusOr<Opened> opened = open(mark);
-  ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_TRUE(entries_.empty());
-  ASSERT_TRUE(opened->wal->close().ok());
-}
-
 TEST_F(WalTest, OverwrittenEntriesAreGone) {
   auto wal = make();
   ASSERT_TRUE(
