@@ -42,7 +42,9 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
   durable_term_ = now.hard_state.term;
   state_.committed = now.hard_state.commit.value;
   configurations_.emplace_back(applied_, std::move(start.conf));
-  storage_->set_applied([this] {
+  storage_->set_applied([this]() -> std::optional<raft::SnapshotMetadata> {
+    // A received state that is not installed yet: it is of an index behind what this member has.
+    if (applied_ < configurations_.front().first) return std::nullopt;
     auto in_force = std::prev(std::upper_bound(
         configurations_.begin(), configurations_.end(), applied_,
         [](Index at, const auto& configuration) { return at < configuration.first; }));

@@ -38,8 +38,10 @@ absl::Status LogStorage::start_over(Index index, Term term, raft::ConfState conf
 
 absl::StatusOr<raft::SnapshotPtr> LogStorage::snapshot() {
   if (!applied_) return log_.snapshot();
+  std::optional<raft::SnapshotMetadata> metadata = applied_();
+  if (!metadata) return raft::snapshot_temporarily_unavailable_error();
   auto snapshot = std::make_shared<raft::Snapshot>();
-  snapshot->metadata = applied_();
+  snapshot->metadata = *std::move(metadata);
   return snapshot;
 }
 

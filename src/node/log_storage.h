@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 
 #include "raft/memory_storage.h"
 
@@ -47,8 +48,8 @@ class LogStorage final : public raft::Storage {
   void set_hard_state(const raft::HardState& state) { log_.set_hard_state(state); }
   // The log begins behind `index`. REQUIRES: nothing was appended yet, and index > 0.
   absl::Status start_behind(Index index, Term term);
-  // What snapshot() names.
-  using Applied = std::function<raft::SnapshotMetadata()>;
+  // What snapshot() names; nothing: there is no state to be sent just now.
+  using Applied = std::function<std::optional<raft::SnapshotMetadata>()>;
   void set_applied(Applied applied) { applied_ = std::move(applied); }
   // Forgets everything: the log begins behind `index`, where a snapshot stands for it.
   absl::Status start_over(Index index, Term term, raft::ConfState conf);
