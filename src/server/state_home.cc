@@ -112,8 +112,12 @@ struct StateHome::Closer {
 
   void operator()(backend::Backend* store) const {
     delete store;
-    std::lock_guard lock(places->mutex);
-    if (!places->closing && dir != places->current) retire(dir);
+    {
+      std::lock_guard lock(places->mutex);
+      if (places->closing || dir == places->current) return;
+    }
+    // Nobody comes back to it, and it may take seconds: the apply lane does not wait for that.
+    retire(dir);
   }
 };
 
