@@ -105,7 +105,9 @@ class LeaseTimeToLive final : public Unary {
     } else {
       response.set_ttl(times->remaining);
       response.set_grantedttl(times->granted);
-      return answer(std::move(call), std::move(response), std::move(times->keys));
+      if (times->keys.size() > 0) {
+        return answer(std::move(call), std::move(response), std::move(times->keys));
+      }
     }
     call->respond(context_.respond(0, Parts::copy(response.SerializeAsString())));
   }
