@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "ctl/commands.h"
+#include "ctl/completion.h"
 
 namespace keelson::ctl {
 namespace {
@@ -50,7 +51,7 @@ std::vector<Command> utility_commands() {
        .group = std::string(kUtilityGroup),
        .run = run_options},
       missing("check", "commands for checking properties of the etcd cluster", kUtilityGroup),
-      missing("completion", "Generate completion script", kUtilityGroup),
+      completion_command(keelctl, kUtilityGroup),
   };
 }
 

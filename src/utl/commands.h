@@ -24,7 +24,6 @@ ctl::Command export_command();
 std::vector<ctl::Command> store_commands();  // defrag, migrate, verify
 ctl::Command inspect_command();
 ctl::Command version_command();
-ctl::Command completion_command();
 
 // "Error: <text of status>", exit code 1.
 absl::Status failed(const absl::Status& status);

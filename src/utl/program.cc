@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "ctl/completion.h"
 #include "ctl/outcome.h"
 #include "utl/commands.h"
 
@@ -45,7 +46,7 @@ ctl::Program keelutl() {
                    export_command(),
                    inspect_command(),
                    version_command(),
-                   completion_command(),
+                   ctl::completion_command(keelutl),
                    {.use = "help [command]",
                     .brief = "Help about any command",
                     .details = "",

@@ -1,5 +1,7 @@
-// completion: scripts that make shells complete keelutl's commands and flags. The words are those
-// of the tree of commands; where a command takes no subcommand, the shell offers files.
+// The words are those of the tree of commands; where a command takes no subcommand, the shell
+// offers files.
+
+#include "ctl/completion.h"
 
 #include <algorithm>
 #include <ostream>
@@ -7,14 +9,9 @@
 #include <vector>
 
 #include "base/text.h"
-#include "ctl/outcome.h"
-#include "utl/commands.h"
 
-namespace keelson::utl {
+namespace keelson::ctl {
 namespace {
-
-using ctl::Command;
-using ctl::Flag;
 
 // What may follow one command's words.
 struct Place {
@@ -36,7 +33,7 @@ void collect(const Command& command, const std::string& path, const std::vector<
   }
 }
 
-std::vector<Place> places_of(const ctl::Program& program) {
+std::vector<Place> places_of(const Program& program) {
   std::vector<Place> places;
   collect(program.root, "", program.global_flags, &places);
   return places;
@@ -49,7 +46,7 @@ std::string words(const Place& place) {
   return out;
 }
 
-void write_bash(const ctl::Program& program, std::ostream& out) {
+void write_bash(const Program& program, std::ostream& out) {
   out << "# bash completion for " << program.name << "\n_" << program.name << "() {\n"
       << "  local word path=\"\" words=\"\"\n"
       << "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
@@ -68,12 +65,12 @@ void write_bash(const ctl::Program& program, std::ostream& out) {
       << "complete -o default -F _" << program.name << " " << program.name << "\n";
 }
 
-void write_zsh(const ctl::Program& program, std::ostream& out) {
+void write_zsh(const Program& program, std::ostream& out) {
   out << "#compdef " << program.name << "\nautoload -U +X bashcompinit && bashcompinit\n";
   write_bash(program, out);
 }
 
-void write_fish(const ctl::Program& program, std::ostream& out) {
+void write_fish(const Program& program, std::ostream& out) {
   out << "# fish completion for " << program.name << "\n";
   for (const Place& place : places_of(program)) {
     std::string condition = "__fish_use_subcommand";
@@ -92,7 +89,7 @@ void write_fish(const ctl::Program& program, std::ostream& out) {
   }
 }
 
-void write_powershell(const ctl::Program& program, std::ostream& out) {
+void write_powershell(const Program& program, std::ostream& out) {
   out << "# PowerShell completion for " << program.name << "\n"
       << "Register-ArgumentCompleter -Native -CommandName " << program.name
       << " -ScriptBlock {\n  param($wordToComplete, $commandAst, $cursorPosition)\n"
@@ -109,12 +106,11 @@ void write_powershell(const ctl::Program& program, std::ostream& out) {
          "ForEach-Object { [System.Management.Automation.CompletionResult]::new($_) }\n}\n";
 }
 
-absl::Status run(ctl::Invocation& in) {
+absl::Status write_script(const Program& program, Invocation& in) {
   const std::vector<std::string>& args = in.args();
   if (args.size() != 1) {
-    return ctl::failure(ctl::ExitCode::kError, cat("accepts 1 arg(s), received ", args.size()));
+    return failure(ExitCode::kError, cat("accepts 1 arg(s), received ", args.size()));
   }
-  const ctl::Program program = keelutl();
   std::ostream& out = in.console.out;
   if (args[0] == "bash") {
     write_bash(program, out);
@@ -125,21 +121,21 @@ absl::Status run(ctl::Invocation& in) {
   } else if (args[0] == "powershell") {
     write_powershell(program, out);
   } else {
-    return ctl::failure(ctl::ExitCode::kError,
-                        cat("invalid argument \"", args[0], "\" for \"keelutl completion\""));
+    return failure(ExitCode::kError, cat("invalid argument ", go_quote(args[0]), " for \"",
+                                         program.name, " completion\""));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-ctl::Command completion_command() {
+Command completion_command(Program (*program)(), std::string_view group) {
   return {.use = "completion [bash|zsh|fish|powershell]",
           .brief = "Generate completion script",
           .details = "",
-          .group = "",
-          .run = run,
+          .group = std::string(group),
+          .run = [program](Invocation& in) { return write_script(program(), in); },
           .bare_use = true};
 }
 
-}  // namespace keelson::utl
+}  // namespace keelson::ctl
