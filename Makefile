@@ -6,8 +6,9 @@ DATA_DIR ?= ./keelson.data
 SEEDS ?= 1000
 MINUTES ?= 10
 ARGS ?=
+PREFIX ?= /usr/local
 
-.PHONY: help deps build run test lint format sim soak bench asan tsan fuzz clean
+.PHONY: help deps build run test lint format sim soak bench asan tsan fuzz install deb clean
 
 help:
 	@echo 'make run      build, then serve on 127.0.0.1:2379 (DATA_DIR=$(DATA_DIR), ARGS=more flags)'
@@ -20,6 +21,8 @@ help:
 	@echo 'make asan     all tests under AddressSanitizer and UBSan (build-asan)'
 	@echo 'make tsan     all tests under ThreadSanitizer (build-tsan)'
 	@echo 'make fuzz     a short run of every fuzzer (build-fuzz; needs clang)'
+	@echo 'make install  programs, manual pages, unit and configuration under PREFIX=$(PREFIX) (DESTDIR=…)'
+	@echo 'make deb      a Debian package in build/deb'
 	@echo 'make format   let clang-format rewrite the sources'
 	@echo 'make clean    remove the build directories'
 
@@ -64,6 +67,13 @@ fuzz:
 	@scripts/install-deps --fuzz
 	@scripts/build fuzz $(JOBS)
 	@scripts/run-fuzzers build-fuzz
+
+install: build
+	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)' --strip
+
+# Runs as root or not: the files in it are root's all the same.
+deb: build
+	@cd build && cpack -G DEB
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
