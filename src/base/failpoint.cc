@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -141,6 +142,12 @@ bool strikes(Failpoint& point, SeededRandom& random) {
   return draw < point.probability;
 }
 
+// REQUIRES: the state's mutex is held.
+void look_whether_armed(const State& s) {
+  internal::any_armed.store(!s.table.empty() || gofail::internal::any_armed(),
+                            std::memory_order_relaxed);
+}
+
 // Runs before main, so that failpoints hold from the first line on. A misspelt list must not pass
 // for a drill that found nothing: it stops the program.
 const bool armed_from_environment = [] {
@@ -170,9 +177,8 @@ absl::Status arm(std::string_view spec, uint64_t seed) {
   State& s = state();
   {
     std::lock_guard lock(s.mutex);
-    internal::any_armed.store(!table.empty() || gofail::internal::any_armed(),
-                              std::memory_order_relaxed);
     s.table = std::move(table);
+    look_whether_armed(s);
     s.random = SeededRandom(seed);
     ++s.generation;
   }
@@ -181,6 +187,8 @@ absl::Status arm(std::string_view spec, uint64_t seed) {
 }
 
 void disarm() { arm("").IgnoreError(); }
+
+bool any_armed() { return internal::any_armed.load(std::memory_order_relaxed); }
 
 uint64_t hits(std::string_view name) {
   State& s = state();
@@ -191,8 +199,15 @@ uint64_t hits(std::string_view name) {
 
 namespace internal {
 
+void note_armed() {
+  State& s = state();
+  std::lock_guard lock(s.mutex);
+  look_whether_armed(s);
+}
+
 absl::Status hit(std::string_view name) {
-  gofail::internal::hit(name);
+  const std::optional<std::string> failure = gofail::internal::hit(name);
+  if (failure) return absl::UnknownError(to_absl(*failure));
   State& s = state();
   std::unique_lock lock(s.mutex);
   auto it = s.table.find(name);

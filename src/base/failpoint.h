@@ -39,12 +39,17 @@ namespace keelson::failpoint {
 absl::Status arm(std::string_view spec, uint64_t seed = 1);
 void disarm();
 
+// Whether anything is armed, here or by etcd's names.
+bool any_armed();
+
 // How often an armed `name` was passed since it was armed; 0 if it is not armed.
 uint64_t hits(std::string_view name);
 
 namespace internal {
 extern std::atomic<bool> any_armed;
 absl::Status hit(std::string_view name);
+// What base/gofail.h has armed has changed.
+void note_armed();
 }  // namespace internal
 
 }  // namespace keelson::failpoint

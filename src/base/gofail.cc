@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <optional>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -21,17 +22,32 @@ namespace keelson::gofail {
 namespace {
 
 // Etcd's name, and the place that does the same step here (docs/failpoints.md).
-constexpr std::pair<std::string_view, std::string_view> kPlaces[] = {
+struct Place {
+  std::string_view name;
+  std::string_view place;
+  bool fails = false;  // with the text of a return
+};
+constexpr Place kPlaces[] = {
     {"afterCommit", "backend_after_commit"},
     {"afterStartDBTxn", "backend_before_commit"},
     {"afterWritebackBuf", "mvcc_after_commit"},
+    {"applyAfterOpenSnapshot", "apply_opened"},
     {"applyBeforeOpenSnapshot", "apply_before_install"},
+    {"beforeApplyOneConfChange", "apply_conf_change"},
+    {"beforeApplyOneEntryNormal", "apply_entry"},
+    {"beforeCheckpointInLeaseRenew", "lease_before_renew"},
     {"beforeCommit", "backend_before_commit"},
+    {"beforeMoveVictims", "watch_before_resume"},
+    {"beforeProgressIfSync", "watch_before_progress"},
+    {"beforeRangeStreamChunk", "rpc_before_chunk"},
+    {"beforeSendWatchResponse", "watch_before_send"},
     {"beforeStartDBTxn", "mvcc_before_commit"},
+    {"beforeSyncWatchers", "watch_before_catch_up"},
     {"beforeWritebackBuf", "backend_after_commit"},
     {"commitAfterPreCommitHook", "backend_before_commit"},
     {"commitBeforePreCommitHook", "mvcc_before_commit"},
-    {"compactAfterCommitBatch", "mvcc_compact_step"},
+    {"compactAfterAcquiredBatchTxLock", "mvcc_compact_step"},
+    {"compactAfterCommitBatch", "mvcc_compact_committed"},
     {"compactAfterCommitScheduledCompact", "mvcc_compact_step"},
     {"compactAfterSetFinishedCompact", "mvcc_compact_finished"},
     {"compactBeforeCommitBatch", "mvcc_compact_step"},
@@ -39,10 +55,21 @@ constexpr std::pair<std::string_view, std::string_view> kPlaces[] = {
     {"compactBeforeSetFinishedCompact", "mvcc_compact_finished"},
     {"defragBeforeCopy", "backend_before_reclaim"},
     {"defragBeforeRename", "backend_after_reclaim"},
+    {"defragOpenFileError", "backend_defragment", true},
+    {"defragdbFail", "backend_defragment", true},
+    {"raftAfterApplySnap", "consensus_started_over"},
     {"raftAfterSave", "wal_after_sync"},
-    {"raftAfterWALRelease", "wal_after_release"},
-    {"raftBeforeApplySnap", "apply_before_install"},
+    {"raftAfterSaveSnap", "log_after_snapshot"},
+    {"raftAfterWALRelease", "log_snapshot_released"},
+    {"raftBeforeAdvance", "consensus_after_ready"},
+    {"raftBeforeApplySnap", "consensus_start_over"},
+    {"raftBeforeFollowerSend", "consensus_follower_send"},
+    {"raftBeforeLeaderSend", "consensus_leader_send"},
     {"raftBeforeSave", "wal_before_append"},
+    {"raftBeforeSaveSnap", "log_before_snapshot"},
+    {"raftBeforeWALSaveSnaphot", "log_before_snapshot"},
+    {"walAfterSync", "wal_after_sync"},
+    {"walBeforeSync", "wal_before_sync"},
 };
 
 enum class Action : uint8_t { kOff, kReturn, kSleep, kPanic, kPrint };
@@ -63,6 +90,8 @@ struct Armed {
 struct State {
   std::mutex mutex;
   std::mutex panics;
+  std::condition_variable may_panic;
+  int holds = 0;                                    // >= 0; under `panics`
   std::map<std::string, Armed, std::less<>> armed;  // by etcd's name
   SeededRandom random{1};
 };
@@ -73,11 +102,11 @@ State& state() {
   return *instance;
 }
 
-std::string_view place_of(std::string_view name) {
-  for (const auto& [etcd, place] : kPlaces) {
-    if (etcd == name) return place;
-  }
-  return {};
+// Null: there is no such name.
+const Place* find(std::string_view name) {
+  const auto* found = std::find_if(std::begin(kPlaces), std::end(kPlaces),
+                                   [&](const Place& place) { return place.name == name; });
+  return found == std::end(kPlaces) ? nullptr : found;
 }
 
 bool take(std::string_view* text, std::string_view prefix) {
@@ -182,7 +211,7 @@ std::optional<Term> applying(Armed& armed, Random& random) {
 void act(std::string_view name, const Term& term) {
   switch (term.action) {
     case Action::kOff:
-    case Action::kReturn:  // no place here takes a value
+    case Action::kReturn:
       return;
     case Action::kPrint:
       std::printf("failpoint print: %.*s\n", static_cast<int>(name.size()), name.data());
@@ -192,9 +221,10 @@ void act(std::string_view name, const Term& term) {
       if (auto time = parse_duration(term.value)) std::this_thread::sleep_for(*time);
       return;
     case Action::kPanic: {
-      std::lock_guard hold(state().panics);
-      const std::string text =
-          cat("failpoint panic: ", term.value.empty() ? std::string(name) : term.value, "\n");
+      std::unique_lock lock(state().panics);
+      state().may_panic.wait(lock, [] { return state().holds == 0; });
+      const std::string text = cat(
+          "panic: failpoint panic: ", term.value.empty() ? std::string(name) : term.value, "\n");
       [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
       _exit(2);  // as a Go program that panics; nothing is flushed
     }
@@ -216,9 +246,11 @@ Answer get(std::string_view key) {
   }
   const bool counts = key.ends_with("/count");
   if (counts) key.remove_suffix(6);
-  if (place_of(key).empty()) return {404, cat("failed to GET: ", message_of(unknown()), "\n")};
+  if (!find(key)) return {404, cat("failed to GET: ", message_of(unknown()), "\n")};
   auto found = s.armed.find(key);
-  if (found == s.armed.end()) return {404, "failed to GET: failpoint: failpoint is disabled\n"};
+  if (found == s.armed.end()) {
+    return {counts ? 500 : 404, "failed to GET: failpoint: failpoint is disabled\n"};
+  }
   return {200, counts ? cat(found->second.count) : found->second.text + "\n"};
 }
 
@@ -236,12 +268,12 @@ const bool armed_from_environment = [] {
 
 std::vector<std::string> names() {
   std::vector<std::string> out;
-  for (const auto& [etcd, place] : kPlaces) out.emplace_back(etcd);
+  for (const Place& place : kPlaces) out.emplace_back(place.name);
   return out;
 }
 
 absl::Status arm(std::string_view name, std::string_view terms) {
-  if (place_of(name).empty()) return unknown();
+  if (!find(name)) return unknown();
   std::optional<std::vector<Term>> parsed = parse(terms);
   if (!parsed) return absl::InvalidArgumentError("failpoint: could not parse terms");
   State& s = state();
@@ -249,12 +281,13 @@ absl::Status arm(std::string_view name, std::string_view terms) {
     std::lock_guard lock(s.mutex);
     s.armed.insert_or_assign(std::string(name), Armed{std::string(terms), *std::move(parsed)});
   }
-  failpoint::internal::any_armed.store(true, std::memory_order_relaxed);
+  failpoint::internal::note_armed();
   return absl::OkStatus();
 }
 
-// As etcd's programs, what they do not know is passed over: one list serves several versions.
-absl::Status arm_all(std::string_view list) {
+namespace {
+
+absl::Status arm_list(std::string_view list, bool all_known) {
   while (!list.empty()) {
     const size_t end = list.find(';');
     const std::string_view item = list.substr(0, end);
@@ -263,34 +296,45 @@ absl::Status arm_all(std::string_view list) {
     const size_t equals = item.find('=');
     if (equals == item.npos) return absl::InvalidArgumentError(cat("bad failpoint \"", item, "\""));
     absl::Status status = arm(item.substr(0, equals), item.substr(equals + 1));
-    if (!status.ok() && !absl::IsNotFound(status)) return status;
+    if (!status.ok() && (all_known || !absl::IsNotFound(status))) return status;
   }
   return absl::OkStatus();
 }
 
+}  // namespace
+
+// As etcd's programs, what they do not know is passed over: one list serves several versions.
+absl::Status arm_all(std::string_view list) { return arm_list(list, false); }
+
 absl::Status disarm(std::string_view name) {
-  if (place_of(name).empty()) return unknown();
+  if (!find(name)) return unknown();
   State& s = state();
-  std::lock_guard lock(s.mutex);
-  auto found = s.armed.find(name);
-  if (found == s.armed.end()) {
-    return absl::FailedPreconditionError("failpoint: failpoint is disabled");
+  {
+    std::lock_guard lock(s.mutex);
+    auto found = s.armed.find(name);
+    if (found == s.armed.end()) {
+      return absl::FailedPreconditionError("failpoint: failpoint is disabled");
+    }
+    s.armed.erase(found);
   }
-  s.armed.erase(found);
+  failpoint::internal::note_armed();
   return absl::OkStatus();
 }
 
 void disarm_all() {
   State& s = state();
-  std::lock_guard lock(s.mutex);
-  s.armed.clear();
+  {
+    std::lock_guard lock(s.mutex);
+    s.armed.clear();
+  }
+  failpoint::internal::note_armed();
 }
 
 Answer answer(std::string_view method, std::string_view target, std::string_view body) {
   if (!take(&target, "/")) return {400, "malformed request URI\n"};
   if (method == "GET") return get(target);
   if (method == "PUT") {
-    absl::Status status = target == "failpoints" ? arm_all(body) : arm(target, body);
+    absl::Status status = target == "failpoints" ? arm_list(body, true) : arm(target, body);
     if (status.ok()) return {204, ""};
     return {400, cat("fail to set failpoint: ", message_of(status), "\n")};
   }
@@ -302,7 +346,18 @@ Answer answer(std::string_view method, std::string_view target, std::string_view
   return {405, "Method not allowed\n"};
 }
 
-std::unique_lock<std::mutex> hold_panics() { return std::unique_lock(state().panics); }
+PanicHold::PanicHold() {
+  std::lock_guard lock(state().panics);
+  ++state().holds;
+}
+
+PanicHold::~PanicHold() {
+  {
+    std::lock_guard lock(state().panics);
+    --state().holds;
+  }
+  state().may_panic.notify_all();
+}
 
 namespace internal {
 
@@ -312,17 +367,23 @@ bool any_armed() {
   return !s.armed.empty();
 }
 
-void hit(std::string_view place) {
+std::optional<std::string> hit(std::string_view place) {
   State& s = state();
-  std::vector<std::pair<std::string, Term>> struck;
+  std::vector<std::pair<const Place*, Term>> struck;
   {
     std::lock_guard lock(s.mutex);
     for (auto& [name, armed] : s.armed) {
-      if (place_of(name) != place) continue;
-      if (std::optional<Term> term = applying(armed, s.random)) struck.emplace_back(name, *term);
+      const Place* const known = find(name);
+      if (known->place != place) continue;
+      if (std::optional<Term> term = applying(armed, s.random)) struck.emplace_back(known, *term);
     }
   }
-  for (const auto& [name, term] : struck) act(name, term);
+  std::optional<std::string> failure;
+  for (const auto& [known, term] : struck) {
+    act(known->name, term);
+    if (known->fails && term.action == Action::kReturn) failure = term.value;
+  }
+  return failure;
 }
 
 }  // namespace internal

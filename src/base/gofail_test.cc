@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
 
 #include "base/failpoint.h"
 
@@ -18,7 +21,7 @@ class GofailTest : public testing::Test {
 TEST_F(GofailTest, AnswersAsTheGoRuntimeDoes) {
   EXPECT_EQ(gofail::answer("PUT", "/raftBeforeSave", "sleep(0)").status, 204);
   EXPECT_EQ(got("/raftBeforeSave"), "sleep(0)\n");
-  EXPECT_NE(got("/").find("raftAfterSave=\nraftAfterWALRelease=\n"), std::string::npos) << got("/");
+  EXPECT_NE(got("/").find("raftAfterSaveSnap=\nraftAfterWALRelease=\n"), std::string::npos) << got("/");
   EXPECT_NE(got("/").find("raftBeforeSave=sleep(0)\n"), std::string::npos) << got("/");
   EXPECT_EQ(gofail::answer("GET", "/nothing", "").status, 404);
   EXPECT_EQ(gofail::answer("PUT", "/nothing", "panic").status, 400);
@@ -34,6 +37,43 @@ TEST_F(GofailTest, SeveralAreSetAtOnce) {
   EXPECT_EQ(got("/raftBeforeSave"), "off\n");
   EXPECT_EQ(got("/beforeCommit"), "print\n");
   EXPECT_EQ(gofail::answer("PUT", "/failpoints", "raftBeforeSave").status, 400);
+  EXPECT_EQ(gofail::answer("PUT", "/failpoints", "nothing=off").status, 400);
+  EXPECT_TRUE(gofail::arm_all("nothing=off;raftAfterSave=off").ok());
+  EXPECT_EQ(got("/raftAfterSave"), "off\n");
+}
+
+TEST_F(GofailTest, CostsNothingOnceAllAreDisarmed) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "off").ok());
+  EXPECT_TRUE(failpoint::any_armed());
+  EXPECT_EQ(gofail::answer("DELETE", "/raftBeforeSave", "").status, 204);
+  EXPECT_FALSE(failpoint::any_armed());
+}
+
+TEST_F(GofailTest, FailsWithAGivenTextWhereEtcdsMayFail) {
+  ASSERT_TRUE(gofail::arm("defragdbFail", "return(\"no space\")").ok());
+  const absl::Status failed = KEELSON_FAILPOINT_STATUS("backend_defragment");
+  EXPECT_EQ(failed, absl::UnknownError("no space"));
+  ASSERT_TRUE(gofail::arm("defragdbFail", "off").ok());
+  EXPECT_TRUE(KEELSON_FAILPOINT_STATUS("backend_defragment").ok());
+  // Etcd's has no value there, so a return does nothing.
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "return(\"no space\")").ok());
+  EXPECT_TRUE(KEELSON_FAILPOINT_STATUS("wal_before_append").ok());
+}
+
+TEST_F(GofailTest, NothingPanicsBeforeItsAnswerHasLeft) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "panic").ok());
+  auto panic_behind_two_answers = [] {
+    auto first = std::make_unique<gofail::PanicHold>();
+    auto second = std::make_unique<gofail::PanicHold>();
+    std::thread victim([] { KEELSON_FAILPOINT("wal_before_append"); });
+    while (got("/raftBeforeSave/count") == "0") std::this_thread::yield();
+    first.reset();
+    for (int i = 0; i < 50; ++i) std::this_thread::yield();
+    std::fputs("answered\n", stderr);
+    second.reset();
+    victim.join();
+  };
+  EXPECT_EXIT(panic_behind_two_answers(), testing::ExitedWithCode(2), "answered\n.*panic");
 }
 
 TEST_F(GofailTest, StrikesWhereWeDoTheSameStep) {
