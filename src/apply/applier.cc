@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/duration_text.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
@@ -476,6 +477,7 @@ absl::Status Applier::background_step() {
   absl::StatusOr<mvcc::EventBatchPtr> events = store_.publish(index_, term_);
   if (!events.ok()) return failure_ = events.status();
   CHECK(*events == nullptr);
+  KEELSON_FAILPOINT("mvcc_compact_committed");
   MonotonicTime end = clock_.now();
   background_pause_ = pace_.pause(store_.compaction_debt(), end - start, in_a_hurry_);
   if (options_.observer) options_.observer->compaction_step(end - start);

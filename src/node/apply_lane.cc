@@ -128,9 +128,10 @@ void ApplyLane::apply_work(Work& work) {
     const raft::Entry& entry = entries[i];
     CHECK(entry.index == applied_ + 1);
     ProposalPtr& proposal = work.proposals[i];
-    absl::StatusOr<apply::Reply> reply = entry.type == raft::EntryType::kNormal
-                                             ? applier_.apply(entry, proposal != nullptr)
-                                             : apply_conf_change(entry);
+    const bool normal = entry.type == raft::EntryType::kNormal;
+    if (normal) KEELSON_FAILPOINT("apply_entry");
+    absl::StatusOr<apply::Reply> reply =
+        normal ? applier_.apply(entry, proposal != nullptr) : apply_conf_change(entry);
     if (!reply.ok()) return fail(reply.status());
     // The applier has looked at that: the term is of the log, and so of a disk or a peer.
     CHECK(entry.term >= applied_term_);
@@ -145,6 +146,7 @@ void ApplyLane::apply_work(Work& work) {
 }
 
 absl::StatusOr<apply::Reply> ApplyLane::apply_conf_change(const raft::Entry& entry) {
+  KEELSON_FAILPOINT("apply_conf_change");
   absl::StatusOr<apply::ConfChanged> changed = applier_.apply_conf_change(entry);
   if (!changed.ok()) return changed.status();
   if (changed->answer.ok()) calls_.members_changed();

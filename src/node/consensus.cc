@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "node/gateway.h"
@@ -193,6 +194,7 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
   CHECK(installing_.front().index == snapshot.index);
   CHECK(snapshot.index > applied_);
   CHECK(snapshot.index.value <= state_.committed.load(std::memory_order_relaxed));
+  KEELSON_FAILPOINT("consensus_start_over");
   CHECK(storage_->start_over(snapshot.index, snapshot.term, snapshot.conf_state).ok());
   term_starts_.assign(1, {snapshot.index, snapshot.term});
   configurations_.assign(1, {snapshot.index, snapshot.conf_state});
@@ -200,6 +202,7 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
                   {.marked = snapshot.index, .durable = snapshot.index, .applied = snapshot.index});
   doors_.apply.install(std::move(installing_.front()));
   installing_.pop_front();
+  KEELSON_FAILPOINT("consensus_started_over");
 }
 
 void Consensus::durable(std::vector<raft::Message> appends) {
@@ -419,6 +422,7 @@ void Consensus::drain_ready() {
     for (const raft::ReadState& state : ready_.read_states) answer_reads(state);
     ready_.clear();
     start_read_round();
+    KEELSON_FAILPOINT("consensus_after_ready");
   }
 }
 
@@ -465,12 +469,15 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       outgoing.push_back(std::move(message));
     }
   }
+  if (is_leader_) KEELSON_FAILPOINT("consensus_leader_send");
   if (!appends.empty()) doors_.log.append(std::move(appends));
   send(std::move(outgoing));
 }
 
 void Consensus::send(std::vector<raft::Message> messages) {
-  if (!messages.empty() && doors_.transport) doors_.transport->send(std::move(messages));
+  if (messages.empty() || !doors_.transport) return;
+  if (!is_leader_) KEELSON_FAILPOINT("consensus_follower_send");
+  doors_.transport->send(std::move(messages));
 }
 
 // A campaign that was overtaken by a later one is over.

@@ -62,7 +62,9 @@ void LogLane::flush() {
   waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(appended_));
   appended_ = 0;
   for (const raft::Message& message : done) {
-    if (!raft::is_empty(message.snapshot)) wal_->release_to(message.snapshot->metadata.index);
+    if (raft::is_empty(message.snapshot)) continue;
+    wal_->release_to(message.snapshot->metadata.index);
+    KEELSON_FAILPOINT("log_snapshot_released");
   }
   if (!done.empty()) durable_(std::move(done));
   if (!complete) return retry_later();
@@ -80,7 +82,9 @@ bool LogLane::append_waiting() {
     absl::Status status;
     if (!raft::is_empty(message.snapshot)) {
       const raft::SnapshotMetadata& at = message.snapshot->metadata;
+      KEELSON_FAILPOINT("log_before_snapshot");
       status = wal_->save_snapshot({at.index, at.term}, at.conf_state);
+      KEELSON_FAILPOINT("log_after_snapshot");
     }
     if (status.ok()) status = wal_->append(message.hard_state(), message.entries);
     if (status.ok()) {

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/duration_text.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "membership/v2_store.h"
@@ -444,6 +445,8 @@ absl::Status Node::install(ReceivedState state) {
                                   {"incoming-snapshot-term", state.term.value}});
   CHECK(state.backend != nullptr);
   CHECK(state.backend->consistent_index() == state.index);
+  log::info("applySnapshot: opened snapshot backend");
+  KEELSON_FAILPOINT("apply_opened");
   store_door_->close();
   store_door_ = std::make_shared<StoreDoor>();
   std::shared_ptr<backend::Backend> former =

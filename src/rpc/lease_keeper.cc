@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "rpc/at_leader.h"
 
 namespace keelson::rpc {
@@ -64,7 +65,16 @@ void LeaseKeeper::times(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done
 }
 
 void LeaseKeeper::renew_here(Lane& lane, LeaseId id, Done<int64_t> done) {
-  renew_now(lane, id, true, std::move(done));
+  if (!failpoint::any_armed()) return renew_now(lane, id, true, std::move(done));
+  // It may sleep there, and the lease be revoked meanwhile by way of this lane.
+  context_.snapshot_workers().go_on(
+      static_cast<uint64_t>(id.value),
+      [this, &lane, id, done = std::move(done)](int /*worker*/) mutable {
+        KEELSON_FAILPOINT("lease_before_renew");
+        lane.loop.post([this, &lane, id, done = std::move(done)]() mutable {
+          renew_now(lane, id, true, std::move(done));
+        });
+      });
 }
 
 void LeaseKeeper::renew_now(Lane& lane, LeaseId id, bool may_be_new, Done<int64_t> done) {

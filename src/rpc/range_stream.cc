@@ -13,6 +13,7 @@
 #include "apply/txn.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/protobuf.h"
 #include "rpc/checks.h"
 #include "rpc/services.h"
@@ -81,6 +82,7 @@ class RangeStreamCall final : public net::StreamReceiver {
   void read() {
     Lane& lane = context_.lane(*call_);
     lane.counts.add({.ranges = 1});
+    KEELSON_FAILPOINT("rpc_before_chunk");
     mvcc::ReadBounds bounds = LongReads::try_bounds();
     Chunk chunk = read_chunk(context_.node().store().read(*lane.slot, &bounds), next());
     if (!mvcc::is_not_here(chunk.status)) return take(std::move(chunk));

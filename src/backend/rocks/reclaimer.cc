@@ -62,6 +62,7 @@ absl::Status Reclaimer::defragment() {
                               {"current-db-size", size_text(size)},
                               {"current-db-size-in-use-bytes", in_use},
                               {"current-db-size-in-use", size_text(in_use)}});
+  if (absl::Status s = KEELSON_FAILPOINT_STATUS("backend_defragment"); !s.ok()) return s;
   if (absl::Status merged = merge(true); !merged.ok()) return merged;
   const uint64_t size_now = space_.size(), in_use_now = space_.size_in_use();
   log::info("finished defragmenting directory",

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "mvcc/watch/lane_engine.h"
@@ -51,6 +52,7 @@ void LaneEngine::schedule_catch_up() {
 
 void LaneEngine::catch_up() {
   catch_up_posted_ = false;
+  KEELSON_FAILPOINT("watch_before_catch_up");
   Budget budget = new_budget();
   cancel_compacted(budget);
   if (budget.left()) {

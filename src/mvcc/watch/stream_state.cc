@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "mvcc/watch/lane_engine.h"
 
@@ -89,6 +90,7 @@ bool StreamState::synced(const Watcher& watcher) const {
 }
 
 void StreamState::request_progress() {
+  KEELSON_FAILPOINT("watch_before_progress");
   engine_.take_all_new();
   if (watchers_.empty()) return;
   for (const auto& [id, watcher] : watchers_) {
@@ -102,6 +104,7 @@ void StreamState::on_writable() {
     engine_.metrics().pending_events.add(-std::exchange(pending_events_, 0));
   }
   if (!stalled_ || congested()) return;
+  KEELSON_FAILPOINT("watch_before_resume");
   stalled_ = false;
   engine_.update_turns(*this);
   engine_.schedule_catch_up();
@@ -128,6 +131,7 @@ void StreamState::send_events(Bytes head, Bytes events, size_t count) {
   metrics.responses_sent.add(1);
   Parts response(std::move(head));
   response.add(std::move(events));
+  KEELSON_FAILPOINT("watch_before_send");
   sink_.send(std::move(response));
 }
 
@@ -137,6 +141,7 @@ void StreamState::send_head(ResponseHead head, int64_t revision) {
   head.term = engine_.source().raft_term();
   head.revision = revision;
   engine_.metrics().responses_sent.add(1);
+  if (!head.created) KEELSON_FAILPOINT("watch_before_send");
   sink_.send(encode_head(head));
 }
 
