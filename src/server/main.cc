@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/config.h"
+#include "server/failpoint_door.h"
 #include "server/logging.h"
 #include "server/server.h"
 #include "server/supervisor.h"
@@ -224,6 +225,9 @@ int serve(const server::CommandLine& line, int* ended_by) {
   log::info("starting keelson", {{"keelson-version", server::kKeelsonVersion},
                                  {"etcd-version", server::kEtcdVersion},
                                  {"data-dir", line.config.effective_data_dir()}});
+  const absl::StatusOr<std::unique_ptr<server::FailpointDoor>> failpoints =
+      server::FailpointDoor::open_from_environment();
+  if (!failpoints.ok()) return failed_to_start(failpoints.status());
   server::Logging* sink = logging->get();
   const server::Supervisor supervisor(server::Supervisor::environment());
   std::optional<EndGuard> guard;  // over the end of all that follows
