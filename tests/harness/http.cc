@@ -18,9 +18,12 @@ namespace http = boost::beast::http;
 
 template <typename Stream>
 absl::StatusOr<HttpAnswer> exchange(Stream& stream, const std::string& address,
-                                    const std::string& verb, const std::string& target) {
+                                    const std::string& verb, const std::string& target,
+                                    const std::string& body) {
   boost::system::error_code error;
-  http::request<http::empty_body> request(http::string_to_verb(verb), target, 11);
+  http::request<http::string_body> request(http::string_to_verb(verb), target, 11);
+  request.body() = body;
+  request.prepare_payload();
   request.set(http::field::host, address);
   request.set(http::field::connection, "close");
   http::write(stream, request, error);
@@ -39,7 +42,7 @@ absl::StatusOr<HttpAnswer> exchange(Stream& stream, const std::string& address,
 }  // namespace
 
 absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::string& verb,
-                                        const std::string& target) {
+                                        const std::string& target, const std::string& body) {
   boost::system::error_code error;
   asio::io_context context;
   asio::ip::tcp::socket socket(context);
@@ -49,7 +52,7 @@ absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::s
                  error);
   if (error) return absl::UnavailableError(error.message());
   const TestTls* tls = test_tls();
-  if (tls == nullptr) return exchange(socket, address, verb, target);
+  if (tls == nullptr) return exchange(socket, address, verb, target, body);
   asio::ssl::context trusting(asio::ssl::context::tls_client);
   trusting.load_verify_file(tls->certificate, error);
   if (error) return absl::InternalError(error.message());
@@ -57,7 +60,7 @@ absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::s
   asio::ssl::stream<asio::ip::tcp::socket&> secured(socket, trusting);
   secured.handshake(asio::ssl::stream_base::client, error);
   if (error) return absl::UnavailableError(error.message());
-  return exchange(secured, address, verb, target);
+  return exchange(secured, address, verb, target, body);
 }
 
 }  // namespace keelson::harness

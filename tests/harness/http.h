@@ -1,6 +1,6 @@
 // tests/harness/http.h
 //
-// One HTTP/1.1 GET, for the probes' and scrapers' side of a server. Blocking. Under TLS when
+// One HTTP/1.1 request, for the probes' and scrapers' side of a server. Blocking. Under TLS when
 // tests/harness/tls.h says so.
 
 #pragma once
@@ -19,6 +19,6 @@ struct HttpAnswer {
 
 // `address` is "127.0.0.1:port". Unavailable when nothing or nonsense answers.
 absl::StatusOr<HttpAnswer> http_request(const std::string& address, const std::string& verb,
-                                        const std::string& target);
+                                        const std::string& target, const std::string& body = "");
 
 }  // namespace keelson::harness

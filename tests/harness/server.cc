@@ -71,6 +71,8 @@ std::vector<std::string> environment_with(const std::vector<std::string>& more) 
 
 }  // namespace
 
+std::string free_address() { return cat("127.0.0.1:", free_port()); }
+
 Server::Server(ServerOptions options) : options_(std::move(options)), home_(make_home()) {
   data_dir_ = options_.keep_data.empty() ? home_ + "/data" : options_.keep_data;
   log_path_ = home_ + "/log";

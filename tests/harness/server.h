@@ -94,6 +94,9 @@ class Server {
   std::unique_ptr<Client> client_;
 };
 
+// "127.0.0.1:port" with a port that was free a moment ago.
+std::string free_address();
+
 // A real etcd to compare with: `given` if not empty, else $KEELSON_ETCD, else what get-etcd in
 // ../shared/bin beside the repository puts in place, else `etcd` from PATH. Empty: there is none.
 std::string find_etcd(const std::string& given, const std::string& repository);
