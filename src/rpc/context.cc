@@ -56,6 +56,7 @@ Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
     lane->watch_source = make_watch_source(node, *lane->slot, long_reads_);
     lane->watches = std::make_unique<watch::LaneWatches>(loop, feed, *lane->watch_source,
                                                          *lane->random, watch_options);
+    lane->deletions = std::make_unique<DeletionWatches>(loop, *lane->watches);
     lane->leader_bounds =
         std::make_unique<LeaderBounds>(loop, node.state(), limits.election_timeout);
     loop.after_batch([gateway = lane->gateway] { gateway->flush(); });
@@ -69,6 +70,10 @@ void Context::stop_workers() {
   long_reads_.stop();
   snapshot_workers_.stop();
   logins_.stop();
+}
+
+void Context::end_waits() {
+  for (auto& lane : lanes_) lane->loop.post([&on = *lane] { on.deletions->close(); });
 }
 
 absl::Status Context::admit(net::ServerCall& call, bool stream, Learners learners) {
@@ -140,6 +145,13 @@ void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view requ
                       absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
   submit(lane, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
+}
+
+void Context::propose_as(Lane& lane, std::string_view user, wire::InternalKind kind,
+                         std::string_view request, absl::AnyInvocable<void(apply::Reply)> done) {
+  const uint64_t id = lane.ids.next();
+  const uint64_t revision = user.empty() ? 0 : rules(lane).revision();
+  submit(lane, id, wire::wrap_internal(id, user, revision, kind, request), 0, std::move(done));
 }
 
 void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,

@@ -26,6 +26,7 @@
 #include "node/node.h"
 #include "proto/rpc.pb.h"
 #include "rpc/access.h"
+#include "rpc/deletion_watches.h"
 #include "rpc/leader_bound.h"
 #include "rpc/logins.h"
 #include "rpc/long_reads.h"
@@ -73,6 +74,7 @@ struct Lane {
   std::unique_ptr<watch::WatchSource> watch_source;
   std::unique_ptr<watch::LaneWatches> watches;
   std::unique_ptr<LeaderBounds> leader_bounds;
+  std::unique_ptr<DeletionWatches> deletions;
   LaneAccess access;
   apply::OpCounts counts;       // of what is read on this lane
   MonotonicTime last_read_end;  // of the lane's last range
@@ -97,6 +99,8 @@ class Context {
   Workers& snapshot_workers() { return snapshot_workers_; }
   // While the loops and the node still live; nothing that was asked of a worker is answered then.
   void stop_workers();
+  // The member is about to end: calls that wait for others to do something are told so. Any thread.
+  void end_waits();
   // Null: there are none to ask. Set before the first call is served.
   Others* others() { return others_; }
   void set_others(Others* others) { others_ = others; }
@@ -172,6 +176,10 @@ class Context {
   // changed since it was let in, it is proposed again under the new ones.
   void propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
                    int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  // In the name of a user whose call may be over; empty: of nobody. No new try is made when the
+  // rules have changed: AuthOldRevision.
+  void propose_as(Lane& lane, std::string_view user, wire::InternalKind kind,
+                  std::string_view request, absl::AnyInvocable<void(apply::Reply)> done);
   // The member's own; the size limit is checked here.
   void propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                absl::AnyInvocable<void(apply::Reply)> done);

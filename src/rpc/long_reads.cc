@@ -62,11 +62,16 @@ void LongReads::run(net::CallRef call, const mvcc::ReadBounds& tried, Read read)
     return;
   }
   net::CallRef asking = one.call;
-  bool taken = ranges_.workers.run(owner, [this, owner, one = std::move(one)](int worker) mutable {
+  if (!offer(asking, std::move(one.read))) asking->fail(errors::RequestTooManyRequests());
+}
+
+bool LongReads::offer(net::CallRef call, Read read) {
+  const auto owner = reinterpret_cast<uintptr_t>(&call->peer());
+  One one{std::move(call), std::move(read)};
+  return ranges_.workers.run(owner, [this, owner, one = std::move(one)](int worker) mutable {
     Task then = this->read(ranges_, worker, owner, one);
     if (then) one.call->loop().post(std::move(then));
   });
-  if (!taken) asking->fail(errors::RequestTooManyRequests());
 }
 
 void LongReads::compute(net::CallRef call, absl::AnyInvocable<Task()> work) {

@@ -44,6 +44,9 @@ class LongReads {
   // REQUIRES: a read within `tried` was told is_not_here().
   // A range that lacks more than a megabyte is held rather than read, where it may be.
   void run(net::CallRef call, const mvcc::ReadBounds& tried, Read read);
+  // The same, but whoever is refused is told by `false` and still has its call. REQUIRES: no values
+  // are wanted, or the range holds few.
+  bool offer(net::CallRef call, Read read);
   // What reads nothing and still takes long (sorting, encoding), among the reads that do; the same
   // bounds and turns. Not begun once the call is over.
   void compute(net::CallRef call, absl::AnyInvocable<Task()> work);

@@ -1,7 +1,6 @@
 // rpc/services.h
 //
-// All gRPC services of the client port. What is not there yet answers Unimplemented
-// (docs/compatibility.md).
+// All gRPC services of the client port.
 //
 // Lifetime: outlives the listener; the Context outlives it.
 
@@ -42,14 +41,12 @@ class Services {
   // Registers every method of the contract. Once, before the listener starts.
   void register_on(net::Router& router);
 
-  // grpc.health.v1.Health says NOT_SERVING from now on.
+  // False: grpc.health.v1.Health says NOT_SERVING from now on, and waits for locks end.
   void set_serving(bool serving);
 
   struct Handlers;
 
  private:
-  void register_unimplemented(net::Router& router);
-
   Context& context_;
   const StatusFacts facts_;
   const ClusterFacts cluster_;
@@ -73,6 +70,12 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context&, n
                                                                      StatusFacts facts);
 std::unique_ptr<net::StreamHandler> register_snapshot(Context&, net::Router&,
                                                       net::MethodOptions max);
+std::vector<std::unique_ptr<net::UnaryHandler>> register_lock(Context&, net::Router&,
+                                                              net::MethodOptions max);
+std::vector<std::unique_ptr<net::UnaryHandler>> register_election(Context&, net::Router&,
+                                                                  net::MethodOptions max);
+std::unique_ptr<net::StreamHandler> register_observe(Context&, net::Router&,
+                                                     net::MethodOptions max);
 // `facts` outlives the handlers.
 std::vector<std::unique_ptr<net::UnaryHandler>> register_cluster(Context&, net::Router&,
                                                                  net::MethodOptions max,
