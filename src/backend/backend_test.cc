@@ -6,6 +6,7 @@
 #include <future>
 #include <map>
 
+#include "backend/held_snapshot.h"
 #include "backend/memory_backend.h"
 #include "backend/rocks/fault_files.h"
 #include "backend/rocks/rocks_backend.h"
@@ -302,6 +303,24 @@ TEST_P(BackendTest, ASliceOfTheHashIsBoundInBytes) {
   size_t steps = 1;
   while (!*job.step(SIZE_MAX)) ++steps;
   EXPECT_GE(steps, 3u);
+}
+
+TEST_P(BackendTest, AHeldSnapshotOutlivesWhoHadTheStore) {
+  FaultFiles disk(1);
+  std::shared_ptr<Backend> store = GetParam() == std::string("memory")
+                                       ? std::make_unique<MemoryBackend>()
+                                       : *open_rocks_backend("/store", {.files = disk.files()});
+  WriteBatch batch;
+  batch.put(Bucket::kKey, "key", "value");
+  ASSERT_TRUE(store->commit(batch, Index(7), Term(1)).ok());
+  std::shared_ptr<const Snapshot> snapshot = held_snapshot(store);
+  std::weak_ptr<Backend> watched = store;
+  store.reset();
+  EXPECT_FALSE(watched.expired());
+  EXPECT_EQ(snapshot->consistent_index(), Index(7));
+  EXPECT_EQ((**snapshot->get(Bucket::kKey, "key")).view(), "value");
+  snapshot.reset();
+  EXPECT_TRUE(watched.expired());
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, BackendTest, ::testing::Values("memory", "rocks"),

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include "backend/held_snapshot.h"
 #include "base/check.h"
 #include "base/duration_text.h"
 #include "base/errors.h"
@@ -472,7 +473,7 @@ absl::Status Node::install(ReceivedState state) {
 // On the apply lane, between two batches: the backend holds what is applied, and the tables agree.
 void Node::send_state(raft::Message message) {
   if (!transport_) return;
-  std::shared_ptr<const backend::Snapshot> state = backend()->snapshot();
+  std::shared_ptr<const backend::Snapshot> state = backend::held_snapshot(backend());
   CHECK(state->consistent_index().value == state_.applied.load(std::memory_order_relaxed));
   std::shared_ptr<const membership::View> members = members_->view();
   auto snapshot = std::make_shared<raft::Snapshot>();
