@@ -34,7 +34,7 @@ absl::Status make_directories(const std::string& path) {
 absl::StatusOr<ReadResult> fill(boltfile::File& file, const std::string& path,
                                 const ReadOptions& options) {
   absl::StatusOr<std::unique_ptr<backend::Backend>> store =
-      backend::open_rocks_backend(path, {.heads = mvcc::kHeadFormat});
+      backend::open_rocks_backend(path, {.heads = mvcc::kHeadFormat, .patient = false});
   if (!store.ok()) return store.status();
   absl::StatusOr<ReadResult> result = read_database(file, store->get(), options);
   if (!result.ok()) return result;

@@ -53,8 +53,9 @@ class Durability final : public rocksdb::EventListener {
   // Whether a flush that is asked for now would go through: nothing is wrong, or the reserve is
   // there for it.
   bool may_flush() const;
-  // From now on a flush that failed for lack of space stays failed, and who waits for it hears so.
-  void give_up_on_space() { patient_ = false; }
+  // While it is not, a flush that failed for lack of space stays failed, and who waits for it hears
+  // so.
+  void be_patient(bool patient) { patient_ = patient; }
   // Told the name of each file that a merge is about to write. Set before the database is opened.
   void set_merge_output_listener(std::function<void(const std::string&)> listener) {
     merge_output_ = std::move(listener);

@@ -24,9 +24,11 @@ constexpr const char* kReserveFile = "KEELSON.reserve";
 
 class ReserveTest : public ::testing::Test {
  protected:
-  void open() {
-    auto opened = open_rocks_backend(
-        "/store", {.write_buffers = 1 << 20, .reserve_bytes = kReserve, .files = disk_.files()});
+  void open(bool patient = true) {
+    auto opened = open_rocks_backend("/store", {.write_buffers = 1 << 20,
+                                                .reserve_bytes = kReserve,
+                                                .patient = patient,
+                                                .files = disk_.files()});
     ASSERT_TRUE(opened.ok()) << opened.status();
     backend_ = *std::move(opened);
     {
@@ -51,13 +53,16 @@ class ReserveTest : public ::testing::Test {
   // As a member does: nothing more once it hears that the disk is full.
   void fill() {
     while (!full()) {
-      std::string value(kValue, ' ');
-      for (char& c : value) c = static_cast<char>(random_.below(256));
-      WriteBatch batch;
-      batch.put(Bucket::kKey, big64(++last_), value);
-      ASSERT_TRUE(backend_->commit(batch, Index(++index_), Term(1)).ok());
+      ASSERT_TRUE(put().ok());
       ASSERT_LT(last_, 100 * kCapacity / kValue);
     }
+  }
+  absl::Status put() {
+    std::string value(kValue, ' ');
+    for (char& c : value) c = static_cast<char>(random_.below(256));
+    WriteBatch batch;
+    batch.put(Bucket::kKey, big64(++last_), value);
+    return backend_->commit(batch, Index(++index_), Term(1));
   }
   absl::Status empty() {
     for (uint64_t i = 1; i <= last_; ++i) {
@@ -108,6 +113,27 @@ TEST_F(ReserveTest, AFullStoreIsEmptiedAndFilledAgain) {
     wait_for_space();
     EXPECT_EQ(disk_.bytes(kReserveFile), kReserve);
   }
+}
+
+// What can be made again is given up, and with it the space that it took.
+TEST_F(ReserveTest, AStoreThatIsNotPatientFailsWhereSpaceIsLacking) {
+  disk_.set_capacity(kCapacity);
+  open(false);
+  absl::Status failed;
+  while (failed.ok()) {
+    failed = put();
+    ASSERT_LT(last_, 100 * kCapacity / kValue);
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(failed)) << failed;
+}
+
+TEST_F(ReserveTest, PatienceCanBeginLater) {
+  disk_.set_capacity(kCapacity);
+  open(false);
+  begin_patience(*backend_);
+  fill();
+  disk_.set_capacity(UINT64_MAX);
+  wait_for_space();
 }
 
 // Counts how often somebody asks for the disk's free space, and tries to make the reserve's file.

@@ -127,7 +127,11 @@ class RocksBackend final : public Backend {
         reclaimer_(db_.get(), families_, &flusher_, &space_, disk_.reserve.get(),
                    options.quota_bytes, options.reclaim_step, waits_) {
     durability_->set_retry([this] { flusher_.retry_later(); });
-    disk_.files->be_patient();
+    if (options.patient) {
+      disk_.files->be_patient();
+    } else {
+      durability_->be_patient(false);
+    }
   }
 
   ~RocksBackend() override {
@@ -202,8 +206,12 @@ class RocksBackend final : public Backend {
   void flush(absl::AnyInvocable<void(absl::Status)> done) override {
     flusher_.flush(std::move(done));
   }
+  void begin_patience() {
+    durability_->be_patient(true);
+    disk_.files->be_patient();
+  }
   void end_patience() override {
-    durability_->give_up_on_space();
+    durability_->be_patient(false);
     disk_.files->stop();
   }
   std::unique_ptr<HeadWalk> walk_heads(const HeadFormat& format) const override {
@@ -395,5 +403,7 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
   if (absl::Status s = backend->load_position(); !s.ok()) return s;
   return absl::StatusOr<std::unique_ptr<Backend>>(std::move(backend));
 }
+
+void begin_patience(Backend& store) { static_cast<RocksBackend&>(store).begin_patience(); }
 
 }  // namespace keelson::backend

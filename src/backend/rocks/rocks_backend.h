@@ -8,7 +8,8 @@
 // Memory: write buffers + block cache as given below, and a little per open file.
 // Full disk, exceeded quota, no more file handles: commits go on into the write buffers while there
 //   is room in them (then they wait), flushes wait for room, and health() says so meanwhile. Merges
-//   are given up and started again later. No open and no close waits: end_patience().
+//   are given up and started again later. No open and no close waits: end_patience(); nor does a
+//   store that is not patient.
 //   Before anything waits for space, what is kept in reserve is given away; until it could be taken
 //   back health() is kResourceExhausted, and flushes, merges and reclaim() go on.
 // Damage: every block carries a checksum that is verified whenever it is read from the disk, so
@@ -44,6 +45,9 @@ struct RocksOptions {
   uint64_t reserve_bytes = 0;
   // What is kept apart from the records, for a start that does not read them. `of` null: nothing.
   HeadFormat heads = {};
+  // False: a lack of space is an error until begin_patience(). For a store whose making can be
+  // given up: what it has taken by then may be what is lacking.
+  bool patient = true;
   // Threads that flush and merge files.
   int background_threads = 2;
   // Threads that open the files of each family at start.
@@ -67,5 +71,8 @@ struct RocksOptions {
 // process has it open; kNotFound; kUnavailable.
 absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& path,
                                                             const RocksOptions& options = {});
+
+// A store that was not patient is so from now on. Any thread. REQUIRES: it was opened here.
+void begin_patience(Backend& store);
 
 }  // namespace keelson::backend
