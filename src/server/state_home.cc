@@ -4,6 +4,7 @@
 #include <charconv>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,7 @@ void remove_retired(const std::string& member_dir) {
   std::vector<std::string> left;
   for (fs::directory_iterator at(member_dir, error); !error && at != fs::directory_iterator();
        at.increment(error)) {
-    if (at->path().filename().string().starts_with(kGone)) left.push_back(at->path());
+    if (at->path().filename().string().starts_with(cat(kGone, kName))) left.push_back(at->path());
   }
   for (const std::string& path : left) remove_all(path);
 }
@@ -67,12 +68,23 @@ void remove_leftovers(const std::string& dir) {
   for (const std::string& path : left) remove_all(path);
 }
 
-// 0 for the first, n for "keelson.<n>".
-uint64_t number_of(const std::string& name) {
-  if (name.size() <= kName.size() + 1) return 0;
+std::string name_of(uint64_t number) {
+  return number == 0 ? std::string(kName) : cat(kName, ".", number);
+}
+
+// Nothing for what we do not name so: somebody's copy of a store, say, which is theirs.
+std::optional<uint64_t> parse_name(std::string_view name) {
   uint64_t number = 0;
-  std::from_chars(name.data() + kName.size() + 1, name.data() + name.size(), number);
+  if (name.size() > kName.size() + 1) {
+    std::from_chars(name.data() + kName.size() + 1, name.data() + name.size(), number);
+  }
+  if (name != name_of(number)) return std::nullopt;
   return number;
+}
+
+// 0 for the first. REQUIRES: `dir` is named as a store is.
+uint64_t number_of(const std::string& dir) {
+  return parse_name(fs::path(dir).filename().string()).value();
 }
 
 }  // namespace
@@ -83,8 +95,7 @@ std::vector<std::string> store_names(const std::string& member_dir) {
   for (fs::directory_iterator at(member_dir, error); !error && at != fs::directory_iterator();
        at.increment(error)) {
     const std::string name = at->path().filename();
-    const bool another = name.starts_with("keelson.") && number_of(name) > 0;
-    if (name == kName || another) names.push_back(name);
+    if (parse_name(name)) names.push_back(name);
   }
   std::sort(names.begin(), names.end(),
             [](const std::string& a, const std::string& b) { return number_of(a) < number_of(b); });
@@ -95,7 +106,7 @@ bool is_store(const std::string& dir) {
   std::error_code error;
   if (!fs::exists(dir + "/CURRENT", error)) return false;
   // Who makes one of a snapshot notes last of all that there is a log.
-  return number_of(fs::path(dir).filename()) == 0 || fs::exists(dir + "/KEELSON.durable", error);
+  return number_of(dir) == 0 || fs::exists(dir + "/KEELSON.durable", error);
 }
 
 struct StateHome::Places {
@@ -126,9 +137,10 @@ StateHome::StateHome(std::string data_dir, backend::RocksOptions options)
       options_(std::move(options)),
       places_(std::make_shared<Places>()) {}
 
-absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_at(const std::string& dir) {
+absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_at(
+    const std::string& dir, const backend::RocksOptions& options) {
   absl::StatusOr<std::unique_ptr<backend::Backend>> opened =
-      backend::open_rocks_backend(dir, options_);
+      backend::open_rocks_backend(dir, options);
   if (!opened.ok()) return opened.status();
   return std::shared_ptr<backend::Backend>(opened->release(), Closer{places_, dir});
 }
@@ -154,13 +166,13 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open(
   if (dirs.empty()) dirs.push_back(cat(member_dir_, "/", kName));
   if (dirs.size() == 1) {
     places_->current = dirs.front();
-    return open_at(dirs.front());
+    return open_at(dirs.front(), options_);
   }
   return open_needed(dirs, log);
 }
 
-// Of several. Nothing goes before it is clear which one is needed, and one that cannot be opened
-// stays.
+// Of several. Nothing goes before it is clear which one is needed, and for good: what the log was
+// found to say may not be durable before it is open. One that cannot be opened stays.
 absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_needed(
     const std::vector<std::string>& dirs, const node::RecoveryOptions& log) {
   closing();
@@ -169,13 +181,13 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_needed(
   std::vector<std::string> paths;
   std::vector<Index> reached;
   for (const std::string& dir : dirs) {
-    absl::StatusOr<std::shared_ptr<backend::Backend>> store = open_at(dir);
+    absl::StatusOr<std::shared_ptr<backend::Backend>> store = open_at(dir, options_);
     if (!store.ok()) {
       log::warn("a store cannot be opened", {{"path", dir}, {"error", message_of(store.status())}});
       broken.Update(store.status());
       continue;
     }
-    const bool made_of_snapshot = number_of(fs::path(dir).filename()) > 0;
+    const bool made_of_snapshot = number_of(dir) > 0;
     if (made_of_snapshot && (*store)->consistent_index() == Index(0)) {
       unfinished.push_back(*std::move(store));
       continue;
@@ -190,17 +202,37 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_needed(
             {{"path", paths[*chosen]}, {"of", dirs.size()}, {"index", reached[*chosen].value}});
   std::lock_guard lock(places_->mutex);
   places_->current = paths[*chosen];
-  places_->closing = false;
-  return stores[*chosen];
+  std::shared_ptr<backend::Backend> needed = stores[*chosen];
+  not_needed_ = std::move(unfinished);
+  for (std::shared_ptr<backend::Backend>& store : stores) {
+    if (store != needed) not_needed_.push_back(std::move(store));
+  }
+  return needed;
+}
+
+void StateHome::chosen_for_good() {
+  {
+    std::lock_guard lock(places_->mutex);
+    places_->closing = false;
+  }
+  not_needed_.clear();
+}
+
+void StateHome::bind(node::Node& node) {
+  node_ = &node;
+  chosen_for_good();
 }
 
 absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::new_store() {
   std::string dir;
   {
     std::lock_guard lock(places_->mutex);
-    dir = cat(member_dir_, "/", kName, ".", places_->next++);
+    dir = cat(member_dir_, "/", name_of(places_->next++));
   }
-  return open_at(dir);
+  // A snapshot that the disk has no room for is given up, and the room that it took comes back.
+  backend::RocksOptions options = options_;
+  options.patient = false;
+  return open_at(dir, options);
 }
 
 void StateHome::install(raft::Message message, node::ReceivedState state, Task taken) {
@@ -212,6 +244,7 @@ void StateHome::replaced() {
   const std::shared_ptr<backend::Backend> now = node_->backend();
   const Closer* closer = std::get_deleter<Closer>(now);
   CHECK(closer != nullptr);
+  backend::begin_patience(*now);
   std::lock_guard lock(places_->mutex);
   places_->current = closer->dir;
 }

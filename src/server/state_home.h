@@ -29,11 +29,13 @@ class StateHome final : public peer::SnapshotHome {
   // `options` of every store that is opened here.
   StateHome(std::string data_dir, backend::RocksOptions options);
 
-  // The store that the member goes on with; the others are removed, and so is what is left of
-  // snapshots that were on their way. At start. NotFound: none fits the log.
+  // The store that the member goes on with; what is left of snapshots that were on their way is
+  // removed. At start. NotFound: none fits the log.
   absl::StatusOr<std::shared_ptr<backend::Backend>> open(const node::RecoveryOptions& log);
-  // Whose consensus is told of snapshots. Before the network starts.
-  void bind(node::Node& node) { node_ = &node; }
+  // The log that open() went by is durable as it was found: the other stores are removed.
+  void chosen_for_good();
+  // Whose consensus is told of snapshots; its log is open. Before the network starts.
+  void bind(node::Node& node);
   // The node goes on with the state that was installed last: what it had before is removed when
   // nobody reads it any more. On the apply lane.
   void replaced();
@@ -49,13 +51,16 @@ class StateHome final : public peer::SnapshotHome {
   struct Places;
   struct Closer;
 
-  absl::StatusOr<std::shared_ptr<backend::Backend>> open_at(const std::string& dir);
+  absl::StatusOr<std::shared_ptr<backend::Backend>> open_at(const std::string& dir,
+                                                            const backend::RocksOptions& options);
   absl::StatusOr<std::shared_ptr<backend::Backend>> open_needed(
       const std::vector<std::string>& dirs, const node::RecoveryOptions& log);
 
   const std::string member_dir_;
   const backend::RocksOptions options_;
   const std::shared_ptr<Places> places_;  // shared with the stores, which outlive this
+  std::vector<std::shared_ptr<backend::Backend>>
+      not_needed_;  // between open() and the choice's end
   node::Node* node_ = nullptr;
 };
 
