@@ -32,6 +32,7 @@ Command member_command();
 std::vector<Command> maintenance_commands();  // alarm defrag snapshot move-leader downgrade
 std::vector<Command> auth_commands();         // auth user role
 std::vector<Command> lock_commands();         // lock elect
+Command mirror_command();                     // make-mirror
 std::vector<Command> utility_commands();      // version options, and what is not here yet
 
 // Options, connection and printer of one run.

@@ -109,16 +109,7 @@ absl::StatusOr<std::optional<Credentials>> read_credentials(Invocation& in) {
   const std::string& password = in.flags.text("password");
   const std::string& token = in.flags.text("auth-jwt-token");
   if (!token.empty()) return Credentials{.user = "", .password = "", .token = token};
-  if (user.empty()) return std::nullopt;
-  if (!password.empty()) return Credentials{.user = user, .password = password, .token = ""};
-  size_t colon = user.find(':');
-  if (colon != std::string::npos) {
-    return Credentials{
-        .user = user.substr(0, colon), .password = user.substr(colon + 1), .token = ""};
-  }
-  auto typed = ask_password(in.console, "Password: ");
-  if (!typed.ok()) return typed.status();
-  return Credentials{.user = user, .password = *typed, .token = ""};
+  return credentials_of(in.console, user, password, "Password: ");
 }
 
 }  // namespace
@@ -165,6 +156,21 @@ std::vector<Flag> global_flags() {
            "domain name to query for SRV records describing cluster endpoints", 'd'),
       make("discovery-srv-name", kString, "", "service name to query when using DNS discovery"),
   };
+}
+
+absl::StatusOr<std::optional<Credentials>> credentials_of(Console& console, const std::string& user,
+                                                          const std::string& password,
+                                                          std::string_view prompt) {
+  if (user.empty()) return std::nullopt;
+  if (!password.empty()) return Credentials{.user = user, .password = password, .token = ""};
+  size_t colon = user.find(':');
+  if (colon != std::string::npos) {
+    return Credentials{
+        .user = user.substr(0, colon), .password = user.substr(colon + 1), .token = ""};
+  }
+  auto typed = ask_password(console, prompt);
+  if (!typed.ok()) return typed.status();
+  return Credentials{.user = user, .password = *typed, .token = ""};
 }
 
 absl::StatusOr<Options> read_options(Invocation& in) {

@@ -48,6 +48,12 @@ std::vector<Flag> global_flags();
 // --user comes without one. With --debug every flag is listed on stderr.
 absl::StatusOr<Options> read_options(Invocation& invocation);
 
+// What --user ("name" or "name:password") and --password mean together; nothing without a user.
+// Asks for a password that is in neither.
+absl::StatusOr<std::optional<Credentials>> credentials_of(Console& console, const std::string& user,
+                                                          const std::string& password,
+                                                          std::string_view prompt);
+
 // Asks on the terminal without echo; from a pipe, reads one line.
 absl::StatusOr<std::string> ask_password(Console& console, std::string_view prompt);
 

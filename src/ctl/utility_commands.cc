@@ -39,7 +39,7 @@ Command missing(std::string name, std::string brief, std::string_view group) {
 
 std::vector<Command> utility_commands() {
   return {
-      missing("make-mirror", "Makes a mirror at the destination etcd cluster", kUtilityGroup),
+      mirror_command(),
       {.use = "version",
        .brief = "Prints the version of keelctl",
        .details = "",
