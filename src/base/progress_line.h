@@ -22,8 +22,9 @@ namespace keelson {
 
 class ProgressLine {
  public:
-  explicit ProgressLine(std::string what, int fd = STDERR_FILENO)
-      : what_(std::move(what)), fd_(::isatty(fd) == 1 ? fd : -1) {}
+  enum class Counts { kBytes, kPieces };
+  explicit ProgressLine(std::string what, Counts counts = Counts::kBytes, int fd = STDERR_FILENO)
+      : what_(std::move(what)), counts_(counts), fd_(::isatty(fd) == 1 ? fd : -1) {}
   ~ProgressLine() {
     if (shown_ > 0) put(cat("\r", std::string(shown_, ' '), "\r"));
   }
@@ -48,12 +49,16 @@ class ProgressLine {
       line += cat("[", std::string(full, '#'), std::string(kBar - full, ' '), "] ",
                   done * 100 / total, "% ");
     }
-    line += size_text(done);
-    if (total > 0) line += cat(" of ", size_text(total));
+    line += number(done);
+    if (total > 0) line += cat(" of ", number(total));
     const size_t columns = line.size() - 1;
     if (columns < shown_) line.append(shown_ - columns, ' ');
     shown_ = std::max(shown_, columns);
     return line;
+  }
+
+  std::string number(uint64_t of) const {
+    return counts_ == Counts::kBytes ? size_text(of) : cat(of);
   }
 
   void put(const std::string& line) {
@@ -61,6 +66,7 @@ class ProgressLine {
   }
 
   const std::string what_;
+  const Counts counts_;
   const int fd_;  // -1: no terminal
   std::chrono::steady_clock::time_point next_ =
       std::chrono::steady_clock::now() + std::chrono::seconds(2);

@@ -148,7 +148,8 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& endpoint, const O
                 (target.tls == Target::Tls::kIfConfigured && tls.has_value());
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  args.SetMaxSendMessageSize(-1);  // our own check speaks as etcdctl does
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // each client has its own connections
+  args.SetMaxSendMessageSize(-1);                      // our own check speaks as etcdctl does
   int64_t receive = options.max_receive_bytes;
   args.SetMaxReceiveMessageSize(receive > 0 ? static_cast<int>(receive) : -1);
   auto keepalive =

@@ -33,7 +33,8 @@ std::vector<Command> maintenance_commands();  // alarm defrag snapshot move-lead
 std::vector<Command> auth_commands();         // auth user role
 std::vector<Command> lock_commands();         // lock elect
 Command mirror_command();                     // make-mirror
-std::vector<Command> utility_commands();      // version options, and what is not here yet
+Command check_command();                      // perf datascale
+std::vector<Command> utility_commands();      // version options, and the group's others
 
 // Options, connection and printer of one run.
 struct Session {

@@ -1,4 +1,4 @@
-// version, options; and the commands of etcdctl that are not here yet, which say so.
+// version, options, and what etcdctl lists beside them.
 
 #include <ostream>
 
@@ -25,16 +25,6 @@ absl::Status run_options(Invocation& in) {
   return absl::OkStatus();
 }
 
-Command missing(std::string name, std::string brief, std::string_view group) {
-  return {.use = name,
-          .brief = cat(brief, " (not implemented)"),
-          .details = "",
-          .group = std::string(group),
-          .run = [name](Invocation&) {
-            return failure(ExitCode::kBadFeature, cat(name, " is not implemented in keelctl"));
-          }};
-}
-
 }  // namespace
 
 std::vector<Command> utility_commands() {
@@ -50,7 +40,7 @@ std::vector<Command> utility_commands() {
        .details = "",
        .group = std::string(kUtilityGroup),
        .run = run_options},
-      missing("check", "commands for checking properties of the etcd cluster", kUtilityGroup),
+      check_command(),
       completion_command(keelctl, kUtilityGroup),
   };
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
-# keelctl make-mirror between two servers: what is there, then what changes (transactions of many
+# What keelctl does for operators: `check datascale`, and make-mirror between two servers: what is there, then what changes (transactions of many
 # keys, deletes, a source that is killed and starts again), renamed; compared at the end.
 #
-# usage: run_mirror.sh <keelson> <keelctl>
+# usage: run_utilities.sh <keelson> <keelctl>
 set -u
 keelson=$1 keelctl=$2
 work=$(mktemp -d)
@@ -90,4 +90,14 @@ agree "after the source was gone"
 
 said=$("$keelctl" "${from[@]}" make-mirror --no-dest-prefix --dest-prefix x y 2>&1)
 [ $? = 128 ] || fail "exit code: $said"
-echo "mirror: equal"
+
+said=$("$keelctl" "${to[@]}" check datascale --load s --auto-compact --auto-defrag 2>&1) || fail "check: $said"
+grep -q "^Start data scale check for work load \[10000 key-value pairs, 1024 bytes" <<<"$said" || fail "$said"
+grep -q "^PASS: Approximate system memory used : [0-9.-]* MB\.$" <<<"$said" || fail "$said"
+grep -q "^Compacted with revision [0-9]*$" <<<"$said" || fail "$said"
+[ -z "$("$keelctl" "${to[@]}" get --prefix /etcdctl-check-datascale/)" ] || fail "keys are left"
+said=$("$keelctl" "${to[@]}" check perf --prefix b/ 2>&1)
+[ $? = 3 ] && grep -q 'prefix "b/" has keys' <<<"$said" || fail "$said"
+said=$("$keelctl" "${to[@]}" check perf --load huge 2>&1)
+[ $? = 4 ] && grep -q "unknown load option huge" <<<"$said" || fail "$said"
+echo "mirror: equal; check: in order"
