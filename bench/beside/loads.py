@@ -63,15 +63,20 @@ class Loads:
         command = [str(self.generator), mode, f"--endpoint={server.endpoint}"]
         command += [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
         done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            server.check_alive()
-            raise Failed(f"{server.kind}: {' '.join(command)}: {done.stderr.strip()}")
-        result = json.loads(done.stdout)
+        result = self.parse(done, server)
         if result["errors"] or result["ops"] == 0:
             raise Failed(f"{server.kind}: {mode} had errors: {done.stdout.strip()}")
         result["cpu_us"] = result["server_cpu_us_per_op"]
         result["busy"] = result["client_cpu_us_per_op"] * result["throughput"] / 1e6
         return result
+
+    @staticmethod
+    def parse(done, server):
+        """What keelson_load printed."""
+        if done.returncode != 0:
+            server.check_alive()
+            raise Failed(f"{server.kind}: {' '.join(done.args)}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
 
     def timed(self, server, mode, **flags):
         return self.own(server, mode, seconds=self.seconds, warm_up=0.3, **flags)

@@ -51,32 +51,38 @@ def free_ports(count):
 class Server:
     """One server process. `kind` is what the table calls it."""
 
-    def __init__(self, kind, binary, directory, flags=()):
+    def __init__(self, kind, binary, directory, flags=(), name="default"):
         self.kind = kind
+        self.name = name
         self.flags = list(flags)  # after ours, so they win
         self.binary = binary
         self.directory = pathlib.Path(directory)
         self.process = None
         self.client_port, self.peer_port = free_ports(2)
+        self.founders = [f"--initial-cluster={name}={self.peer_url}"]
 
     @property
     def endpoint(self):
         return f"127.0.0.1:{self.client_port}"
 
     @property
+    def peer_url(self):
+        return f"http://127.0.0.1:{self.peer_port}"
+
+    @property
     def pid(self):
         return self.process.pid
 
     def start(self):
-        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
+        client, peer = f"http://{self.endpoint}", self.peer_url
         self.directory.mkdir(parents=True, exist_ok=True)
         with open(self.directory / "output", "ab") as output:
             self.process = subprocess.Popen(
-                [self.binary, "--name=default", f"--data-dir={self.directory / 'data'}",
+                [self.binary, f"--name={self.name}", f"--data-dir={self.directory / 'data'}",
                  f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
                  f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
-                 f"--initial-cluster=default={peer}", "--log-level=error",
-                 f"--quota-backend-bytes={8 << 30}", *self.flags],
+                 "--log-level=error", f"--quota-backend-bytes={8 << 30}", *self.founders,
+                 *self.flags],
                 stdout=output, stderr=output)
 
     def check_alive(self):
@@ -117,6 +123,10 @@ class Server:
         stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
         fields = stat[stat.rindex(")") + 2:].split()
         return (int(fields[11]) + int(fields[12])) * TICK_US
+
+    def forget_peak(self):
+        """The highest resident memory is that of from now on (proc(5), clear_refs)."""
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def memory_mb(self):
         """Resident memory now and at its highest."""

@@ -35,6 +35,17 @@ std::string Flags::text(const std::string& name, const std::string& otherwise) {
   return value ? *value : otherwise;
 }
 
+std::vector<std::string> Flags::list(const std::string& name, const std::string& otherwise) {
+  std::vector<std::string> out;
+  std::string rest = text(name, otherwise);
+  while (!rest.empty()) {
+    const size_t comma = rest.find(',');
+    out.push_back(rest.substr(0, comma));
+    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  }
+  return out;
+}
+
 double Flags::number(const std::string& name, double otherwise) {
   const std::string* value = find(name);
   if (!value) return otherwise;

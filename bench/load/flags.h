@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace keelson::bench {
 
@@ -17,6 +18,8 @@ class Flags {
   Flags(int argc, char** argv, int first);
 
   std::string text(const std::string& name, const std::string& otherwise);
+  // What stands between commas.
+  std::vector<std::string> list(const std::string& name, const std::string& otherwise);
   double number(const std::string& name, double otherwise);
   uint64_t whole(const std::string& name, uint64_t otherwise);
   bool is_set(const std::string& name);

@@ -2,10 +2,13 @@
 // used.
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "load/flags.h"
+#include "load/paced_load.h"
 #include "load/report.h"
 #include "load/unary_load.h"
 #include "load/watch_load.h"
@@ -23,14 +26,17 @@ constexpr const char* kUsage =
     "  txn    create, then update, guarded by the revision, as Kubernetes writes\n"
     "  fill   put keys 0 to --space, --repeat times, --batch puts to a transaction\n"
     "  watch  --watchers on --streams streams of --connections, --rate puts a second\n"
+    "  paced  --rate puts a second, whatever becomes of them, for --seconds or until SIGINT; with\n"
+    "         --first until one is answered, whenever that was (first_ns, CLOCK_MONOTONIC)\n"
     "\n"
+    "where      --endpoint HOST:PORT[,HOST:PORT…]: connections take them in turn (not of watch)\n"
     "how much   --connections 1 --streams 1 (calls in flight on each)  --count N  --seconds S\n"
     "           --warm-up S (not counted)  --until-refused (for lack of space)\n"
     "what       --prefix /bench/  --keys same|distinct|cycle|random  --space 1000000\n"
     "           --value-size 256  --fresh (values that do not compress)  --limit 500  --expect N "
     "(keys of a list or a first page)  --seed "
     "1\n"
-    "measuring  --pid P: also report the CPU time that process P used\n"
+    "measuring  --pid P[,P…]: also report the CPU time that these processes used\n"
     "\n"
     "It prints one line of JSON. Times are in microseconds.\n";
 
@@ -42,15 +48,26 @@ KeyChoice key_choice(const std::string& name) {
   fail("--keys is same, distinct, cycle or random, not", name.c_str());
 }
 
+std::vector<pid_t> pids(Flags& flags) {
+  std::vector<pid_t> out;
+  for (const std::string& text : flags.list("pid", "")) {
+    char* end = nullptr;
+    const long number = std::strtol(text.c_str(), &end, 10);
+    if (number <= 0 || *end != '\0') fail("not a process", text.c_str());
+    out.push_back(static_cast<pid_t>(number));
+  }
+  return out;
+}
+
 UnaryOptions unary_options(Flags& flags) {
   UnaryOptions options;
-  options.endpoint = flags.text("endpoint", "127.0.0.1:2379");
-  options.connections = flags.whole("connections", 1);
+  options.endpoints = flags.list("endpoint", "127.0.0.1:2379");
+  options.connections = flags.whole("connections", options.endpoints.size());
   options.streams = flags.whole("streams", 1);
   options.count = flags.whole("count", 0);
   options.seconds = flags.number("seconds", 0);
   options.warm_up = flags.number("warm-up", 0);
-  options.server = static_cast<pid_t>(flags.whole("pid", 0));
+  options.servers = pids(flags);
   options.until_refused = flags.is_set("until-refused");
   if (options.connections * options.streams == 0) fail("nothing would be in flight");
   return options;
@@ -111,12 +128,25 @@ void run_watch(Flags& flags, JsonLine* line) {
   options.warm_up = flags.number("warm-up", options.warm_up);
   options.patience = flags.number("patience", options.patience);
   options.value_size = flags.whole("value-size", options.value_size);
-  options.server = static_cast<pid_t>(flags.whole("pid", 0));
+  options.servers = pids(flags);
   flags.check_all_used();
   if (options.connections == 0 || options.streams == 0 || options.prefix.empty()) {
     fail("--connections, --streams and --prefix must not be empty");
   }
   WatchLoad(options).run(line);
+}
+
+void run_paced(Flags& flags, JsonLine* line) {
+  PacedOptions options;
+  options.endpoints = flags.list("endpoint", "127.0.0.1:2379");
+  options.rate = flags.number("rate", options.rate);
+  options.seconds = flags.number("seconds", options.seconds);
+  options.until_first = flags.is_set("first");
+  options.servers = pids(flags);
+  WorkOptions work = work_options(flags, 1);
+  flags.check_all_used();
+  if (options.rate <= 0) fail("--rate must not be 0");
+  PacedLoad(options, make_put(work).get()).run(line);
 }
 
 }  // namespace
@@ -134,6 +164,8 @@ int main(int argc, char** argv) {
   line.add("mode", mode);
   if (mode == "watch") {
     run_watch(flags, &line);
+  } else if (mode == "paced") {
+    run_paced(flags, &line);
   } else {
     run_unary(mode, flags, &line);
   }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 namespace keelson::bench {
 
@@ -69,19 +70,25 @@ void JsonLine::print() const {
 
 // ---- CpuWindow
 
-CpuWindow::CpuWindow(pid_t server) : server_(server) { start(); }
+CpuWindow::CpuWindow(std::vector<pid_t> servers) : servers_(std::move(servers)) { start(); }
+
+uint64_t CpuWindow::used_by_servers() const {
+  uint64_t sum = 0;
+  for (pid_t server : servers_) sum += cpu_of_process_us(server);
+  return sum;
+}
 
 void CpuWindow::start() {
-  server_us_ = server_ > 0 ? cpu_of_process_us(server_) : 0;
+  server_us_ = used_by_servers();
   own_us_ = own_cpu_us();
 }
 void CpuWindow::stop() {
-  server_us_ = (server_ > 0 ? cpu_of_process_us(server_) : 0) - server_us_;
+  server_us_ = used_by_servers() - server_us_;
   own_us_ = own_cpu_us() - own_us_;
 }
 void CpuWindow::report(JsonLine* line, uint64_t operations) const {
   double n = operations == 0 ? 1 : static_cast<double>(operations);
-  if (server_ > 0) line->add("server_cpu_us_per_op", static_cast<double>(server_us_) / n);
+  if (!servers_.empty()) line->add("server_cpu_us_per_op", static_cast<double>(server_us_) / n);
   line->add("client_cpu_us_per_op", static_cast<double>(own_us_) / n);
 }
 

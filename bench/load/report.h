@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "load/histogram.h"
 
@@ -33,16 +34,18 @@ class JsonLine {
   std::string text_ = "{";
 };
 
-// CPU used by the server and by this program between construction and stop().
+// CPU used by the servers together and by this program between construction and stop().
 class CpuWindow {
  public:
-  explicit CpuWindow(pid_t server);
+  explicit CpuWindow(std::vector<pid_t> servers);
   void start();
   void stop();
   void report(JsonLine* line, uint64_t operations) const;
 
  private:
-  pid_t server_;
+  uint64_t used_by_servers() const;
+
+  std::vector<pid_t> servers_;
   uint64_t server_us_ = 0;
   uint64_t own_us_ = 0;
 };

@@ -13,9 +13,10 @@ UnaryLoad::UnaryLoad(const UnaryOptions& options, Work* work)
     : options_(options),
       work_(work),
       calls_(options.connections * options.streams),
-      cpu_(options.server) {
+      cpu_(options.servers) {
   for (size_t i = 0; i < options_.connections; ++i) {
-    connections_.push_back(std::make_unique<Connection>(&poller_, options_.endpoint));
+    connections_.push_back(
+        std::make_unique<Connection>(&poller_, options_.endpoints[i % options_.endpoints.size()]));
   }
   for (size_t i = 0; i < calls_.size(); ++i) {
     calls_[i].observer = this;

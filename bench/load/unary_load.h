@@ -34,13 +34,13 @@ class Work {
 };
 
 struct UnaryOptions {
-  std::string endpoint;
+  std::vector<std::string> endpoints;  // connections take them in turn
   size_t connections = 1;
   size_t streams = 1;
-  uint64_t count = 0;  // calls in all; 0: until the time is over
-  double seconds = 0;  // 0: until the count is reached
-  double warm_up = 0;  // seconds not counted, before
-  pid_t server = 0;    // for its CPU time
+  uint64_t count = 0;          // calls in all; 0: until the time is over
+  double seconds = 0;          // 0: until the count is reached
+  double warm_up = 0;          // seconds not counted, before
+  std::vector<pid_t> servers;  // for their CPU time
   // The first call that is refused for lack of space (kResourceExhausted) ends the load, and is
   // neither an operation nor an error.
   bool until_refused = false;

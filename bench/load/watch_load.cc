@@ -33,7 +33,7 @@ WatchLoad::WatchLoad(const WatchOptions& options)
       streams_(options.streams),
       writers_(kMaxPutsInFlight),
       value_(std::max<size_t>(options.value_size, 8), 'w'),
-      cpu_(options.server) {
+      cpu_(options.servers) {
   for (size_t i = 0; i < options_.connections; ++i) {
     connections_.push_back(std::make_unique<Connection>(&poller_, options_.endpoint));
   }

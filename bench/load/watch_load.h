@@ -30,7 +30,7 @@ struct WatchOptions {
   double warm_up = 1;
   double patience = 30;  // seconds to wait for what is late
   size_t value_size = 256;
-  pid_t server = 0;
+  std::vector<pid_t> servers;
 };
 
 class WatchLoad final : public CallObserver, public Ticker::Owner {
