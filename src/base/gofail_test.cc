@@ -21,7 +21,8 @@ class GofailTest : public testing::Test {
 TEST_F(GofailTest, AnswersAsTheGoRuntimeDoes) {
   EXPECT_EQ(gofail::answer("PUT", "/raftBeforeSave", "sleep(0)").status, 204);
   EXPECT_EQ(got("/raftBeforeSave"), "sleep(0)\n");
-  EXPECT_NE(got("/").find("raftAfterSaveSnap=\nraftAfterWALRelease=\n"), std::string::npos) << got("/");
+  EXPECT_NE(got("/").find("raftAfterSaveSnap=\nraftAfterWALRelease=\n"), std::string::npos)
+      << got("/");
   EXPECT_NE(got("/").find("raftBeforeSave=sleep(0)\n"), std::string::npos) << got("/");
   EXPECT_EQ(gofail::answer("GET", "/nothing", "").status, 404);
   EXPECT_EQ(gofail::answer("PUT", "/nothing", "panic").status, 400);
