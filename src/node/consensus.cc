@@ -17,6 +17,9 @@ namespace {
 
 // What a member without peers keeps of what it has applied.
 constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
+// Of the log in memory, while snapshots are on their way to others. Whoever needs more than that
+// behind its snapshot will need another one.
+constexpr uint64_t kMostHeld = uint64_t{512} << 20;
 
 }  // namespace
 
@@ -158,6 +161,7 @@ void Consensus::receive_snapshot(raft::Message message, ReceivedState state) {
 
 void Consensus::snapshot_sent(MemberId member, bool arrived) {
   post([this, member, arrived] {
+    held_.end(member, arrived, clock_.now());
     core_->report_snapshot(
         member, arrived ? raft::SnapshotStatus::kFinish : raft::SnapshotStatus::kFailure);
     schedule_flush();
@@ -446,6 +450,7 @@ void Consensus::observe(const raft::Ready& ready) {
     schedule_flush();
   }
   bool is_leader = ready.soft_state->state == raft::StateType::kLeader;
+  if (!is_leader) held_.give_up();
   if (std::exchange(is_leader_, is_leader) && !is_leader && std::exchange(announced_, false)) {
     doors_.leadership_changed(false, standing().term);
   }
@@ -464,6 +469,7 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
     } else if (message.type == raft::MessageType::kMsgVote && message.term > durable_term_) {
       hold_vote(std::move(message));
     } else if (message.type == raft::MessageType::kMsgSnap) {
+      held_.begin(message.to, message.snapshot->metadata.index);
       doors_.apply.send_state(std::move(message));
     } else {
       outgoing.push_back(std::move(message));
@@ -570,7 +576,8 @@ void Consensus::trim_storage() {
   if (members <= 1) {
     keep = {std::min(keep.entries, kAlone.entries), std::min(keep.bytes, kAlone.bytes)};
   }
-  storage_->trim(applied_, keep);
+  if (storage_->bytes() > kMostHeld) held_.give_up();
+  storage_->trim(std::min(applied_, held_.needed(clock_.now()).value_or(applied_)), keep);
   CHECK(applied_ <= storage_->last());
 }
 

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "node/apply_lane.h"
+#include "node/held_log.h"
 #include "node/log_debt.h"
 #include "node/log_lane.h"
 #include "node/log_storage.h"
@@ -174,6 +175,7 @@ class Consensus {
   // log lane is marking, oldest first.
   std::optional<ReceivedState> received_;
   std::deque<ReceivedState> installing_;
+  HeldLog held_;  // by snapshots to others; nothing unless is_leader_
   LogDebt debt_;
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
   // durable store needs the term at an index that the storage may have forgotten long ago.
