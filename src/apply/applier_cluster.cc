@@ -30,9 +30,12 @@ bool v2_member(std::string_view path, MemberId* id) {
   return absl::SimpleHexAtoi(to_absl(path), &id->value);
 }
 
-// Nobody is no member, and whoever is not removed is described, as himself.
+// Whoever is not removed is described, as himself; and nobody cannot be added. That nobody is
+// removed or updated any client may ask for: the table refuses it, as etcd does.
 bool names_a_member(const raft::ConfChange& change) {
-  if (change.node_id == raft::kNobody) return false;
+  const bool adds = change.type == raft::ConfChangeType::kAddNode ||
+                    change.type == raft::ConfChangeType::kAddLearnerNode;
+  if (adds && change.node_id == raft::kNobody) return false;
   if (change.type == raft::ConfChangeType::kRemoveNode) return true;
   absl::StatusOr<membership::ChangeContext> context = membership::decode_context(change.context);
   return context.ok() && context->member.id == change.node_id;
@@ -57,6 +60,8 @@ absl::StatusOr<Reply> Applier::set_attributes(MemberId id, std::string_view name
         cat("it is about member ", absl::Hex(id.value), ", which this cluster never had"));
   }
   members_.set_attributes(id, name, std::move(client_urls), store_.batch());
+  // It changes what is said of a member, not who is one.
+  CHECK(members_.view()->members.size() == view->members.size());
   return Reply();
 }
 
@@ -76,6 +81,7 @@ absl::StatusOr<Reply> Applier::downgrade_info(std::string_view body) {
   membershippb::DowngradeInfoSetRequest request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
   members_.set_downgrade(request.enabled(), request.ver(), store_.batch());
+  CHECK(members_.view()->downgrade.enabled == request.enabled());
   return Reply();
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/memory_backend.h"
+#include "base/errors.h"
 #include "base/quiet_log.h"
 #include "membership/cluster.h"
 #include "raft/conf_change.h"
@@ -144,10 +145,14 @@ TEST_F(ApplierTest, AMembershipChangeNamesTheMemberThatItDescribes) {
     bool fits;
   };
   const Case cases[] = {
-      {ConfChangeType::kAddNode, 7, 7, true},     {ConfChangeType::kAddNode, 7, 8, false},
-      {ConfChangeType::kAddNode, 0, 0, false},    {ConfChangeType::kAddLearnerNode, 7, 6, false},
-      {ConfChangeType::kUpdateNode, 0, 0, false}, {ConfChangeType::kRemoveNode, 0, 0, false},
-      {ConfChangeType::kRemoveNode, 7, 8, true},  // describes nobody; refused: there is none
+      {ConfChangeType::kAddNode, 7, 7, true},
+      {ConfChangeType::kAddNode, 7, 8, false},
+      {ConfChangeType::kAddNode, 0, 0, false},
+      {ConfChangeType::kAddLearnerNode, 7, 6, false},
+      {ConfChangeType::kUpdateNode, 7, 8, false},
+      {ConfChangeType::kAddLearnerNode, 0, 0, false},
+      // Describes nobody; refused: there is none.
+      {ConfChangeType::kRemoveNode, 7, 8, true},
   };
   for (const Case& c : cases) {
     backend_ = std::make_shared<backend::MemoryBackend>();
@@ -157,6 +162,26 @@ TEST_F(ApplierTest, AMembershipChangeNamesTheMemberThatItDescribes) {
     EXPECT_EQ(changed.ok(), c.fits) << c.member << " " << c.described << " " << changed;
     // Nothing moves after an end.
     EXPECT_EQ(applier_->publish(index_, Term(1)).ok(), c.fits);
+  }
+}
+
+// Any client may ask for it: it is in the log of every member then.
+TEST_F(ApplierTest, NobodyIsNotRemovedAndNotUpdated) {
+  ASSERT_TRUE(start().ok());
+  const raft::ConfChange changes[] = {
+      {.type = ConfChangeType::kRemoveNode},
+      {.type = ConfChangeType::kUpdateNode,
+       .context = membership::encode_context({.peer_urls = {"http://a:1"}})},
+  };
+  for (const raft::ConfChange& asked : changes) {
+    const raft::Entry entry{.type = raft::EntryType::kConfChange,
+                            .term = Term(1),
+                            .index = ++index_,
+                            .data = raft::encode(asked)};
+    absl::StatusOr<ConfChanged> changed = applier_->apply_conf_change(entry);
+    ASSERT_TRUE(changed.ok()) << changed.status();
+    EXPECT_EQ(changed->answer, errors::MemberNotFound());
+    EXPECT_TRUE(applier_->publish(index_, Term(1)).ok());
   }
 }
 
