@@ -37,11 +37,14 @@ void ApplyLane::apply(raft::Message message, std::vector<ProposalPtr> proposals)
 
 void ApplyLane::when_applied(Index index, std::vector<ReadBatch> reads) {
   lane_.post([this, index, reads = std::move(reads)]() mutable {
-    if (index <= applied_) {
-      for (ReadBatch& batch : reads) batch.gateway->answer_reads(batch, absl::OkStatus());
-    } else {
+    CHECK(!reads.empty());
+    // What was applied before a failure is not published, and never will be.
+    if (failed_ || index > applied_) {
       reads_.emplace(index, std::move(reads));
+      return;
     }
+    CHECK(index.value <= state_.applied.load(std::memory_order_relaxed));
+    for (ReadBatch& batch : reads) batch.gateway->answer_reads(batch, absl::OkStatus());
   });
 }
 
@@ -173,6 +176,8 @@ void ApplyLane::fail(absl::Status status) {
 
 // Each gateway gets its answers in one piece, in the order they were applied.
 void ApplyLane::answer() {
+  CHECK(!failed_);
+  CHECK(state_.applied.load(std::memory_order_relaxed) == applied_.value);
   while (!answered_.empty()) {
     Gateway* gateway = answered_.front()->gateway;
     auto others = std::stable_partition(

@@ -234,6 +234,34 @@ TEST_F(NodeTest, AnEntryThatCannotBeReadEndsTheMember) {
   EXPECT_TRUE(member_.dead());
 }
 
+// What a batch did before the entry that failed is not published, so a read that waits for it is
+// not as new as it should be.
+TEST_F(NodeTest, NoReadIsAnsweredByAMemberThatCannotGoOn) {
+  start();
+  ASSERT_TRUE(
+      member_.run_until([&] { return member_.node().state().proposals_pending.load() == 0; }));
+  const Index put(member_.node().state().applied + 1);
+  member_.schedule.hold(member_.schedule.apply);
+  member_.put("k", "v", [](apply::Reply) {});
+  member_.propose(wire::InternalKind::kPut, "\xff\xff", [](apply::Reply) {});
+  for (int i = 0; i < 200; ++i) member_.schedule.step();
+  ASSERT_GE(member_.node().state().committed.load(), put.value + 1);
+  member_.schedule.release();
+  ASSERT_FALSE(member_.run_until([&] { return false; }));
+  ASSERT_TRUE(member_.dead());
+
+  Gateway gateway(member_.schedule.io, member_.node().consensus(), member_.node().state(),
+                  member_.schedule, {});
+  int answered = 0;
+  gateway.read([&](absl::Status status) { answered += status.ok(); });
+  gateway.flush();
+  const ReadBatch batch{.gateway = &gateway, .ticket = {.slot = 0, .turn = 1}, .count = 1};
+  member_.node().apply_lane().when_applied(put, {batch});
+  for (int i = 0; i < 100; ++i) member_.schedule.run_one();
+  EXPECT_EQ(answered, 0);
+  member_.schedule.forget();
+}
+
 // Committed and not applied in time: the client hears so, once, and what it asked for may be done.
 TEST_F(NodeTest, AStateMachineThatHangsKeepsNobodyBeyondTheDeadline) {
   start();
