@@ -48,7 +48,8 @@ Proposal* Gateway::gather(uint64_t id, Bytes data, Space space, ProposalDone don
   proposal->charged_bytes = data.size();
   proposal->data = std::move(data);
   proposal->ticket = waiting_.add(proposal->deadline, std::move(done));
-  state_.proposals_pending.fetch_add(1, std::memory_order_relaxed);
+  const int64_t before = state_.proposals_pending.fetch_add(1, std::memory_order_relaxed);
+  CHECK(before >= static_cast<int64_t>(proposals_.size()));  // these are counted already
   state_.proposal_bytes.fetch_add(static_cast<int64_t>(proposal->charged_bytes),
                                   std::memory_order_relaxed);
   proposals_.push_back(std::move(proposal));
@@ -98,6 +99,7 @@ void Gateway::deliver(std::vector<ProposalPtr> answered) {
 }
 
 void Gateway::finish_from(size_t next, std::vector<ProposalPtr> answered) {
+  CHECK(next <= answered.size());
   const MonotonicTime until = clock_.now() + kSlice;
   while (next < answered.size()) {
     finish(std::move(answered[next++]));
@@ -146,6 +148,7 @@ void Gateway::answer(std::vector<ReadDone> reads, const absl::Status& status) {
 // One round may answer thousands of reads, and each may take a good part of a millisecond: the rest
 // has its turn when the lane's other work has had it.
 void Gateway::answer_from(size_t next, std::vector<ReadDone> reads, const absl::Status& status) {
+  CHECK(next <= reads.size());
   const MonotonicTime until = clock_.now() + kSlice;
   while (next < reads.size()) {
     reads[next++](status);

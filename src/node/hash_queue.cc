@@ -26,6 +26,7 @@ void HashQueue::sweep() {
       if (!work->wanted()) leave(std::move(work));
     }
     std::erase(waiting_, nullptr);
+    CHECK(waiting_.size() <= admitted_.load(std::memory_order_relaxed));
   });
 }
 
@@ -53,6 +54,7 @@ void HashQueue::step(std::unique_ptr<Work> work) {
   leave(std::move(work));
   // The next one rests for the last slice of this.
   lane_.post_after(rest, [this] {
+    CHECK(running_);
     running_ = false;
     begin_next();
   });

@@ -26,6 +26,7 @@ void HashRunner::run(std::unique_ptr<mvcc::HashKvJob> job) {
 
 void HashRunner::compacted() {
   lane_.post([this] {
+    CHECK(job_ != nullptr || !waiting_);
     if (std::exchange(waiting_, false)) step();
   });
 }

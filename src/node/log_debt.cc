@@ -68,6 +68,8 @@ void LogDebt::mark_failed() {
 }
 
 void LogDebt::flush_asked() {
+  CHECK(!flush_asked_);
+  CHECK(durable_ < handed_);
   flush_asked_ = true;
   flush_at_once_ = false;
 }

@@ -109,6 +109,8 @@ bool LogLane::matters(const raft::Message& message) {
 }
 
 void LogLane::retry_later() {
+  CHECK(!closed_);
+  CHECK(!waiting_.empty());
   if (!state_.disk_full.exchange(true)) {
     log::error("no space left for the log: refusing writes until there is; free disk space",
                {{"dir", wal_->dir()}});

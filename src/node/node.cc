@@ -107,6 +107,11 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
                        std::function<void(absl::Status)> done) {
                   propose_as_leader(kind, {}, request, std::move(done));
                 }) {
+  CHECK(lanes_.consensus != nullptr);
+  CHECK(lanes_.log != nullptr);
+  CHECK(lanes_.apply != nullptr);
+  CHECK(lanes_.background != nullptr);
+  CHECK(applier_->applied_index() == parts.found.applied);
   state_.applied = parts.found.applied.value;
   note_standing();
   listen_to_store();
@@ -498,6 +503,7 @@ void Node::warm_up() {
     if (progress->busy.exchange(true)) return true;
     door->pass([&] {
       lanes_.apply->post([this, progress, records = std::move(records)] {
+        CHECK(progress->busy);
         progress->enough = !store_->warm(records);
         progress->busy = false;
       });

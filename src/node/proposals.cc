@@ -114,6 +114,7 @@ ProposalPtr Proposals::take(uint64_t id, Index index) {
 
 void Proposals::applied(Index index) {
   if (change_index_ == Index(0) || index < change_index_) return;
+  CHECK(changing_ != 0);
   changing_ = 0;
   change_index_ = Index(0);
 }
@@ -139,6 +140,7 @@ void Proposals::expire(MonotonicTime now, const Standing& standing) {
   drop_late(waiting_, now, &late);
   drop_late(changes_, now, &late);
   for (ProposalPtr& proposal : late) reply(std::move(proposal), errors::Timeout());
+  check_invariants();
 }
 
 // As long as the leader that took it leads, a proposal stays in its log, and will be applied. Not
@@ -153,6 +155,7 @@ void Proposals::give_up_lost(MonotonicTime now, const Standing& standing) {
     if (proposal->deadline <= now && !is_in_our_log(*proposal, standing)) lost.push_back(id);
   }
   for (uint64_t id : lost) reply(give_up(id), errors::Timeout());
+  check_invariants();
 }
 
 void Proposals::fail_all(const absl::Status& status) {
@@ -165,6 +168,7 @@ void Proposals::fail_all(const absl::Status& status) {
   deadlines_.clear();
   changing_ = 0;
   change_index_ = Index(0);
+  check_invariants();
 }
 
 void Proposals::reply(ProposalPtr proposal, absl::Status status) {

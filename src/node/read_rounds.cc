@@ -38,6 +38,12 @@ Bytes ReadRounds::next_context() {
   return context_bytes(next_context_);
 }
 
+void ReadRounds::add(ReadBatch batch) {
+  CHECK(batch.gateway != nullptr);
+  CHECK(batch.count > 0);
+  waiting_.push_back(batch);
+}
+
 void ReadRounds::start(raft::RawNode& core, MonotonicTime now) {
   if (waiting_.empty() || round_.context != 0) return;
   Bytes context = next_context();
@@ -63,6 +69,8 @@ void ReadRounds::fail_round(const absl::Status& status) {
 void ReadRounds::fail_all(const absl::Status& status) {
   fail_round(status);
   answer(waiting_, status);
+  CHECK(waiting_.empty());
+  CHECK(round_.context == 0);
 }
 
 bool ReadRounds::expire(raft::RawNode& core, MonotonicTime now) {

@@ -25,7 +25,8 @@ class ReadRounds {
   // `seed` starts the contexts, which no other member may use.
   explicit ReadRounds(uint64_t seed) : next_context_(seed) {}
 
-  void add(ReadBatch batch) { waiting_.push_back(batch); }
+  // REQUIRES: there are reads in it.
+  void add(ReadBatch batch);
   // Begins the next round, if there is need of one and none is under way.
   void start(raft::RawNode& core, MonotonicTime now);
   // The batches that the answer is for; none if it is for an older round.

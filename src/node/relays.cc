@@ -35,9 +35,11 @@ bool Relays::hold(const raft::RawNode& core, MonotonicTime now, const raft::Mess
   if (held_.empty() && can_go(core, message)) return false;
   const uint64_t bytes = bytes_of(message);
   if (held_.size() >= kMostMessages || bytes_ + bytes > kMostBytes) return true;
+  CHECK(held_.empty() || held_.back().until <= now + kMostTime);
   held_.push_back({message, bytes, now + kMostTime});
   bytes_ += bytes;
   CHECK(bytes_ <= kMostBytes);
+  CHECK(held_.size() <= kMostMessages);
   return true;
 }
 
@@ -55,9 +57,11 @@ void Relays::release(raft::RawNode& core, MonotonicTime now) {
 }
 
 void Relays::drop_first() {
+  CHECK(!held_.empty());
   CHECK(bytes_ >= held_.front().bytes);
   bytes_ -= held_.front().bytes;
   held_.pop_front();
+  CHECK(held_.empty() == (bytes_ == 0));
 }
 
 }  // namespace keelson::node

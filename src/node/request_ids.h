@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/ids.h"
 
@@ -44,6 +45,7 @@ class RequestIds {
       next_ = source_.next_block();
       end_ = next_ + RequestIdSource::kBlock;
     }
+    CHECK(next_ < end_);
     uint64_t id = source_.id(next_++);
     return id != 0 ? id : next();
   }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "base/errors.h"
 
 namespace keelson::node {
@@ -12,6 +13,8 @@ absl::Status transfer_too_long() {
 
 void Transfers::begin(raft::RawNode& core, const Standing& standing, MemberId to,
                       MonotonicTime deadline, Done done) {
+  CHECK(done != nullptr);
+  CHECK(!standing.leads || standing.leader != raft::kNobody);
   if (standing.leader == to) return done(absl::OkStatus());
   if (!standing.leads) return done(errors::NotLeader());
   core.transfer_leader(to);
@@ -33,11 +36,14 @@ void Transfers::look(const raft::RawNode& core, const Standing& standing, Monoto
       pending.push_back(std::move(transfer));
     }
   }
+  CHECK(under_way_.empty());  // none is begun by being told
   under_way_ = std::move(pending);
 }
 
 void Transfers::fail_all(const absl::Status& status) {
+  CHECK(!status.ok());
   for (Transfer& transfer : std::exchange(under_way_, {})) transfer.done(status);
+  CHECK(under_way_.empty());
 }
 
 }  // namespace keelson::node

@@ -22,10 +22,16 @@ Versions::Versions(Executor& lane, const membership::Cluster& members, MemberId 
       propose_(std::move(propose)) {}
 
 void Versions::lead(MonotonicTime now) {
+  CHECK(!leading_);
   leading_ = true;
   next_version_ = now;
   next_downgrade_ = now + options_.downgrade_interval;
   look(now);
+}
+
+void Versions::follow() {
+  CHECK(leading_);
+  leading_ = false;
 }
 
 void Versions::look(MonotonicTime now) {
@@ -53,6 +59,7 @@ void Versions::ask(std::function<void(const List&)> then) {
   busy_ = true;
   ask_(std::move(others), [this, then = std::move(then)](List servers) mutable {
     lane_.post([this, then = std::move(then), servers = std::move(servers)]() mutable {
+      CHECK(busy_);
       busy_ = false;
       servers.push_back(membership::kOurVersion);
       if (leading_) then(servers);
@@ -90,7 +97,10 @@ void Versions::end_downgrade(const List& servers) {
 void Versions::propose(wire::InternalKind kind, std::string request) {
   CHECK(!busy_);
   busy_ = true;
-  propose_(kind, std::move(request), [this](absl::Status) { busy_ = false; });
+  propose_(kind, std::move(request), [this](absl::Status) {
+    CHECK(busy_);
+    busy_ = false;
+  });
 }
 
 }  // namespace keelson::node

@@ -47,7 +47,7 @@ class Versions {
 
   // The member leads now, and has applied what came before; or leads no more.
   void lead(MonotonicTime now);
-  void follow() { leading_ = false; }
+  void follow();
   // To be called twice a second or so.
   void look(MonotonicTime now);
 

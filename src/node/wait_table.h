@@ -81,6 +81,7 @@ class WaitTable {
     }
     const uint32_t at = free_.back();
     free_.pop_back();
+    CHECK(!slots_[at].waiter.has_value());
     return at;
   }
 
