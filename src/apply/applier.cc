@@ -350,9 +350,11 @@ absl::StatusOr<Reply> Applier::lease_revoke(std::string_view body) {
 absl::StatusOr<Reply> Applier::lease_checkpoint(std::string_view body) {
   etcdserverpb::LeaseCheckpointRequest request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
+  const size_t before = leases_.size();
   for (const etcdserverpb::LeaseCheckpoint& c : request.checkpoints()) {
     leases_.checkpoint({LeaseId(c.id()), c.remaining_ttl()}, clock_.now(), store_.batch());
   }
+  CHECK(leases_.size() == before);
   return Reply();
 }
 
@@ -368,10 +370,12 @@ absl::StatusOr<Reply> Applier::alarm(std::string_view body) {
     case etcdserverpb::AlarmRequest::ACTIVATE:
       if (named.type == etcdserverpb::NONE) break;
       alarms_.activate(named, store_.batch());
+      CHECK(alarms_.contains(named));
       found = {named};
       break;
     case etcdserverpb::AlarmRequest::DEACTIVATE:
       if (alarms_.deactivate(named, store_.batch())) found = {named};
+      CHECK(!alarms_.contains(named));
       break;
     default:
       break;
@@ -414,6 +418,7 @@ void Applier::note_applied(InternalKind kind, const absl::Status& status) {
 
 void Applier::report_applied() {
   if (applied_.empty()) return;
+  CHECK(published_index_ < index_);
   Duration took = clock_.now() - applying_since_;
   if (options_.observer) options_.observer->applied(applied_, took);
   if (options_.warning_duration > Duration(0) && took > options_.warning_duration) {
@@ -510,6 +515,7 @@ void Applier::when_compacted(Task done, bool in_a_hurry) {
 void Applier::run_compacted() {
   in_a_hurry_ = false;
   for (Task& done : std::exchange(when_compacted_, {})) done();
+  CHECK(when_compacted_.empty());  // none is asked for by being told
 }
 
 }  // namespace keelson::apply
