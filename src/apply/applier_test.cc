@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -182,6 +183,29 @@ TEST_F(ApplierTest, NobodyIsNotRemovedAndNotUpdated) {
     ASSERT_TRUE(changed.ok()) << changed.status();
     EXPECT_EQ(changed->answer, errors::MemberNotFound());
     EXPECT_TRUE(applier_->publish(index_, Term(1)).ok());
+  }
+}
+
+// However many keys a compare names, each of them counts.
+TEST_F(ApplierTest, ACompareLooksAtEveryKeyOfItsRange) {
+  ASSERT_TRUE(start().ok());
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(put("k" + std::to_string(1000 + i))->status.ok());
+    if (i % 128 > 1 && i != 299) continue;
+    etcdserverpb::TxnRequest txn;
+    etcdserverpb::Compare* compare = txn.add_compare();
+    compare->set_key("k");
+    compare->set_range_end(std::string(1, '\0'));
+    compare->set_target(etcdserverpb::Compare::CREATE);
+    compare->set_result(etcdserverpb::Compare::LESS);
+    for (int64_t bound : {i + 2, i + 3}) {  // the newest key was made in revision i + 2
+      compare->set_create_revision(bound);
+      absl::StatusOr<Reply> reply = apply(InternalKind::kTxn, txn.SerializeAsString());
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      std::string body;
+      for (const Bytes& part : reply->body.parts()) body.append(part.view());
+      EXPECT_EQ(body.empty(), bound == i + 2) << i;  // nothing but whether it succeeded
+    }
   }
 }
 

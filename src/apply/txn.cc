@@ -1,5 +1,6 @@
 #include "apply/txn.h"
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -57,25 +58,42 @@ bool holds(const pb::Compare& compare, const mvcc::KeyValueView& kv) {
   }
 }
 
+// Of the key-values that a compare names, so many are looked at together: it may name all that
+// there are, and what does not fit into memory would end every member, at each start again.
+constexpr int64_t kComparedAtOnce = 128;
+
+// Whether the compare holds for all of `found`, which are not none.
+bool holds(const pb::Compare& compare, const mvcc::RangeResult& found, std::string* last_key) {
+  CHECK(found.held == nullptr);  // it was not asked to hold
+  mvcc::KeyValueView kv;
+  for (const Bytes& encoded : found.kvs) {
+    CHECK(mvcc::decode_key_value(encoded, &kv));  // encoded here, or read back and looked at
+    if (!holds(compare, kv)) return false;
+  }
+  last_key->assign(kv.key);
+  return true;
+}
+
 // A missing key compares as all zeros, but never by value: an empty value is not a missing one.
 template <typename View>
 absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
   // The index knows revisions and versions; values and leases are in the key-value itself.
   bool from_index =
       compare.target() != pb::Compare::VALUE && compare.target() != pb::Compare::LEASE;
-  absl::StatusOr<mvcc::RangeResult> found =
-      view.range(compare.key(), compare.range_end(), {.keys_only = from_index});
-  if (!found.ok()) return found.status();
-  if (found->kvs.empty()) {
-    return compare.target() != pb::Compare::VALUE && holds(compare, mvcc::KeyValueView{});
+  const mvcc::RangeOptions some{
+      .limit = kComparedAtOnce, .keys_only = from_index, .total_count = false};
+  std::string key = compare.key();
+  for (bool first = true;; first = false) {
+    absl::StatusOr<mvcc::RangeResult> found = view.range(key, compare.range_end(), some);
+    if (!found.ok()) return found.status();
+    if (first && found->kvs.empty()) {
+      return compare.target() != pb::Compare::VALUE && holds(compare, mvcc::KeyValueView{});
+    }
+    CHECK(found->kvs.size() <= static_cast<size_t>(kComparedAtOnce));
+    if (!found->kvs.empty() && !holds(compare, *found, &key)) return false;
+    if (found->kvs.size() < static_cast<size_t>(kComparedAtOnce)) return true;
+    key.push_back('\0');
   }
-  CHECK(found->held == nullptr);  // it was not asked to hold
-  for (const Bytes& encoded : found->kvs) {
-    mvcc::KeyValueView kv;
-    CHECK(mvcc::decode_key_value(encoded, &kv));  // encoded here, or read back and looked at
-    if (!holds(compare, kv)) return false;
-  }
-  return true;
 }
 
 // Which branch each level takes, in the order the levels are met.
