@@ -112,6 +112,28 @@ void who_fell_behind_is_sent_the_state(Cluster& cluster) {
   }
 }
 
+// While its snapshot is on the way, the others go on for longer than what they keep of the log
+// otherwise lasts: they keep more.
+void who_comes_back_under_load_catches_up(Cluster& cluster) {
+  const int away = (cluster.leader() + 1) % 3, here = (away + 1) % 3;
+  cluster.at(away).kill();
+  const std::string large(500'000, 'v');
+  for (int i = 0; i < 60; ++i) {
+    cluster.check(cluster.put(here, cat("large", i), large), "put");
+  }
+  std::vector<std::string> others = addresses(cluster);
+  others.erase(others.begin() + away);
+  Load load("back", others, 2);
+  expect_progress(cluster, load, "there is work");
+  cluster.check(cluster.at(away).start(), "it comes back");
+  const auto lag = [&] {
+    const uint64_t applied = cluster.status(here).raftappliedindex();
+    return static_cast<int64_t>(applied - cluster.status(away).raftappliedindex());
+  };
+  cluster.check(eventually([&] { return lag() <= 20; }), "it catches up with who does not wait");
+  check_all(cluster, load);
+}
+
 int run(const std::string& binary) {
   Cluster cluster({binary, binary, binary});
   cluster.start();
@@ -124,6 +146,7 @@ int run(const std::string& binary) {
   Cluster sent({small, small, small});
   sent.start();
   who_fell_behind_is_sent_the_state(sent);
+  who_comes_back_under_load_catches_up(sent);
   const bool ok = cluster.ok() && sent.ok();
   std::cout << (ok ? "ok" : "failed") << "\n";
   return ok ? 0 : 1;
