@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "net/grpc_codec.h"
 #include "net/tls/certificate.h"
+#include "net/tls/hello_again.h"
 
 namespace keelson::net {
 namespace {
@@ -79,6 +80,7 @@ absl::Status TlsState::configure(const TlsSettings& settings, TlsMaterial materi
   SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
   SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, nullptr);
+  if (absl::Status s = allow_hello_again(ctx); !s.ok()) return s;
 
   absl::Status used = use_certificate(ctx, material.chain, material.key.get(), settings.cert_file);
   if (!used.ok()) return used;

@@ -48,6 +48,12 @@ class FreshTls {
     return fresh;
   }
 
+  // Without a look at the files.
+  std::shared_ptr<const State> last() {
+    std::lock_guard lock(mutex_);
+    return state_;
+  }
+
   std::shared_ptr<const State> current() {
     std::lock_guard lock(mutex_);
     std::string fingerprint = fingerprint_of(settings_);

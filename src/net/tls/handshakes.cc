@@ -19,6 +19,7 @@ constexpr Duration kPatience = std::chrono::seconds(1);
 constexpr Duration kPatienceWithMany = std::chrono::milliseconds(100);
 constexpr auto kLook = std::chrono::milliseconds(50);      // for those who may be put out by then
 constexpr size_t kMany = TlsHandshakes::kMostWaiting / 8;  // that wait, from one place
+constexpr Duration kCrowdLasts = std::chrono::seconds(1);
 constexpr int kLinesPerSecond = 20;
 
 }  // namespace
@@ -64,11 +65,13 @@ void TlsHandshakes::put(HandshakeStep* step, State state) {
   Source& source = sources_[step->source_];
   step->state_ = state;
   switch (state) {
-    case State::kFresh:
+    case State::kNew: {
       if (!std::exchange(source.fresh_turn, true)) fresh_turns_.push_back(step->source_);
-      step->at_ = source.fresh.insert(source.fresh.end(), step);
+      Steps& own = source.of(step->newcomer_);
+      step->at_ = own.insert(own.end(), step);
       step->in_all_ = fresh_.insert(fresh_.end(), step);
       break;
+    }
     case State::kResumed:
       if (!std::exchange(source.resumed_turn, true)) resumed_turns_.push_back(step->source_);
       step->at_ = source.resumed.insert(source.resumed.end(), step);
@@ -86,8 +89,8 @@ void TlsHandshakes::put(HandshakeStep* step, State state) {
 
 void TlsHandshakes::take(HandshakeStep* step) {
   switch (std::exchange(step->state_, State::kNone)) {
-    case State::kFresh:
-      sources_[step->source_].fresh.erase(step->at_);
+    case State::kNew:
+      sources_[step->source_].of(step->newcomer_).erase(step->at_);
       fresh_.erase(step->in_all_);
       break;
     case State::kResumed:
@@ -114,14 +117,27 @@ void TlsHandshakes::forget_if_idle(uint64_t source) {
 
 // ---- what becomes of a handshake
 
-void TlsHandshakes::begin(HandshakeStep* step, uint64_t source) {
+void TlsHandshakes::begin(HandshakeStep* step, uint64_t source, Newcomer newcomer) {
   std::lock_guard lock(mutex_);
+  take(step);
   step->source_ = source;
+  step->newcomer_ = newcomer;
   step->since_ = clock_.now();
-  put(step, State::kFresh);
+  put(step, State::kNew);
+  bound_waiting(source);
+}
+
+void TlsHandshakes::bound_waiting(uint64_t source) {
+  if (fresh_.size() >= kCrowd) crowded_until_ = clock_.now() + kCrowdLasts;
   if (fresh_.size() <= kMostWaiting) return;
-  const Steps& own = sources_[source].fresh;
-  HandshakeStep* oldest = own.size() > kMany ? own.front() : fresh_.front();
+  Source& own = sources_[source];
+  HandshakeStep* oldest = fresh_.front();
+  if (own.waiting() > kMany) {
+    oldest =
+        std::max_element(own.fresh.begin(), own.fresh.end(), [](const Steps& a, const Steps& b) {
+          return a.size() < b.size();
+        })->front();
+  }
   take(oldest);
   oldest->put_out();
   forget_if_idle(oldest->source_);
@@ -134,10 +150,14 @@ void TlsHandshakes::stall(HandshakeStep* step) {
   put(step, State::kStalled);
 }
 
-void TlsHandshakes::resume(HandshakeStep* step) {
+void TlsHandshakes::resume(HandshakeStep* step, bool heard) {
   std::lock_guard lock(mutex_);
   take(step);
-  put(step, State::kResumed);
+  if (heard) return put(step, State::kResumed);
+  step->newcomer_ = Newcomer::kUnproven;
+  step->since_ = clock_.now();
+  put(step, State::kNew);
+  bound_waiting(step->source_);
 }
 
 bool TlsHandshakes::end(HandshakeStep* step) {
@@ -184,46 +204,79 @@ size_t TlsHandshakes::waiting() const {
 
 // ---- the workers
 
-TlsHandshakes::Source* TlsHandshakes::next_source(Turns* turns, Steps Source::*list,
-                                                  bool Source::*turn) {
-  while (!turns->empty()) {
-    const uint64_t number = turns->front();
+HandshakeStep* TlsHandshakes::next_resumed() {
+  while (!resumed_turns_.empty()) {
+    const uint64_t number = resumed_turns_.front();
     Source& source = sources_[number];
-    if (!(source.*list).empty()) {
-      turns->splice(turns->end(), *turns, turns->begin());
-      return &source;
+    if (!source.resumed.empty()) {
+      resumed_turns_.splice(resumed_turns_.end(), resumed_turns_, resumed_turns_.begin());
+      HandshakeStep* step = source.resumed.front();
+      take(step);
+      return step;
     }
-    turns->pop_front();
-    source.*turn = false;
+    resumed_turns_.pop_front();
+    source.resumed_turn = false;
     forget_if_idle(number);
   }
   return nullptr;
 }
 
-HandshakeStep* TlsHandshakes::next_resumed() {
-  Source* source = next_source(&resumed_turns_, &Source::resumed, &Source::resumed_turn);
-  if (!source) return nullptr;
-  HandshakeStep* step = source->resumed.front();
+HandshakeStep* TlsHandshakes::next_fresh(bool* ask) {
+  for (size_t left = fresh_turns_.size(); left > 0; --left) {
+    const uint64_t number = fresh_turns_.front();
+    Source& source = sources_[number];
+    if (source.waiting() > 0) {
+      fresh_turns_.splice(fresh_turns_.end(), fresh_turns_, fresh_turns_.begin());
+      if (HandshakeStep* step = choose(&source, ask)) return step;
+      continue;
+    }
+    fresh_turns_.pop_front();
+    source.fresh_turn = false;
+    forget_if_idle(number);
+  }
+  return nullptr;
+}
+
+// Of one place, or null when it has to wait for room.
+HandshakeStep* TlsHandshakes::choose(Source* source, bool* ask) {
+  const bool room = counted_ < most_;
+  const bool crowded = clock_.now() < crowded_until_;
+  Steps& proven = source->of(Newcomer::kProven);
+  Steps& unknown = source->of(Newcomer::kUnknown);
+  Steps& unproven = source->of(Newcomer::kUnproven);
+  Steps* from = nullptr;
+  *ask = false;
+  if (!proven.empty() && room) {
+    from = &proven;
+  } else if (!unknown.empty() && crowded &&
+             (unproven.empty() || !room || source->asked_in_a_row < kTestsForOne)) {
+    from = &unknown;
+    *ask = true;
+    if (source->asked_in_a_row < kTestsForOne) ++source->asked_in_a_row;
+  } else if (!unknown.empty() && !crowded && room) {
+    from = &unknown;
+  } else if (!unproven.empty() && (room || unproven.back()->counted_)) {
+    from = &unproven;
+    source->asked_in_a_row = 0;
+  }
+  if (!from) return nullptr;
+  HandshakeStep* step = from->back();
   take(step);
+  if (!*ask) begins(source, step);
   return step;
 }
 
-HandshakeStep* TlsHandshakes::next_fresh() {
-  if (counted_ >= most_) return nullptr;
-  Source* source = next_source(&fresh_turns_, &Source::fresh, &Source::fresh_turn);
-  if (!source) return nullptr;
-  HandshakeStep* step = source->fresh.back();
-  take(step);
+void TlsHandshakes::begins(Source* source, HandshakeStep* step) {
+  if (std::exchange(step->counted_, true)) return;
   ++counted_;
   ++source->counted;
-  step->counted_ = true;
   CHECK(counted_ <= most_);
-  return step;
 }
 
-HandshakeStep* TlsHandshakes::next() {
+HandshakeStep* TlsHandshakes::next(bool* ask) {
+  *ask = false;
   HandshakeStep* step = next_resumed();
-  return step ? step : next_fresh();
+  return step ? step : next_fresh(ask);
 }
 
 void TlsHandshakes::put_out_late(MonotonicTime now) {
@@ -254,7 +307,8 @@ void TlsHandshakes::work() {
     const MonotonicTime now = clock_.now();
     put_out_late(now);
     make_room(now);
-    HandshakeStep* step = next();
+    bool ask = false;
+    HandshakeStep* step = next(&ask);
     if (!step) {
       if (stopping_) return;
       fresh_.empty() ? changed_.wait(lock) : void(changed_.wait_for(lock, kLook));
@@ -262,7 +316,7 @@ void TlsHandshakes::work() {
     }
     step->state_ = State::kRunning;
     lock.unlock();
-    step->run_step();
+    step->run_step(ask);
     lock.lock();
   }
 }

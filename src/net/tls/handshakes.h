@@ -8,6 +8,11 @@
 //   one costs the others one handshake's time. Of those from one place the newest begins first: a
 //   flood that cannot be served in time is not, and who comes in between is served at once or has
 //   to come again, instead of waiting behind all of it.
+// Crowds: while kCrowd of them wait, and a second longer, whoever is new is asked to say hello
+//   again first, which costs no key operation and no place; who does is before all of its place who
+//   have not. So a flood of hellos keeps nobody out, not even of its own address, unless it
+//   answers, too, or speaks TLS 1.2, which cannot ask; of those one begins for kTestsForOne that
+//   are asked.
 // Bounds: `most` handshakes have their state in memory. Those beyond it wait, each with its first
 //   bytes at most, kLongestWait and no more than kMostWaiting of them: the oldest of the newcomer's
 //   own place goes when that has many, so that whoever cannot be served soon hears of it soon, and
@@ -19,6 +24,7 @@
 
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -35,8 +41,17 @@ namespace keelson::net {
 // One handshake, seen from the pool.
 class HandshakeStep {
  public:
+  // What is known of who wants to begin.
+  enum class Newcomer {
+    kProven,  // it has said hello again when it was asked to, or need not be asked
+    kUnknown,
+    kUnproven,  // it cannot be asked
+  };
+
   // On a worker: does what can be done and tells its loop. The pool does not touch it afterwards.
-  virtual void run_step() = 0;
+  // `ask`: no more than to ask the client for a second hello, after which it ends, or begins anew
+  // as what it has turned out to be.
+  virtual void run_step(bool ask) = 0;
   // Has to go, to make room, or because its turn does not come. Any thread, under the pool's lock.
   virtual void put_out() = 0;
 
@@ -46,21 +61,26 @@ class HandshakeStep {
  private:
   friend class TlsHandshakes;
   using Place = std::list<HandshakeStep*>::iterator;
-  enum class State { kNone, kFresh, kResumed, kRunning, kStalled };
+  enum class State { kNone, kNew, kResumed, kRunning, kStalled };
 
   State state_ = State::kNone;
+  Newcomer newcomer_ = Newcomer::kUnknown;
   bool counted_ = false;  // it has begun: its state is in memory
   uint64_t source_ = 0;
   Place at_;               // in its source's list, or in that of those that stall
-  Place in_all_;           // fresh: in the order of coming
-  MonotonicTime since_{};  // fresh, or stalled
+  Place in_all_;           // new: in the order of coming
+  MonotonicTime since_{};  // new, or stalled
 };
 
 class TlsHandshakes {
  public:
+  using Newcomer = HandshakeStep::Newcomer;
+
   static constexpr size_t kMost = 1024;
   static constexpr size_t kMostWaiting = 512;
   static constexpr Duration kLongestWait = std::chrono::seconds(2);
+  static constexpr size_t kCrowd = 64;
+  static constexpr int kTestsForOne = 8;
 
   // `clock` null: the system's.
   explicit TlsHandshakes(int threads, size_t most = kMost, const Clock* clock = nullptr);
@@ -72,11 +92,12 @@ class TlsHandshakes {
   static uint64_t source_of(std::string_view remote);
 
   // A new handshake whose first bytes are there.
-  void begin(HandshakeStep* step, uint64_t source);
+  void begin(HandshakeStep* step, uint64_t source, Newcomer newcomer);
   // It waits for its client.
   void stall(HandshakeStep* step);
-  // Its client has gone on.
-  void resume(HandshakeStep* step);
+  // Its client has gone on. `heard`: it has heard from us; before that, bytes prove nothing, and it
+  // waits with those who want to begin.
+  void resume(HandshakeStep* step, bool heard);
   // It is over, or its connection is gone. True: no worker has it, nor will have it.
   bool end(HandshakeStep* step);
 
@@ -93,24 +114,30 @@ class TlsHandshakes {
   using Steps = std::list<HandshakeStep*>;
 
   struct Source {
-    Steps fresh, resumed;       // the oldest first
-    bool fresh_turn = false;    // it has a place in fresh_turns_; always while fresh is not empty
-    bool resumed_turn = false;  // the same of the other
-    size_t counted = 0;         // of those that have begun
+    std::array<Steps, 3> fresh;  // by Newcomer; of each the oldest first
+    Steps resumed;               // the oldest first
+    bool fresh_turn = false;     // it has a place in fresh_turns_; always while one waits
+    bool resumed_turn = false;   // the same of the other
+    size_t counted = 0;          // of those that have begun
+    int asked_in_a_row = 0;      // while an unproven one waited; <= kTestsForOne
+
+    Steps& of(Newcomer newcomer) { return fresh[static_cast<size_t>(newcomer)]; }
+    size_t waiting() const { return fresh[0].size() + fresh[1].size() + fresh[2].size(); }
   };
   // The order of the turns; each source has one place at most. One whose work has gone meanwhile
   // is passed over.
   using Turns = std::list<uint64_t>;
 
   void work();
-  HandshakeStep* next();
+  HandshakeStep* next(bool* ask);
   HandshakeStep* next_resumed();
-  HandshakeStep* next_fresh();
-  // Whose turn it is, or null; it has its next one behind the others.
-  Source* next_source(Turns* turns, Steps Source::*list, bool Source::*turn);
+  HandshakeStep* next_fresh(bool* ask);
+  HandshakeStep* choose(Source* source, bool* ask);
+  void begins(Source* source, HandshakeStep* step);
   void put(HandshakeStep* step, State state);
   void take(HandshakeStep* step);
   void forget_if_idle(uint64_t source);
+  void bound_waiting(uint64_t source);
   void put_out_late(MonotonicTime now);
   void make_room(MonotonicTime now);
 
@@ -124,8 +151,9 @@ class TlsHandshakes {
   Turns fresh_turns_, resumed_turns_;
   size_t counted_ = 0;  // <= most_
   Steps stalled_;       // the longest first
-  Steps fresh_;         // of all sources, the oldest first
+  Steps fresh_;         // of all sources, the oldest first; <= kMostWaiting
   size_t resumed_ = 0;  // of all sources
+  MonotonicTime crowded_until_{};
   MonotonicTime log_second_{};
   int logged_ = 0;
   uint64_t unsaid_ = 0;

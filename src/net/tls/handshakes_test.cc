@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -84,7 +85,7 @@ class Record {
 class Step final : public HandshakeStep {
  public:
   Step(Record* record, std::string name) : record_(*record), name_(std::move(name)) {}
-  void run_step() override { record_.pass(name_); }
+  void run_step(bool ask) override { record_.pass(ask ? "ask " + name_ : name_); }
   void put_out() override { record_.put_out(name_); }
 
  private:
@@ -97,9 +98,10 @@ class HandshakesTest : public testing::Test {
   void make(size_t most = TlsHandshakes::kMost) {
     pool_ = std::make_unique<TlsHandshakes>(1, most, &clock_);
   }
-  Step* begin(const std::string& name, uint64_t source) {
+  using Newcomer = TlsHandshakes::Newcomer;
+  Step* begin(const std::string& name, uint64_t source, Newcomer newcomer = Newcomer::kProven) {
     Step* step = &steps_.emplace_back(&record_, name);
-    pool_->begin(step, source);
+    pool_->begin(step, source, newcomer);
     return step;
   }
   // The worker is busy from here on.
@@ -151,7 +153,7 @@ TEST_F(HandshakesTest, WhoGoesOnIsFirst) {
   pool_->stall(known);
   hold();
   for (int i = 0; i < 10; ++i) begin("flood", 1);
-  pool_->resume(known);
+  pool_->resume(known, /*heard=*/true);
   record_.open();
   const Names ran = record_.until_ran(4);
   EXPECT_EQ(Names(ran.begin(), ran.begin() + 3), (Names{"known", "held", "known"}));
@@ -196,6 +198,61 @@ TEST_F(HandshakesTest, ThosePutOutAreOfTheFlood) {
   EXPECT_EQ(record_.until_out(1), Names{"flood"});
   pool_->end(flood[0]);
   EXPECT_EQ(record_.until_ran(5).back(), "other");
+}
+
+// Of a flood that does not go on, each costs a question.
+TEST_F(HandshakesTest, InACrowdWhoIsNewIsAskedFirst) {
+  make();
+  hold();
+  for (size_t i = 0; i < TlsHandshakes::kCrowd; ++i) begin("flood", 1, Newcomer::kUnknown);
+  begin("goes on", 1);
+  begin("flood", 1, Newcomer::kUnknown);
+  record_.open();
+  const Names ran = record_.until_ran(TlsHandshakes::kCrowd + 3);
+  EXPECT_EQ(ran[1], "goes on");
+  EXPECT_EQ(std::count(ran.begin() + 2, ran.end(), "ask flood"), TlsHandshakes::kCrowd + 1);
+  EXPECT_EQ(pool_->running(), 2u);
+  // And for a while after: a queue that is short for a moment is no end of the flood.
+  begin("late", 1, Newcomer::kUnknown);
+  EXPECT_EQ(record_.until_ran(TlsHandshakes::kCrowd + 4).back(), "ask late");
+  clock_.advance(seconds(2));
+  begin("later", 1, Newcomer::kUnknown);
+  EXPECT_EQ(record_.until_ran(TlsHandshakes::kCrowd + 5).back(), "later");
+}
+
+TEST_F(HandshakesTest, AskingNeedsNoPlace) {
+  make(1);
+  Step* known = begin("known", 1);
+  record_.until_ran(1);
+  pool_->stall(known);
+  for (size_t i = 0; i < TlsHandshakes::kCrowd; ++i) begin("flood", 1, Newcomer::kUnknown);
+  EXPECT_EQ(record_.until_ran(2).back(), "ask flood");
+  EXPECT_EQ(pool_->running(), 1u);
+}
+
+TEST_F(HandshakesTest, WhoCannotBeAskedHasItsTurn) {
+  make();
+  hold();
+  begin("old", 1, Newcomer::kUnproven);
+  for (size_t i = 0; i < 2 * TlsHandshakes::kCrowd; ++i) begin("flood", 1, Newcomer::kUnknown);
+  record_.open();
+  const Names ran = record_.until_ran(TlsHandshakes::kTestsForOne + 2);
+  EXPECT_EQ(ran[TlsHandshakes::kTestsForOne + 1], "old");
+}
+
+// Bytes of a hello in many pieces are not worth more than a hello.
+TEST_F(HandshakesTest, WhoHasNotHeardFromUsIsStillNew) {
+  make();
+  Step* pieces = begin("pieces", 1, Newcomer::kUnproven);
+  record_.until_ran(1);
+  pool_->stall(pieces);
+  hold();
+  begin("goes on", 1);
+  pool_->resume(pieces, /*heard=*/false);
+  EXPECT_EQ(pool_->waiting(), 2u);
+  record_.open();
+  EXPECT_EQ(record_.until_ran(4), (Names{"pieces", "held", "goes on", "pieces"}));
+  EXPECT_EQ(pool_->running(), 3u);
 }
 
 TEST_F(HandshakesTest, SourcesAreAddresses) {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "net/tls/hello_again.h"
 #include "net/tls/material.h"
 
 namespace keelson::net {
@@ -85,6 +86,26 @@ TlsSession::Step TlsSession::handshake() {
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) return Step::kDone;
   if (SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ) return Step::kNeedInput;
+  explain();
+  return Step::kFailed;
+}
+
+TlsSession::Step TlsSession::ask_again(const std::string* cookie) {
+  switch (ask_for_hello_again(ssl_.get(), cookie)) {
+    case HelloAgain::kAsked:
+      return Step::kAsked;
+    case HelloAgain::kCannot:
+      if (out_.empty()) return Step::kCannotAsk;
+      break;
+    case HelloAgain::kFailed:
+      break;
+  }
+  explain();
+  return Step::kFailed;
+}
+
+TlsSession::Step TlsSession::handshake_again(const std::string* cookie) {
+  if (take_hello_again(ssl_.get(), cookie)) return handshake();
   explain();
   return Step::kFailed;
 }

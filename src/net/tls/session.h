@@ -23,7 +23,8 @@ namespace keelson::net {
 
 class TlsSession {
  public:
-  enum class Step { kDone, kNeedInput, kFailed };
+  // kAsked: for a second hello; kCannotAsk: nothing was done. After either the session is over.
+  enum class Step { kDone, kNeedInput, kFailed, kAsked, kCannotAsk };
   enum class Read { kBytes, kNeedInput, kEnd, kFailed };
 
   // A record's plaintext, at most.
@@ -40,6 +41,11 @@ class TlsSession {
 
   // Goes on with the handshake as far as the input takes it. Expensive.
   Step handshake();
+  // Instead, of a server's end whose input is a hello: asks the client to say it again, which is
+  // cheap. A session of the same state, the second hello before it, then goes on with
+  // handshake_again(). Both with the same cookie (net/tls/hello_again.h).
+  Step ask_again(const std::string* cookie);
+  Step handshake_again(const std::string* cookie);
 
   // Decrypts into `into` until it is full or the input is used up. kBytes: `*size` > 0 of them.
   Read read(std::span<char> into, size_t* size);

@@ -10,6 +10,7 @@
 #include "net/pools.h"
 #include "net/resolver.h"
 #include "net/tls/client_transport.h"
+#include "net/tls/hello_again.h"
 #include "net/tls/session.h"
 
 namespace keelson::net {
@@ -23,6 +24,19 @@ constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr size_t kBatch = 128 << 10;
 constexpr size_t kFirstRead = 4 << 10;
 constexpr char kHandshakeRecord = 0x16;
+
+// The record that a hello may be in, and what some clients say before the second one.
+constexpr size_t kRecordHead = 5;
+constexpr std::string_view kChangeCipherSpec("\x14\x03\x03\x00\x01\x01", 6);
+constexpr size_t kLargestHello = kChangeCipherSpec.size() + kRecordHead + TlsSession::kRecord;
+
+// Where the first record of `bytes` ends that may hold a hello; of its head when that is not whole.
+size_t end_of_record(std::string_view bytes) {
+  size_t at = bytes.starts_with(kChangeCipherSpec) ? kChangeCipherSpec.size() : 0;
+  if (bytes.size() < at + kRecordHead) return at + kRecordHead;
+  const auto byte = [&](size_t i) { return size_t{static_cast<unsigned char>(bytes[at + i])}; };
+  return at + kRecordHead + byte(3) * 256 + byte(4);
+}
 
 // Of "host:port" and "[host]:port". Empty: it is no such address.
 std::string host_of(std::string_view remote) {
@@ -66,8 +80,10 @@ class TlsTransport final : public Transport,
   std::string why() const override { return why_; }
 
  private:
-  // kChecking: the handshake is complete, and it is asked who the client is.
-  enum class State { kNew, kHandshake, kChecking, kOpen, kPlain, kRefused };
+  // kNew: until the first hello is there. kAsked: the client is to say it again. kChecking: the
+  // handshake is complete, and it is asked who the client is.
+  enum class State { kNew, kAsked, kHandshake, kChecking, kOpen, kPlain, kRefused };
+  using Newcomer = TlsHandshakes::Newcomer;
   using Keep = std::shared_ptr<void>;
 
   // From the socket.
@@ -80,13 +96,17 @@ class TlsTransport final : public Transport,
   void on_gone(bool broken) override;
   void on_timer() override;
 
-  void run_step() override;
+  void run_step(bool ask) override;
   void put_out() override;
+  TlsSession::Step do_step(bool ask);
 
   void read_socket();
-  void first_bytes(size_t bytes);
-  void submit(bool first);
+  void first_bytes();
+  void hello_bytes();
+  void begin(Newcomer newcomer);
+  void resume();
   void step_done(TlsSession::Step step);
+  void wait_for_hello();
   void check_client();
   void opened();
   void deliver();
@@ -112,11 +132,13 @@ class TlsTransport final : public Transport,
 
   State state_ = State::kNew;
   bool closed_ = false;
-  bool first_ = false;     // its first step is not done: the peer has heard nothing yet
+  bool heard_ = false;     // the peer has heard from us since it said hello
   bool stepping_ = false;  // a worker has the session, or will; nobody else touches it
   Keep step_keep_;         // set exactly while stepping_
   std::optional<TlsSession> session_;
+  std::string asked_;              // the cookie of who was asked to say hello again
   std::string raw_;                // what the socket's reads fill
+  size_t filled_ = 0;              // of it, by a hello; <= raw_.size()
   std::span<char> buffer_;         // of the read() under way
   bool reading_ = false;           // the socket's read is under way
   bool read_later_ = false;        // once what waits to be sent has gone
@@ -136,8 +158,7 @@ void TlsTransport::read(std::span<char> buffer, Keep keep) {
       return inner_->read(buffer, std::move(keep));
     case State::kNew:
       if (client_) {
-        state_ = State::kHandshake;
-        return submit(true);
+        return begin(Newcomer::kProven);
       }
       loop_.impl().timers().arm(this, loop_.now() + kHandshakeTime);
       raw_.resize(kFirstRead);
@@ -151,6 +172,7 @@ void TlsTransport::read(std::span<char> buffer, Keep keep) {
       }
       if (raw_.size() < buffer.size()) raw_.resize(buffer.size());
       return read_socket();
+    case State::kAsked:
     case State::kHandshake:
     case State::kChecking:
     case State::kRefused:
@@ -168,7 +190,8 @@ void TlsTransport::read_socket() {
   Keep keep = owner_.lock();
   if (!keep) return;
   reading_ = true;
-  inner_->read({raw_.data(), raw_.size()}, std::move(keep));
+  CHECK(filled_ < raw_.size());
+  inner_->read({raw_.data() + filled_, raw_.size() - filled_}, std::move(keep));
 }
 
 void TlsTransport::on_read(size_t bytes) {
@@ -177,11 +200,14 @@ void TlsTransport::on_read(size_t bytes) {
     case State::kPlain:
       return events_->on_read(bytes);
     case State::kNew:
-      return bytes == 0 ? fail("EOF") : first_bytes(bytes);
+    case State::kAsked:
+      if (bytes == 0) return fail("EOF");
+      filled_ += bytes;
+      return state_ == State::kNew ? first_bytes() : hello_bytes();
     case State::kHandshake:
       if (bytes == 0) return fail("EOF");
       session_->set_input({raw_.data(), bytes});
-      return submit(false);
+      return resume();
     case State::kOpen:
       // An end without close_notify is an end: HTTP tells itself whether something is missing.
       if (bytes == 0) return events_->on_read(0);
@@ -194,33 +220,47 @@ void TlsTransport::on_read(size_t bytes) {
   }
 }
 
-void TlsTransport::first_bytes(size_t bytes) {
+void TlsTransport::first_bytes() {
   const bool is_tls = raw_[0] == kHandshakeRecord;
   // What Go's library calls it; etcd hangs up.
   if (!is_tls && !server_->plaintext_too) {
     return fail("tls: first record does not look like a TLS handshake");
   }
-  if (!is_tls) {
-    Timer::cancel();
-    state_ = State::kPlain;
-    CHECK(bytes <= buffer_.size());
-    std::memcpy(buffer_.data(), raw_.data(), bytes);
-    raw_ = {};
-    return events_->on_read(bytes);
-  }
-  state_ = State::kHandshake;
-  raw_.resize(bytes);
-  submit(true);
+  if (is_tls) return hello_bytes();
+  Timer::cancel();
+  state_ = State::kPlain;
+  const std::string bytes = std::exchange(raw_, {});
+  const size_t count = std::exchange(filled_, 0);
+  CHECK(count <= buffer_.size());
+  std::memcpy(buffer_.data(), bytes.data(), count);
+  events_->on_read(count);
+}
+
+// A handshake begins when the hello's record is whole: half of one has no place and no turn.
+void TlsTransport::hello_bytes() {
+  const size_t wanted = end_of_record({raw_.data(), filled_});
+  if (wanted > kLargestHello) return fail("tls: oversized record received");
+  if (filled_ >= wanted) return begin(asked_.empty() ? Newcomer::kUnknown : Newcomer::kProven);
+  if (raw_.size() < wanted) raw_.resize(wanted);
+  read_socket();
 }
 
 // ---- the handshake
 
-void TlsTransport::submit(bool first) {
+void TlsTransport::begin(Newcomer newcomer) {
+  state_ = State::kHandshake;
+  raw_.resize(filled_);
   stepping_ = true;
   step_keep_ = owner_.lock();
   CHECK(step_keep_ != nullptr);
-  first_ = first;
-  first ? handshakes_.begin(this, TlsHandshakes::source_of(remote_)) : handshakes_.resume(this);
+  handshakes_.begin(this, TlsHandshakes::source_of(remote_), newcomer);
+}
+
+void TlsTransport::resume() {
+  stepping_ = true;
+  step_keep_ = owner_.lock();
+  CHECK(step_keep_ != nullptr);
+  handshakes_.resume(this, heard_);
 }
 
 // Nobody completes a handshake without hearing from us and answering, so whoever has said its last
@@ -231,9 +271,10 @@ void TlsTransport::on_gone(bool broken) {
     case State::kOpen:
       return events_->on_gone(broken);
     case State::kHandshake:
-      if (server_ && (broken || first_)) fail("EOF");
+      if (server_ && (broken || !heard_)) fail("EOF");
       return;
     case State::kNew:
+    case State::kAsked:
     case State::kRefused:
       return;  // a read is under way
     case State::kChecking:
@@ -241,23 +282,36 @@ void TlsTransport::on_gone(bool broken) {
   }
 }
 
-void TlsTransport::run_step() {
-  if (!session_) {
-    if (client_) {
-      session_.emplace(client_->context->current(), client_->host);
-    } else {
-      session_.emplace(server_->context->current());
-      session_->set_input(raw_);
-    }
+TlsSession::Step TlsTransport::do_step(bool ask) {
+  if (session_) return session_->handshake();
+  if (client_) {
+    session_.emplace(client_->context->current(), client_->host);
+    return session_->handshake();
   }
-  const TlsSession::Step step = session_->handshake();
+  // Who is only asked is not worth a look at the files. When they have changed by the second hello,
+  // its cookie is of no use: the client has to come again.
+  session_.emplace(ask ? server_->context->last() : server_->context->current());
+  std::string_view hello = raw_;
+  if (!asked_.empty() && hello.starts_with(kChangeCipherSpec)) {
+    hello.remove_prefix(kChangeCipherSpec.size());
+  }
+  session_->set_input(hello);
+  if (!asked_.empty()) return session_->handshake_again(&asked_);
+  if (!ask) return session_->handshake();
+  asked_ = make_hello_cookie();
+  return session_->ask_again(&asked_);
+}
+
+void TlsTransport::run_step(bool ask) {
+  const TlsSession::Step step = do_step(ask);
   // Held by the task from here on: a stopped loop drops it with its inbox.
   loop_.post([this, step, keep = std::move(step_keep_)] { step_done(step); });
 }
 
 void TlsTransport::step_done(TlsSession::Step step) {
-  stepping_ = first_ = false;
+  stepping_ = false;
   if (closed_) return;  // and close() has told the pool, which may be gone by now
+  if (!session_->out().empty()) heard_ = true;
   sending_.append(std::exchange(session_->out(), {}));
   switch (step) {
     case TlsSession::Step::kFailed:
@@ -265,13 +319,33 @@ void TlsTransport::step_done(TlsSession::Step step) {
       return refuse(session_->why());
     case TlsSession::Step::kNeedInput:
       handshakes_.stall(this);
+      filled_ = 0;
       if (!send()) return;
       raw_.resize(kFirstRead);
       return read_socket();
     case TlsSession::Step::kDone:
       leave_pool();
+      filled_ = 0;
       return check_client();
+    case TlsSession::Step::kCannotAsk:
+      leave_pool();
+      session_.reset();
+      asked_.clear();
+      return begin(Newcomer::kUnproven);
+    case TlsSession::Step::kAsked:
+      leave_pool();
+      return wait_for_hello();
   }
+}
+
+void TlsTransport::wait_for_hello() {
+  raw_.erase(0, raw_.size() - session_->input_left());
+  filled_ = raw_.size();
+  session_.reset();
+  state_ = State::kAsked;
+  heard_ = false;
+  raw_.resize(std::max(kFirstRead, filled_ + 1));
+  if (send()) hello_bytes();
 }
 
 // Whether the client comes from where its certificate says that it is.
@@ -344,7 +418,7 @@ void TlsTransport::log_failure(std::string_view why) {
 void TlsTransport::fail(std::string_view why) {
   Timer::cancel();
   why_ = why;
-  if (state_ == State::kNew || state_ == State::kHandshake || state_ == State::kChecking) {
+  if (state_ != State::kOpen && state_ != State::kPlain && state_ != State::kRefused) {
     log_failure(why);
   }
   events_->on_error();
@@ -363,6 +437,7 @@ void TlsTransport::refuse(std::string_view why) {
   ending_ = true;
   loop_.impl().timers().arm(this, loop_.now() + kLinger);
   if (send()) inner_->shutdown_write();
+  filled_ = 0;
   raw_.resize(kFirstRead);
   read_socket();
 }
@@ -467,6 +542,7 @@ void TlsTransport::on_writable() {
   if (state_ == State::kPlain) return events_->on_writable();
   if (!send()) return;
   if (ending_) inner_->shutdown_write();
+  if (state_ == State::kAsked) return hello_bytes();
   if (state_ == State::kHandshake) {
     raw_.resize(kFirstRead);
     return read_socket();
