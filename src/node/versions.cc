@@ -1,5 +1,6 @@
 #include "node/versions.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -24,6 +25,7 @@ Versions::Versions(Executor& lane, const membership::Cluster& members, MemberId 
 void Versions::lead(MonotonicTime now) {
   CHECK(!leading_);
   leading_ = true;
+  first_ = Version();
   next_version_ = now;
   next_downgrade_ = now + options_.downgrade_interval;
   look(now);
@@ -69,8 +71,10 @@ void Versions::ask(std::function<void(const List&)> then) {
 
 void Versions::decide_version(const List& servers) {
   const std::shared_ptr<const View> view = members_.view();
-  const std::optional<Version> next = membership::next_cluster_version(
+  std::optional<Version> next = membership::next_cluster_version(
       Version::parse(view->cluster_version), membership::least_version(servers), view->downgrade);
+  // One that was asked for and timed out may still come, ahead of this one.
+  if (next && view->cluster_version.empty()) next = first_ = std::max(first_, *next);
   // Newer members than this one may have set what it does not reach; then it has ended by now.
   if (!next || next->release() > membership::kOurVersion.release()) return;
   if (view->cluster_version.empty()) {

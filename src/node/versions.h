@@ -65,7 +65,8 @@ class Versions {
   Ask ask_;
 
   bool leading_ = false;
-  bool busy_ = false;  // a question or a proposal is under way
+  bool busy_ = false;          // a question or a proposal is under way
+  membership::Version first_;  // asked for in this term, while there was none; 0.0.0: none
   MonotonicTime next_version_;
   MonotonicTime next_downgrade_;
 };
