@@ -41,6 +41,7 @@ class Schedule final : public Clock {
     friend class Schedule;
     Schedule& schedule_;
     std::deque<Task> tasks_;
+    bool held_ = false;
   };
 
   explicit Schedule(Random& random) : random_(random) {}
@@ -92,12 +93,15 @@ class Schedule final : public Clock {
   // Nothing is to be done before the next timer.
   bool idle() const {
     return std::all_of(lanes_.begin(), lanes_.end(),
-                       [this](Lane* lane) { return lane->tasks_.empty() || is_held(*lane); });
+                       [](const Lane* lane) { return lane->tasks_.empty() || lane->held_; });
   }
 
-  // While held, nothing of `lane` runs: a disk that takes its time.
-  void hold(Lane& lane) { held_ = &lane; }
-  void release() { held_ = nullptr; }
+  // While held, nothing of `lane` runs: a disk that takes its time. Several may be.
+  void hold(Lane& lane) { lane.held_ = true; }
+  void release(Lane& lane) { lane.held_ = false; }
+  void release() {
+    for (Lane* lane : lanes_) lane->held_ = false;
+  }
 
   // The process dies: what was to be done is forgotten.
   void forget() {
@@ -109,17 +113,15 @@ class Schedule final : public Clock {
   std::vector<Lane*> ready_lanes() const {
     std::vector<Lane*> ready;
     for (Lane* lane : lanes_) {
-      if (!lane->tasks_.empty() && !is_held(*lane)) ready.push_back(lane);
+      if (!lane->tasks_.empty() && !lane->held_) ready.push_back(lane);
     }
     return ready;
   }
-  bool is_held(const Lane& lane) const { return held_ == &lane; }
 
   Random& random_;
   MonotonicTime now_{std::chrono::seconds(1)};
   const std::vector<Lane*> lanes_{&consensus, &log, &apply, &background, &io};
   std::multimap<MonotonicTime, std::pair<Lane*, Task>> timers_;
-  Lane* held_ = nullptr;
 };
 
 class TestMember {

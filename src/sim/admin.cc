@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/text.h"
-#include "raft/raw_node.h"
 
 namespace keelson::sim {
 namespace {
@@ -14,7 +13,8 @@ constexpr Duration kPatience = std::chrono::seconds(1);
 
 }  // namespace
 
-Admin::Admin(World& world, int founders) : world_(world) {
+Admin::Admin(World& world, int founders)
+    : world_(world), keeps_learners_(world.random().below(4) == 0) {
   for (int i = 0; i < founders; ++i) members_[i] = false;
 }
 
@@ -46,6 +46,11 @@ void Admin::act() {
 }
 
 void Admin::choose() {
+  if (keeps_learners_ && learners() < kMostLearners) {
+    want_to_add();
+    if (wanted_) propose();
+    return;
+  }
   switch (world_.random().below(5)) {
     case 0:
     case 1:
@@ -70,9 +75,8 @@ bool Admin::want(Kind kind, int place) {
 bool Admin::want_to_add() {
   if (static_cast<int>(members_.size()) >= kMostMembers || world_.size() >= kMostPlaces)
     return false;
-  const auto learners =
-      std::count_if(members_.begin(), members_.end(), [](const auto& m) { return m.second; });
-  const bool learns = learners < kMostLearners && world_.random().below(2) == 0;
+  const bool learns =
+      learners() < kMostLearners && (keeps_learners_ || world_.random().below(2) == 0);
   return want(learns ? Kind::kAddLearner : Kind::kAdd, world_.add_place());
 }
 
@@ -91,10 +95,16 @@ bool Admin::want_to_remove() {
 }
 
 bool Admin::want_to_promote() {
+  if (keeps_learners_) return false;
   for (const auto& [place, learns] : members_) {
     if (learns && world_.serves(place)) return want(Kind::kPromote, place);
   }
   return false;
+}
+
+int Admin::learners() const {
+  return static_cast<int>(
+      std::count_if(members_.begin(), members_.end(), [](const auto& m) { return m.second; }));
 }
 
 // Whether a majority of the voters can be started, were this one no voter any more.
@@ -124,8 +134,7 @@ void Admin::transfer() {
   const int leader = world_.leader();
   if (leader < 0 || !world_.serves(leader)) return;
   const int to = static_cast<int>(world_.random().below(static_cast<uint64_t>(world_.size())));
-  world_.member(leader).node().consensus().with_core(
-      [id = world_.id(to)](raft::RawNode& core) { core.transfer_leader(id); });
+  world_.member(leader).node().hand_over_leadership(world_.id(to), kPatience, [](absl::Status) {});
 }
 
 // Told to any member; whether it was made, the table of any member says.
@@ -177,6 +186,7 @@ void Admin::note_made() {
   if (made.kind == Kind::kRemove) {
     members_.erase(made.place);
   } else {
+    if (made.kind != Kind::kPromote) newcomer_ = made.place;
     members_[made.place] = made.kind == Kind::kAddLearner;
   }
 }

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "membership/cluster.h"
 #include "raft/conf_change.h"
@@ -32,6 +33,8 @@ class Admin {
   // Whether a process of it may be started: the cluster knows of it.
   bool may_start(int i) const;
   uint64_t changes() const { return changes_; }
+  // The member that was added last, once; -1: none was.
+  int take_newcomer() { return std::exchange(newcomer_, -1); }
   // No change is under way.
   bool settled() const { return !wanted_; }
   // Goes on with the one under way, if any.
@@ -55,14 +58,18 @@ class Admin {
   bool is_made() const;
   void note_made();
   bool can_go_on(int without) const;
+  int learners() const;
   raft::ConfChange change() const;
 
   World& world_;
+  // Some clusters have as many members that only learn as may be, for as long as they last.
+  const bool keeps_learners_;
   std::map<int, bool> members_;  // by place: whether it learns
   std::optional<Wanted> wanted_;
   bool asking_ = false;
   MonotonicTime asked_;
   uint64_t changes_ = 0;
+  int newcomer_ = -1;
 };
 
 }  // namespace keelson::sim

@@ -25,9 +25,22 @@ void Clients::act(int member) {
     case 6:
       return compact(member);
     case 7:
-      return world_.random().below(8) == 0 ? alarm(member) : read_here(member);
+      return look_or_alarm(member);
     default:
       return put(member);
+  }
+}
+
+// Who raised an alarm may never hear of it, and it stands: somebody else will find that out.
+void Clients::look_or_alarm(int member) {
+  switch (world_.random().below(16)) {
+    case 0:
+      return alarm(member);
+    case 1:
+    case 2:
+      return disarm(member);
+    default:
+      return read_here(member);
   }
 }
 

@@ -53,6 +53,7 @@ class Clients {
   void swap(int member);
   void check_swap(const etcdserverpb::TxnRequest& request, const apply::Reply& reply);
   void compact(int member);
+  void look_or_alarm(int member);
   void read_here(int member);
   void alarm(int member);
   void expect_at(int64_t revision, const std::vector<Change>& changes);

@@ -9,18 +9,16 @@
 namespace keelson::sim {
 namespace {
 
-constexpr uint64_t kIntervals[] = {60, 150, 150, 400, 1000};
+constexpr uint64_t kIntervals[] = {60, 150, 150, 400, 1000, 4000};
 
 }  // namespace
 
-Faults::Faults(World& world, Admin& admin) : world_(world), admin_(admin) {
+Faults::Faults(World& world, Admin& admin)
+    : world_(world), admin_(admin), plots_(world, admin, [this](int i) { start(i); }) {
   for (uint8_t kind = 0; kind < static_cast<uint8_t>(Kind::kKinds); ++kind) {
     if (world_.random().below(5) < 2) kinds_.push_back(static_cast<Kind>(kind));
   }
   one_in_ = kIntervals[world_.random().below(std::size(kIntervals))];
-  stalls_candidates_ = world_.random().below(4) == 0;
-  cycles_power_ = world_.random().below(4) == 0;
-  pauses_leaders_ = world_.random().below(4) == 0;
 }
 
 int Faults::any() {
@@ -29,8 +27,7 @@ int Faults::any() {
 
 void Faults::act() {
   Random& random = world_.random();
-  react();
-  if (pauses_leaders_) pause_leader();
+  plots_.act();
   if (random.below(one_in_) != 0) return;
   const int i = random.below(3) == 0 && world_.leader() >= 0 ? world_.leader() : any();
   if (random.below(3) == 0) return start(i);
@@ -41,40 +38,6 @@ void Faults::act() {
   } else {
     mend(kind, i);
   }
-}
-
-void Faults::react() {
-  const World::Said said = world_.take_said();
-  const int leader = world_.leader();
-  if (std::exchange(former_leader_, leader) != leader && cycles_power_ &&
-      world_.random().below(3) == 0) {
-    return cycle_power(leader);
-  }
-  if (said.member < 0 || !world_.serves(said.member)) return;
-  if (said.type == raft::MessageType::kMsgVote && stalls_candidates_ &&
-      world_.random().below(3) == 0) {
-    world_.member(said.member).schedule.hold(world_.member(said.member).schedule.log);
-  }
-  const bool counts =
-      said.type == raft::MessageType::kMsgVoteResp || said.type == raft::MessageType::kMsgSnap;
-  if (counts && cycles_power_ && world_.random().below(6) == 0) cycle_power(said.member);
-}
-
-void Faults::pause_leader() {
-  if (paused_ >= 0) {
-    if (world_.now() >= resume_at_) world_.resume(std::exchange(paused_, -1));
-    return;
-  }
-  if (world_.leader() < 0 || world_.random().below(4 * one_in_) != 0) return;
-  paused_ = world_.leader();
-  resume_at_ = world_.now() + std::chrono::milliseconds(2000 + world_.random().below(5000));
-  if (world_.serves(paused_)) world_.pause(paused_);
-}
-
-void Faults::cycle_power(int i) {
-  if (!world_.serves(i)) return;
-  world_.kill(i, true);
-  start(i);
 }
 
 void Faults::strike(Kind kind, int i) {
@@ -96,7 +59,7 @@ void Faults::strike(Kind kind, int i) {
     case Kind::kWeather:
       return world_.set_weather({random.below(100), random.below(100), random.below(200)});
     case Kind::kStall:
-      if (serves) world_.member(i).schedule.hold(world_.member(i).schedule.log);
+      if (serves) stall(i);
       return;
     case Kind::kPause:
       if (serves) world_.pause(i);
@@ -156,6 +119,15 @@ void Faults::mend(Kind kind, int i) {
   }
 }
 
+// A disk that takes its time holds up those that wait for it: mostly the log's, else what reads and
+// writes the store.
+void Faults::stall(int i) {
+  node::Schedule& schedule = world_.member(i).schedule;
+  const uint64_t choice = world_.random().below(6);
+  if (choice < 2) return schedule.hold(schedule.apply);
+  schedule.hold(choice == 2 ? schedule.background : schedule.log);
+}
+
 void Faults::cut_here_and_there() {
   for (int i = 0; i < world_.size(); ++i) {
     for (int j = 0; j < world_.size(); ++j) {
@@ -200,7 +172,7 @@ void Faults::mend_all() {
   world_.heal();
   world_.set_weather({});
   full_.clear();
-  paused_ = -1;
+  plots_.end();
   for (int i = 0; i < world_.size(); ++i) {
     world_.member(i).schedule.release();
     world_.member(i).files.set_capacity(UINT64_MAX);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "sim/admin.h"
+#include "sim/plots.h"
 #include "sim/world.h"
 
 namespace keelson::sim {
@@ -28,6 +29,8 @@ class Faults {
   // Everything works from now on. Who can be started is.
   void mend_all();
   void start_all();
+  // A process of this member lives again, if it may.
+  void start(int i);
 
  private:
   enum class Kind : uint8_t {
@@ -51,28 +54,17 @@ class Faults {
   int any();
   void strike(Kind kind, int i);
   void mend(Kind kind, int i);
-  void react();
-  void cycle_power(int i);
-  void pause_leader();
+  void stall(int i);
   void cut_here_and_there();
-  void start(int i);
   void flip_a_bit(int i);
 
   World& world_;
   Admin& admin_;
+  Plots plots_;
   std::vector<Kind> kinds_;  // those that this cluster has to live with
   uint64_t one_in_ = 1;      // steps between two of them
-  // Faults at moments that count: who has asked for votes has a disk that stalls; who has given
-  // one, or has begun to lead, loses its power, and is there again at once.
-  bool stalls_candidates_ = false;
-  bool cycles_power_ = false;
-  // Who leads stands still until somebody else does, and leases have run out as far as it can tell.
-  bool pauses_leaders_ = false;
-  int paused_ = -1;  // such a leader; -1: none
-  MonotonicTime resume_at_;
-  int former_leader_ = -1;
-  std::set<int> flipped_;  // whose log is damaged
-  std::set<int> full_;     // whose disk is full
+  std::set<int> flipped_;    // whose log is damaged
+  std::set<int> full_;       // whose disk is full
 };
 
 }  // namespace keelson::sim

@@ -56,6 +56,7 @@ void Locks::act() {
     case Phase::kHolding:
       if (!is_safe(holder) || random.below(200) == 0) return give_up(holder);
       if (random.below(100) == 0) return release(which, member);
+      if (random.below(100) == 0) return let_go(which, member);
       return renew(which, member);
   }
 }
@@ -165,6 +166,24 @@ void Locks::release(size_t which, int member) {
         }
         give_up(holder);
       });
+}
+
+// The key goes, if it is this holder's still.
+void Locks::let_go(size_t which, int member) {
+  Holder& holder = holders_[which];
+  begin(holder);
+  holder.phase = Phase::kReleasing;
+  holder.has_lock = false;
+  pb::TxnRequest request;
+  pb::Compare* compare = request.add_compare();
+  compare->set_key(holder.key);
+  compare->set_target(pb::Compare::LEASE);
+  compare->set_lease(holder.lease);
+  request.add_success()->mutable_request_delete_range()->set_key(holder.key);
+  world_.member(member).propose(InternalKind::kTxn, request.SerializeAsString(),
+                                [this, which, turn = holder.turn](const apply::Reply&) {
+                                  if (holders_[which].turn == turn) give_up(holders_[which]);
+                                });
 }
 
 void Locks::changed(int64_t revision, const std::vector<Change>& changes) {

@@ -1,7 +1,8 @@
 // sim/locks.h
 //
 // Clients that hold leases: each grants itself one, takes a lock with it (a key that it creates if
-// it is not there), keeps the lease alive for a while, and gives it back, or is not heard of again.
+// it is not there), keeps the lease alive for a while, and gives it back, deletes the key and lets
+// the lease run out, or is not heard of again.
 //
 // Checked: who holds a lock and was told within the last TTL that the lease lives has it to
 // himself: nobody else gets it, and it does not go, whoever leads meanwhile, whatever the clocks
@@ -53,6 +54,7 @@ class Locks {
   void take(size_t which, int member);
   void renew(size_t which, int member);
   void release(size_t which, int member);
+  void let_go(size_t which, int member);
   void renew_here(size_t which, int member, uint64_t turn, MonotonicTime asked);
   void changed(int64_t revision, const std::vector<Change>& changes);
   void violated(const Holder& holder, std::string_view what);

@@ -1,12 +1,12 @@
 #include "sim/oracle.h"
 
 #include <algorithm>
-#include <functional>
-#include <string_view>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
+#include "membership/version.h"
 
 namespace keelson::sim {
 namespace {
@@ -84,6 +84,18 @@ void Oracle::applied(Index index, Term term, StateSum sum) {
   if (found->second.sum.rest != sum.rest) {
     verdict_.violated(
         cat("leases, members or alarms after entry ", index.value, " are not the same everywhere"));
+  }
+}
+
+void Oracle::cluster_version(std::string_view from, std::string_view to) {
+  using membership::Version;
+  const std::optional<Version> now = Version::parse(to);
+  if (!now || *now > membership::kOurVersion) {
+    return verdict_.violated(cat("the cluster's version is ", to));
+  }
+  const std::optional<Version> before = Version::parse(from);
+  if (before && *now < *before && !asked_versions_.contains(to)) {
+    verdict_.violated(cat("the cluster's version goes back from ", from, " to ", to));
   }
 }
 

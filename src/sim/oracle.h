@@ -7,13 +7,18 @@
 // Checked: two members never lead one term, nor somebody who was removed a later one (election
 // safety); an entry's index and term say what it is and what stands before it (log matching); who
 // leads a later term has what was applied before (leader completeness); all members have the same
-// state at the same index (state-machine safety).
+// state at the same index (state-machine safety). And the cluster's version goes back only to one
+// that somebody asked for.
 // Threads: one.
 
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/ids.h"
@@ -34,6 +39,10 @@ class Oracle {
  public:
   explicit Oracle(Verdict& verdict) : verdict_(verdict) {}
 
+  // A change of the cluster's version is committed somewhere; "": there was none before.
+  void cluster_version(std::string_view from, std::string_view to);
+  // Somebody asked for the cluster to go back to this version; it may.
+  void downgrade_asked(const std::string& to) { asked_versions_.insert(to); }
   // Any message between members.
   void sent(const raft::Message& message);
   void leads(MemberId member, Term term);
@@ -68,6 +77,7 @@ class Oracle {
   std::map<MemberId, Term> removed_;             // with the newest term at the time
   std::unordered_map<uint64_t, Entry> entries_;  // by term and index
   std::unordered_map<uint64_t, Applied> applied_;
+  std::set<std::string, std::less<>> asked_versions_;
 };
 
 }  // namespace keelson::sim

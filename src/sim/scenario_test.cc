@@ -57,5 +57,35 @@ TEST(Scenario, AMembershipChangeIsAppliedWhileTheBatchAheadOfItIsReported) {
   });
 }
 
+// The cluster's first version was asked for and timed out, but was in the log. When it was asked
+// for again a member did not say its version, so that it was 3.0.0, and came behind the other.
+TEST(Scenario, TheFirstVersionIsNotFollowedByAnOlderOne) {
+  log::QuietLog quiet;
+  for_each_seed(Seeds{.count = 20}, [](uint64_t seed) {
+    SeededRandom random(seed);
+    World world(random, 3, {});
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(world.start(i).ok());
+    auto leads = [&] {
+      const int i = world.leader();
+      return i >= 0 && world.member(i).node().state().applied.load() > 3;  // who the members are
+    };
+    ASSERT_TRUE(world.run_until(leads, std::chrono::seconds(20)));
+    const int leader = world.leader();
+    for (int i = 0; i < 3; ++i) {
+      if (i != leader) world.member(i).schedule.hold(world.member(i).schedule.log);
+    }
+    world.run_until([] { return false; }, std::chrono::seconds(2));
+    for (int i = 0; i < 3; ++i) world.say_version(i, std::nullopt);
+    world.run_until([] { return false; }, std::chrono::seconds(12));
+    EXPECT_EQ(world.leader(), leader);
+    for (int i = 0; i < 3; ++i) world.member(i).schedule.release();
+    auto version = [&] { return world.member(leader).node().members().view()->cluster_version; };
+    EXPECT_TRUE(world.run_until([&] { return !version().empty(); }, std::chrono::seconds(10)));
+    world.run_until([] { return false; }, std::chrono::seconds(10));
+    EXPECT_TRUE(world.verdict().ok()) << world.verdict().text();
+    EXPECT_EQ(version(), "3.7.0");
+  });
+}
+
 }  // namespace
 }  // namespace keelson::sim

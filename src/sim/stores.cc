@@ -14,6 +14,8 @@ namespace {
 
 using backend::Bucket;
 
+constexpr std::string_view kVersionKey = "clusterVersion";
+
 // What every member has at the same index: not the marks of a compaction's progress.
 bool is_shared(Bucket bucket, std::string_view key) {
   return bucket != Bucket::kMeta || key == "confState";
@@ -74,6 +76,9 @@ class WatchedBackend final : public node::ForwardingBackend {
       if (!before.ok()) return before.status();
       if (*before) sum.rest -= sum_of(bucket, key, (*before)->view());
       if (value) sum.rest += sum_of(bucket, key, *value);
+      if (bucket == Bucket::kCluster && key == kVersionKey && value) {
+        oracle_.cluster_version(*before ? (*before)->view() : std::string_view(), *value);
+      }
     }
     absl::Status status = to_.commit(batch, index, term);
     if (!status.ok()) return status;

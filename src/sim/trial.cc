@@ -1,6 +1,7 @@
 #include "sim/trial.h"
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
 
 #include "base/text.h"
@@ -11,6 +12,10 @@ namespace {
 int founders(Random& random) {
   constexpr int kSizes[] = {1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7};
   return kSizes[random.below(std::size(kSizes))];
+}
+
+uint64_t one_of(Random& random, std::initializer_list<uint64_t> choices) {
+  return choices.begin()[random.below(choices.size())];
 }
 
 // Messages so small that what is sent in one piece elsewhere comes in several.
@@ -29,22 +34,30 @@ Trial::Trial(uint64_t seed)
       faults_(world_, admin_),
       clients_(world_),
       watchers_(world_, 3),
-      locks_(world_, 3) {}
+      locks_(world_, 3),
+      releases_(world_) {}
 
 void Trial::run() {
   const bool clocks_differ = random_.below(3) == 0;
-  const uint64_t changes = random_.below(3) == 0 ? 0 : 300;  // one in so many steps; 0: none
+  // One in so many steps; 0: none.
+  const uint64_t changes = one_of(random_, {0, 0, 100, 300, 300, 300});
+  const uint64_t releases = one_of(random_, {0, 0, 100, 1000});
+  // Where clients seldom ask there is time for what takes seconds: elections, leases.
+  const bool quiet = random_.below(4) == 0;
+  const uint64_t asks = quiet ? one_of(random_, {30, 100, 300}) : one_of(random_, {2, 3, 3, 10});
+  const uint64_t locks = one_of(random_, {3, 8, 8});
   for (int i = 0; i < founders_; ++i) {
     if (clocks_differ) world_.set_clock(i, 950'000 + random_.below(100'000));
     absl::Status started = world_.start(i);
     if (!started.ok()) return world_.verdict().violated(cat("no start: ", message_of(started)));
   }
-  const int steps = 3000 + static_cast<int>(random_.below(9000));
+  const int steps = 3000 + static_cast<int>(random_.below(quiet ? 18'000 : 9000));
   for (int i = 0; i < steps && fine(); ++i) {
-    if (random_.below(3) == 0) ask();
+    if (random_.below(asks) == 0) ask();
     if (random_.below(4) == 0) watchers_.act();
-    if (random_.below(8) == 0) locks_.act();
-    if (changes > 0 && random_.below(changes) == 0) admin_.act();
+    if (random_.below(locks) == 0) locks_.act();
+    if (changes > 0 && random_.below(changes) == 0) change_members();
+    if (releases > 0 && random_.below(releases) == 0) releases_.act();
     faults_.act();
     if (!world_.step()) break;
   }
@@ -62,6 +75,12 @@ void Trial::ask() {
   if (world_.serves(i) && clients_.under_way(i) < 8) clients_.act(i);
 }
 
+void Trial::change_members() {
+  admin_.act();
+  const int newcomer = admin_.take_newcomer();
+  if (newcomer >= 0 && random_.below(2) == 0) faults_.start(newcomer);
+}
+
 // Once nothing fails any more there is service again, and soon all are equal.
 void Trial::settle() {
   auto within = [this](const std::function<bool()>& done, int seconds, std::string_view otherwise) {
@@ -70,6 +89,7 @@ void Trial::settle() {
   };
   faults_.mend_all();
   locks_.abandon();
+  releases_.end();
   within([this] { return members_are_settled(); }, 60, "the membership is not settled");
   // Who was removed and has not heard of it is stopped.
   for (int i = 0; i < world_.size(); ++i) {
@@ -80,6 +100,7 @@ void Trial::settle() {
     if (!serves(i)) world_.verdict().violated(cat("member ", i, " does not serve"));
   }
   within([this] { return locks_.nothing_is_held(); }, 60, "leases do not expire");
+  within([this] { return releases_.settled(); }, 60, "the version does not settle");
   within([this] { return watchers_.up_to_date(world_.most_advanced()); }, 30,
          "watchers do not hear everything");
   within([this] { return equal(); }, 30, "the members do not become equal");

@@ -15,6 +15,7 @@
 #include "sim/clients.h"
 #include "sim/faults.h"
 #include "sim/locks.h"
+#include "sim/releases.h"
 #include "sim/watchers.h"
 #include "sim/world.h"
 
@@ -39,6 +40,7 @@ class Trial {
   void ask();
   void settle();
   bool members_are_settled();
+  void change_members();
   bool serves(int i);
   bool equal();
 
@@ -50,6 +52,7 @@ class Trial {
   Clients clients_;
   Watchers watchers_;
   Locks locks_;
+  Releases releases_;
 };
 
 }  // namespace keelson::sim

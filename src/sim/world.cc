@@ -32,6 +32,8 @@ class World::Port final : public node::Transport {
     for (const raft::Message& message : messages) {
       world_.oracle_.sent(message);
       world_.said_ = {member_, message.type};
+      if (!world_.is_heard(*world_.members_[member_], message)) continue;
+      note_whether_there(message.to);
       world_.network_.send(world_.now_, message);
     }
   }
@@ -39,12 +41,20 @@ class World::Port final : public node::Transport {
   void send_snapshot(raft::Message message,
                      std::shared_ptr<const backend::Snapshot> state) override {
     const MemberId to = message.to;
-    const bool arrives = world_.random_.below(4) != 0;
+    note_whether_there(to);
+    const bool arrives = world_.random_.below(4) != 0 && !world_.members_[member_]->silent;
     if (arrives) world_.network_.send(world_.now_, message, std::move(state));
     world_.member(member_).node().consensus().snapshot_sent(to, arrives);
   }
 
  private:
+  // Connections to a process that is not there fail, which may be noticed.
+  void note_whether_there(MemberId to) {
+    const int i = world_.place_of(to);
+    if (i >= 0 && world_.serves(i)) return;
+    if (world_.random_.below(8) == 0) world_.member(member_).node().consensus().unreachable(to);
+  }
+
   World& world_;
   const int member_;
 };
@@ -115,6 +125,34 @@ void World::prepare(int i, node::Node& node) {
   node.set_replaced(
       [door = member.watches.get(), &node] { door->feed().reset(node.store().revision()); });
   node.set_removed([&member] { member.told_removed = true; });
+  node.set_ask_versions([this, &member](std::vector<membership::Member> others, auto done) {
+    member.process->schedule.io.post_after(
+        std::chrono::milliseconds(random_.below(300)),
+        [this, others = std::move(others), done = std::move(done)]() mutable {
+          done(versions_of(others));
+        });
+  });
+}
+
+node::Versions::List World::versions_of(const std::vector<membership::Member>& members) const {
+  node::Versions::List versions;
+  for (const membership::Member& member : members) {
+    const int i = place_of(member.id);
+    versions.push_back(i >= 0 && runs(i) ? members_[i]->version : std::nullopt);
+  }
+  return versions;
+}
+
+bool World::is_heard(Member& member, const raft::Message& message) {
+  if (member.silent) return false;
+  const bool counts = message.type == raft::MessageType::kMsgApp && !message.entries.empty();
+  if (!member.appends_left || !counts) return true;
+  if (*member.appends_left == 0) {
+    member.silent = true;
+    return false;
+  }
+  --*member.appends_left;
+  return true;
 }
 
 int World::place_of(MemberId id) const {
@@ -184,6 +222,7 @@ void World::kill(int i, bool power) {
   member.life = member.told_removed ? Life::kRemoved : Life::kDown;
   ++member.processes;
   member.paused = false;
+  unhush(i);
   member.arrived.clear();
   network_.forget(member.id);
   member.watches.reset();
@@ -198,6 +237,16 @@ void World::kill(int i, bool power) {
 void World::lose(int i) {
   if (up(i)) kill(i, true);
   members_[i]->life = Life::kLost;
+}
+
+void World::hush(int i, uint64_t appends) {
+  members_[i]->appends_left = appends;
+  members_[i]->silent = false;
+}
+
+void World::unhush(int i) {
+  members_[i]->appends_left.reset();
+  members_[i]->silent = false;
 }
 
 void World::resume(int i) {

@@ -14,11 +14,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/random.h"
+#include "membership/version.h"
 #include "node/test_member.h"
 #include "sim/history.h"
 #include "sim/network.h"
@@ -112,6 +114,16 @@ class World {
   // Messages from `from` to `to` get lost.
   void cut(int from, int to) { network_.cut(id(from), id(to)); }
   void heal() { network_.heal(); }
+  // So many more appends of it that have entries get through, and then nothing that it says, until
+  // unhush() or its end.
+  void hush(int i, uint64_t appends);
+  void unhush(int i);
+  // What the others hear when they ask it for its version; nothing: no answer.
+  void say_version(int i, std::optional<membership::Version> version) {
+    members_[i]->version = version;
+  }
+  // From now on the cluster's version may go back to this one.
+  void downgrade_asked(const std::string& to) { oracle_.downgrade_asked(to); }
   void set_weather(Network::Weather weather) { network_.set_weather(weather); }
 
   // Where everybody stands, a line each.
@@ -142,12 +154,17 @@ class World {
     bool doubtful = false;
     bool paused = false;
     bool told_removed = false;
-    std::vector<Arrived> arrived;  // while it was paused
+    std::vector<Arrived> arrived;          // while it was paused
+    std::optional<uint64_t> appends_left;  // before it is silent; nothing: that does not come
+    bool silent = false;                   // nothing that it says gets through
+    std::optional<membership::Version> version = membership::kOurVersion;  // that it says it is
   };
 
   // `begins`: how it founds the cluster, or joins it.
   void make_member(int i, MemberId id, const node::RecoveryOptions& begins);
   void prepare(int i, node::Node& node);
+  node::Versions::List versions_of(const std::vector<membership::Member>& members) const;
+  bool is_heard(Member& member, const raft::Message& message);
   void deliver(MemberId to, raft::Message message, Network::StatePtr state);
   void hand_over(Member& member, Arrived arrived);
   void install(Member& member, raft::Message message, const backend::Snapshot& state);

@@ -1,0 +1,68 @@
+// sim/plots.h
+//
+// Plots are faults of several steps. Each leads a cluster to where one promise alone stands between
+// it and a mistake, which what fails at random hardly ever does:
+//
+//   - who asks for votes has a disk that stalls, and is not there any more soon after it leads;
+//   - whoever begins to lead gets a few appends through, and then is heard by nobody until somebody
+//     else leads (the Raft paper's figure 8);
+//   - who has given a vote, begins to lead, or installs a snapshot loses its power, and is there
+//     again at once;
+//   - who leads stands still until others do, and leases have run out as far as it can tell;
+//   - who leads is left with those that only learn.
+//
+// Which of them a cluster has to live with the seed decides.
+//
+// Threads: one.
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "sim/admin.h"
+#include "sim/world.h"
+
+namespace keelson::sim {
+
+class Plots {
+ public:
+  // `start` lets a process of a member live again, if it may.
+  Plots(World& world, const Admin& admin, std::function<void(int)> start);
+
+  // Between two steps of the world: perhaps one goes on.
+  void act();
+  // All is over.
+  void end();
+
+ private:
+  bool one_in(uint64_t n) { return world_.random().below(n) == 0; }
+  MonotonicTime in_ms(uint64_t least, uint64_t more);
+  void has_said(const World::Said& said);
+  void asks_for_votes(int i);
+  void leads(int i);
+  void carry_on();
+  void end_candidacy();
+  void pause_leader();
+  void leave_with_learners();
+  void cycle_power(int i);
+
+  World& world_;
+  const Admin& admin_;
+  const std::function<void(int)> start_;
+
+  const bool stalls_candidates_, hushes_leaders_, cycles_power_, pauses_leaders_, splits_learners_;
+  const uint64_t pause_;  // steps between two pauses, or splits, about
+
+  int leader_ = -1;
+  int candidate_ = -1;    // whose disk stalls; -1: nobody's
+  uint64_t process_ = 0;  // of the candidate
+  MonotonicTime candidate_until_;
+  MonotonicTime hushed_until_;
+  int paused_ = -1;  // a leader; -1: none
+  MonotonicTime resume_at_;
+  bool split_ = false;
+  MonotonicTime heal_at_;
+};
+
+}  // namespace keelson::sim
