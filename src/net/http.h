@@ -86,6 +86,9 @@ class HttpReply {
   virtual void on_writable(Task task) = 0;
   // `task` runs once when the client goes away before the answer is complete.
   virtual void on_gone(Task task) = 0;
+  // `task` runs once when the server is about to end and the answer is not complete: one that would
+  // go on until its client has enough ends now.
+  virtual void on_drain(Task task) = 0;
 
   // The client has gone, or the answer is complete. Any thread.
   bool over() const { return over_.load(std::memory_order_relaxed); }
@@ -104,6 +107,24 @@ class HttpReply {
 
 // shared_ptr: the connection and the handler (perhaps on another lane) both hold it.
 using HttpReplyRef = std::shared_ptr<HttpReply>;
+
+// How long a JSON body may be that carries a message of `message_bytes` in base64, and some more.
+constexpr size_t json_body_limit(size_t message_bytes) {
+  return message_bytes / 3 * 4 + (64 << 10);
+}
+
+struct HttpOptions {
+  // A longer body is refused with 413. The default is for messages of etcd's default limit.
+  size_t max_body_bytes = json_body_limit(1536 * 1024 + 512 * 1024);
+  // A body of any length is thrown away as it comes.
+  bool ignores_body = false;
+  // Of an HttpStreamHandler: the client says what it has to say when it likes, so silence within
+  // the body is no fault.
+  bool converses = false;
+  // A client that closes its side has gone, as Go's servers see it: for what may take long. Else it
+  // gets its answer.
+  bool needs_client = false;
+};
 
 // Gets each request with its whole body. Called on many loops at once.
 class HttpHandler {
@@ -128,18 +149,8 @@ class HttpStreamHandler {
   virtual ~HttpStreamHandler() = default;
   // May return null: then the body is read and thrown away.
   virtual std::unique_ptr<HttpBodyReceiver> on_open(HttpRequest head, HttpReplyRef reply) = 0;
-};
-
-// How long a JSON body may be that carries a message of `message_bytes` in base64, and some more.
-constexpr size_t json_body_limit(size_t message_bytes) {
-  return message_bytes / 3 * 4 + (64 << 10);
-}
-
-struct HttpOptions {
-  // A longer body is refused with 413. The default is for messages of etcd's default limit.
-  size_t max_body_bytes = json_body_limit(1536 * 1024 + 512 * 1024);
-  // A body of any length is thrown away as it comes.
-  bool ignores_body = false;
+  // Asked once, when it is registered.
+  virtual HttpOptions options() const { return {}; }
 };
 
 }  // namespace keelson::net

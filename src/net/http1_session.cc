@@ -204,6 +204,7 @@ bool Http1Session::reading_body() const {
 
 // Called for each bit of it.
 void Http1Session::expect_body() {
+  if (entry_ && entry_->options.converses) return Timer::cancel();
   const ListenerOptions& options = server_.options;
   MonotonicTime due = host_.loop().now() + options.body_stall_timeout;
   const bool streamed = entry_ && entry_->stream;
@@ -392,6 +393,7 @@ void Http1Session::drain() {
   draining_ = true;
   if (!opened_ && input_.size() == used_) closing_ = true;
   keep_alive_ = false;
+  if (auto reply = reply_) reply->draining();
   host_.wake();
 }
 
@@ -402,7 +404,7 @@ bool Http1Session::finished() const { return broken_ || (closing_ && out_.empty(
 void Http1Session::input_ended() {
   // A client that has sent its request and shut its side down still wants the answer (as Go's
   // server sees it, it has gone; but netcat and simple probes do exactly this).
-  if (waiting_ && !draining_) {
+  if (waiting_ && !draining_ && !(entry_ && entry_->options.needs_client)) {
     keep_alive_ = false;
     return;
   }

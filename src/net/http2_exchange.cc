@@ -132,7 +132,8 @@ void Http2Exchange::go_on() {
 // The end does not wait for those whose turn has not come. Their clients know that nothing was
 // done.
 void Http2Exchange::on_drain() {
-  if (kept_ && handle_) reset(NGHTTP2_REFUSED_STREAM);
+  if (kept_ && handle_) return reset(NGHTTP2_REFUSED_STREAM);
+  if (auto reply = reply_) reply->draining();
 }
 
 void Http2Exchange::keep() {

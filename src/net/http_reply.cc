@@ -56,6 +56,7 @@ bool SinkReply::upgrade(HttpResponse head, ProtocolFactory make) {
   if (!sink_ || begun_ || !sink_->upgrade(head, std::move(make))) return false;
   over_.store(true);
   gone_ = nullptr;
+  drain_ = nullptr;
   sink_ = nullptr;
   return true;
 }
@@ -63,6 +64,7 @@ bool SinkReply::upgrade(HttpResponse head, ProtocolFactory make) {
 void SinkReply::detach() {
   sink_ = nullptr;
   writable_ = nullptr;
+  drain_ = nullptr;
   if (over_.exchange(true)) return;
   if (Task task = std::exchange(gone_, nullptr)) task();
 }
@@ -70,6 +72,7 @@ void SinkReply::detach() {
 void SinkReply::done() {
   over_.store(true);
   gone_ = nullptr;
+  drain_ = nullptr;
   std::exchange(sink_, nullptr)->complete();
 }
 

@@ -55,9 +55,15 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
   void on_gone(Task task) override {
     if (sink_) gone_ = std::move(task);
   }
+  void on_drain(Task task) override {
+    if (sink_) drain_ = std::move(task);
+  }
 
-  // From the sink: the client has gone; pending() has fallen.
+  // From the sink: the client has gone; the server is about to end; pending() has fallen.
   void detach();
+  void draining() {
+    if (Task task = std::exchange(drain_, nullptr)) task();
+  }
   void writable() {
     if (sink_ && writable_) writable_();
   }
@@ -71,6 +77,7 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
   bool reading_ = true;  // what set_reading() said last
   Task writable_;
   Task gone_;
+  Task drain_;
 };
 
 // pending() above this is much.

@@ -86,11 +86,13 @@ void Router::http_prefix(std::string_view prefix, HttpHandler* handler,
 }
 
 void Router::http_stream(std::string_view path, HttpStreamHandler* handler) {
-  table_->http_.insert_or_assign(std::string(path), HttpEntry{nullptr, handler, {}});
+  table_->http_.insert_or_assign(std::string(path),
+                                 HttpEntry{nullptr, handler, handler->options()});
 }
 
 void Router::http_stream_prefix(std::string_view prefix, HttpStreamHandler* handler) {
-  table_->http_prefixes_.emplace_back(std::string(prefix), HttpEntry{nullptr, handler, {}});
+  table_->http_prefixes_.emplace_back(std::string(prefix),
+                                      HttpEntry{nullptr, handler, handler->options()});
 }
 
 const std::vector<const MethodInfo*>& Router::methods() const { return table_->infos_; }
