@@ -12,11 +12,16 @@
 namespace keelson::rpc {
 namespace {
 
-std::optional<std::string_view> token_of(const net::ServerCall& call) {
+std::string_view without_scheme(std::string_view token) {
+  if (token.starts_with("Bearer ")) token.remove_prefix(7);
+  return token;
+}
+
+std::optional<std::string_view> shown_by(const net::ServerCall& call) {
   std::optional<std::string_view> token = call.metadata("token");
   if (!token) token = call.metadata("authorization");
-  if (token && token->starts_with("Bearer ")) token->remove_prefix(7);
-  return token;
+  if (!token) return std::nullopt;
+  return without_scheme(*token);
 }
 
 // The place in the log that a simple token names: what follows its only point.
@@ -40,14 +45,15 @@ void Access::fetch(LaneAccess& lane, uint64_t version) const {
 absl::StatusOr<auth::Identity> Access::who(LaneAccess& lane, const net::ServerCall& call) const {
   const auth::Rules& newest = rules(lane);
   if (newest.enabled()) {
-    if (std::optional<std::string_view> token = token_of(call)) return of_token(lane, call, *token);
+    if (std::optional<std::string_view> token = shown_by(call)) {
+      return of_token(lane, *token, call.loop().now());
+    }
   }
   return settings_.client_cert_auth ? of_certificate(newest, call) : auth::Identity();
 }
 
-absl::StatusOr<auth::Identity> Access::of_token(LaneAccess& lane, const net::ServerCall& call,
-                                                std::string_view token) const {
-  const MonotonicTime now = call.loop().now();
+absl::StatusOr<auth::Identity> Access::of_token(LaneAccess& lane, std::string_view token,
+                                                MonotonicTime now) const {
   if (settings_.jwt) {
     const auth::Jwt::Claims* claims = verified(lane, token);
     if (claims) return auth::Identity{claims->user, claims->revision};
@@ -91,10 +97,23 @@ absl::Status Access::require_admin(LaneAccess& lane, const net::ServerCall& call
   return lane.rules->may_administrate(*asks);
 }
 
+absl::Status Access::require_admin(LaneAccess& lane, std::string_view token,
+                                   MonotonicTime now) const {
+  const auth::Rules& newest = rules(lane);
+  if (token.empty() || !newest.enabled()) return newest.may_administrate({});
+  absl::StatusOr<auth::Identity> asks = of_token(lane, without_scheme(token), now);
+  if (!asks.ok()) return asks.status();
+  return newest.may_administrate(*asks);
+}
+
+std::string Access::token_of(const net::ServerCall& call) {
+  return std::string(shown_by(call).value_or(""));
+}
+
 bool Access::may_come(LaneAccess& lane, const net::ServerCall& call, uint64_t applied) const {
   const auth::Rules& newest = rules(lane);
   if (!newest.enabled() || settings_.jwt) return false;
-  std::optional<std::string_view> token = token_of(call);
+  std::optional<std::string_view> token = shown_by(call);
   if (!token || newest.token_user(*token, call.loop().now()) != nullptr) return false;
   // etcd names the entry before its own.
   std::optional<uint64_t> place = place_of(*token);

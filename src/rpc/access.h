@@ -69,6 +69,10 @@ class Access {
   // Somebody must be logged in, where that matters; an administrator.
   absl::Status require_user(LaneAccess& lane, const net::ServerCall& call) const;
   absl::Status require_admin(LaneAccess& lane, const net::ServerCall& call) const;
+  // Of another member, for whoever showed it `token`; empty: nobody did.
+  absl::Status require_admin(LaneAccess& lane, std::string_view token, MonotonicTime now) const;
+  // What the call shows, to be shown on; empty: nothing.
+  static std::string token_of(const net::ServerCall& call);
 
   // A token of an entry that is not applied here yet: it may be good when it is. `applied`: up to
   // where entries are.
@@ -76,8 +80,8 @@ class Access {
 
  private:
   void fetch(LaneAccess& lane, uint64_t version) const;
-  absl::StatusOr<auth::Identity> of_token(LaneAccess& lane, const net::ServerCall& call,
-                                          std::string_view token) const;
+  absl::StatusOr<auth::Identity> of_token(LaneAccess& lane, std::string_view token,
+                                          MonotonicTime now) const;
   const auth::Jwt::Claims* verified(LaneAccess& lane, std::string_view token) const;
   auth::Identity of_certificate(const auth::Rules& rules, const net::ServerCall& call) const;
 

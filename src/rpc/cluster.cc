@@ -141,7 +141,8 @@ class MemberPromote final
  private:
   void ask(net::CallRef call, const pb::MemberPromoteRequest& request) override {
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
-    changes_.promote(context_.lane(*call), MemberId(request.id()), answering(call));
+    changes_.promote(context_.lane(*call), MemberId(request.id()), Access::token_of(*call),
+                     answering(call));
   }
 };
 

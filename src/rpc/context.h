@@ -130,6 +130,10 @@ class Context {
   // A user's name and rules kept for another lane, where leases are. UserEmpty where somebody must
   // be logged in and is not.
   struct Asker {
+  // For whoever showed `token` to another member.
+  absl::Status require_admin(Lane& lane, std::string_view token) {
+    return access_.require_admin(lane.access, token, lane.loop.now());
+  }
     std::string user;
     uint64_t revision = 0;
     auth::Identity identity() const { return {user, revision}; }

@@ -61,9 +61,6 @@ class LeaseRevoke final : public Unary {
   }
 };
 
-// So many keys, or leases, are sorted and encoded on the io lane; more are for a worker.
-constexpr size_t kMostOnTheLane = 512;
-
 class LeaseTimeToLive final : public Unary {
  public:
   explicit LeaseTimeToLive(Context& context) : Unary(context), keeper_(context) {}

@@ -13,6 +13,10 @@ namespace {
 
 bool is_answer(const absl::Status& status) { return status == errors::LeaseNotFound(); }
 
+bool is_elsewhere(const absl::Status& status) {
+  return status == errors::NotLeader() || status == errors::LeaderChanged();
+}
+
 // Calls `done` with `answer` on the loop.
 template <typename Value>
 void bring(net::Loop& loop, Others::Done<Value> done, absl::StatusOr<Value> answer) {
@@ -32,10 +36,9 @@ absl::StatusOr<LeaseTimes> times_in(lease::LeaseTable& leases, LeaseId id, bool 
 }  // namespace
 
 void LeaseKeeper::renew(Lane& lane, LeaseId id, Done<int64_t> done) {
-  if (!context_.node().is_leader()) return renew_at_leader(lane, id, std::move(done));
   renew_here(lane, id,
              [this, &lane, id, done = std::move(done)](absl::StatusOr<int64_t> ttl) mutable {
-               if (ttl.status() != errors::NotLeader()) return done(std::move(ttl));
+               if (ttl.ok() || !is_elsewhere(ttl.status())) return done(std::move(ttl));
                renew_at_leader(lane, id, std::move(done));
              });
 }
@@ -64,28 +67,35 @@ void LeaseKeeper::times(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done
   AtLeader<LeaseTimes>::ask(context_, lane, std::move(question), std::move(done));
 }
 
+// etcd asks a quorum only when its own clock has not ticked for a while; a member that stood still
+// may tick before it hears who leads now. A lease that was just granted is known, too, behind a
+// read.
 void LeaseKeeper::renew_here(Lane& lane, LeaseId id, Done<int64_t> done) {
-  if (!failpoint::any_armed()) return renew_now(lane, id, true, std::move(done));
-  // It may sleep there, and the lease be revoked meanwhile by way of this lane.
+  if (!context_.node().is_leader()) return done(errors::NotLeader());
+  lane.gateway->read([this, &lane, id, done = std::move(done)](absl::Status status) mutable {
+    if (!status.ok()) return done(std::move(status));
+    renew_behind_failpoint(lane, id, std::move(done));
+  });
+}
+
+// It may sleep there, and the lease be revoked meanwhile by way of this lane.
+void LeaseKeeper::renew_behind_failpoint(Lane& lane, LeaseId id, Done<int64_t> done) {
+  if (!failpoint::any_armed()) return renew_now(lane, id, std::move(done));
   context_.snapshot_workers().go_on(
       static_cast<uint64_t>(id.value),
       [this, &lane, id, done = std::move(done)](int /*worker*/) mutable {
         KEELSON_FAILPOINT("lease_before_renew");
         lane.loop.post([this, &lane, id, done = std::move(done)]() mutable {
-          renew_now(lane, id, true, std::move(done));
+          renew_now(lane, id, std::move(done));
         });
       });
 }
 
-void LeaseKeeper::renew_now(Lane& lane, LeaseId id, bool may_be_new, Done<int64_t> done) {
+void LeaseKeeper::renew_now(Lane& lane, LeaseId id, Done<int64_t> done) {
   context_.node().apply_lane().run(
-      [this, &lane, id, may_be_new, done = std::move(done)](apply::Applier& applier) mutable {
+      [this, &lane, id, done = std::move(done)](apply::Applier& applier) mutable {
         absl::StatusOr<lease::Renewal> renewal = applier.leases().renew(id, applier.now());
-        if (absl::IsNotFound(renewal.status()) && may_be_new) {
-          lane.loop.post([this, &lane, id, done = std::move(done)]() mutable {
-            renew_when_caught_up(lane, id, std::move(done));
-          });
-        } else if (!renewal.ok()) {
+        if (!renewal.ok()) {
           bring<int64_t>(lane.loop, std::move(done), renewal.status());
         } else if (renewal->state == lease::Renewal::State::kClearCheckpointFirst) {
           lane.loop.post([this, &lane, id, done = std::move(done)]() mutable {
@@ -102,14 +112,6 @@ void LeaseKeeper::renew_now(Lane& lane, LeaseId id, bool may_be_new, Done<int64_
       });
 }
 
-// The grant may be committed and not yet applied.
-void LeaseKeeper::renew_when_caught_up(Lane& lane, LeaseId id, Done<int64_t> done) {
-  lane.gateway->read([this, &lane, id, done = std::move(done)](absl::Status status) mutable {
-    if (!status.ok()) return done(std::move(status));
-    renew_now(lane, id, false, std::move(done));
-  });
-}
-
 // A remaining TTL is on record; were it left there, the next leader would cut the lease short.
 void LeaseKeeper::clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64_t> done) {
   etcdserverpb::LeaseCheckpointRequest request;
@@ -117,7 +119,7 @@ void LeaseKeeper::clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64
   context_.propose(lane, wire::InternalKind::kLeaseCheckpoint, request.SerializeAsString(), 0,
                    [this, &lane, id, done = std::move(done)](apply::Reply reply) mutable {
                      if (!reply.status.ok()) return done(std::move(reply.status));
-                     renew_now(lane, id, false, std::move(done));
+                     renew_now(lane, id, std::move(done));
                    });
 }
 

@@ -4,8 +4,10 @@
 // apply lane, which this asks when this member leads; otherwise the leader is asked.
 //
 // Threads: on the lane's loop; `done` too, once.
-// Errors: LeaseNotFound; Timeout and NoLeader when there was none to ask; NotLeader from the
-//   questions that are for this member as the leader.
+// Errors: LeaseNotFound; Timeout and NoLeader when there was none to ask; NotLeader and
+//   LeaderChanged from the questions that are for this member as the leader.
+// Who leads asks a quorum first, as for a read: one that stood still for a while and was followed
+//   by another must not tell a client that its lease lives on.
 
 #pragma once
 
@@ -14,6 +16,9 @@
 #include "rpc/others.h"
 
 namespace keelson::rpc {
+
+// So many keys, or leases, are sorted and encoded on an io lane; more are for a worker.
+inline constexpr size_t kMostOnTheLane = 512;
 
 class LeaseKeeper {
  public:
@@ -33,8 +38,8 @@ class LeaseKeeper {
 
  private:
   void renew_at_leader(Lane& lane, LeaseId id, Done<int64_t> done);
-  void renew_now(Lane& lane, LeaseId id, bool may_be_new, Done<int64_t> done);
-  void renew_when_caught_up(Lane& lane, LeaseId id, Done<int64_t> done);
+  void renew_behind_failpoint(Lane& lane, LeaseId id, Done<int64_t> done);
+  void renew_now(Lane& lane, LeaseId id, Done<int64_t> done);
   void clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64_t> done);
 
   Context& context_;

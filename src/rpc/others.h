@@ -42,10 +42,10 @@ class Others {
   // Since when `member` has been heard of without a break; nothing: it is not now.
   virtual std::optional<MonotonicTime> active_since(MemberId member) const = 0;
 
-  // To the leader, at its peer URLs. Answers that say no: MemberNotFound, MemberNotLearner,
-  // LearnerNotReady.
-  virtual void promote(MemberId member, const membership::Member& leader, Duration timeout,
-                       Done<Members> done) = 0;
+  // To the leader, at its peer URLs, in the name of whose `token` it is (auth; may be empty).
+  // Answers that say no: MemberNotFound, MemberNotLearner, LearnerNotReady.
+  virtual void promote(MemberId member, std::string token, const membership::Member& leader,
+                       Duration timeout, Done<Members> done) = 0;
   // An answer that says no: LeaseNotFound. Seconds.
   virtual void renew_lease(LeaseId lease, const membership::Member& leader, Duration timeout,
                            Done<int64_t> done) = 0;

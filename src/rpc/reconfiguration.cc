@@ -173,12 +173,14 @@ void Reconfiguration::promote_here(Lane& lane, MemberId id, Done done) {
   });
 }
 
-void Reconfiguration::promote(Lane& lane, MemberId id, Done done) {
+void Reconfiguration::promote(Lane& lane, MemberId id, std::string token, Done done) {
   AtLeader<Members>::Question question{
       .here = [this, &lane, id](Done done) { promote_here(lane, id, std::move(done)); },
-      .there = [this, id](
-                   const membership::Member& leader, Duration timeout,
-                   Done done) { context_.others()->promote(id, leader, timeout, std::move(done)); },
+      .there =
+          [this, id, token = std::move(token)](const membership::Member& leader, Duration timeout,
+                                               Done done) {
+            context_.others()->promote(id, token, leader, timeout, std::move(done));
+          },
       .is_answer = is_promotions_answer};
   AtLeader<Members>::ask(context_, lane, std::move(question), std::move(done));
 }

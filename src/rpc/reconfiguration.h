@@ -36,8 +36,8 @@ class Reconfiguration {
   void remove(Lane& lane, MemberId id, Done done);
   void update(Lane& lane, MemberId id, std::vector<std::string> peer_urls, Done done);
   // A learner that has all but a tenth of what the leader has becomes a voter. The leader knows,
-  // and does it, wherever this is asked.
-  void promote(Lane& lane, MemberId id, Done done);
+  // and does it, wherever this is asked; it is shown the `token` of who asks, which may be empty.
+  void promote(Lane& lane, MemberId id, std::string token, Done done);
   // The same as the leader, or NotLeader.
   void promote_here(Lane& lane, MemberId id, Done done);
 

@@ -48,8 +48,6 @@ class HashWork final : public node::HashQueue::Work {
   std::unique_ptr<mvcc::HashKvJob> job_;
 };
 
-constexpr size_t kMostOnTheLane = 512;
-
 }  // namespace
 
 PeerAnswers::PeerAnswers(rpc::Context& context)
@@ -67,9 +65,12 @@ std::string PeerAnswers::storage_version() { return rpc::storage_version(context
 
 void PeerAnswers::promote(MemberId member, std::string token,
                           peer::Done<std::vector<membership::Member>> done) {
-  on_lane([this, member, done = std::move(done)](rpc::Lane& lane) mutable {
-    changes_.promote(lane, member, std::move(done));
-  });
+  on_lane(
+      [this, member, token = std::move(token), done = std::move(done)](rpc::Lane& lane) mutable {
+        if (absl::Status s = context_.require_admin(lane, token); !s.ok())
+          return done(std::move(s));
+        changes_.promote(lane, member, std::move(token), std::move(done));
+      });
 }
 
 void PeerAnswers::renew_lease(LeaseId lease, peer::Done<int64_t> done) {
@@ -91,7 +92,7 @@ void PeerAnswers::lease_times(LeaseId lease, bool keys, peer::Done<peer::LeaseTi
 
 // Many keys are sorted by a worker: the lane has others to serve.
 void PeerAnswers::tell_times(rpc::LeaseTimes times, peer::Done<peer::LeaseTimes> done) {
-  const bool many = times.keys.size() > kMostOnTheLane;
+  const bool many = times.keys.size() > rpc::kMostOnTheLane;
   auto shared = std::make_shared<peer::Done<peer::LeaseTimes>>(std::move(done));
   auto tell = [shared, times = std::move(times)](int /*worker*/) {
     (*shared)(peer::LeaseTimes{

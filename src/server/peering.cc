@@ -41,9 +41,9 @@ class Peering::Asking final : public rpc::Others {
     return found->second;
   }
 
-  void promote(MemberId member, const membership::Member& leader, Duration timeout,
-               Done<Members> done) override {
-    network_.ask().promote(member, "", leader.peer_urls, timeout, std::move(done));
+  void promote(MemberId member, std::string token, const membership::Member& leader,
+               Duration timeout, Done<Members> done) override {
+    network_.ask().promote(member, std::move(token), leader.peer_urls, timeout, std::move(done));
   }
   void renew_lease(LeaseId lease, const membership::Member& leader, Duration timeout,
                    Done<int64_t> done) override {
