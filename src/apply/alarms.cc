@@ -71,6 +71,8 @@ bool Alarms::any(etcdserverpb::AlarmType type) const {
 void Alarms::refresh() {
   no_space_.store(any(etcdserverpb::NOSPACE), std::memory_order_release);
   corrupt_.store(any(etcdserverpb::CORRUPT), std::memory_order_release);
+  all_.store(std::make_shared<const std::vector<Alarm>>(alarms_.begin(), alarms_.end()),
+             std::memory_order_release);
   check_invariants();
 }
 

@@ -3,7 +3,7 @@
 // Alarms: which member has which trouble. A replicated set, kept in bucket `alarm` as etcd keeps it
 // (key: the encoded AlarmMember, no value).
 //
-// Threads: the apply lane, but for no_space() and corrupt(), which any thread may ask.
+// Threads: the apply lane, but for no_space(), corrupt() and all(), which any thread may ask.
 
 #pragma once
 
@@ -41,6 +41,10 @@ class Alarms {
   // Any thread.
   bool no_space() const { return no_space_.load(std::memory_order_acquire); }
   bool corrupt() const { return corrupt_.load(std::memory_order_acquire); }
+  // In order.
+  std::shared_ptr<const std::vector<Alarm>> all() const {
+    return all_.load(std::memory_order_acquire);
+  }
 
  private:
   bool any(etcdserverpb::AlarmType type) const;
@@ -51,6 +55,9 @@ class Alarms {
   // Whether there is one of that type.
   std::atomic<bool> no_space_{false};
   std::atomic<bool> corrupt_{false};
+  // What alarms_ holds; never null.
+  std::atomic<std::shared_ptr<const std::vector<Alarm>>> all_{
+      std::make_shared<const std::vector<Alarm>>()};
 };
 
 }  // namespace keelson::apply

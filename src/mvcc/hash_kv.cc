@@ -185,6 +185,11 @@ std::optional<KvHash> HashStorage::find(int64_t revision) const {
   return std::nullopt;
 }
 
+std::vector<KvHash> HashStorage::all() const {
+  std::lock_guard lock(mutex_);
+  return hashes_;
+}
+
 absl::StatusOr<std::unique_ptr<HashKvJob>> StoreImpl::hash_kv(int64_t revision) const {
   if (std::optional<KvHash> known = hashes.find(revision)) {
     known->current_revision = published_revision();

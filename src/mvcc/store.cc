@@ -255,6 +255,13 @@ absl::StatusOr<std::unique_ptr<HashKvJob>> Store::hash_kv(int64_t revision) cons
 }
 
 WriteTxn Store::begin() { return WriteTxn(impl_.get()); }
+std::vector<KvHash> Store::compaction_hashes() const {
+  std::unique_lock lock(replacing_);
+  std::shared_ptr<StoreImpl> newest = impl_;
+  lock.unlock();
+  return newest->hashes.all();
+}
+
 backend::WriteBatch& Store::batch() { return impl_->batch(); }
 absl::StatusOr<EventBatchPtr> Store::publish(keelson::Index index, Term term) {
   absl::StatusOr<EventBatchPtr> published = impl_->publish(index, term);

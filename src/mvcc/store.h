@@ -295,6 +295,8 @@ class Store {
   // reads a snapshot of the backend, which it pins until it is done; compactions wait for its first
   // part, a walk over the index.
   absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(int64_t revision) const;
+  // Those that compactions have left, oldest first; some ten at most.
+  std::vector<KvHash> compaction_hashes() const;
 
   // ---- writing [apply] ----
   WriteTxn begin();

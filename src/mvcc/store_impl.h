@@ -55,6 +55,7 @@ class HashStorage {
  public:
   void store(const KvHash& hash);
   std::optional<KvHash> find(int64_t revision) const;
+  std::vector<KvHash> all() const;
 
  private:
   mutable std::mutex mutex_;  // off every hot path

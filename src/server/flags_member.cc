@@ -52,7 +52,7 @@ std::vector<FlagSpec> rows_of_consensus() {
              "Read timeout of connections between members."),
       member("raft-write-timeout", kYes, KEELSON_FIELD(raft_write_timeout),
              "Write timeout of connections between members."),
-      in_file(member("feature-gates", kNotYet, KEELSON_FIELD(feature_gates),
+      in_file(member("feature-gates", kYes, KEELSON_FIELD(feature_gates),
                      "Gate=true|false, comma-separated; AllAlpha and AllBeta stand for all of a "
                      "stage."),
               FileKind::kString),

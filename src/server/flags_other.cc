@@ -51,9 +51,9 @@ std::vector<FlagSpec> rows_of_observation() {
 
 std::vector<FlagSpec> rows_of_features() {
   return {
-      flag("corrupt-check-time", kFeatures, kNotYet, KEELSON_FIELD(corrupt_check_time),
+      flag("corrupt-check-time", kFeatures, kYes, KEELSON_FIELD(corrupt_check_time),
            "Time between two comparisons of the members' hashes (0: never)."),
-      flag("compact-hash-check-time", kFeatures, kNotYet, KEELSON_FIELD(compact_hash_check_time),
+      flag("compact-hash-check-time", kFeatures, kYes, KEELSON_FIELD(compact_hash_check_time),
            "Time between two comparisons of hashes taken at compactions."),
       flag("compaction-batch-limit", kFeatures, kYes, KEELSON_FIELD(compaction_batch_limit),
            "Revisions removed per step of a compaction (0: 1000)."),

@@ -7,54 +7,9 @@
 #include "rpc/services.h"
 
 namespace keelson::server {
-namespace {
 
-constexpr size_t kSlice = 4096;  // records
-
-// A hash that another member waits for.
-class HashWork final : public node::HashQueue::Work {
- public:
-  HashWork(mvcc::Store& store, int64_t revision, peer::Done<peer::HashAnswer> done)
-      : store_(store), revision_(revision), done_(std::move(done)) {}
-
-  // There is no way to hear that nobody waits any more.
-  bool wanted() const override { return true; }
-  bool step() override {
-    absl::StatusOr<bool> done = slice();
-    if (!done.ok()) done_(done.status());
-    return !done.ok() || *done;
-  }
-
- private:
-  absl::StatusOr<bool> slice() {
-    if (!job_) {
-      absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job = store_.hash_kv(revision_);
-      if (!job.ok()) return job.status();
-      job_ = *std::move(job);
-    }
-    absl::StatusOr<bool> done = job_->step(kSlice);
-    if (!done.ok() || !*done) return done;
-    const mvcc::KvHash hash = job_->result();
-    done_(peer::HashAnswer{.hash = hash.hash,
-                           .compact_revision = hash.compact_revision,
-                           .hash_revision = hash.hash_revision,
-                           .revision = hash.current_revision});
-    return true;
-  }
-
-  mvcc::Store& store_;
-  const int64_t revision_;
-  peer::Done<peer::HashAnswer> done_;
-  std::unique_ptr<mvcc::HashKvJob> job_;
-};
-
-}  // namespace
-
-PeerAnswers::PeerAnswers(rpc::Context& context)
-    : context_(context),
-      keeper_(context),
-      changes_(context),
-      hashes_(context.node().background(), context.node().clock()) {}
+PeerAnswers::PeerAnswers(rpc::Context& context, StoreHashes& hashes)
+    : context_(context), keeper_(context), changes_(context), hashes_(hashes) {}
 
 void PeerAnswers::on_lane(absl::AnyInvocable<void(rpc::Lane&)> task) {
   rpc::Lane& lane = *context_.lanes().front();
@@ -104,12 +59,13 @@ void PeerAnswers::tell_times(rpc::LeaseTimes times, peer::Done<peer::LeaseTimes>
 }
 
 void PeerAnswers::hash_kv(int64_t revision, peer::Done<peer::HashAnswer> done) {
-  // The queue takes what it is given or drops it; then somebody has to say so.
-  auto shared = std::make_shared<peer::Done<peer::HashAnswer>>(std::move(done));
-  auto work = std::make_unique<HashWork>(
-      context_.node().store(), revision,
-      [shared](absl::StatusOr<peer::HashAnswer> answer) { (*shared)(std::move(answer)); });
-  if (!hashes_.add(std::move(work))) (*shared)(errors::RequestTooManyRequests());
+  hashes_.hash(revision, [done = std::move(done)](absl::StatusOr<mvcc::KvHash> hash) mutable {
+    if (!hash.ok()) return done(hash.status());
+    done(peer::HashAnswer{.hash = hash->hash,
+                          .compact_revision = hash->compact_revision,
+                          .hash_revision = hash->hash_revision,
+                          .revision = hash->current_revision});
+  });
 }
 
 void PeerAnswers::downgrade_enabled(peer::Done<bool> done) {

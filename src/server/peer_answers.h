@@ -3,22 +3,23 @@
 // PeerAnswers answers what other members ask of this one: its io lanes do it, as they do for
 // clients.
 //
-// Threads: as peer/local_answers.h. Lifetime: node and context outlive it; what is under way when
-//   the lanes stop is not answered.
+// Threads: as peer/local_answers.h. Lifetime: node, context and hashes outlive it; what is under
+// way
+//   when the lanes stop is not answered.
 
 #pragma once
 
-#include "node/hash_queue.h"
 #include "peer/local_answers.h"
 #include "rpc/context.h"
 #include "rpc/lease_keeper.h"
 #include "rpc/reconfiguration.h"
+#include "server/store_hashes.h"
 
 namespace keelson::server {
 
 class PeerAnswers final : public peer::LocalAnswers {
  public:
-  explicit PeerAnswers(rpc::Context& context);
+  PeerAnswers(rpc::Context& context, StoreHashes& hashes);
 
   std::string storage_version() override;
   void promote(MemberId member, std::string token,
@@ -36,7 +37,7 @@ class PeerAnswers final : public peer::LocalAnswers {
   rpc::Context& context_;
   rpc::LeaseKeeper keeper_;
   rpc::Reconfiguration changes_;
-  node::HashQueue hashes_;
+  StoreHashes& hashes_;
 };
 
 }  // namespace keelson::server

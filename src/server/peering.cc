@@ -1,7 +1,7 @@
 #include "server/peering.h"
 
 #include <algorithm>
-#include <atomic>
+#include <future>
 #include <utility>
 
 #include "base/check.h"
@@ -27,6 +27,24 @@ peer::NetworkOptions network_options(const Config& config, const PeerTls& tls,
 
 // For five seconds, as in etcd.
 constexpr int kLooksForPeers = 100;
+
+// What several members were asked, until the last one has answered.
+template <typename Answer>
+class Round {
+ public:
+  using Done = absl::AnyInvocable<void(std::vector<Answer>)>;
+  Round(size_t members, Done done) : answers_(members), missing_(members), done_(std::move(done)) {}
+  // Once for each member. On the peer loop.
+  void answered(size_t member, Answer answer) {
+    answers_[member] = std::move(answer);
+    if (--missing_ == 0) done_(std::move(answers_));
+  }
+
+ private:
+  std::vector<Answer> answers_;
+  size_t missing_;
+  Done done_;
+};
 
 }  // namespace
 
@@ -116,12 +134,12 @@ absl::Status Peering::listen() {
   return absl::OkStatus();
 }
 
-void Peering::start(node::Node& node, rpc::Context& context, peer::SnapshotHome* home,
-                    std::function<void()> on_removed) {
+void Peering::start(node::Node& node, rpc::Context& context, StoreHashes& hashes,
+                    peer::SnapshotHome* home, std::function<void()> on_removed) {
   node_ = &node;
   asking_ = std::make_unique<Asking>(network_);
   context.set_others(asking_.get());
-  answers_.emplace(context);
+  answers_.emplace(context, hashes);
   node.set_ask_versions([this](std::vector<membership::Member> members, auto done) {
     ask_versions(std::move(members), std::move(done));
   });
@@ -156,25 +174,56 @@ void Peering::advance_ticks(int attempts_left) {
 
 void Peering::ask_versions(std::vector<membership::Member> members,
                            absl::AnyInvocable<void(node::Versions::List)> done) {
-  struct Round {
-    node::Versions::List answers;
-    std::atomic<size_t> missing;
-    absl::AnyInvocable<void(node::Versions::List)> done;
-  };
   CHECK(!members.empty());
-  auto round = std::make_shared<Round>();
-  round->answers.resize(members.size());
-  round->missing = members.size();
-  round->done = std::move(done);
+  auto round =
+      std::make_shared<Round<std::optional<membership::Version>>>(members.size(), std::move(done));
   for (size_t i = 0; i < members.size(); ++i) {
     network_.ask().version(members[i].id, members[i].peer_urls, config_.request_timeout(),
                            [round, i](absl::StatusOr<peer::Versions> versions) {
+                             std::optional<membership::Version> version;
                              if (versions.ok()) {
-                               round->answers[i] = membership::Version::parse(versions->server);
+                               version = membership::Version::parse(versions->server);
                              }
-                             if (--round->missing == 0) round->done(std::move(round->answers));
+                             round->answered(i, std::move(version));
                            });
   }
+}
+
+// Who advertises no URLs cannot be asked, and is none of them, as in etcd.
+void Peering::ask_hashes(node::Node& node, int64_t revision,
+                         absl::AnyInvocable<void(std::vector<PeerHash>)> done) {
+  std::vector<membership::Member> others = node.members().view()->members;
+  std::erase_if(others, [&node](const membership::Member& member) {
+    return member.id == node.member() || member.peer_urls.empty();
+  });
+  if (others.empty()) return done({});
+  auto round = std::make_shared<Round<PeerHash>>(others.size(), std::move(done));
+  for (size_t i = 0; i < others.size(); ++i) {
+    network_.ask().hash_kv(
+        node.cluster(), others[i].peer_urls, revision, config_.request_timeout(),
+        [round, i, id = others[i].id,
+         urls = others[i].peer_urls](absl::StatusOr<peer::HashAnswer> answer) mutable {
+          PeerHash hash{.member = id, .urls = std::move(urls), .hash = answer.status()};
+          if (answer.ok()) {
+            hash.hash = mvcc::KvHash{.hash = answer->hash,
+                                     .compact_revision = answer->compact_revision,
+                                     .hash_revision = answer->hash_revision,
+                                     .current_revision = answer->revision};
+          }
+          round->answered(i, std::move(hash));
+        });
+  }
+}
+
+void Peering::ask_hashes(int64_t revision, absl::AnyInvocable<void(std::vector<PeerHash>)> done) {
+  ask_hashes(*node_, revision, std::move(done));
+}
+
+std::vector<PeerHash> Peering::hashes_of_others(node::Node& node, int64_t revision) {
+  std::promise<std::vector<PeerHash>> hashes;
+  ask_hashes(node, revision,
+             [&](std::vector<PeerHash> found) { hashes.set_value(std::move(found)); });
+  return hashes.get_future().get();
 }
 
 std::optional<MemberId> Peering::longest_connected() const {

@@ -22,8 +22,10 @@
 #include "peer/network.h"
 #include "rpc/context.h"
 #include "server/config.h"
+#include "server/corruption_checks.h"
 #include "server/peer_answers.h"
 #include "server/peer_metrics.h"
+#include "server/store_hashes.h"
 #include "server/tls.h"
 
 namespace keelson::server {
@@ -46,8 +48,13 @@ class Peering {
   // Ties node and services to the network, and lets messages flow. Snapshots go to `home`.
   // `on_removed`: the other members say that this one was removed; once, on the peer loop. The node
   // starts next.
-  void start(node::Node& node, rpc::Context& context, peer::SnapshotHome* home,
+  void start(node::Node& node, rpc::Context& context, StoreHashes& hashes, peer::SnapshotHome* home,
              std::function<void()> on_removed);
+
+  // What the other members of `node` hold, up to `revision`: for a node that is not started.
+  std::vector<PeerHash> hashes_of_others(node::Node& node, int64_t revision);
+  // The same of the node that was started. `done` is called once, on any thread.
+  void ask_hashes(int64_t revision, absl::AnyInvocable<void(std::vector<PeerHash>)> done);
 
   // The voter, other than this member, that has been connected longest.
   std::optional<MemberId> longest_connected() const;
@@ -61,6 +68,8 @@ class Peering {
   class Asking;
 
   void advance_ticks(int attempts_left);
+  void ask_hashes(node::Node& node, int64_t revision,
+                  absl::AnyInvocable<void(std::vector<PeerHash>)> done);
   void ask_versions(std::vector<membership::Member> members,
                     absl::AnyInvocable<void(node::Versions::List)> done);
 

@@ -24,13 +24,17 @@
 #include "rpc/services.h"
 #include "server/auth.h"
 #include "server/auto_compaction.h"
+#include "server/corruption_checks.h"
+#include "server/corruption_door.h"
 #include "server/data_dir.h"
+#include "server/go_values.h"
 #include "server/observers.h"
 #include "server/peering.h"
 #include "server/places.h"
 #include "server/pulse.h"
 #include "server/state.h"
 #include "server/state_home.h"
+#include "server/store_hashes.h"
 #include "server/tls.h"
 #include "wal/wal.h"
 
@@ -40,6 +44,8 @@ namespace {
 // etcd's listeners leave the messages of --max-request-bytes this much room; fragments of watch
 // responses stay below the sum.
 constexpr size_t kGrpcOverhead = 512 * 1024;
+// Records that are hashed at a time.
+constexpr size_t kHashSlice = 4096;
 // Heartbeats that a leader stays for after it has handed over.
 constexpr int kFarewell = 3;
 // Recent events that lagging watchers catch up from without a disk.
@@ -117,6 +123,9 @@ struct Server::Running {
   std::unique_ptr<http::Endpoint> endpoint;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
   std::unique_ptr<AutoCompaction> auto_compaction;
+  std::unique_ptr<StoreHashes> hashes;
+  std::unique_ptr<CorruptionDoor> corruption_door;
+  std::unique_ptr<CorruptionChecks> corruption_checks;
   std::unique_ptr<Pulse> pulse;
   net::Router client_router, http_router, metrics_router;
   std::vector<std::unique_ptr<net::Listener>> listeners;
@@ -125,6 +134,7 @@ struct Server::Running {
   explicit Running(const Config& c) : config(c), metrics({.extensive = c.extensive_metrics()}) {}
 
   absl::Status open_node(std::function<void(absl::Status)> fatal);
+  absl::Status check_initially();
   void build_services();
   enum class Kinds : uint8_t { kMetrics, kClients };
   absl::Status listen(Kinds which);
@@ -203,10 +213,36 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
   if (!made.ok()) return made.status();
   node = *std::move(made);
   home->bind(*node);
-  if (!node->members().view()->is_removed(node->member())) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      "the member has been permanently removed from the cluster; the data-dir used by this member "
-      "must be removed");
+  if (node->members().view()->is_removed(node->member())) {
+    return absl::FailedPreconditionError(
+        "the member has been permanently removed from the cluster; the data-dir used by this "
+        "member must be removed");
+  }
+  // Who is new has nothing that could differ.
+  if (!dir->has_log || !config.feature("InitialCorruptCheck")) return absl::OkStatus();
+  absl::Status same = check_initially();
+  if (!same.ok()) log::error("checkInitialHashKV failed", {{"error", message_of(same)}});
+  return same;
+}
+
+// Before anybody is served, members or clients. What is committed and not applied yet is not looked
+// at, as in etcd.
+absl::Status Server::Running::check_initially() {
+  const std::string self = absl::StrCat(absl::Hex(node->member().value));
+  log::info("starting initial corruption check",
+            {{"local-member-id", self}, {"timeout", duration_text(config.request_timeout())}});
+  const auto failed = [&self](const absl::Status& why) {
+    return absl::Status(why.code(), cat(self, " failed to fetch hash (", message_of(why), ")"));
+  };
+  absl::StatusOr<std::unique_ptr<mvcc::HashKvJob>> job = node->store().hash_kv(0);
+  if (!job.ok()) return failed(job.status());
+  for (bool over = false; !over;) {
+    absl::StatusOr<bool> stepped = (*job)->step(kHashSlice);
+    if (!stepped.ok()) return failed(stepped.status());
+    over = *stepped;
+  }
+  const mvcc::KvHash own = (*job)->result();
+  return judge_initially(node->member(), own, peering->hashes_of_others(*node, own.hash_revision));
 }
 
 void Server::Running::build_services() {
@@ -240,6 +276,14 @@ void Server::Running::build_services() {
                            config.effective_quota(), static_cast<uint64_t>(INT64_MAX)))},
       rpc::ClusterFacts{.parse_urls = checked_urls});
   services->register_on(client_router);
+  hashes = std::make_unique<StoreHashes>(*node);
+  corruption_door = std::make_unique<CorruptionDoor>(*context, *peering, *hashes);
+  CorruptionChecks::Options checks{.interval = config.corrupt_check_time,
+                                   .timeout = config.request_timeout()};
+  if (config.feature("CompactHashCheck"))
+    checks.compaction_interval = config.compact_hash_check_time;
+  corruption_checks =
+      std::make_unique<CorruptionChecks>(context->lanes().front()->loop, *corruption_door, checks);
 
   state = std::make_unique<State>(*node, *context);
   state->describe(config, metrics);
@@ -352,8 +396,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   if (absl::Status s = r.peering->listen(); !s.ok()) return s;
   if (absl::Status s = r.listen(Running::Kinds::kMetrics); !s.ok()) return s;
   r.node->set_removed(calls.removed);
-  r.peering->start(*r.node, *r.context, r.home.get(), calls.removed);
+  r.peering->start(*r.node, *r.context, *r.hashes, r.home.get(), calls.removed);
   r.node->start();
+  r.corruption_checks->start();
   r.state->when_ready(std::move(calls.ready));
   return server;
 }
@@ -410,12 +455,15 @@ absl::Status Server::stop(Duration deadline) {
   // store.
   for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background, &r.pages}) lane->reset();
   r.auto_compaction.reset();
+  r.corruption_checks.reset();
+  r.corruption_door.reset();
   r.pulse.reset();
   r.services.reset();
   r.context.reset();
   r.feed.reset();
   r.node.reset();
   r.peering.reset();
+  r.hashes.reset();
   return status;
 }
 

@@ -142,14 +142,12 @@ void State::collect_counts(http::Metrics& metrics) {
   metrics.auth_revision.set(static_cast<int64_t>(node_.auth().newest()->revision()));
 }
 
-// An alarm that has gone keeps its row, at 0, as in etcd.
+// By the member that each is about. An alarm that has gone keeps its row, at 0, as in etcd.
 void State::collect_alarms(http::Metrics& metrics) {
-  const auto show = [&](const char* type, bool active) {
-    http::Labelled::Values labels{hex(node_.member().value), type};
-    if (active || metrics.alarms.read().contains(labels)) metrics.alarms.set(labels, active);
-  };
-  show("NOSPACE", node_.alarms().no_space());
-  show("CORRUPT", node_.alarms().corrupt());
+  for (const auto& [labels, value] : metrics.alarms.read()) metrics.alarms.set(labels, 0);
+  for (const apply::Alarm& alarm : *node_.alarms().all()) {
+    metrics.alarms.set({hex(alarm.member.value), etcdserverpb::AlarmType_Name(alarm.type)}, 1);
+  }
 }
 
 std::vector<std::string> own_command_line() {
