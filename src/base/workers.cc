@@ -12,7 +12,9 @@
 namespace keelson {
 
 Workers::Workers(Options options)
-    : options_(std::move(options)), threads_(static_cast<size_t>(options_.threads)) {
+    : options_(std::move(options)),
+      own_(static_cast<size_t>(options_.threads)),
+      threads_(static_cast<size_t>(options_.threads)) {
   CHECK(options_.threads > 0);
   CHECK(options_.threads_per_owner > 0);
   for (int i = 0; i < options_.threads; ++i) {
@@ -46,6 +48,17 @@ void Workers::go_on(uint64_t owner, Job job) {
   wake_.notify_one();
 }
 
+void Workers::run_on(int worker, Job job) {
+  CHECK(worker >= 0);
+  CHECK(worker < options_.threads);
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    own_[static_cast<size_t>(worker)].push_back(std::move(job));
+  }
+  wake_.notify_all();
+}
+
 void Workers::push(uint64_t id, Job job) {
   Owner& owner = owners_[id];
   const bool had_turn = may_begin(owner);
@@ -60,9 +73,19 @@ void Workers::work(int worker) {
   if (options_.niceness != 0)
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), options_.niceness);
   std::unique_lock lock(mutex_);
+  std::deque<Job>& own = own_[static_cast<size_t>(worker)];
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !turns_.empty(); });
+    wake_.wait(lock, [&] { return stopping_ || !turns_.empty() || !own.empty(); });
     if (stopping_) return;
+    if (!own.empty()) {
+      Job job = std::move(own.front());
+      own.pop_front();
+      lock.unlock();
+      job(worker);
+      job = nullptr;
+      lock.lock();
+      continue;
+    }
     const uint64_t id = turns_.front();
     turns_.pop_front();
     Owner& owner = owners_[id];
@@ -87,6 +110,7 @@ void Workers::work(int worker) {
 
 void Workers::stop() {
   absl::flat_hash_map<uint64_t, Owner> dropped;
+  std::vector<std::deque<Job>> dropped_own(own_.size());
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -97,6 +121,7 @@ void Workers::stop() {
   }
   std::lock_guard lock(mutex_);
   std::swap(dropped, owners_);
+  std::swap(dropped_own, own_);
   turns_.clear();
   waiting_ = 0;
 }

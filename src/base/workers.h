@@ -48,6 +48,8 @@ class Workers {
   [[nodiscard]] bool run(uint64_t owner, Job job);
   // The rest of something that was admitted, of which there is one job at a time: never refused.
   void go_on(uint64_t owner, Job job);
+  // On that worker, between two of its jobs: upkeep of what is kept per thread. Never refused.
+  void run_on(int worker, Job job);
 
   // Lets the jobs that run end, drops those that wait, and joins the threads. Later ones are
   // dropped. A second call does nothing.
@@ -74,6 +76,7 @@ class Workers {
   std::deque<uint64_t> turns_;                   // exactly those who may_begin(), each once
   size_t waiting_ = 0;                           // the jobs that wait, of all owners
   bool stopping_ = false;
+  std::vector<std::deque<Job>> own_;  // of run_on(), one for each worker
   std::vector<Thread> threads_;
 };
 

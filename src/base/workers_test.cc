@@ -77,6 +77,19 @@ TEST(Workers, RefusesWhenTooManyWait) {
   done.get_future().wait();
 }
 
+TEST(Workers, EachIsReachedBetweenItsJobs) {
+  Workers workers({.threads = 3, .threads_per_owner = 3});
+  Gate gate;
+  ASSERT_TRUE(workers.run(1, gate.job()));
+  gate.wait();
+  std::vector<std::promise<int>> on(3);
+  for (int i = 0; i < 3; ++i) {
+    workers.run_on(i, [&on, i](int worker) { on[static_cast<size_t>(i)].set_value(worker); });
+  }
+  gate.go.set_value();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(on[static_cast<size_t>(i)].get_future().get(), i);
+}
+
 TEST(Workers, WhatWaitsAtTheEndIsDroppedUnrun) {
   auto held = std::make_shared<int>(0);
   std::atomic<bool> ran{false};

@@ -200,13 +200,14 @@ StoreImpl& Store::go_to_newest(ReaderSlot& slot) const {
   return at.store();
 }
 
-void Store::follow(ReaderSlot& slot) const {
+bool Store::follow(ReaderSlot& slot) const {
   std::unique_lock lock(replacing_);
   std::shared_ptr<StoreImpl> newest = impl_;
   const uint64_t generation = generation_.load(std::memory_order_relaxed);
   lock.unlock();
   if (place(slot).generation() != generation) place(slot).go_to(std::move(newest), generation);
   place(slot).leave_former();
+  return !place(slot).has_former();
 }
 
 std::vector<std::pair<std::string, LeaseId>> Store::take_restored_leases() {
@@ -254,7 +255,6 @@ absl::StatusOr<std::unique_ptr<HashKvJob>> Store::hash_kv(int64_t revision) cons
   return newest->hash_kv(revision);
 }
 
-WriteTxn Store::begin() { return WriteTxn(impl_.get()); }
 std::vector<KvHash> Store::compaction_hashes() const {
   std::unique_lock lock(replacing_);
   std::shared_ptr<StoreImpl> newest = impl_;
@@ -262,6 +262,7 @@ std::vector<KvHash> Store::compaction_hashes() const {
   return newest->hashes.all();
 }
 
+WriteTxn Store::begin() { return WriteTxn(impl_.get()); }
 backend::WriteBatch& Store::batch() { return impl_->batch(); }
 absl::StatusOr<EventBatchPtr> Store::publish(keelson::Index index, Term term) {
   absl::StatusOr<EventBatchPtr> published = impl_->publish(index, term);

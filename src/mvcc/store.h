@@ -341,8 +341,9 @@ class Store {
   // has left; a slot leaves with its next read or with follow(). The next events follow revision().
   // REQUIRES: no transaction and nothing unpublished; next->revision() >= revision(). [apply]
   void replace(std::unique_ptr<Store> next, std::shared_ptr<void> stands_on, Dispose dispose);
-  // The slot's own thread: lets go of a store that was replaced.
-  void follow(ReaderSlot& slot) const;
+  // The slot's own thread: lets go of a store that was replaced. False: something that was read of
+  // it through this slot is still held; it is to be called again.
+  bool follow(ReaderSlot& slot) const;
 
   // Records of the key bucket that somebody read anyway: the values of those that are current and
   // not in memory are kept there, within the budget. False: it is used up.

@@ -153,9 +153,10 @@ TEST(StoreReplace, AViewShowsItsStoreToTheEnd) {
     while (!*(*job)->step(10)) {
     }
     EXPECT_EQ((*job)->result().current_revision, 2);
+    EXPECT_FALSE(store.follow(*slot));
     EXPECT_EQ(dump.size(), 0u);
   }
-  store.follow(*slot);
+  EXPECT_TRUE(store.follow(*slot));
   EXPECT_EQ(dump.size(), 1u);
   slot.reset();
   dump.empty();

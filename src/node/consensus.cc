@@ -209,8 +209,11 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
   KEELSON_FAILPOINT("consensus_started_over");
 }
 
+// At the end nothing more comes of it: the state of a snapshot that became durable is for the next
+// start, which finds it by its mark.
 void Consensus::durable(std::vector<raft::Message> appends) {
   post([this, appends = std::move(appends)]() mutable {
+    if (stopped_) return;
     for (raft::Message& append : appends) {
       if (!raft::is_empty(append.snapshot)) start_over(append.snapshot->metadata);
       if (!append.entries.empty()) storage_->append(append.entries);

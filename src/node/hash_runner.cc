@@ -16,11 +16,9 @@ constexpr size_t kSlice = 4096;  // records
 void HashRunner::run(std::unique_ptr<mvcc::HashKvJob> job) {
   lane_.post([this, job = std::move(job)]() mutable {
     CHECK(job != nullptr);
-    CHECK(job_ != nullptr || !waiting_);
-    bool scheduled = job_ != nullptr && !waiting_;
     job_ = std::move(job);
     waiting_ = false;
-    if (!scheduled) step();
+    if (!scheduled_) step();
   });
 }
 
@@ -31,9 +29,26 @@ void HashRunner::compacted() {
   });
 }
 
+void HashRunner::drop() {
+  lane_.post([this] {
+    job_.reset();
+    waiting_ = false;
+  });
+}
+
+void HashRunner::schedule(Duration pause) {
+  CHECK(!scheduled_);
+  scheduled_ = true;
+  lane_.post_after(pause, [this] {
+    scheduled_ = false;
+    if (job_) step();
+  });
+}
+
 void HashRunner::step() {
   CHECK(job_ != nullptr);
   CHECK(!waiting_);
+  CHECK(!scheduled_);
   MonotonicTime start = clock_.now();
   absl::StatusOr<bool> done = job_->step(kSlice);
   if (!done.ok() && !absl::IsAborted(done.status())) {
@@ -44,8 +59,7 @@ void HashRunner::step() {
     return;
   }
   waiting_ = job_->urgency() == mvcc::HashKvJob::Urgency::kNotYet;
-  if (waiting_) return;
-  lane_.post_after(rest(clock_.now() - start), [this] { step(); });
+  if (!waiting_) schedule(rest(clock_.now() - start));
 }
 
 Duration HashRunner::rest(Duration took) const {

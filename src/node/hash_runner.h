@@ -5,7 +5,7 @@
 // by slice, with a rest after each that is measured by what the slice took. So it has a quarter of
 // a CPU and of the disk, or half while the compaction itself waits for it.
 //
-// Threads: run() and compacted() on any; the rest on the lane.
+// Threads: run(), compacted() and drop() on any; the rest on the lane.
 // Lifetime: what is left in the lane's queue goes before this does, and this before the store.
 // Failure: a hash that cannot be had is not stored; damage is logged.
 
@@ -26,6 +26,8 @@ class HashRunner {
   void run(std::unique_ptr<mvcc::HashKvJob> job);
   // No compaction is under way any more: a job that waited for that goes on.
   void compacted();
+  // The job there is, if any, is of a store that nobody has any more.
+  void drop();
 
  private:
   void step();
@@ -33,8 +35,12 @@ class HashRunner {
 
   Executor& lane_;
   const Clock& clock_;
-  // On the lane. While there is a job, either a step is scheduled or it waits for compacted().
+  void schedule(Duration pause);
+
+  // On the lane. While there is a job, either a step is scheduled or it waits for compacted(), in
+  // which case no step is. A step that finds no job does nothing.
   std::unique_ptr<mvcc::HashKvJob> job_;
+  bool scheduled_ = false;
   bool waiting_ = false;
 };
 

@@ -109,6 +109,26 @@ TEST_F(HashRunnerTest, AJobThatWaitsIsSteppedWhenTheCompactionIsDone) {
   EXPECT_EQ(counts.alive, 0);
 }
 
+TEST_F(HashRunnerTest, WhatIsDroppedGoesAtOnceAndTheNextOneRuns) {
+  Counts waits, runs, next;
+  run(&waits, 5, Urgency::kNotYet);
+  while (lane_.step()) continue;
+  runner_.drop();
+  lane_.step();
+  EXPECT_EQ(waits.alive, 0);
+  runner_.compacted();
+  while (lane_.step()) continue;
+  // One whose next step is on its way.
+  run(&runs, 100);
+  for (int i = 0; i < 3; ++i) lane_.step();
+  runner_.drop();
+  run(&next, 3);
+  while (lane_.step()) EXPECT_LE(lane_.tasks.size(), 3u);
+  EXPECT_EQ(runs.alive, 0);
+  EXPECT_LE(runs.steps, 4);
+  EXPECT_EQ(next.done, 1);
+}
+
 TEST_F(HashRunnerTest, AnOvertakenJobGoesAndTheNextOneRuns) {
   Counts counts;
   run(&counts, -1);

@@ -454,6 +454,7 @@ absl::Status Node::install(ReceivedState state) {
   log::info("applySnapshot: opened snapshot backend");
   KEELSON_FAILPOINT("apply_opened");
   store_door_->close();
+  hashes_.drop();
   store_door_ = std::make_shared<StoreDoor>();
   std::shared_ptr<backend::Backend> former =
       backend_.exchange(state.backend, std::memory_order_acq_rel);

@@ -66,6 +66,19 @@ Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
 
 Context::~Context() = default;
 
+void Context::leave_former_store() {
+  for (const auto& lane : lanes_) {
+    lane->loop.post([this, &lane = *lane] { leave_former_store(lane); });
+  }
+  long_reads_.leave_former_store();
+}
+
+// What an answer that is being sent still holds goes with it, and that may take a client minutes.
+void Context::leave_former_store(Lane& lane) {
+  if (node_.store().follow(*lane.slot)) return;
+  lane.loop.post_after(std::chrono::seconds(1), [this, &lane] { leave_former_store(lane); });
+}
+
 void Context::stop_workers() {
   long_reads_.stop();
   snapshot_workers_.stop();

@@ -97,6 +97,9 @@ class Context {
   Logins& logins() { return logins_; }
   // Threads that make databases to be sent.
   Workers& snapshot_workers() { return snapshot_workers_; }
+  // The node's store was replaced: nobody who reads nothing just now keeps the former one. Any
+  // thread.
+  void leave_former_store();
   // While the loops and the node still live; nothing that was asked of a worker is answered then.
   void stop_workers();
   // The member is about to end: calls that wait for others to do something are told so. Any thread.
@@ -127,13 +130,13 @@ class Context {
   absl::Status require_admin(const net::ServerCall& call) {
     return access_.require_admin(lane(call).access, call);
   }
-  // A user's name and rules kept for another lane, where leases are. UserEmpty where somebody must
-  // be logged in and is not.
-  struct Asker {
   // For whoever showed `token` to another member.
   absl::Status require_admin(Lane& lane, std::string_view token) {
     return access_.require_admin(lane.access, token, lane.loop.now());
   }
+  // A user's name and rules kept for another lane, where leases are. UserEmpty where somebody must
+  // be logged in and is not.
+  struct Asker {
     std::string user;
     uint64_t revision = 0;
     auth::Identity identity() const { return {user, revision}; }
@@ -203,6 +206,7 @@ class Context {
   absl::StatusOr<ReadRight> may_read(const net::ServerCall& call,
                                      absl::FunctionRef<absl::Status(const apply::Permits&)> ask);
   bool may_be_new(const net::ServerCall& call, uint64_t revision);
+  void leave_former_store(Lane& lane);
   void submit(Lane& lane, uint64_t id, Bytes entry, int64_t cost,
               absl::AnyInvocable<void(apply::Reply)> done);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);

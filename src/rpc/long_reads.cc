@@ -40,6 +40,7 @@ LongReads::Pool::Pool(mvcc::Store& store, Workers::Options options) : workers(st
 
 LongReads::LongReads(mvcc::Store& store, net::LoopPool& loops)
     : store_(store),
+      timer_(loops.at(0)),
       values_(store, for_values()),
       ranges_(store, for_ranges()),
       gathered_(static_cast<size_t>(loops.size())) {
@@ -119,6 +120,20 @@ Task LongReads::read(Pool& pool, int worker, uint64_t owner, One& one) {
   Task then = one.read(store_.read(*pool.slots[static_cast<size_t>(worker)], &bounds));
   if (one.call->over()) return nullptr;
   return then;
+}
+
+void LongReads::leave_former_store() {
+  for (Pool* pool : {&values_, &ranges_}) {
+    for (int i = 0; i < pool->workers.size(); ++i) leave_former_store(*pool, i);
+  }
+}
+
+void LongReads::leave_former_store(Pool& pool, int worker) {
+  pool.workers.run_on(worker, [this, &pool](int worker) {
+    if (store_.follow(*pool.slots[static_cast<size_t>(worker)])) return;
+    timer_.post_after(std::chrono::seconds(1),
+                      [this, &pool, worker] { leave_former_store(pool, worker); });
+  });
 }
 
 void LongReads::stop() {

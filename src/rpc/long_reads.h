@@ -55,6 +55,9 @@ class LongReads {
   // refused.
   void look_back(uint64_t owner, absl::AnyInvocable<void(mvcc::ReaderSlot&)> read);
 
+  // The store was replaced: workers who read nothing do not keep the former one. Any thread.
+  void leave_former_store();
+
   void stop();
 
  private:
@@ -73,12 +76,14 @@ class LongReads {
     Workers workers;
   };
 
+  void leave_former_store(Pool& pool, int worker);
   // On a worker.
   Task read(Pool& pool, int worker, uint64_t owner, One& one);
   // On the loop that gathered them.
   void hand_over(Gathered& gathered);
 
   mvcc::Store& store_;
+  net::Loop& timer_;  // the first
   Pool values_;
   Pool ranges_;
   std::vector<Gathered> gathered_;  // one for each loop, that loop's

@@ -253,6 +253,7 @@ void Server::Running::build_services() {
   node->set_replaced([this] {
     home->replaced();
     feed->reset(node->store().revision());
+    context->leave_former_store();
   });
   watch::WatchOptions watch_options;
   watch_options.cluster = node->cluster();
