@@ -25,6 +25,7 @@ class HealthyState final : public ServerState {
   std::vector<Alarm> alarms() const override { return {}; }
   bool has_leader() const override { return true; }
   bool is_learner() const override { return false; }
+  bool log_stalled() const override { return false; }
   void probe_read(bool, absl::AnyInvocable<void(absl::Status)> done) override {
     threads_.emplace_back([done = std::move(done)]() mutable { done(absl::OkStatus()); });
   }
@@ -88,7 +89,7 @@ TEST_F(EndpointTest, ServesHealthFromAnotherThread) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
   EXPECT_TRUE(answer.ends_with("\r\n\r\n{\"health\":\"true\",\"reason\":\"\"}")) << answer;
   EXPECT_NE(answer.find("Access-Control-Allow-Origin: *\r\n"), std::string::npos);
-  EXPECT_TRUE(ask("GET /readyz?verbose").ends_with("[+]non_learner ok\nok\n"));
+  EXPECT_TRUE(ask("GET /readyz?verbose").ends_with("[+]log_device ok\nok\n"));
 }
 
 TEST_F(EndpointTest, MetricsUrlsServeLess) {

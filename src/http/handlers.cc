@@ -118,6 +118,10 @@ void check_learner(ServerState& state, CheckDone done) {
   done(state.is_learner() ? "not supported for learner" : "");
 }
 
+void check_log(ServerState& state, CheckDone done) {
+  done(state.log_stalled() ? "the log's device does not complete a write" : "");
+}
+
 }  // namespace
 
 // Runs the chosen checks, all at once, and puts their lines together in the order of the list
@@ -202,6 +206,7 @@ std::vector<std::string_view> Handlers::paths(bool everything) {
                                          "/readyz/serializable_read",
                                          "/readyz/linearizable_read",
                                          "/readyz/non_learner",
+                                         "/readyz/log_device",
                                          "/metrics"};
   if (everything) paths.insert(paths.end(), {"/version", "/debug/vars"});
   return paths;
@@ -234,6 +239,7 @@ void Handlers::checks(const Request& request, std::string_view type, std::string
       {"serializable_read", "", check_read<true>},
       {"linearizable_read", "readyz", check_read<false>},
       {"non_learner", "readyz", check_learner},
+      {"log_device", "readyz", check_log},  // not etcd's
   };
   const std::vector<std::string> exclude =
       only.empty() ? excluded(request.query) : std::vector<std::string>();

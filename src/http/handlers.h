@@ -34,6 +34,8 @@ class ServerState {
   virtual std::vector<Alarm> alarms() const = 0;
   virtual bool has_leader() const = 0;
   virtual bool is_learner() const = 0;
+  // The log's device has not completed a write for an election timeout, though some wait.
+  virtual bool log_stalled() const = 0;
 
   // One small read, as a client would make it (first key, keys only), with the server's request
   // timeout. Linearizable ones go through the read index. Calls `done` exactly once, from any

@@ -16,6 +16,7 @@ class FakeState final : public ServerState {
   std::vector<Alarm> alarms() const override { return active; }
   bool has_leader() const override { return leader; }
   bool is_learner() const override { return learner; }
+  bool log_stalled() const override { return stalled; }
   void probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) override {
     ++probes;
     if (hold) {
@@ -28,7 +29,7 @@ class FakeState final : public ServerState {
   std::string storage_version() const override { return cluster; }
 
   std::vector<Alarm> active;
-  bool leader = true, learner = false, hold = false;
+  bool leader = true, learner = false, stalled = false, hold = false;
   absl::Status local, consensus;
   std::string cluster = "3.7.0";
   int probes = 0;
@@ -122,16 +123,20 @@ TEST_F(HandlersTest, LivezAndReadyz) {
   EXPECT_EQ(get("/livez", "verbose").body, "[+]serializable_read ok\nok\n");
   EXPECT_EQ(get("/readyz", "verbose").body,
             "[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\n"
-            "[+]non_learner ok\nok\n");
+            "[+]non_learner ok\n[+]log_device ok\nok\n");
   EXPECT_EQ(get("/readyz/non_learner", "verbose=").body, "[+]non_learner ok\nok\n");
-  EXPECT_EQ(get("/readyz", "verbose&exclude=nope&exclude=non_learner&exclude=data_corruption").body,
-            "[+]serializable_read ok\n[+]linearizable_read ok\nok\n");
+  EXPECT_EQ(
+      get("/readyz",
+          "verbose&exclude=nope&exclude=non_learner&exclude=log_device&exclude=data_corruption")
+          .body,
+      "[+]serializable_read ok\n[+]linearizable_read ok\nok\n");
   EXPECT_EQ(header(get("/readyz"), "Content-Type"), "text/plain; charset=utf-8");
 }
 
 TEST_F(HandlersTest, FailedChecksAreAlwaysListed) {
   state_.active = {ServerState::Alarm::kCorrupt};
   state_.learner = true;
+  state_.stalled = true;
   state_.consensus = errors::NoLeader();
   Response r = get("/readyz");
   EXPECT_EQ(r.status, 503);
@@ -139,7 +144,8 @@ TEST_F(HandlersTest, FailedChecksAreAlwaysListed) {
             "[-]data_corruption failed: alarm activated: CORRUPT\n"
             "[+]serializable_read ok\n"
             "[-]linearizable_read failed: etcdserver: no leader\n"
-            "[-]non_learner failed: not supported for learner\n\n");
+            "[-]non_learner failed: not supported for learner\n"
+            "[-]log_device failed: the log's device does not complete a write\n\n");
   EXPECT_EQ(get("/livez").status, 200);
   EXPECT_EQ(get("/readyz/serializable_read").status, 200);
   EXPECT_EQ(get("/readyz/linearizable_read").status, 503);

@@ -175,6 +175,9 @@ struct Metrics {
   HistogramsByLabel snapshot_send_duration{exponential_bounds(0.1, 2, 10)};     // To
   HistogramsByLabel snapshot_receive_duration{exponential_bounds(0.1, 2, 10)};  // From
   Gauge accept_paused, accept_pauses;  // for want of descriptors: now (0 or 1), how often
+  Gauge log_stalled;                   // the log's device does not get on, 0 or 1
+  Counter log_stalls;                  // how often that has begun
+  Counter leaderships_yielded;         // for it
 
   // Log and backend.
   Histogram wal_fsync, wal_write, snap_fsync, snap_save;

@@ -196,6 +196,13 @@ void add_own(const Metrics& m, Families& out) {
             "Whether connections wait because file descriptors have run short.", m.accept_paused);
   out.counter("keelson_network_accept_pauses_total", "How often that has begun.",
               m.accept_pauses.value());
+  out.gauge("keelson_log_stalled",
+            "Whether the log's device has not completed a write for an election timeout.",
+            m.log_stalled);
+  out.counter("keelson_log_stalls_total", "How often that has begun.", m.log_stalls.value());
+  out.counter("keelson_leaderships_yielded_total",
+              "How often the leader handed over or stepped down for it.",
+              m.leaderships_yielded.value());
 }
 
 }  // namespace

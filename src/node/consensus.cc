@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "node/gateway.h"
+#include "raft/quorum/quorum.h"
 #include "wire/internal_request.h"
 
 namespace keelson::node {
@@ -34,6 +35,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
       doors_(std::move(doors)),
       reads_(options.read_context_seed),
       debt_(options.debt, start.position),
+      log_watch_(options.election_ticks),
       applied_(start.position.applied) {
   const raft::BasicStatus now = core_->basic_status();
   CHECK(applied_ == now.applied);
@@ -73,6 +75,7 @@ void Consensus::check_invariants() const {
   CHECK(term_starts_.front().second <= term_starts_.back().second);
   CHECK(!announced_ || is_leader_);
   CHECK(!is_leader_ || leader_ == options_.id);
+  CHECK(state_.log_stalled.load(std::memory_order_relaxed) == log_watch_.stalled());
   CHECK(votes_.empty() || votes_.front().term > durable_term_);
   CHECK(!received_.has_value());
   CHECK(installing_.empty() || installing_.front().index > applied_);
@@ -214,6 +217,8 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
 void Consensus::durable(std::vector<raft::Message> appends) {
   post([this, appends = std::move(appends)]() mutable {
     if (stopped_) return;
+    log_watch_.durable(appends.size());
+    log_moves();
     for (raft::Message& append : appends) {
       if (!raft::is_empty(append.snapshot)) start_over(append.snapshot->metadata);
       if (!append.entries.empty()) storage_->append(append.entries);
@@ -466,6 +471,7 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
   for (raft::Message& message : messages) {
     if (message.to == raft::kLocalAppendThread) {
       if (!raft::is_empty(message.snapshot)) take_snapshot(message);
+      log_watch_.handed();
       appends.push_back(std::move(message));
     } else if (message.to == raft::kLocalApplyThread) {
       hand_to_apply(std::move(message));
@@ -559,6 +565,7 @@ void Consensus::tick() {
   if (stopped_) return;
   lane_.post_after(options_.tick, [this] { tick(); });
   core_->tick();
+  watch_log();
   // Again, if one failed.
   flush_when_due();
   mark_when_due();
@@ -568,6 +575,60 @@ void Consensus::tick() {
     state_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
   }
   schedule_flush();
+}
+
+void Consensus::watch_log() {
+  log_watch_.tick();
+  if (!log_watch_.stalled()) return;
+  if (!state_.log_stalled.exchange(true, std::memory_order_relaxed)) {
+    state_.log_stalls.fetch_add(1, std::memory_order_relaxed);
+    log::error("the log's device has not completed a write for an election timeout",
+               {{"local-member-id", options_.id.value}, {"leader", is_leader_}});
+  }
+  if (is_leader_ && log_watch_.at_timeout()) yield_leadership();
+}
+
+void Consensus::log_moves() {
+  if (!log_watch_.stalled()) handed_over_ = false;
+  if (log_watch_.stalled() || !state_.log_stalled.exchange(false, std::memory_order_relaxed))
+    return;
+  log::info("the log's device completes writes again", {{"local-member-id", options_.id.value}});
+}
+
+// Those who have stored what this member could not: if they are a quorum, they can elect one of
+// them, without a vote of this member, which it could not make durable. If they are not, nobody
+// else can lead either, and a leader that is confirmed by a quorum at each read is better than
+// none. Who was handed the leadership and has not taken it by the next timeout did not hear of it,
+// or the leader did not hear of that one: then whoever finds out that nobody leads is to campaign.
+void Consensus::yield_leadership() {
+  const raft::Status status = core_->status();
+  Index own;
+  for (const auto& [id, progress] : status.progress) {
+    if (id == options_.id) own = progress.match();
+  }
+  std::optional<std::pair<Index, MemberId>> best;
+  const auto is_ahead = [&](MemberId voter) -> std::optional<bool> {
+    for (const auto& [id, progress] : status.progress) {
+      if (id != voter || id == options_.id || progress.match() <= own) continue;
+      if (!best || best->first < progress.match()) best = {progress.match(), id};
+      return true;
+    }
+    return std::nullopt;
+  };
+  if (raft::quorum::vote_result(status.config.voters, is_ahead) != raft::quorum::VoteResult::kWon) {
+    return;
+  }
+  CHECK(best.has_value());
+  state_.leaderships_yielded.fetch_add(1, std::memory_order_relaxed);
+  if (std::exchange(handed_over_, true)) {
+    log::warn("stepping down; the log's device still does not complete a write",
+              {{"local-member-id", options_.id.value}});
+    handed_over_ = false;
+    return core_->step_down();
+  }
+  log::warn("handing the leadership over; the log's device does not complete a write",
+            {{"local-member-id", options_.id.value}, {"transferee-member-id", best->second.value}});
+  if (status.lead_transferee == raft::kNobody) core_->transfer_leader(best->second);
 }
 
 // Keeps some of what is applied for slow followers; a slower one gets a snapshot. A member that is

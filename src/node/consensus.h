@@ -7,7 +7,9 @@
 //
 // Threads: the public methods are called from any lane and post; the rest runs on the consensus
 //   lane, which owns the core, its storage and the table of proposals under way.
-// Time: ticks come from the lane's timer and never wait for a disk.
+// Time: ticks come from the lane's timer and never wait for a disk. So a leader whose disk stalls
+//   goes on being one as far as the others can tell; it notices itself (node/log_watch.h), and
+//   hands the leadership over, or steps down, where the others can do without it.
 // Failure: a core that reports something impossible, or storage that fails, calls `fatal` once.
 
 #pragma once
@@ -26,6 +28,7 @@
 #include "node/log_debt.h"
 #include "node/log_lane.h"
 #include "node/log_storage.h"
+#include "node/log_watch.h"
 #include "node/member_state.h"
 #include "node/proposal.h"
 #include "node/proposals.h"
@@ -43,6 +46,7 @@ class Consensus {
   struct Options {
     MemberId id;
     Duration tick = std::chrono::milliseconds(100);  // --heartbeat-interval
+    int election_ticks = 10;                         // --election-timeout
     LogStorage::Keep keep;                           // --snapshot-catchup-entries
     LogDebt::Limits debt;                            // --snapshot-count
     uint64_t read_context_seed = 0;  // starts the unique contexts of read-index rounds
@@ -136,6 +140,9 @@ class Consensus {
   void step(raft::Message message);
   void step_received(raft::Message message);
   void tick();
+  void watch_log();
+  void yield_leadership();
+  void log_moves();
   void trim_storage();
   void mark_when_due();
   void note_whether_behind();
@@ -177,6 +184,8 @@ class Consensus {
   std::deque<ReceivedState> installing_;
   HeldLog held_;  // by snapshots to others; nothing unless is_leader_
   LogDebt debt_;
+  LogWatch log_watch_;        // state_.log_stalled == stalled()
+  bool handed_over_ = false;  // because of it, since the log last moved
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
   // durable store needs the term at an index that the storage may have forgotten long ago.
   std::deque<std::pair<Index, Term>> term_starts_;

@@ -21,6 +21,9 @@ struct MemberState {
   std::atomic<uint64_t> committed{0};
   std::atomic<uint64_t> leader_changes{0};
   std::atomic<uint64_t> slow_read_indexes{0};
+  std::atomic<bool> log_stalled{false};          // the log's device does not get on (LogWatch)
+  std::atomic<uint64_t> log_stalls{0};           // how often that has begun
+  std::atomic<uint64_t> leaderships_yielded{0};  // because of it: attempts
   // Written by the apply lane.
   std::atomic<bool> is_learner{false};
   std::atomic<uint64_t> applied{0};

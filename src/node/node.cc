@@ -74,6 +74,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
           *lanes_.consensus, clock_, state_,
           {.id = member_,
            .tick = options_.heartbeat,
+           .election_ticks = options_.election_ticks,
            .keep = options_.recovery.keep,
            .debt = options_.debt,
            .read_context_seed = random->next()},
@@ -453,8 +454,8 @@ absl::Status Node::install(ReceivedState state) {
   CHECK(state.backend->consistent_index() == state.index);
   log::info("applySnapshot: opened snapshot backend");
   KEELSON_FAILPOINT("apply_opened");
-  store_door_->close();
   hashes_.drop();
+  store_door_->close();
   store_door_ = std::make_shared<StoreDoor>();
   std::shared_ptr<backend::Backend> former =
       backend_.exchange(state.backend, std::memory_order_acq_rel);

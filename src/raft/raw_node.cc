@@ -196,6 +196,12 @@ void RawNode::read_index(Bytes request_ctx) {
   raft::step(*core_, std::move(message)).IgnoreError();
 }
 
+void RawNode::step_down() {
+  if (!core_->is_leader()) return;
+  core_->lines.warning(core_->options.id, " stepped down to follower as it was told to");
+  become_follower(*core_, core_->term, kNobody);
+}
+
 void RawNode::transfer_leader(MemberId transferee) {
   raft::step(*core_, {.type = MessageType::kMsgTransferLeader, .from = transferee}).IgnoreError();
 }

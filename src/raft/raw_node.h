@@ -146,6 +146,8 @@ class RawNode {
   // Answers in a later Ready's read_states with the same (unique) context, or never: retry.
   void read_index(Bytes request_ctx);
   void transfer_leader(MemberId transferee);
+  // Makes a leader a follower of nobody in its term, as one does that has lost its quorum.
+  void step_down();
   // Makes a follower forget its leader (to vote for another sooner).
   absl::Status forget_leader();
   void report_unreachable(MemberId id);

@@ -33,6 +33,8 @@ std::vector<http::ServerState::Alarm> State::alarms() const {
 bool State::has_leader() const { return node_.state().leader.load() != 0; }
 bool State::is_learner() const { return node_.state().is_learner.load(); }
 
+bool State::log_stalled() const { return node_.state().log_stalled.load(); }
+
 void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) {
   rpc::Lane& lane = *context_.lanes().front();
   lane.loop.post([this, &lane, serializable, done = std::move(done)]() mutable {
@@ -90,6 +92,9 @@ void State::collect(http::Metrics& metrics) {
   follow(metrics.proposals_failed, status.proposals_failed.load());
   follow(metrics.leader_changes_seen, status.leader_changes.load());
   follow(metrics.slow_read_indexes, status.slow_read_indexes.load());
+  metrics.log_stalled.set(log_stalled() ? 1 : 0);
+  follow(metrics.log_stalls, status.log_stalls.load());
+  follow(metrics.leaderships_yielded, status.leaderships_yielded.load());
   follow(metrics.read_indexes_failed, status.read_indexes_failed.load());
   if (std::string version = cluster_version(); version.size() > 2) {
     metrics.cluster_version.set({version.substr(0, version.rfind('.'))}, 1);

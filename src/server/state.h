@@ -28,6 +28,7 @@ class State final : public http::ServerState {
   std::vector<Alarm> alarms() const override;
   bool has_leader() const override;
   bool is_learner() const override;
+  bool log_stalled() const override;
   void probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) override;
   std::string cluster_version() const override;
   std::string storage_version() const override;

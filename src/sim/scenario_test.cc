@@ -4,25 +4,10 @@
 
 #include "base/quiet_log.h"
 #include "base/test_seeds.h"
-#include "sim/clients.h"
-#include "sim/world.h"
+#include "sim/beginning.h"
 
 namespace keelson::sim {
 namespace {
-
-// Until somebody leads and the first put is acknowledged.
-bool begins(World& world, Clients& clients) {
-  for (int i = 0; i < world.size(); ++i) {
-    if (!world.start(i).ok()) return false;
-  }
-  bool served = false;
-  // What is asked for before there is a leader may be dropped.
-  for (int attempt = 0; attempt < 5 && !served; ++attempt) {
-    clients.put(0, [&] { served = true; });
-    world.run_until([&] { return served; }, std::chrono::seconds(20));
-  }
-  return served;
-}
 
 raft::ConfChange learner(MemberId id) {
   const std::string context =
