@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -77,21 +78,22 @@ bool names(const raft::ConfState& conf, const std::vector<boltfile::EtcdMember>&
   return a == b && conf.voters_outgoing.empty();
 }
 
-// The members are the database's. Which of them only learn is said best by raft's configuration
-// there; after a restore, which leaves the former cluster's, by the log's mark.
-absl::StatusOr<raft::ConfState> conf_state_of(const boltfile::EtcdState& state,
-                                              const wire::WalSnapshot& mark) {
-  const std::optional<raft::ConfState> noted = parse_conf_state(state.meta.conf_state);
-  if (noted && names(*noted, state.members)) return *noted;
-  if (mark.conf_state && names(*mark.conf_state, state.members)) return *mark.conf_state;
-  raft::ConfState conf;
-  for (const boltfile::EtcdMember& record : state.members) {
-    absl::StatusOr<membership::Member> member = membership::parse_member(record.json);
-    if (!member.ok()) return member.status();
-    (member->is_learner ? conf.learners : conf.voters).push_back(record.id);
+// Members that are in the database and not in raft's configuration, if that one names others of
+// them and nobody else: etcd left them over.
+std::string leftover(const raft::ConfState& conf,
+                     const std::vector<boltfile::EtcdMember>& members) {
+  std::set<MemberId> in_raft(conf.voters.begin(), conf.voters.end());
+  in_raft.insert(conf.learners.begin(), conf.learners.end());
+  std::string left;
+  size_t known = 0;
+  for (const boltfile::EtcdMember& member : members) {
+    if (in_raft.contains(member.id)) {
+      ++known;
+    } else {
+      left += cat(left.empty() ? "" : ", ", absl::Hex(member.id.value));
+    }
   }
-  if (!conf.voters.empty()) return conf;
-  return mismatch("the database has no members");
+  return known > 0 && known == in_raft.size() ? left : "";
 }
 
 // The database that etcd would start with: its own, or one that a snapshot brought.
@@ -125,6 +127,28 @@ absl::Status choose_database(const std::string& data_dir, Index newest, EtcdDire
 }
 
 }  // namespace
+
+absl::StatusOr<raft::ConfState> configuration_of(const std::optional<std::string>& conf_state,
+                                                 const std::vector<boltfile::EtcdMember>& members,
+                                                 const wire::WalSnapshot& mark) {
+  const std::optional<raft::ConfState> noted = parse_conf_state(conf_state);
+  if (noted && names(*noted, members)) return *noted;
+  if (mark.conf_state && names(*mark.conf_state, members)) return *mark.conf_state;
+  if (std::string left = noted ? leftover(*noted, members) : ""; !left.empty()) {
+    return absl::FailedPreconditionError(
+        cat("interchange: the database has members that take no part in raft: ", left,
+            "; they would count for a majority here. Start etcd on the directory once more (late "
+            "releases of 3.5 remove what earlier ones left over) and stop it in order"));
+  }
+  raft::ConfState conf;
+  for (const boltfile::EtcdMember& record : members) {
+    absl::StatusOr<membership::Member> member = membership::parse_member(record.json);
+    if (!member.ok()) return member.status();
+    (member->is_learner ? conf.learners : conf.voters).push_back(record.id);
+  }
+  if (!conf.voters.empty()) return conf;
+  return mismatch("the database has no members");
+}
 
 absl::StatusOr<std::unique_ptr<FileLock>> FileLock::take(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
@@ -175,7 +199,8 @@ absl::StatusOr<EtcdDirectory> open_etcd_directory(const std::string& data_dir,
   out.state = *std::move(state);
   if (absl::Status s = check_version(out.state); !s.ok()) return s;
   out.mark = *std::move(newest);
-  absl::StatusOr<raft::ConfState> conf = conf_state_of(out.state, out.mark);
+  absl::StatusOr<raft::ConfState> conf =
+      configuration_of(out.state.meta.conf_state, out.state.members, out.mark);
   if (!conf.ok()) return conf.status();
   out.conf_state = *std::move(conf);
   return out;

@@ -60,4 +60,12 @@ bool is_etcd_directory(const std::string& data_dir);
 absl::StatusOr<EtcdDirectory> open_etcd_directory(const std::string& data_dir,
                                                   const std::string& wal_dir);
 
+// The members are the database's. Which of them only learn is said best by raft's configuration
+// there (meta's `conf_state`); after a restore, which leaves the former cluster's, by the log's
+// mark. Refused when the database has members that its configuration lacks: releases of 3.5 left
+// removed ones over, and raft would count them.
+absl::StatusOr<raft::ConfState> configuration_of(const std::optional<std::string>& conf_state,
+                                                 const std::vector<boltfile::EtcdMember>& members,
+                                                 const wire::WalSnapshot& mark);
+
 }  // namespace keelson::interchange

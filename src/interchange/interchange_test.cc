@@ -8,6 +8,7 @@
 #include "backend/rocks/rocks_backend.h"
 #include "base/revision_key.h"
 #include "interchange/database_reader.h"
+#include "interchange/etcd_directory.h"
 #include "interchange/etcd_version.h"
 #include "interchange/test_states.h"
 
@@ -237,6 +238,29 @@ TEST(EtcdVersion, IsRead) {
     EXPECT_EQ(minor_of(bad), std::nullopt) << bad;
   }
   EXPECT_EQ(version_of(5), "3.5.0");
+}
+
+TEST(EtcdDirectory, RaftsConfigurationCountsAndNotWhatWasLeftOver) {
+  auto member = [](uint64_t id, bool learner = false) {
+    const membership::Member record{.id = MemberId(id), .is_learner = learner};
+    return boltfile::EtcdMember{MemberId(id), membership::member_json(record)};
+  };
+  const std::vector<boltfile::EtcdMember> members = {member(0xa1), member(0xc3, true)};
+  wire::WalSnapshot mark;
+  auto voters = [&](const char* noted) {
+    absl::StatusOr<raft::ConfState> conf = configuration_of(noted, members, mark);
+    return conf.ok() ? conf->voters : std::vector<MemberId>();
+  };
+  EXPECT_THAT(voters(R"({"voters":[161,195]})"),
+              testing::ElementsAre(MemberId(161), MemberId(195)));
+  EXPECT_THAT(voters(R"({"voters":[161],"learners":[195]})"), testing::ElementsAre(MemberId(161)));
+  // A former cluster's, after a restore.
+  EXPECT_THAT(voters(R"({"voters":[7]})"), testing::ElementsAre(MemberId(161)));
+  absl::StatusOr<raft::ConfState> refused = configuration_of(R"({"voters":[161]})", members, mark);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status()));
+  EXPECT_THAT(refused.status().message(), HasSubstr("take no part in raft: c3;"));
+  mark.conf_state = raft::ConfState{.voters = {MemberId(0xa1), MemberId(0xc3)}};
+  EXPECT_THAT(voters(R"({"voters":[161]})"), testing::SizeIs(2));
 }
 
 }  // namespace
