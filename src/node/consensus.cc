@@ -207,6 +207,7 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
   configurations_.assign(1, {snapshot.index, snapshot.conf_state});
   debt_ = LogDebt(options_.debt,
                   {.marked = snapshot.index, .durable = snapshot.index, .applied = snapshot.index});
+  debt_.hurry(state_.no_space());
   doors_.apply.install(std::move(installing_.front()));
   installing_.pop_front();
   KEELSON_FAILPOINT("consensus_started_over");
