@@ -1,7 +1,5 @@
 #include "http/endpoint.h"
 
-#include <algorithm>
-
 #include "base/duration_text.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -9,36 +7,13 @@
 namespace keelson::http {
 namespace {
 
-bool has(const std::vector<std::string>& list, std::string_view item) {
-  return std::find(list.begin(), list.end(), item) != list.end();
-}
-
-std::string_view without_port(std::string_view host) {
-  const size_t bracket = host.rfind(']');
-  const size_t colon = host.rfind(':');
-  if (colon != std::string_view::npos &&
-      (bracket == std::string_view::npos ? host.find(':') == colon : colon == bracket + 1)) {
-    host = host.substr(0, colon);
-  }
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return host;
-}
-
-void add_origin(net::HttpResponse& response, const std::string& origin) {
-  if (origin.empty()) return;
-  response.fields.push_back({"Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE"});
-  response.fields.push_back({"Access-Control-Allow-Origin", origin});
-  response.fields.push_back(
-      {"Access-Control-Allow-Headers", "accept, content-type, authorization"});
-}
-
-net::HttpResponse to_net(Response&& response, const std::string& origin) {
+net::HttpResponse to_net(Response&& response, std::vector<net::HttpField> fields) {
   net::HttpResponse out;
   out.status = response.status;
   for (auto& [name, value] : response.headers) {
     out.fields.push_back({std::move(name), std::move(value)});
   }
-  add_origin(out, origin);
+  for (net::HttpField& field : fields) out.fields.push_back(std::move(field));
   out.body = response.shared_body.empty() ? net::MessageParts::copy(response.body)
                                           : net::MessageParts(std::move(response.shared_body));
   return out;
@@ -46,51 +21,25 @@ net::HttpResponse to_net(Response&& response, const std::string& origin) {
 
 }  // namespace
 
-Endpoint::Endpoint(Handlers& handlers, EndpointOptions options)
-    : handlers_(handlers), options_(std::move(options)) {}
+Endpoint::Endpoint(Handlers& handlers, const FrontDoor& door) : handlers_(handlers), door_(door) {}
 
 void Endpoint::add_to(net::Router& router, bool everything) {
   for (std::string_view path : Handlers::paths(everything))
     router.http(path, this, {.ignores_body = true});
 }
 
-bool Endpoint::host_allowed(const net::HttpRequest& request) const {
-  if (options_.hosts.empty() || has(options_.hosts, "*") || request.peer.tls) return true;
-  return has(options_.hosts, without_port(request.field("Host")));
-}
-
-std::string Endpoint::allowed_origin(const net::HttpRequest& request) const {
-  if (options_.cors.empty() || has(options_.cors, "*")) return "*";
-  const std::string_view origin = request.field("Origin");
-  return !origin.empty() && has(options_.cors, origin) ? std::string(origin) : "";
-}
-
 void Endpoint::handle(net::HttpRequest request, net::HttpReplyRef reply) {
-  const std::string origin = allowed_origin(request);
-  if (!host_allowed(request)) {
-    // Misdirected Request, with the reason that etcd gives.
-    const std::string_view host = without_port(request.field("Host"));
-    Response refusal{
-        421,
-        {{"Content-Type", "text/plain; charset=utf-8"}, {"X-Content-Type-Options", "nosniff"}},
-        cat("\nkeelson received your request, but the Host header was "
-            "unrecognized: add \"",
-            host, "\" to --host-whitelist\n")};
-    return reply->send(to_net(std::move(refusal), ""));
-  }
-  if (request.method == "OPTIONS") {
-    net::HttpResponse empty;
-    add_origin(empty, origin);
-    return reply->send(std::move(empty));
-  }
+  if (door_.answers(request, *reply)) return;
   Request plain{request.method, std::string(request.path()), std::string(request.query())};
   // A probe may answer on another lane; the reply belongs to its loop.
-  handlers_.handle(plain, [reply = std::move(reply), origin](Response response) mutable {
-    net::Loop& loop = reply->loop();
-    loop.post([reply = std::move(reply), out = to_net(std::move(response), origin)]() mutable {
-      if (!reply->over()) reply->send(std::move(out));
-    });
-  });
+  handlers_.handle(
+      plain, [reply = std::move(reply), fields = door_.fields(request)](Response response) mutable {
+        net::Loop& loop = reply->loop();
+        loop.post([reply = std::move(reply),
+                   out = to_net(std::move(response), std::move(fields))]() mutable {
+          if (!reply->over()) reply->send(std::move(out));
+        });
+      });
 }
 
 void GrpcObserver::bind(const net::Router& router) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "http/front_door.h"
 #include "http/handlers.h"
 #include "http/metrics.h"
 #include "net/grpc.h"
@@ -16,17 +17,10 @@
 
 namespace keelson::http {
 
-struct EndpointOptions {
-  // Origins of --cors: each answer says that browsers from there may read it. Empty or "*": any.
-  std::vector<std::string> cors;
-  // Host names of --host-whitelist; a request for another host is refused (DNS rebinding). Empty
-  // or "*": any.
-  std::vector<std::string> hosts;
-};
-
 class Endpoint final : public net::HttpHandler {
  public:
-  Endpoint(Handlers& handlers, EndpointOptions options);
+  // `door` outlives it.
+  Endpoint(Handlers& handlers, const FrontDoor& door);
 
   // Registers every path of the client port, or only those of --listen-metrics-urls.
   void add_to(net::Router& router, bool everything);
@@ -34,12 +28,8 @@ class Endpoint final : public net::HttpHandler {
   void handle(net::HttpRequest request, net::HttpReplyRef reply) override;
 
  private:
-  bool host_allowed(const net::HttpRequest& request) const;
-  // The value of Access-Control-Allow-Origin; empty for none.
-  std::string allowed_origin(const net::HttpRequest& request) const;
-
   Handlers& handlers_;
-  const EndpointOptions options_;
+  const FrontDoor& door_;
 };
 
 // Counts calls for grpc_server_* and bytes for etcd_network_client_grpc_*.

@@ -57,7 +57,8 @@ std::string exchange(uint16_t port, const std::string& request) {
 class EndpointTest : public ::testing::Test {
  protected:
   void serve(EndpointOptions options, bool everything = true) {
-    endpoint_ = std::make_unique<Endpoint>(handlers_, std::move(options));
+    door_ = std::make_unique<FrontDoor>(std::move(options));
+    endpoint_ = std::make_unique<Endpoint>(handlers_, *door_);
     endpoint_->add_to(router_, everything);
     auto listener = net::Listener::start("http://127.0.0.1:0", &loops_, &router_);
     ASSERT_TRUE(listener.ok()) << listener.status();
@@ -79,6 +80,7 @@ class EndpointTest : public ::testing::Test {
   Handlers handlers_{state_, metrics_, &pages_, {"3.7.1", {}}};
   net::LoopPool loops_{1};
   net::Router router_;
+  std::unique_ptr<FrontDoor> door_;
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<net::Listener> listener_;
 };

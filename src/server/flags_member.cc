@@ -83,7 +83,7 @@ std::vector<FlagSpec> rows_of_network() {
              "Listen with SO_REUSEPORT."),
       member("socket-reuse-address", kYes, KEELSON_FIELD(socket_reuse_address),
              "Listen with SO_REUSEADDR."),
-      member("enable-grpc-gateway", kNotYet, KEELSON_FIELD(enable_grpc_gateway),
+      member("enable-grpc-gateway", kYes, KEELSON_FIELD(enable_grpc_gateway),
              "Serve the JSON form of the API."),
   };
 }

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "base/thread_lane.h"
 #include "http/endpoint.h"
+#include "http/gateway.h"
 #include "http/handlers.h"
 #include "http/metrics.h"
 #include "mvcc/row_head.h"
@@ -120,8 +121,10 @@ struct Server::Running {
   std::unique_ptr<rpc::Services> services;
   std::unique_ptr<State> state;
   std::unique_ptr<http::Handlers> handlers;
+  std::unique_ptr<http::FrontDoor> door;
   std::unique_ptr<http::Endpoint> endpoint;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
+  std::unique_ptr<http::Gateway> gateway;  // null: --enable-grpc-gateway=false
   std::unique_ptr<AutoCompaction> auto_compaction;
   std::unique_ptr<StoreHashes> hashes;
   std::unique_ptr<CorruptionDoor> corruption_door;
@@ -136,6 +139,7 @@ struct Server::Running {
   absl::Status open_node(std::function<void(absl::Status)> fatal);
   absl::Status check_initially();
   void build_services();
+  void build_http();
   enum class Kinds : uint8_t { kMetrics, kClients };
   absl::Status listen(Kinds which);
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
@@ -299,14 +303,27 @@ void Server::Running::build_services() {
       *state, metrics, pages.get(),
       http::HandlersOptions{.etcd_version = std::string(kEtcdVersion),
                             .command = own_command_line()});
-  endpoint = std::make_unique<http::Endpoint>(
-      *handlers, http::EndpointOptions{.cors = config.cors, .hosts = config.host_whitelist});
+  build_http();
+}
+
+void Server::Running::build_http() {
+  http::EndpointOptions options{.cors = config.cors, .hosts = config.host_whitelist};
+  if (auth_settings.client_cert_auth && config.enable_grpc_gateway) {
+    options.names_are_users = [this] { return node->auth().newest()->enabled(); };
+  }
+  door = std::make_unique<http::FrontDoor>(std::move(options));
+  endpoint = std::make_unique<http::Endpoint>(*handlers, *door);
   // With URLs of its own, HTTP is served there and nowhere else.
-  endpoint->add_to(config.listen_client_http_urls.empty() ? client_router : http_router, true);
+  net::Router& router = config.listen_client_http_urls.empty() ? client_router : http_router;
+  endpoint->add_to(router, true);
   endpoint->add_to(metrics_router, false);
   grpc_observer =
       std::make_unique<http::GrpcObserver>(metrics, config.warning_unary_request_duration);
   grpc_observer->bind(client_router);
+  if (!config.enable_grpc_gateway) return;
+  gateway = std::make_unique<http::Gateway>(client_router, grpc_observer.get(), *door,
+                                            loops->size(), budgets);
+  gateway->add_to(router);
 }
 
 absl::Status Server::Running::listen(Kinds which) {
@@ -448,6 +465,7 @@ absl::Status Server::stop(Duration deadline) {
   r.apply->stop();
   r.background->stop();
   if (r.pages) r.pages->stop();
+  if (r.gateway) r.gateway->stop();
   if (r.context) r.context->stop_workers();
   if (r.loops) r.loops->stop();
   r.listeners.clear();

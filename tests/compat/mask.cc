@@ -52,6 +52,7 @@ void Mask::learn_server(uint64_t cluster, uint64_t member, const std::string& cl
   texts_.emplace_back(peer_url, "PEER-URL");
   texts_.emplace_back(absl::StrFormat("%x", member), "MEMBER");
   texts_.emplace_back(cat(member), "MEMBER");
+  texts_.emplace_back(cat(cluster), "CLUSTER");
 }
 
 void Mask::learn_lease(int64_t id) {

@@ -57,7 +57,8 @@ class ScriptRun {
   }
 
   void take(const Step& step) {
-    static const std::set<std::string> asking = {"call", "raw", "send", "poll", "http", "progress"};
+    static const std::set<std::string> asking = {"call", "raw",  "send",    "poll",
+                                                 "http", "post", "progress"};
     ++tally_.steps;
     if (asking.contains(step.verb)) ++tally_.requests;
     const bool subject_only = step.options.contains("subject");

@@ -11,9 +11,9 @@ namespace keelson::compat {
 namespace {
 
 const std::set<std::string>& verbs() {
-  static const std::set<std::string> all = {"call", "raw",    "let",     "stream",   "send",
-                                            "half", "recv",   "collect", "progress", "finish",
-                                            "poll", "cancel", "restart", "kill",     "http"};
+  static const std::set<std::string> all = {
+      "call",     "raw",    "let",  "stream", "send",    "half", "recv", "collect",
+      "progress", "finish", "poll", "cancel", "restart", "kill", "http", "post"};
   return all;
 }
 

@@ -176,6 +176,7 @@ Answer Side::take_unmasked(const Step& step, const std::string& rest) {
   if (step.verb == "poll") return poll(step, name, tail);
   if (step.verb == "let") return let(rest);
   if (step.verb == "http") return http(step, rest);
+  if (step.verb == "post") return post(step, rest);
   if (step.verb == "restart" || step.verb == "kill") return restart_step(step.verb == "kill");
   return streaming(step, name, tail);
 }

@@ -54,6 +54,8 @@ class Side {
   Answer poll(const Step& step, const std::string& name, const std::string& request);
   Answer let(const std::string& rest);
   Answer http(const Step& step, const std::string& rest);
+  // Of the JSON gateway (gateway.cc).
+  Answer post(const Step& step, const std::string& rest);
   Answer restart_step(bool kill);
   Answer streaming(const Step& step, const std::string& name, const std::string& rest);
   Answer open_stream(const Step& step, const std::string& name, const std::string& method);

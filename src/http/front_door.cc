@@ -1,0 +1,82 @@
+#include "http/front_door.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "net/tls/identity.h"
+
+namespace keelson::http {
+namespace {
+
+bool has(const std::vector<std::string>& list, std::string_view item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+std::string_view without_port(std::string_view host) {
+  const size_t bracket = host.rfind(']');
+  const size_t colon = host.rfind(':');
+  if (colon != std::string_view::npos &&
+      (bracket == std::string_view::npos ? host.find(':') == colon : colon == bracket + 1)) {
+    host = host.substr(0, colon);
+  }
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return host;
+}
+
+void refuse(net::HttpReply& reply, int status, std::string_view text) {
+  net::HttpResponse response;
+  response.status = status;
+  response.fields = {{"Content-Type", "text/plain; charset=utf-8"},
+                     {"X-Content-Type-Options", "nosniff"}};
+  response.body = net::MessageParts::copy(text);
+  reply.send(std::move(response));
+}
+
+}  // namespace
+
+std::vector<net::HttpField> FrontDoor::fields(const net::HttpRequest& request) const {
+  std::string origin = "*";
+  if (!options_.cors.empty() && !has(options_.cors, "*")) {
+    origin = request.field("Origin");
+    if (origin.empty() || !has(options_.cors, origin)) return {};
+  }
+  return {{"Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE"},
+          {"Access-Control-Allow-Origin", std::move(origin)},
+          {"Access-Control-Allow-Headers", "accept, content-type, authorization"}};
+}
+
+bool FrontDoor::host_allowed(const net::HttpRequest& request) const {
+  if (options_.hosts.empty() || has(options_.hosts, "*") || request.peer.tls) return true;
+  return has(options_.hosts, without_port(request.field("Host")));
+}
+
+bool FrontDoor::relies_on_name(const net::HttpRequest& request) const {
+  const auto& identity = request.peer.identity;
+  if (!identity || identity->common_name.empty()) return false;
+  const std::string_view path = request.path();
+  if (!path.starts_with("/v3/") && !path.starts_with("/v3beta/")) return false;
+  return options_.names_are_users && options_.names_are_users();
+}
+
+bool FrontDoor::answers(const net::HttpRequest& request, net::HttpReply& reply) const {
+  if (!host_allowed(request)) {
+    // Misdirected Request, with the reason that etcd gives.
+    refuse(reply, 421,
+           cat("\nkeelson received your request, but the Host header was unrecognized: add \"",
+               without_port(request.field("Host")), "\" to --host-whitelist\n"));
+    return true;
+  }
+  if (relies_on_name(request)) {
+    refuse(reply, 400,
+           "CommonName of client sending a request against gateway will be ignored and not used "
+           "as expected\n");
+    return true;
+  }
+  if (request.method != "OPTIONS") return false;
+  net::HttpResponse empty;
+  empty.fields = fields(request);
+  reply.send(std::move(empty));
+  return true;
+}
+
+}  // namespace keelson::http

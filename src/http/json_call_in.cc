@@ -1,0 +1,148 @@
+// What comes in of a request of the JSON gateway: its body as messages of the call.
+
+#include <utility>
+
+#include "base/errors.h"
+#include "base/text.h"
+#include "http/json_call.h"
+
+namespace keelson::http {
+namespace {
+
+// Messages that one turn of the loop takes out of a body.
+constexpr int kMostInATurn = 64;
+
+absl::Status bad_json(const std::string& why) { return absl::InvalidArgumentError(why); }
+
+// The first value of a body; of an empty one the empty message.
+absl::StatusOr<Bytes> first_message(const google::protobuf::Descriptor* type,
+                                    std::string_view body) {
+  JsonScanner scanner;
+  size_t used = 0;
+  JsonScanner::Step step = scanner.feed(body, &used);
+  if (step == JsonScanner::Step::kNeedMore) step = scanner.end();
+  if (step == JsonScanner::Step::kBad) return bad_json(scanner.error());
+  if (step == JsonScanner::Step::kNeedMore) return Bytes();
+  return from_json(type, body.substr(0, used));
+}
+
+}  // namespace
+
+void JsonCall::whole_body(Bytes body) {
+  if (over()) return;
+  if (body.size() > JsonWork::kShort) return convert(body.str(), true);
+  take(first_message(route_.method->input_type(), body));
+}
+
+void JsonCall::body(std::string_view piece) {
+  if (input_over_ || over()) return;
+  input_.append(piece);
+  read_input();
+}
+
+void JsonCall::body_end() {
+  body_ended_ = true;
+  if (!over()) read_input();
+}
+
+void JsonCall::body_aborted() {
+  if (!over()) gone();
+}
+
+void JsonCall::on_reading(bool on) {
+  handler_reads_ = on;
+  settle_reading();
+  if (on) {
+    // Not from inside the handler.
+    reply_->loop().post([self = shared_from_this()] {
+      if (!self->over()) self->read_input();
+    });
+  }
+}
+
+void JsonCall::settle_reading() {
+  if (!over()) reply_->set_reading(!converting_ && !turn_over_ && handler_reads_);
+}
+
+void JsonCall::read_input() {
+  const size_t most = net::json_body_limit(route_.entry->options.max_request_bytes);
+  for (int left = kMostInATurn; !input_over_ && !converting_ && !turn_over_ && handler_reads_;
+       --left) {
+    size_t used = 0;
+    JsonScanner::Step step = scanner_.feed(std::string_view(input_).substr(scanned_), &used);
+    scanned_ += used;
+    if (step == JsonScanner::Step::kNeedMore && input_.size() > most) {
+      return input_bad(absl::ResourceExhaustedError(cat("the message is longer than ", most)));
+    }
+    if (step == JsonScanner::Step::kNeedMore) {
+      if (!body_ended_) break;
+      step = scanner_.end();
+      if (step == JsonScanner::Step::kNeedMore) {
+        if (!route_.streams_in()) return take(Bytes());
+        input_over_ = true;
+        call_->half_close();
+        break;
+      }
+    }
+    if (step == JsonScanner::Step::kBad) return input_bad(bad_json(scanner_.error()));
+    std::string value = input_.substr(0, scanned_);
+    input_.erase(0, std::exchange(scanned_, 0));
+    if (left == 0) {
+      turn_over_ = true;
+      reply_->loop().post([self = shared_from_this()] {
+        self->turn_over_ = false;
+        if (self->over()) return;
+        self->read_input();
+      });
+    }
+    convert(std::move(value), false);
+  }
+  settle_reading();
+}
+
+// A stream that is no JSON any more is one that has ended, and its client does not hear why: etcd's
+// gateway has nobody to tell.
+void JsonCall::input_bad(const absl::Status& why) {
+  if (!route_.streams_in()) return fail(why);
+  input_over_ = true;
+  input_.clear();
+  call_->half_close();
+  settle_reading();
+}
+
+// `whole`: a body, of which the first value counts.
+void JsonCall::convert(std::string json, bool whole) {
+  const auto* type = route_.method->input_type();
+  if (json.size() <= JsonWork::kShort) return take(from_json(type, json));
+  net::HeldBytes& incoming = work_.lane(reply_->loop()).incoming;
+  const size_t size = json.size();
+  if (!incoming.admits(size)) return fail(errors::RequestTooManyRequests());
+  auto job = [self = shared_from_this(), type, whole, json = std::move(json)](int) mutable {
+    absl::StatusOr<Bytes> message = whole ? first_message(type, json) : from_json(type, json);
+    const size_t size = json.size();
+    std::string().swap(json);
+    net::Loop& loop = self->reply_->loop();
+    loop.post([self = std::move(self), size, message = std::move(message)]() mutable {
+      self->work_.lane(self->reply_->loop()).incoming.change(size, 0);
+      self->converting_ = false;
+      if (self->over()) return;
+      self->take(std::move(message));
+      if (self->over()) return;
+      self->read_input();
+    });
+  };
+  if (!work_.workers().run(owner_, std::move(job))) return fail(errors::RequestTooManyRequests());
+  incoming.change(0, size);
+  converting_ = true;
+}
+
+void JsonCall::take(absl::StatusOr<Bytes> message) {
+  if (!message.ok()) return input_bad(message.status());
+  if (route_.streams_in()) return call_->message(*std::move(message));
+  input_over_ = true;
+  call_->open();
+  call_->message(*std::move(message));
+  call_->half_close();
+}
+
+}  // namespace keelson::http
