@@ -17,10 +17,9 @@ using std::chrono::steady_clock;
 
 constexpr Milliseconds kPoll{20};
 
-std::vector<std::string> with(std::vector<std::string> flags, std::vector<std::string> more) {
-  flags.insert(flags.end(), more.begin(), more.end());
-  return flags;
-}
+// A change that was made, and whose answer came too late, is made all the same.
+const char* const kIsVoter = "etcdserver: can only promote a learner member";
+const char* const kIsGone = "etcdserver: member not found";
 
 }  // namespace
 
@@ -33,21 +32,50 @@ bool eventually(const std::function<bool()>& condition, Milliseconds patience) {
   return true;
 }
 
-Cluster::Cluster(const std::vector<Program>& programs) : ids_(programs.size()) {
+Cluster::Cluster(const std::vector<Program>& programs, Links* links)
+    : links_(links), ids_(programs.size()) {
   for (size_t i = 0; i < programs.size(); ++i) {
     members_.push_back(std::make_unique<Server>(
         harness::ServerOptions{.binary = programs[i].binary, .name = cat("m", i)}));
     members_.back()->prepare();
+    add_door(static_cast<int>(i));
   }
-  for (size_t i = 0; i < programs.size(); ++i) {
-    members_[i]->set_flags(with(programs[i].flags, {"--initial-cluster=" + initial_cluster()}));
+  for (int i = 0; i < size(); ++i) {
+    at(i).set_flags(
+        flags_of(i, programs[static_cast<size_t>(i)], {"--initial-cluster=" + initial_cluster()}));
   }
+}
+
+void Cluster::add_door(int i) {
+  std::string url = at(i).peer_url();
+  if (links_ != nullptr) {
+    const int port = links_->add(std::stoi(url.substr(url.rfind(':') + 1)));
+    check(port != 0, "a door for " + at(i).name());
+    url = cat("http://127.0.0.1:", port);
+  }
+  peer_urls_.push_back(url);
+}
+
+std::vector<std::string> Cluster::flags_of(int i, const Program& program,
+                                           std::vector<std::string> more) const {
+  std::vector<std::string> flags = program.flags;
+  flags.push_back("--initial-advertise-peer-urls=" + peer_urls_[static_cast<size_t>(i)]);
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+std::vector<std::string> Cluster::addresses() const {
+  std::vector<std::string> out;
+  for (const auto& member : members_) {
+    if (member->pid() != 0) out.push_back(member->address());
+  }
+  return out;
 }
 
 std::string Cluster::initial_cluster() const {
   std::string out;
-  for (const auto& member : members_) {
-    if (member) out += cat(out.empty() ? "" : ",", member->name(), "=", member->peer_url());
+  for (size_t i = 0; i < members_.size(); ++i) {
+    out += cat(out.empty() ? "" : ",", members_[i]->name(), "=", peer_urls_[i]);
   }
   return out;
 }
@@ -61,9 +89,10 @@ void Cluster::start() {
 void Cluster::learn_ids(int by) {
   for (const pb::Member& listed : members(by)) {
     for (int i = 0; i < size(); ++i) {
-      if (listed.peerurls_size() == 1 && listed.peerurls(0) == at(i).peer_url()) {
-        ids_[static_cast<size_t>(i)] = listed.id();
-      }
+      if (listed.peerurls_size() != 1) continue;
+      if (listed.peerurls(0) != peer_urls_[static_cast<size_t>(i)]) continue;
+      ids_[static_cast<size_t>(i)] = listed.id();
+      if (links_ != nullptr) links_->know(i, listed.id());
     }
   }
 }
@@ -73,8 +102,9 @@ int Cluster::add(const Program& program, bool learner, int by) {
   members_.push_back(std::make_unique<Server>(
       harness::ServerOptions{.binary = program.binary, .name = cat("m", i)}));
   at(i).prepare();
+  add_door(i);
   pb::MemberAddRequest request;
-  request.add_peerurls(at(i).peer_url());
+  request.add_peerurls(peer_urls_.back());
   request.set_islearner(learner);
   pb::MemberAddResponse response;
   // A member that was just added or removed may not have been heard of for five seconds yet.
@@ -83,6 +113,7 @@ int Cluster::add(const Program& program, bool learner, int by) {
         }),
         cat("add ", at(i).name()));
   ids_.push_back(response.member().id());
+  if (links_ != nullptr) links_->know(i, ids_.back());
   std::string cluster;
   for (const pb::Member& member : response.members()) {
     const bool self = member.id() == response.member().id();
@@ -90,7 +121,7 @@ int Cluster::add(const Program& program, bool learner, int by) {
                    member.peerurls(0));
   }
   at(i).set_flags(
-      with(program.flags, {"--initial-cluster=" + cluster, "--initial-cluster-state=existing"}));
+      flags_of(i, program, {"--initial-cluster=" + cluster, "--initial-cluster-state=existing"}));
   return i;
 }
 
@@ -101,11 +132,11 @@ void Cluster::promote(int i, int by) {
   request.set_id(id(i));
   pb::MemberPromoteResponse response;
   grpc::Status last;
-  check(eventually([&] {
-          last = at(by).client().unary("/etcdserverpb.Cluster/MemberPromote", request, &response);
-          return last.ok();
-        }),
-        cat("promote ", at(i).name(), ": ", last.error_message()));
+  const bool promoted = eventually([&] {
+    last = at(by).client().unary("/etcdserverpb.Cluster/MemberPromote", request, &response);
+    return last.ok() || last.error_message() == kIsVoter;
+  });
+  check(promoted, cat("promote ", at(i).name(), ": ", last.error_message()));
 }
 
 void Cluster::remove(int i, int by) {
@@ -113,11 +144,11 @@ void Cluster::remove(int i, int by) {
   request.set_id(id(i));
   pb::MemberRemoveResponse response;
   grpc::Status last;
-  check(eventually([&] {
-          last = at(by).client().unary("/etcdserverpb.Cluster/MemberRemove", request, &response);
-          return last.ok();
-        }),
-        cat("remove ", at(i).name(), ": ", last.error_message()));
+  const bool removed = eventually([&] {
+    last = at(by).client().unary("/etcdserverpb.Cluster/MemberRemove", request, &response);
+    return last.ok() || last.error_message() == kIsGone;
+  });
+  check(removed, cat("remove ", at(i).name(), ": ", last.error_message()));
 }
 
 // Raft gives it up after an election timeout, if the other one is not up to date by then.

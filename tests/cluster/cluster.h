@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "proto/rpc.pb.h"
+#include "tests/cluster/links.h"
 #include "tests/harness/server.h"
 
 namespace keelson::cluster {
@@ -33,8 +34,9 @@ struct Program {
 
 class Cluster {
  public:
-  // One member for each of `programs`, to be founded together; none runs yet.
-  explicit Cluster(const std::vector<Program>& programs);
+  // One member for each of `programs`, to be founded together; none runs yet. They speak with each
+  // other by way of `links`, if there are some.
+  explicit Cluster(const std::vector<Program>& programs, Links* links = nullptr);
 
   // Starts all of them and waits until each serves.
   void start();
@@ -51,6 +53,8 @@ class Cluster {
 
   // Who leads, as a member that is up says; -1 (and a failure): nobody, for half a minute.
   int leader();
+  // Of members that run.
+  std::vector<std::string> addresses() const;
   uint64_t id(int i) const { return ids_[static_cast<size_t>(i)]; }
 
   grpc::Status put(int i, const std::string& key, const std::string& value);
@@ -69,10 +73,15 @@ class Cluster {
 
  private:
   void learn_ids(int by);
+  void add_door(int i);
   std::string initial_cluster() const;
+  std::vector<std::string> flags_of(int i, const Program& program,
+                                    std::vector<std::string> more) const;
 
+  Links* const links_;
   std::vector<std::unique_ptr<Server>> members_;
-  std::vector<uint64_t> ids_;  // of each member, 0: not known
+  std::vector<std::string> peer_urls_;  // of each member, as the others know it
+  std::vector<uint64_t> ids_;           // of each member, 0: not known
   int failures_ = 0;
 };
 
