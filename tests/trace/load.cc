@@ -5,6 +5,7 @@
 #include <chrono>
 #include <iomanip>
 #include <iostream>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -32,15 +33,19 @@ bool explained_by_history(const grpc::Status& status) {
 
 class Load {
  public:
-  Load(const Trace& trace, const std::string& address, int rounds)
-      : planned_(plan(trace)), address_(address), end_(planned_.size() * rounds) {}
+  Load(const Trace& trace, const LoadPlan& load)
+      : load_(load),
+        planned_(plan(trace)),
+        end_(planned_.size() * static_cast<size_t>(load.rounds)) {}
 
   // One client: takes the next call that nobody has taken until there is none.
-  void work() {
-    harness::Client client(address_);
+  void work(size_t place) {
+    auto client = std::make_unique<harness::Client>(address(place));
     LoadResult mine;
-    for (size_t i = next_++; i < end_; i = next_++)
-      take(client, planned_[i % planned_.size()], &mine);
+    for (size_t i = next_++; i < end_ && !enough(); i = next_++) {
+      if (take(*client, planned_[i % planned_.size()], &mine)) continue;
+      client = std::make_unique<harness::Client>(address(++place));
+    }
     const std::lock_guard lock(mutex_);
     merge(mine);
   }
@@ -48,30 +53,46 @@ class Load {
   LoadResult result() { return std::move(result_); }
 
  private:
-  void take(harness::Client& client, const Planned& planned, LoadResult* mine) {
+  const std::string& address(size_t place) const {
+    return load_.addresses[place % load_.addresses.size()];
+  }
+  bool enough() const { return load_.enough != nullptr && load_.enough->load(); }
+
+  // False: there is nothing to be had of this member for now.
+  bool take(harness::Client& client, const Planned& planned, LoadResult* mine) {
+    const bool changing = load_.members_come_and_go;
     const auto start = steady_clock::now();
-    const harness::Reply reply = client.unary(
-        planned.call->path, planned.request,
-        {harness::Milliseconds(30000), planned.call->metadata, /*wait_for_ready=*/true});
+    const harness::Reply reply =
+        client.unary(planned.call->path, planned.request,
+                     {harness::Milliseconds(changing ? 10000 : 30000), planned.call->metadata,
+                      /*wait_for_ready=*/!changing});
     mine->latencies[planned.call->path].push_back(seconds_since(start));
     ++mine->calls;
-    if (reply.status.ok()) return;
-    if (reply.status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    if (reply.status.ok()) return true;
+    const grpc::StatusCode code = reply.status.error_code();
+    if (changing &&
+        (code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::DEADLINE_EXCEEDED)) {
+      ++mine->unavailable;
+      return false;
+    }
+    if (code == grpc::StatusCode::UNIMPLEMENTED) {
       ++mine->unimplemented;
     } else if (explained_by_history(reply.status)) {
       ++mine->other_history;
     } else {
       ++mine->unexpected;
       const std::lock_guard lock(mutex_);
-      if (++shown_ > kShownErrors) return;
+      if (++shown_ > kShownErrors) return true;
       std::cout << planned.call->path << ": " << reply.status.error_message() << std::endl;
     }
+    return true;
   }
 
   void merge(LoadResult& mine) {
     result_.calls += mine.calls;
     result_.unexpected += mine.unexpected;
     result_.other_history += mine.other_history;
+    result_.unavailable += mine.unavailable;
     result_.unimplemented += mine.unimplemented;
     for (auto& [path, times] : mine.latencies) {
       auto& all = result_.latencies[path];
@@ -79,8 +100,8 @@ class Load {
     }
   }
 
+  const LoadPlan load_;
   const std::vector<Planned> planned_;
-  const std::string address_;
   const size_t end_;
   std::atomic<size_t> next_{0};
   std::mutex mutex_;
@@ -90,12 +111,13 @@ class Load {
 
 }  // namespace
 
-LoadResult replay_concurrently(const Trace& trace, const std::string& address, int clients,
-                               int rounds) {
-  Load load(trace, address, rounds);
+LoadResult replay_concurrently(const Trace& trace, const LoadPlan& plan) {
+  Load load(trace, plan);
   const auto start = steady_clock::now();
   std::vector<std::thread> threads;
-  for (int i = 0; i < clients; ++i) threads.emplace_back([&] { load.work(); });
+  for (int i = 0; i < plan.clients; ++i) {
+    threads.emplace_back([&, i] { load.work(static_cast<size_t>(i)); });
+  }
   for (std::thread& thread : threads) thread.join();
   LoadResult result = load.result();
   result.seconds = seconds_since(start);
