@@ -254,6 +254,7 @@ const std::vector<Attack>& attacks() {
          {.grown_mb = 400, .left_mb = 150}},
     };
     for (const Attack& attack : door_attacks()) list.push_back(attack);
+    for (const Attack& attack : frame_attacks()) list.push_back(attack);
     for (const Attack& attack : unread_attacks()) list.push_back(attack);
     for (const Attack& attack : tls_attacks()) list.push_back(attack);
     return list;

@@ -44,6 +44,8 @@ struct Attack {
 const std::vector<Attack>& attacks();
 // Those on heads, bodies that dawdle, resets and descriptors; among the others.
 std::vector<Attack> door_attacks();
+// Those made of single frames and messages; among the others.
+std::vector<Attack> frame_attacks();
 // Those on what the member holds for clients that do not go on; among the others.
 std::vector<Attack> unread_attacks();
 // Those on handshakes; among the others.

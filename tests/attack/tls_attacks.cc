@@ -120,6 +120,68 @@ void flood(Target& target, const char* newcomers_source) {
 void hellos(Target& target) { flood(target, "127.0.0.2"); }
 void hellos_from_beside(Target& target) { flood(target, "127.0.0.1"); }
 
+// A byte of a hello now and then, on each of a thousand connections.
+void slow_handshakes(Target& target) {
+  ContextPtr context(SSL_CTX_new(TLS_client_method()));
+  const std::string hello = client_hello(context.get());
+  std::vector<Socket> all;
+  for (int i = 0; i < 1000; ++i) all.emplace_back(target.address, "127.0.0.1");
+  for (size_t at = 0; at + 1 < hello.size(); ++at) {
+    for (const Socket& socket : all) {
+      ::send(socket.fd(), hello.data() + at, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    if (target.wait(milliseconds(100))) return;
+  }
+}
+
+// Connected, and complete; null when that fails.
+SslPtr connected(const Socket& socket, SSL_CTX* context) {
+  const timeval patience{10, 0};
+  setsockopt(socket.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  SslPtr ssl(SSL_new(context));
+  SSL_set_fd(ssl.get(), socket.fd());
+  return socket.connected() && SSL_connect(ssl.get()) == 1 ? std::move(ssl) : nullptr;
+}
+
+// TLS 1.2, whose clients may ask for a new handshake within the old one. OpenSSL's asks once.
+void renegotiations(Target& target) {
+  ContextPtr context(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);
+  auto attacker = [&] {
+    while (!target.over) {
+      const Socket socket(target.address, "127.0.0.1");
+      const SslPtr ssl = connected(socket, context.get());
+      if (!ssl) continue;
+      char byte = 0;
+      if (SSL_renegotiate(ssl.get()) == 1 && SSL_do_handshake(ssl.get()) == 1) {
+        SSL_read(ssl.get(), &byte, 1);
+      }
+    }
+  };
+  std::thread other(attacker);
+  attacker();
+  other.join();
+}
+
+// They have asked for the metrics, said that they have no more to say, and do not read.
+void half_closed(Target& target) {
+  ContextPtr context(SSL_CTX_new(TLS_client_method()));
+  std::vector<std::pair<Socket, SslPtr>> all;
+  const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+  while (all.size() < 500 && !target.over) {
+    Socket socket(target.address, "127.0.0.1");
+    SslPtr ssl = connected(socket, context.get());
+    if (!ssl) continue;
+    for (int i = 0; i < 20; ++i) {
+      SSL_write(ssl.get(), request.data(), static_cast<int>(request.size()));
+    }
+    SSL_shutdown(ssl.get());
+    ::shutdown(socket.fd(), SHUT_WR);
+    all.emplace_back(std::move(socket), std::move(ssl));
+  }
+  target.wait(std::chrono::hours(1));
+}
+
 }  // namespace
 
 std::vector<Attack> tls_attacks() {
@@ -134,6 +196,24 @@ std::vector<Attack> tls_attacks() {
        "the same, and newcomers from the same address",
        hellos_from_beside,
        {.grown_mb = 250, .left_mb = 60, .newcomer_ms = 1500},
+       {},
+       true},
+      {"slow-handshakes",
+       "1000 hellos that come a byte at a time",
+       slow_handshakes,
+       {.grown_mb = 60, .left_mb = 40},
+       {},
+       true},
+      {"renegotiations",
+       "TLS 1.2, and at once a new handshake within it, again and again",
+       renegotiations,
+       {.grown_mb = 60, .left_mb = 40},
+       {},
+       true},
+      {"half-closed-tls",
+       "500 clients of TLS with 20 requests for metrics each, half-closed, that do not read",
+       half_closed,
+       {.grown_mb = 200, .left_mb = 60},
        {},
        true},
   };
