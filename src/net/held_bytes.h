@@ -2,8 +2,8 @@
 //
 // What clients make the member hold: requests that come in and are not served yet, and answers that
 // they do not take. HeldBudget is one for each of the two sorts, over all listeners of one pool of
-// loops: it counts by their numbers, so what listens on another pool (that for members) has a budget
-// of its own. HeldBytes is one connection's part of it, counted from the first byte.
+// loops: it counts by their numbers, so what listens on another pool (that for members) has a
+// budget of its own. HeldBytes is one connection's part of it, counted from the first byte.
 //
 // Who is refused: a connection that would hold more than is allowed to one; then, as the budget
 //   fills, those who ask for much before those who ask for little, and never those who hold next to
