@@ -14,6 +14,9 @@ namespace {
 // As grpc-go's server is set by etcd; see http2_call.cc.
 constexpr size_t kMostToSend = INT32_MAX;
 
+// The loop's clock stands still while it works: so much has passed at least.
+constexpr Duration kTurnTakes = std::chrono::microseconds(1);
+
 }  // namespace
 
 InnerCall* InnerCall::make(Loop* loop, Options options, std::shared_ptr<Client> client) {
@@ -76,7 +79,9 @@ void InnerCall::open() {
     // A century is never; this keeps the sum in range.
     deadline_ =
         now + std::clamp<Duration>(*options_.timeout, Duration(0), std::chrono::hours(24 * 36500));
-    if (*deadline_ <= now) return finish(absl::DeadlineExceededError("context deadline exceeded"));
+    if (*deadline_ <= now + kTurnTakes) {
+      return finish(absl::DeadlineExceededError("context deadline exceeded"));
+    }
     loop_->impl().timers().arm(this, *deadline_);
   }
   if (unary()) return;
