@@ -203,14 +203,14 @@ void Peering::ask_hashes(node::Node& node, int64_t revision,
         node.cluster(), others[i].peer_urls, revision, config_.request_timeout(),
         [round, i, id = others[i].id,
          urls = others[i].peer_urls](absl::StatusOr<peer::HashAnswer> answer) mutable {
-          PeerHash hash{.member = id, .urls = std::move(urls), .hash = answer.status()};
-          if (answer.ok()) {
-            hash.hash = mvcc::KvHash{.hash = answer->hash,
-                                     .compact_revision = answer->compact_revision,
-                                     .hash_revision = answer->hash_revision,
-                                     .current_revision = answer->revision};
-          }
-          round->answered(i, std::move(hash));
+          auto hash = [&]() -> absl::StatusOr<mvcc::KvHash> {
+            if (!answer.ok()) return answer.status();
+            return mvcc::KvHash{.hash = answer->hash,
+                                .compact_revision = answer->compact_revision,
+                                .hash_revision = answer->hash_revision,
+                                .current_revision = answer->revision};
+          };
+          round->answered(i, {.member = id, .urls = std::move(urls), .hash = hash()});
         });
   }
 }
