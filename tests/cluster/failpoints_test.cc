@@ -278,8 +278,11 @@ void single_member(Cluster& cluster, const Door& door) {
 void snapshots(Cluster& cluster, const Door& door) {
   const int away = (cluster.leader() + 1) % 3;
   cluster.at(away).kill();
+  const int others[] = {(away + 1) % 3, (away + 2) % 3};
   for (const char* name : kSnapshots) {
     const int by = (away + 1) % 3;
+    // Who sent a snapshot keeps the log behind it for a while: another one leads each time.
+    cluster.move_leader(others[cluster.leader() == others[0] ? 1 : 0]);
     for (int i = 0; i < 80; ++i) cluster.check(cluster.put(by, cat("k", i), name), "put");
     cluster.at(away).set_environment({cat("GOFAIL_FAILPOINTS=", name, "=panic")});
     cluster.check(cluster.at(away).launch(), "launch");

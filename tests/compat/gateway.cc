@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "tests/compat/side.h"
 #include "tests/harness/http.h"
+#include "tests/harness/tls.h"
 
 namespace keelson::compat {
 namespace {
@@ -75,6 +76,8 @@ Answer Side::post(const Step& step, const std::string& rest) {
   for (const char* name : {"content-type", "grpc-metadata-content-type", "www-authenticate",
                            "access-control-allow-origin"}) {
     if (!step.options.contains("type") && got->code == 200) break;
+    // Under TLS etcd's errors have it as well, from another way to its own gRPC server.
+    if (harness::test_tls() != nullptr && name[0] == 'g') continue;
     const auto field = got->fields.find(name);
     answer.text += cat(" ", field == got->fields.end() ? "-" : field->second);
   }
