@@ -3,9 +3,9 @@
 // PeerAnswers answers what other members ask of this one: its io lanes do it, as they do for
 // clients.
 //
-// Threads: as peer/local_answers.h. Lifetime: node, context and hashes outlive it; what is under
-// way
-//   when the lanes stop is not answered.
+// Threads: as peer/local_answers.h.
+// Lifetime: node, context and hashes outlive it; what is under way when the lanes stop is not
+//   answered.
 
 #pragma once
 
