@@ -7,10 +7,7 @@
 
 #pragma once
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/test_ports.h"
 #include "base/text.h"
 
 namespace keelson {
@@ -31,19 +29,6 @@ inline std::string etcd_directory() {
   if (const char* given = std::getenv("KEELSON_ETCD")) return given;
   const char* home = std::getenv("HOME");
   return cat(home ? home : "", "/.cache/keelson/etcd-sid");
-}
-
-// A port that is free now.
-inline int free_port() {
-  int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  ::close(fd);
-  return ntohs(address.sin_port);
 }
 
 inline std::string output_of(const std::string& command) {
@@ -69,9 +54,9 @@ class TestEtcd {
   // `flags` come behind its own.
   explicit TestEtcd(const std::string& data_dir, const TestEtcdPlace& place = {},
                     const std::vector<std::string>& flags = {}) {
-    const std::string client = cat("http://127.0.0.1:", free_port());
+    const std::string client = cat("http://127.0.0.1:", reserve_test_port());
     const std::string peer =
-        place.peer_url.empty() ? cat("http://127.0.0.1:", free_port()) : place.peer_url;
+        place.peer_url.empty() ? cat("http://127.0.0.1:", reserve_test_port()) : place.peer_url;
     const std::string members =
         place.initial_cluster.empty() ? cat(place.name, "=", peer) : place.initial_cluster;
     ctl_ = cat("ETCDCTL_API=3 ", etcd_directory(), "/etcdctl --endpoints=", client, " ");

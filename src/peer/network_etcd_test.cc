@@ -20,7 +20,7 @@ class WithEtcd : public testing::Test {
     ours_ = std::make_unique<TestPeer>("m0");
     initial_ = cat("m0=", ours_->url());
     for (int i = 1; i < 3; ++i) {
-      urls_.push_back(cat("http://127.0.0.1:", free_port()));
+      urls_.push_back(cat("http://127.0.0.1:", reserve_test_port()));
       initial_ += cat(",m", i, "=", urls_.back());
     }
     for (int i = 1; i < 3; ++i) start(i);

@@ -1,11 +1,8 @@
 #include "tests/harness/server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +12,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/test_ports.h"
 #include "base/text.h"
 #include "proto/rpc.pb.h"
 #include "tests/harness/tls.h"
@@ -28,22 +26,6 @@ using std::chrono::steady_clock;
 constexpr Milliseconds kPoll{10};
 // Short, so that a server that died is noticed; waiting, since grpc++ connects only while it waits.
 const CallOptions kProbe{Milliseconds(1000), {}, true};
-
-// A port that was free a moment ago; start() tries again with others when someone else took it.
-int free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  int port = 0;
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
-    port = ntohs(address.sin_port);
-  }
-  close(fd);
-  return port;
-}
 
 std::string make_home() {
   const char* base = std::getenv("TMPDIR");
@@ -71,7 +53,7 @@ std::vector<std::string> environment_with(const std::vector<std::string>& more) 
 
 }  // namespace
 
-std::string free_address() { return cat("127.0.0.1:", free_port()); }
+std::string free_address() { return cat("127.0.0.1:", reserve_test_port()); }
 
 Server::Server(ServerOptions options) : options_(std::move(options)), home_(make_home()) {
   data_dir_ = options_.keep_data.empty() ? home_ + "/data" : options_.keep_data;
@@ -152,8 +134,8 @@ absl::Status Server::launch() {
 }
 
 void Server::choose_ports() {
-  client_port_ = free_port();
-  peer_port_ = free_port();
+  client_port_ = reserve_test_port();
+  peer_port_ = reserve_test_port();
 }
 
 absl::Status Server::start(Milliseconds patience) {

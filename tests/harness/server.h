@@ -94,7 +94,7 @@ class Server {
   std::unique_ptr<Client> client_;
 };
 
-// "127.0.0.1:port" with a port that was free a moment ago.
+// "127.0.0.1:port" with a port that is free, and this process's (base/test_ports.h).
 std::string free_address();
 
 // A real etcd to compare with: `given` if not empty, else $KEELSON_ETCD, else what get-etcd in

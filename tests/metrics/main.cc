@@ -2,9 +2,6 @@
 // (tests/e2e/metrics_test.go of v3.7.1), counts worked out by hand, and, where there is a real
 // etcd, the same rows of both after the same work.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/test_ports.h"
 #include "base/text.h"
 #include "tests/harness/http.h"
 #include "tests/harness/server.h"
@@ -230,18 +228,6 @@ void nothing_missing(Server& server) {
   }
 }
 
-int free_port() {
-  int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bool ok = ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-            ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  ::close(fd);
-  return ok ? ntohs(address.sin_port) : 0;
-}
-
 // Seen while it is under way, and timed when it is over. Of several the gauge says one.
 void defragmentations_show(const std::string& binary) {
   auto server = std::make_unique<Server>(harness::ServerOptions{
@@ -279,7 +265,7 @@ void defragmentations_show(const std::string& binary) {
 
 // gRPC on one port, HTTP on another; warnings about everything; a compaction that rests.
 void flags_take_effect(const std::string& binary) {
-  std::string http = cat("127.0.0.1:", free_port());
+  std::string http = cat("127.0.0.1:", reserve_test_port());
   auto server =
       started(binary, {"--listen-client-http-urls=http://" + http, "--warning-apply-duration=1ns",
                        "--warning-unary-request-duration=1ns", "--compaction-batch-limit=10",
