@@ -240,6 +240,15 @@ constexpr std::string_view kGatesToCome[] = {"LeaseCheckpoint", "LeaseCheckpoint
                                              "PriorityRequest", "SetMemberLocalAddr",
                                              "StopGRPCServiceOnDefrag"};
 
+// etcd's warning where a deprecated flag is set.
+std::string_view deprecation_text(std::string_view flag) {
+  if (flag == "max-snapshots") {
+    return "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.";
+  }
+  return "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is "
+         "enforced, ignoring user input.";
+}
+
 void note_effects(CommandLine& line) {
   for (std::string_view gate : kGatesToCome) {
     if (!line.config.feature(gate)) continue;
@@ -250,10 +259,13 @@ void note_effects(CommandLine& line) {
   for (const std::string& name : line.config.explicitly_set) {
     const FlagSpec* flag = find_flag(name);
     if (flag == nullptr || flag->effect == FlagEffect::kYes) continue;
-    const std::string_view what =
-        flag->effect == FlagEffect::kNotYet      ? "flag is accepted but has no effect yet"
-        : flag->effect == FlagEffect::kNoMeaning ? "flag has no meaning in Keelson - ignoring"
-                                                 : "flag is deprecated - ignoring";
+    if (flag->effect == FlagEffect::kDeprecated) {
+      line.notes.push_back({log::Level::kWarn, std::string(deprecation_text(name)), {}});
+      continue;
+    }
+    const std::string_view what = flag->effect == FlagEffect::kNotYet
+                                      ? "flag is accepted but has no effect yet"
+                                      : "flag has no meaning in Keelson - ignoring";
     line.notes.push_back({log::Level::kWarn, std::string(what), {{"flag-name", name}}});
   }
 }

@@ -4,6 +4,11 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <optional>
+
 #include "base/text.h"
 #include "server/config.h"
 #include "server/flag_table.h"
@@ -88,6 +93,23 @@ std::string bool_word(const std::string& text) {
   return text;
 }
 
+// Whole numbers as YAML writes them: with underscores anywhere, in any base, and as floats, which
+// is what templates make of large ones ("8.589934592e+09"). As in etcd, whose reader takes the way
+// over JSON, a float's digits are those of a double.
+std::optional<std::string> whole_number(std::string text) {
+  text.erase(std::remove(text.begin(), text.end(), '_'), text.end());
+  if (parse_int(text).ok() || parse_uint(text).ok()) return text;
+  if (text.find_first_not_of("0123456789+-.eE") != text.npos) return std::nullopt;
+  if (text.starts_with('+') && !text.starts_with("+-")) text.erase(0, 1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (value != std::floor(value)) return std::nullopt;
+  constexpr double kLeast = -9223372036854775808.0, kBeyond = 18446744073709551616.0;
+  if (value < kLeast || value >= kBeyond) return std::nullopt;
+  return value < 0 ? cat(static_cast<int64_t>(value)) : cat(static_cast<uint64_t>(value));
+}
+
 // The value as the text that the flag would have been given.
 absl::StatusOr<std::string> text_of(const YAML::Node& node, FileKind kind, std::string_view path) {
   const bool is_quoted = node.Tag() == "!";
@@ -104,16 +126,16 @@ absl::StatusOr<std::string> text_of(const YAML::Node& node, FileKind kind, std::
   const std::string& scalar = node.Scalar();
   switch (kind) {
     case FileKind::kNumber:
-      if (is_quoted || !parse_int(scalar).ok()) {
-        if (!is_quoted && parse_uint(scalar).ok()) return scalar;
-        return wrong_kind(path, cat("a whole number, not ", quoted(scalar)));
+    case FileKind::kNanoseconds: {
+      const bool time = kind == FileKind::kNanoseconds;
+      std::optional<std::string> number;
+      if (!is_quoted) number = whole_number(scalar);
+      if (!number) {
+        return wrong_kind(
+            path, cat("a whole number", time ? " of nanoseconds" : "", ", not ", quoted(scalar)));
       }
-      return scalar;
-    case FileKind::kNanoseconds:
-      if (is_quoted || !parse_int(scalar).ok()) {
-        return wrong_kind(path, cat("a whole number of nanoseconds, not ", quoted(scalar)));
-      }
-      return scalar == "0" ? scalar : scalar + "ns";
+      return time && *number != "0" ? *number + "ns" : *number;
+    }
     case FileKind::kBool:
       if (is_quoted || !parse_bool(bool_word(scalar)).ok()) {
         return wrong_kind(path, cat("true or false, not ", quoted(scalar)));

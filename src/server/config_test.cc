@@ -2,6 +2,7 @@
 
 #include "server/config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -184,7 +185,18 @@ TEST(CommandLine, WarnsOfFlagsWithoutEffect) {
   ASSERT_FALSE(line.exit);
   EXPECT_TRUE(has_note(line, "flag is accepted but has no effect yet", "enable-pprof"));
   EXPECT_TRUE(has_note(line, "flag has no meaning in Keelson - ignoring", "backend-batch-limit"));
-  EXPECT_TRUE(has_note(line, "flag is deprecated - ignoring", "max-snapshots"));
+}
+
+TEST(CommandLine, WarnsOfDeprecatedFlagsInEtcdsWords) {
+  CommandLine line = parse({"--max-snapshots=3", "--v2-deprecation=gone"});
+  ASSERT_FALSE(line.exit);
+  std::vector<std::string> said;
+  for (const PendingLog& note : line.notes) said.push_back(note.message);
+  EXPECT_THAT(said,
+              testing::IsSupersetOf(
+                  {"--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
+                   "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default "
+                   "value is enforced, ignoring user input."}));
 }
 
 TEST(Environment, SetsWhatTheCommandLineDoesNot) {
@@ -264,6 +276,35 @@ unheard-of: 1
   EXPECT_EQ(config->peer_tls.allowed_cns, (std::vector<std::string>{"a", "b"}));
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_EQ(notes[0].fields[0].second, "unheard-of");
+}
+
+// As Helm and people write whole numbers.
+TEST(ConfigFile, TakesWholeNumbersInAnyClothes) {
+  const auto quota = [](std::string_view text) -> absl::StatusOr<int64_t> {
+    std::vector<PendingLog> notes;
+    absl::StatusOr<Config> config = parse_config_file(cat("quota-backend-bytes: ", text), notes);
+    if (!config.ok()) return config.status();
+    return config->quota_backend_bytes;
+  };
+  const std::pair<std::string_view, int64_t> good[] = {{"8.589934592e+09", 8'589'934'592},
+                                                       {"1e+04", 10'000},
+                                                       {"1_000_000_000", 1'000'000'000},
+                                                       {"1E9", 1'000'000'000},
+                                                       {"-1e0", -1},
+                                                       {"+5", 5},
+                                                       {"12.0", 12},
+                                                       {"1_0.5e1", 105},
+                                                       {"0x10", 16},
+                                                       {"9007199254740993", 9007199254740993}};
+  for (const auto& [text, number] : good) {
+    const absl::StatusOr<int64_t> got = quota(text);
+    ASSERT_TRUE(got.ok()) << text << ": " << got.status();
+    EXPECT_EQ(*got, number) << text;
+  }
+  for (std::string_view bad : {"1.5", "8G", "1e30", "1e400", "inf", ".nan", "nan", "'1e4'", "1e",
+                               "e4", "0x1p3", "--1", "9.3e18"}) {
+    EXPECT_FALSE(quota(bad).ok()) << bad;
+  }
 }
 
 // What asks for security and gets none stops the start.
