@@ -5,6 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/text.h"
 #include "server/help.h"
 
 namespace keelson::server {
@@ -99,6 +105,37 @@ TEST(FlagTable, EveryDefaultCanBeSetAgain) {
     if (name != "discovery-endpoints") {  // where the empty text is a part of its own
       EXPECT_EQ(row->text(config), text) << name;
     }
+  }
+}
+
+// The names in backticks of the row of docs/compatibility.md that begins with `title`.
+std::set<std::string> documented(std::string_view title) {
+  std::ifstream file(KEELSON_SOURCE_DIR "/docs/compatibility.md");
+  std::set<std::string> names;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(cat("| ", title))) continue;
+    for (size_t at = 0; (at = line.find('`', at)) != line.npos;) {
+      const size_t end = line.find('`', at + 1);
+      names.insert(line.substr(at + 1, end - at - 1));
+      at = end + 1;
+    }
+  }
+  return names;
+}
+
+TEST(FlagTable, TheTableOfTheDocumentationIsTrue) {
+  const std::pair<FlagEffect, std::string_view> rows[] = {
+      {FlagEffect::kYes, "take effect"},
+      {FlagEffect::kNotYet, "accepted, no effect yet"},
+      {FlagEffect::kNoMeaning, "accepted, no meaning here"},
+      {FlagEffect::kDeprecated, "accepted and ignored"}};
+  for (const auto& [effect, title] : rows) {
+    std::set<std::string> flags;
+    if (effect == FlagEffect::kYes) flags = {"config-file", "version"};
+    for (const auto& [name, row] : all_flags()) {
+      if (row->effect == effect) flags.emplace(name);
+    }
+    EXPECT_EQ(documented(title), flags) << title;
   }
 }
 

@@ -35,7 +35,7 @@ std::vector<FlagSpec> rows_of_storage() {
              "Longest time between two commits of etcd's backend."),
       member("backend-batch-limit", kNoMeaning, KEELSON_FIELD(backend_batch_limit),
              "Most operations between two commits of etcd's backend."),
-      member("memory-mlock", kNotYet, KEELSON_FIELD(memory_mlock),
+      member("memory-mlock", kYes, KEELSON_FIELD(memory_mlock),
              "Lock the process's pages into memory."),
   };
 }

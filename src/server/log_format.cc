@@ -14,9 +14,10 @@ void append_quoted(std::string& out, std::string_view text) {
   out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-// Not-a-number and infinity print as words that JSON does not have.
+// Numbers, truth values and lists. Not-a-number and infinity print as words that JSON does not
+// have.
 bool is_bare_json(std::string_view value) {
-  return value == "true" || value == "false" ||
+  return value == "true" || value == "false" || (value.starts_with('[') && value.ends_with(']')) ||
          (!value.empty() && std::isdigit(static_cast<unsigned char>(value.back())));
 }
 

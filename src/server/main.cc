@@ -222,9 +222,6 @@ int serve(const server::CommandLine& line, int* ended_by) {
   // Who sends what does not parse is told; beside the log nothing is written.
   google::protobuf::SetLogHandler(nullptr);
   server::log_notes(line.notes);
-  log::info("starting keelson", {{"keelson-version", server::kKeelsonVersion},
-                                 {"etcd-version", server::kEtcdVersion},
-                                 {"data-dir", line.config.effective_data_dir()}});
   const absl::StatusOr<std::unique_ptr<server::FailpointDoor>> failpoints =
       server::FailpointDoor::open_from_environment();
   if (!failpoints.ok()) return failed_to_start(failpoints.status());

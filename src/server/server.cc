@@ -33,6 +33,7 @@
 #include "server/peering.h"
 #include "server/places.h"
 #include "server/pulse.h"
+#include "server/startup.h"
 #include "server/state.h"
 #include "server/state_home.h"
 #include "server/store_hashes.h"
@@ -151,6 +152,10 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
   if (absl::Status s = take_over(config); !s.ok()) return s;
   absl::StatusOr<DataDir> dir = check_data_dir(config);
   if (!dir.ok()) return dir.status();
+  log_configuration(config, dir->has_log);
+  if (config.memory_mlock) {
+    if (absl::Status s = lock_memory(); !s.ok()) return s;
+  }
   if (absl::Status s = make_data_dir(config); !s.ok()) return s;
   absl::StatusOr<PeerTls> peer_tls = prepare_peer_tls(config);
   if (!peer_tls.ok()) return peer_tls.status();
@@ -217,6 +222,11 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
   if (!made.ok()) return made.status();
   node = *std::move(made);
   home->bind(*node);
+  if (absl::Status s =
+          defragment_at_start(*node->backend(), config.bootstrap_defrag_threshold_megabytes);
+      !s.ok()) {
+    return s;
+  }
   if (node->members().view()->is_removed(node->member())) {
     return absl::FailedPreconditionError(
         "the member has been permanently removed from the cluster; the data-dir used by this "

@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "server/build_info.h"
 #include "server/config.h"
 
 #ifndef KEELSON_GIT_SHA
@@ -19,11 +20,14 @@ constexpr std::string_view kArchitecture =
 
 }  // namespace
 
+BuildInfo build_info() { return {KEELSON_GIT_SHA, "none (C++ " __VERSION__ ")", kArchitecture}; }
+
 // The first four lines are those of `etcd --version`, which tools read by position; the third says
 // what stands in for Go.
 std::string version_text() {
-  return cat("etcd Version: ", kEtcdVersion, "\nGit SHA: ", KEELSON_GIT_SHA,
-             "\nGo Version: none (C++ ", __VERSION__, ")\nGo OS/Arch: linux/", kArchitecture,
+  const BuildInfo build = build_info();
+  return cat("etcd Version: ", kEtcdVersion, "\nGit SHA: ", build.git_sha,
+             "\nGo Version: ", build.toolchain, "\nGo OS/Arch: linux/", build.architecture,
              "\nKeelson Version: ", kKeelsonVersion, "\n");
 }
 

@@ -9,9 +9,13 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
@@ -98,6 +102,68 @@ TEST(Lifecycle, DiesByTheSignal) {
     EXPECT_NE(log.find("shut down\""), std::string::npos) << log;
     EXPECT_EQ(log.find('\n', log.find("shut down\"")), log.size() - 1) << log;
   }
+}
+
+// Lines of a member's log that have `message`.
+std::vector<std::string> lines_with(const std::string& path, std::string_view message) {
+  std::ifstream in(path);
+  std::vector<std::string> found;
+  for (std::string line; std::getline(in, line);) {
+    if (line.find(cat("\"msg\":\"", message)) != line.npos) found.push_back(line);
+  }
+  return found;
+}
+
+// What etcd's own tests and operators look for, in its spelling; and nothing at level error.
+TEST(Lifecycle, SaysWhatItStartsWith) {
+  const std::string log = cat(testing::TempDir(), "lifecycle-log-", getpid());
+  std::filesystem::remove(log);
+  Server server({.binary = binary,
+                 .flags = {"--log-outputs=" + log, "--snapshot-catchup-entries=1000",
+                           "--bootstrap-defrag-threshold-megabytes=1000", "--v2-deprecation=gone",
+                           "--max-snapshots=10", "--feature-gates=LeaseCheckpoint=true"},
+                 .environment = {}});
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  end(server);
+  const std::vector<std::string> starts = lines_with(log, "starting an etcd server");
+  ASSERT_EQ(starts.size(), 1u);
+  for (const std::string& part :
+       {std::string(R"("etcd-version":"3.7.1")"), std::string(R"("snapshot-catchup-entries":1000)"),
+        std::string(R"("v2-deprecation":"write-only")"), std::string(R"("max-snapshots":10)"),
+        std::string(R"("member-initialized":false)"), std::string(R"("cors":["*"])"),
+        std::string(R"("quota-backend-bytes":2147483648)"),
+        std::string(R"("election-timeout":"1s")"),
+        std::string(R"("feature-gates":"LeaseCheckpoint=true")"),
+        cat(R"("listen-client-urls":["http://)", server.address(), "\"]")}) {
+    EXPECT_NE(starts[0].find(part), std::string::npos) << part << " in " << starts[0];
+  }
+  const std::vector<std::string> skipped = lines_with(log, "Skipping defragmentation");
+  ASSERT_EQ(skipped.size(), 1u);
+  EXPECT_NE(skipped[0].find(R"("bootstrap-defrag-threshold-bytes":1048576000)"), std::string::npos);
+  EXPECT_EQ(lines_with(log, "serving client traffic").size(), 1u);
+  EXPECT_EQ(lines_with(log, "--max-snapshots is deprecated in 3.6").size(), 1u);
+  EXPECT_EQ(lines_with(log, "--v2-deprecation is deprecated and scheduled").size(), 1u);
+  std::ifstream in(log);
+  for (std::string line; std::getline(in, line);) {
+    EXPECT_EQ(line.find("\"level\":\"error\""), line.npos) << line;
+  }
+  std::filesystem::remove(log);
+}
+
+// It locks its memory, or says why it may not; it never starts without.
+TEST(Lifecycle, LocksItsMemoryOrDoesNotStart) {
+  Server server({.binary = binary, .flags = {"--memory-mlock"}, .environment = {}});
+  const absl::Status started = server.start();
+  if (!started.ok()) {
+    EXPECT_NE(server.log_tail().find("--memory-mlock"), std::string::npos) << server.log_tail();
+    return;
+  }
+  std::ifstream status(cat("/proc/", server.pid(), "/status"));
+  int64_t locked = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmLck:")) locked = std::strtoll(line.c_str() + 6, nullptr, 10);
+  }
+  EXPECT_GT(locked, 1024) << "kB";
 }
 
 std::string create_request() {
