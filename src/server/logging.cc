@@ -2,15 +2,18 @@
 
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "server/journal.h"
 #include "server/log_format.h"
 
 namespace keelson::server {
@@ -19,8 +22,6 @@ namespace {
 using SinkPtr = std::shared_ptr<spdlog::sinks::sink>;
 
 constexpr uint64_t kDefaultMegabytes = 100;  // lumberjack's
-// "Keep all" is not possible with a sink that renames every old file at each turn.
-constexpr uint64_t kMostBackups = 1000;
 
 log::Level level_of(std::string_view text) {
   if (text == "debug") return log::Level::kDebug;
@@ -36,18 +37,41 @@ SinkPtr standard_error() {
   return sink;
 }
 
+// Hands lines to something of ours; the mutex is spdlog's way, only its one thread comes here.
+class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  using Write = std::function<void(log::Level, std::string_view)>;
+  explicit LineSink(Write write) : write_(std::move(write)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    write_(static_cast<log::Level>(message.source.line),
+           {message.payload.data(), message.payload.size()});
+  }
+  void flush_() override {}
+
+  const Write write_;
+};
+
 // REQUIRES: called where spdlog's exceptions are caught.
-SinkPtr open_output(const std::string& output, const std::optional<LogRotation>& rotation) {
-  // The journal takes what a service writes to its standard error.
-  if (output == "default" || output == "stderr" || output == "systemd/journal") {
-    return standard_error();
-  }
+absl::StatusOr<SinkPtr> open_output(const std::string& output,
+                                    const std::optional<LogRotation>& rotation) {
+  if (output == "default" || output == "stderr") return standard_error();
   if (output == "stdout") return std::make_shared<spdlog::sinks::stdout_sink_mt>();
-  if (rotation) {
-    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(output, rotation->max_bytes,
-                                                                  rotation->max_backups);
+  if (output == "systemd/journal") {
+    absl::StatusOr<std::unique_ptr<Journal>> opened = Journal::open();
+    if (!opened.ok()) return opened.status();
+    std::shared_ptr<Journal> journal = *std::move(opened);
+    return std::make_shared<LineSink>(
+        [journal](log::Level level, std::string_view line) { journal->write(level, line); });
   }
-  return std::make_shared<spdlog::sinks::basic_file_sink_mt>(output);
+  if (!rotation) return std::make_shared<spdlog::sinks::basic_file_sink_mt>(output);
+  absl::StatusOr<std::unique_ptr<RotatingFile>> opened =
+      RotatingFile::open(output, *rotation, [] { return SystemClock().unix_time(); });
+  if (!opened.ok()) return opened.status();
+  std::shared_ptr<RotatingFile> file = *std::move(opened);
+  return std::make_shared<LineSink>(
+      [file](log::Level, std::string_view line) { file->write(cat(line, "\n")); });
 }
 
 std::vector<std::string> distinct_outputs(std::vector<std::string> outputs) {
@@ -95,9 +119,10 @@ absl::StatusOr<LogRotation> parse_log_rotation(std::string_view text) {
   }
   LogRotation rotation;
   rotation.max_bytes = (*megabytes == 0 ? kDefaultMegabytes : *megabytes) << 20;
-  rotation.max_backups = *backups == 0 ? kMostBackups : std::min(*backups, kMostBackups);
-  rotation.has_unsupported =
-      *age > 0 || config.value("compress", false) || config.value("localtime", false);
+  rotation.max_backups = *backups;
+  rotation.max_age_days = *age;
+  rotation.compress = config.value("compress", false);
+  rotation.local_time = config.value("localtime", false);
   return rotation;
 }
 
@@ -113,10 +138,15 @@ class Logging::Outputs {
     }
     std::vector<SinkPtr> sinks;
     for (const std::string& output : distinct_outputs(config.outputs)) {
+      const auto cannot = [&](std::string_view why) {
+        return absl::InvalidArgumentError(cat("couldn't open log output ", output, ": ", why));
+      };
       try {
-        sinks.push_back(open_output(output, rotation));
+        absl::StatusOr<SinkPtr> sink = open_output(output, rotation);
+        if (!sink.ok()) return cannot(message_of(sink.status()));
+        sinks.push_back(*std::move(sink));
       } catch (const std::exception& e) {
-        return absl::InvalidArgumentError(cat("couldn't open log output ", output, ": ", e.what()));
+        return cannot(e.what());
       }
     }
     return std::make_unique<Outputs>(std::move(sinks));
@@ -134,7 +164,9 @@ class Logging::Outputs {
 
   void write(log::Level level, const std::string& line) {
     // Debug lines come in numbers: they are flushed with the next of another level.
-    logger_->log(level == log::Level::kDebug ? spdlog::level::debug : spdlog::level::info,
+    // Our level travels as the line of the source, which nobody prints.
+    logger_->log(spdlog::source_loc{"", static_cast<int>(level), ""},
+                 level == log::Level::kDebug ? spdlog::level::debug : spdlog::level::info,
                  spdlog::string_view_t(line.data(), line.size()));
   }
 
@@ -176,9 +208,6 @@ absl::StatusOr<std::unique_ptr<Logging>> Logging::start(const LogConfig& config)
   if (!outputs.ok()) return outputs.status();
   std::unique_ptr<Logging> logging(new Logging(config, *std::move(outputs)));
   log::set_sink(logging.get());
-  if (config.rotation && parse_log_rotation(config.rotation_json)->has_unsupported) {
-    log::warn("maxage, localtime and compress of --log-rotation-config-json have no effect");
-  }
   return logging;
 }
 

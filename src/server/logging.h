@@ -8,8 +8,7 @@
 // Lifetime: one at a time. start() makes it the sink of base/log.h; the destructor writes what is
 //   queued and puts the default sink back. Lines at panic and fatal are written before write()
 //   returns, as the process is about to end.
-// Rotation: by size (maxsize, maxbackups). Age, compression and local time are not supported; a
-//   warning says so when they are asked for.
+// Rotation: server/rotating_file.h. The journal: server/journal.h.
 
 #pragma once
 
@@ -18,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "base/log.h"
 #include "server/config.h"
+#include "server/rotating_file.h"
 
 namespace keelson::server {
 
@@ -46,12 +46,7 @@ class Logging final : public log::Sink {
   std::unique_ptr<Outputs> outputs_;
 };
 
-// What --log-rotation-config-json asks for.
-struct LogRotation {
-  uint64_t max_bytes = 0;
-  uint64_t max_backups = 0;
-  bool has_unsupported = false;
-};
+// Of --log-rotation-config-json. InvalidArgument with what is wrong.
 absl::StatusOr<LogRotation> parse_log_rotation(std::string_view json);
 
 }  // namespace keelson::server
