@@ -3,6 +3,7 @@
 #include "base/duration_text.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "http/gzip.h"
 
 namespace keelson::http {
 namespace {
@@ -30,7 +31,8 @@ void Endpoint::add_to(net::Router& router, bool everything) {
 
 void Endpoint::handle(net::HttpRequest request, net::HttpReplyRef reply) {
   if (door_.answers(request, *reply)) return;
-  Request plain{request.method, std::string(request.path()), std::string(request.query())};
+  Request plain{request.method, std::string(request.path()), std::string(request.query()),
+                accepts_gzip(request.field("Accept-Encoding"))};
   // A probe may answer on another lane; the reply belongs to its loop.
   handlers_.handle(
       plain, [reply = std::move(reply), fields = door_.fields(request)](Response response) mutable {

@@ -46,6 +46,12 @@ void Families::gauge(std::string_view name, std::string_view help, double value,
   row(name, help, MetricType::Gauge, std::move(labels)).gauge.value = value;
 }
 
+void Families::summary(std::string_view name, std::string_view help,
+                       const std::vector<double>& quantiles) {
+  ClientMetric& metric = row(name, help, MetricType::Summary, {});
+  for (double quantile : quantiles) metric.summary.quantile.push_back({quantile, 0});
+}
+
 void Families::histogram(std::string_view name, std::string_view help, const Histogram& histogram,
                          Labels labels) {
   ClientMetric& metric = row(name, help, MetricType::Histogram, std::move(labels));

@@ -28,6 +28,9 @@ class Families {
   void histogram(std::string_view name, std::string_view help, const Histogram& histogram,
                  Labels labels = {});
 
+  // A summary of nothing, with these quantiles.
+  void summary(std::string_view name, std::string_view help, const std::vector<double>& quantiles);
+
   void counter(std::string_view name, std::string_view help, const Counter& counter_) {
     counter(name, help, counter_.value());
   }

@@ -215,9 +215,16 @@ std::vector<std::string_view> Handlers::paths(bool everything) {
 void Handlers::handle(const Request& request, Done done) {
   const std::string_view path = request.path;
   if (path == "/metrics") {
-    return pages_.get([done = std::move(done)](Bytes page) mutable {
-      done({200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, "", page});
-    });
+    metrics_.pages_in_flight.add(1);
+    return pages_.get(
+        request.gzip, [this, gzip = request.gzip, done = std::move(done)](Bytes page) mutable {
+          metrics_.pages_in_flight.add(-1);
+          metrics_.pages_served.add();
+          Response response{200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}};
+          if (gzip) response.headers.emplace_back("Content-Encoding", "gzip");
+          response.shared_body = std::move(page);
+          done(std::move(response));
+        });
   }
   const auto known = paths(true);
   if (std::find(known.begin(), known.end(), path) == known.end()) {

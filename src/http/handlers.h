@@ -51,6 +51,7 @@ struct Request {
   std::string method;  // "GET"
   std::string path;    // "/health"
   std::string query;   // what follows '?', still encoded
+  bool gzip = false;   // the client takes it compressed
 };
 
 struct Response {

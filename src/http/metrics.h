@@ -179,6 +179,9 @@ struct Metrics {
   Counter log_stalls;                  // how often that has begun
   Counter leaderships_yielded;         // for it
 
+  Counter pages_served;  // of metrics
+  Gauge pages_in_flight;
+
   // Log and backend.
   Histogram wal_fsync, wal_write, snap_fsync, snap_save;
   Gauge wal_write_bytes;  // a gauge in etcd, although it only grows

@@ -8,6 +8,7 @@
 #include "http/families.h"
 #include "http/metrics.h"
 #include "http/process_metrics.h"
+#include "http/runtime_metrics.h"
 
 namespace keelson::http {
 namespace {
@@ -220,6 +221,8 @@ std::string metrics_page(Metrics& metrics) {
   add_store(metrics, families);
   add_watches_and_leases(metrics, families);
   add_process(families);
+  add_runtime(metrics, families);
+  add_absent(families);
   add_own(metrics, families);
   std::ostringstream page;
   prometheus::TextSerializer().Serialize(page, families.take());

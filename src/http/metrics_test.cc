@@ -4,9 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
 #include <set>
 #include <sstream>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/random.h"
 #include "base/test_seeds.h"
@@ -22,6 +27,74 @@ std::string line_of(const std::string& page, std::string_view start) {
     if (line.starts_with(start)) return line;
   }
   return "";
+}
+
+// "a_{b,c}_d" as a_b_d and a_c_d.
+std::vector<std::string> expanded(const std::string& pattern) {
+  const size_t open = pattern.find('{');
+  if (open == pattern.npos) return {pattern};
+  const size_t close = pattern.find('}', open);
+  std::vector<std::string> all;
+  std::istringstream parts(pattern.substr(open + 1, close - open - 1));
+  for (std::string part; std::getline(parts, part, ',');) {
+    for (std::string& one : expanded(pattern.substr(0, open) + part + pattern.substr(close + 1))) {
+      all.push_back(std::move(one));
+    }
+  }
+  return all;
+}
+
+// The names in the first column of the table of docs/compatibility.md; '*' at the end: all that
+// begin so.
+std::vector<std::string> documented() {
+  std::ifstream file(KEELSON_SOURCE_DIR "/docs/compatibility.md");
+  std::vector<std::string> names;
+  bool there = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("## ")) there = line == "## Metrics";
+    if (!there || !line.starts_with("| `")) continue;
+    std::string column = line.substr(0, line.find(" | "));
+    for (size_t at = 0; (at = column.find('`', at)) != column.npos;) {
+      const size_t end = column.find('`', at + 1);
+      for (std::string& name : expanded(column.substr(at + 1, end - at - 1))) {
+        names.push_back(std::move(name));
+      }
+      at = end + 1;
+    }
+  }
+  return names;
+}
+
+bool covers(const std::string& pattern, const std::string& name) {
+  return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1))
+                                : name == pattern;
+}
+
+// The table, etcd's list and the page say the same.
+TEST(Page, TheTableOfTheDocumentationIsTrue) {
+  std::ifstream list(KEELSON_SOURCE_DIR "/src/http/testdata/etcd_families.txt");
+  std::set<std::string> families;
+  for (std::string line; std::getline(list, line);) {
+    if (!line.starts_with('#')) families.insert(line.substr(0, line.find(' ')));
+  }
+  ASSERT_GT(families.size(), 150u);
+  const std::vector<std::string> table = documented();
+  for (const std::string& name : families) {
+    const auto covering = [&](const std::string& pattern) { return covers(pattern, name); };
+    EXPECT_TRUE(std::any_of(table.begin(), table.end(), covering)) << name << " is not documented";
+  }
+  for (const std::string& pattern : table) {
+    const auto covered = [&](const std::string& name) { return covers(pattern, name); };
+    EXPECT_TRUE(std::any_of(families.begin(), families.end(), covered))
+        << "no etcd has " << pattern;
+  }
+  Metrics metrics({.extensive = true});
+  std::istringstream page(metrics_page(metrics));
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with("# TYPE ")) continue;
+    const std::string name = line.substr(7, line.rfind(' ') - 7);
+    EXPECT_TRUE(families.contains(name) || name.starts_with("keelson_")) << name;
+  }
 }
 
 TEST(Instruments, CountersLoseNothingAcrossThreads) {

@@ -27,15 +27,20 @@ class PageMaker {
   PageMaker(Executor* lane, absl::AnyInvocable<std::string()> make)
       : lane_(*lane), make_page_(std::move(make)) {}
 
-  void get(Done done);
+  // `gzip`: compressed, once for all who want it so.
+  void get(bool gzip, Done done);
 
  private:
+  struct Asker {
+    bool gzip;
+    Done done;
+  };
   void make();
 
   Executor& lane_;
   absl::AnyInvocable<std::string()> make_page_;
   // The lane's.
-  std::vector<Done> waiting_;
+  std::vector<Asker> waiting_;
   bool due_ = false;  // make() is on its way, or will be after the rest
 };
 

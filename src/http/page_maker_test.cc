@@ -1,11 +1,14 @@
 #include "http/page_maker.h"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <deque>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "http/gzip.h"
 
 namespace keelson::http {
 namespace {
@@ -35,7 +38,7 @@ class PageMakerTest : public testing::Test {
  protected:
   void ask(int count = 1) {
     for (int i = 0; i < count; ++i) {
-      pages_.get([this](Bytes page) { got_.push_back(page.str()); });
+      pages_.get(false, [this](Bytes page) { got_.push_back(page.str()); });
     }
   }
 
@@ -70,13 +73,43 @@ TEST_F(PageMakerTest, ItRestsBetweenPages) {
   EXPECT_EQ(got_.back(), "3") << "at once";
 }
 
+TEST_F(PageMakerTest, WhoTakesItCompressedGetsTheSame) {
+  ask();
+  std::string zipped;
+  pages_.get(true, [&](Bytes page) { zipped = page.str(); });
+  lane_.run();
+  EXPECT_EQ(made_, 1);
+  std::string plain(64, '\0');
+  z_stream stream{};
+  ASSERT_EQ(inflateInit2(&stream, 15 + 16), Z_OK);
+  stream.next_in = reinterpret_cast<Bytef*>(zipped.data());
+  stream.avail_in = static_cast<uInt>(zipped.size());
+  stream.next_out = reinterpret_cast<Bytef*>(plain.data());
+  stream.avail_out = static_cast<uInt>(plain.size());
+  EXPECT_EQ(inflate(&stream, Z_FINISH), Z_STREAM_END);
+  plain.resize(stream.total_out);
+  inflateEnd(&stream);
+  EXPECT_EQ(plain, got_.front());
+}
+
+TEST(GzipTest, IsTakenByWhoSaysSo) {
+  for (const char* yes : {"gzip", "deflate, gzip;q=1.0, *;q=0.5", "br,gzip", "*", "gzip;q=0.1",
+                          "gzip;x=0", "identity;q=0,gzip"}) {
+    EXPECT_TRUE(accepts_gzip(yes)) << yes;
+  }
+  for (const char* no : {"", "deflate", "gzip;q=0", "gzip ; q=0.000, br", "*;q=0", "gzipped",
+                         "x-gzip", "*;q=0, br", ",;,"}) {
+    EXPECT_FALSE(accepts_gzip(no)) << no;
+  }
+}
+
 // Who asks while a page is made may have done something that is not on it.
 TEST_F(PageMakerTest, WhoAsksLateGetsALaterPage) {
   PageMaker pages(&lane_, [&] {
-    if (++made_ == 1) pages.get([this](Bytes page) { got_.push_back(page.str()); });
+    if (++made_ == 1) pages.get(false, [this](Bytes page) { got_.push_back(page.str()); });
     return std::to_string(made_);
   });
-  pages.get([this](Bytes page) { got_.push_back(page.str()); });
+  pages.get(false, [this](Bytes page) { got_.push_back(page.str()); });
   lane_.run();
   EXPECT_EQ(got_, (std::vector<std::string>{"1"}));
   lane_.wait();

@@ -4,11 +4,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "http/families.h"
 
@@ -67,6 +69,23 @@ std::optional<double> limit(int resource) {
   return static_cast<double>(value.rlim_cur);
 }
 
+// Octets in and out, of the network that the process is in: two lines, names and then numbers.
+std::optional<std::pair<double, double>> network_octets() {
+  std::ifstream file("/proc/self/net/netstat");
+  for (std::string names, numbers; std::getline(file, names) && std::getline(file, numbers);) {
+    if (!names.starts_with("IpExt:")) continue;
+    std::istringstream name(names), number(numbers);
+    std::string key, value;
+    double in = 0, out = 0;
+    while (name >> key && number >> value) {
+      if (key == "InOctets") in = std::strtod(value.c_str(), nullptr);
+      if (key == "OutOctets") out = std::strtod(value.c_str(), nullptr);
+    }
+    return std::pair(in, out);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void add_process(Families& out) {
@@ -80,6 +99,12 @@ void add_process(Families& out) {
   }
   if (std::optional<double> bytes = limit(RLIMIT_AS)) {
     out.gauge("process_virtual_memory_max_bytes", "Limit of the address space; -1: none.", *bytes);
+  }
+  if (const auto octets = network_octets()) {
+    out.counter("process_network_receive_bytes_total", "Bytes received, of the whole network.",
+                octets->first);
+    out.counter("process_network_transmit_bytes_total", "Bytes sent, of the whole network.",
+                octets->second);
   }
   const std::optional<double> used = open_descriptors();
   const std::optional<double> most = limit(RLIMIT_NOFILE);

@@ -10,7 +10,11 @@ std::string text(MemberId member) { return peer::id_text(member.value); }
 
 }  // namespace
 
-void PeerMetrics::set_local(MemberId local) { local_ = text(local); }
+// As in etcd 3.7, a member knows itself.
+void PeerMetrics::set_local(MemberId local) {
+  local_ = text(local);
+  metrics_.known_peers.set({local_, local_}, 1);
+}
 
 void PeerMetrics::collect() {
   std::lock_guard lock(mutex_);
