@@ -14,12 +14,6 @@ FlagSpec tls(std::string_view name, Accessor accessor, std::string_view help) {
   return in_file(flag(name, FlagGroup::kSecurity, kYes, accessor, help), FileKind::kAbsent);
 }
 
-// What the member shows where it is a client of its own: nothing here is one.
-template <typename Accessor>
-FlagSpec own_client_tls(std::string_view name, Accessor accessor, std::string_view help) {
-  return in_file(flag(name, FlagGroup::kSecurity, kNotYet, accessor, help), FileKind::kAbsent);
-}
-
 template <typename Accessor>
 FlagSpec security(std::string_view name, FlagEffect effect, Accessor accessor,
                   std::string_view help) {
@@ -47,9 +41,9 @@ std::vector<FlagSpec> rows_of_clients() {
   return {
       tls("cert-file", KEELSON_FIELD(client_tls.cert_file), "Certificate shown to clients."),
       tls("key-file", KEELSON_FIELD(client_tls.key_file), "Its key."),
-      own_client_tls("client-cert-file", KEELSON_FIELD(client_tls.client_cert_file),
-                     "Certificate the member uses as a client, if not --cert-file."),
-      own_client_tls("client-key-file", KEELSON_FIELD(client_tls.client_key_file), "Its key."),
+      tls("client-cert-file", KEELSON_FIELD(client_tls.client_cert_file),
+          "Certificate that etcd's gateway shows to etcd; checked, and needed for nothing more."),
+      tls("client-key-file", KEELSON_FIELD(client_tls.client_key_file), "Its key."),
       tls("client-cert-auth", KEELSON_FIELD(client_tls.client_cert_auth),
           "Ask clients for certificates."),
       tls("client-crl-file", KEELSON_FIELD(client_tls.crl_file), "Revoked client certificates."),
