@@ -25,6 +25,11 @@ class Lock final : public Unary {
             .lease = request.lease(),
             .leaves_on_error = true,
             .lost = absl::UnknownError("mutex: session is expired")};
+    // Who may write there and not read is refused before anything is written.
+    const CallerRange line = below(bid.prefix);
+    if (absl::Status s = context_.may_read(*call, line.key, line.end).status(); !s.ok()) {
+      return call->fail(client_error(s));
+    }
     Contender::start(context_, call, std::move(bid), [this, call](absl::StatusOr<Place> place) {
       if (!place.ok()) return call->fail(client_error(place.status()));
       v3lockpb::LockResponse response;
