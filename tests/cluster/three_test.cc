@@ -139,7 +139,9 @@ void members_change(Cluster& cluster, const std::string& binary) {
   cluster.join(fresh);
   learner(cluster, fresh, 1);
   cluster.promote(fresh, 2);  // by way of a follower
-  cluster.check(cluster.put(fresh, "from", "the new one"), "it serves");
+  // Who promotes is told before the new voter has heard of it.
+  cluster.check(eventually([&] { return cluster.put(fresh, "from", "the new one").ok(); }),
+                "it serves");
   cluster.expect_equal();
 
   cluster.remove(0, 1);  // the leader
