@@ -84,8 +84,9 @@ void a_leader_stands_still(Cluster& cluster) {
   check_all(cluster, load);
 }
 
-// While one is down the others' logs go on without it: it is sent the state, and is what it was after
-// a restart. The second time the log may still be there: it stays for a while after a snapshot.
+// While one is down the others' logs go on without it: it is sent the state, and is what it was
+// after a restart. The second time the log may still be there: it stays for a while after a
+// snapshot.
 void who_fell_behind_catches_up(Cluster& cluster) {
   for (int round = 0; round < 2; ++round) {
     const int away = (cluster.leader() + 1) % 3, here = (away + 1) % 3;
