@@ -13,20 +13,20 @@ namespace {
 
 using raft::ConfChangeType;
 
-// Who learns and who votes, with all that is committed.
+// Who learns and who votes, with all that is in the log up to `last`.
 using Standings = std::map<MemberId, bool>;
 
 absl::StatusOr<Standings> standings(const backend::Backend& backend, const Recovered& found,
-                                    Index commit) {
+                                    Index last) {
   membership::Cluster members(found.cluster);
   if (absl::Status s = members.restore(backend); !s.ok()) return s;
   Standings learns;
   for (const membership::Member& member : members.view()->members) {
     learns[member.id] = member.is_learner;
   }
-  if (found.applied == commit) return learns;
+  if (found.applied == last) return learns;
   absl::StatusOr<raft::Entries> entries =
-      found.storage->entries(found.applied + 1, commit + 1, raft::kNoLimit);
+      found.storage->entries(found.applied + 1, last + 1, raft::kNoLimit);
   if (!entries.ok()) return entries.status();
   for (const raft::Entry& entry : *entries) {
     if (!raft::is_conf_change(entry.type)) continue;
@@ -69,25 +69,22 @@ absl::Status force_new_cluster(const backend::Backend& backend, Recovered* found
                                raft::HardState* state) {
   CHECK(found->applied <= state->commit);
   CHECK(state->commit <= found->storage->last());
-  const Index committed = state->commit;
-  absl::StatusOr<Standings> learns = standings(backend, *found, committed);
+  const Index committed = state->commit, last = found->storage->last();
+  absl::StatusOr<Standings> learns = standings(backend, *found, last);
   if (!learns.ok()) return learns.status();
   std::vector<raft::Entry> entries;
   for (const raft::ConfChange& change : changes_to(found->member, *learns)) {
     entries.push_back(raft::Entry{.type = raft::EntryType::kConfChange,
                                   .term = state->term,
-                                  .index = committed + 1 + entries.size(),
+                                  .index = last + 1 + entries.size(),
                                   .data = raft::encode(change)});
   }
-  // Something has to stand in the place of what is dropped.
-  if (entries.empty() && found->storage->last() > committed) {
-    entries.push_back(raft::Entry{.term = state->term, .index = committed + 1});
-  }
-  if (!entries.empty()) {
-    state->commit = entries.back().index;
+  state->commit = entries.empty() ? last : entries.back().index;
+  CHECK(committed <= state->commit);
+  if (state->commit > committed) {
     if (absl::Status s = found->wal->append(*state, entries); !s.ok()) return s;
     if (absl::Status s = found->wal->sync(); !s.ok()) return s;
-    found->storage->append(raft::Entries(std::move(entries)));
+    if (!entries.empty()) found->storage->append(raft::Entries(std::move(entries)));
     CHECK(found->storage->last() == state->commit);
   }
   log::warn("forcing restart member", {{"cluster-id", found->cluster.value},
