@@ -1,10 +1,11 @@
 // node/force_new_cluster.h
 //
 // --force-new-cluster: a member whose cluster has lost its quorum for good goes on alone, with all
-// that its log holds, and with changes behind it that leave nobody but this member. All of it counts
-// as committed: what was acknowledged with this member's help is in its log, but the commit index
-// that covers it comes to the log only with later entries. (etcd drops what is behind the commit
-// index that it finds.) What nobody has acknowledged may come to be; who asked for it was not told.
+// that its log holds, and with changes behind it that leave nobody but this member. All of it
+// counts as committed: what was acknowledged with this member's help is in its log, but the commit
+// index that covers it comes to the log only with later entries. (etcd drops what is behind the
+// commit index that it finds.) What nobody has acknowledged may come to be; who asked for it was
+// not told.
 //
 // It is not safe: what others acknowledged and this member does not hold is lost, and were they to
 // come back there would be two clusters of one id.
