@@ -27,6 +27,7 @@ int run(const std::string& binary) {
       binary, {"--snapshot-count=50", "--snapshot-catchup-entries=20", "--keelson-io-threads=4"});
   Cluster cluster({program, program, program});
   cluster.start();
+  cluster.move_leader(0);  // what is on its way to a leader that is killed is lost
   cluster.at(2).kill();
   for (int i = 0; i < 300; ++i) cluster.check(cluster.put(0, cat("k", i % 7), cat(i)), "put");
   cluster.check(cluster.at(2).start(), "start");
