@@ -14,8 +14,4 @@ absl::Status MessageTooLarge(size_t got, size_t max) {
       absl::StrCat("grpc: received message larger than max (", got, " vs. ", max, ")"));
 }
 
-absl::Status NotImplemented(const char* what) {
-  return absl::UnimplementedError(absl::StrCat("keelson: ", what, " is not implemented yet"));
-}
-
 }  // namespace keelson::errors

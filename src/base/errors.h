@@ -94,7 +94,4 @@ KEELSON_ETCD_ERRORS(KEELSON_DECLARE_ERROR)
 // etcd's answer to a request over --max-request-bytes at the gRPC layer.
 absl::Status MessageTooLarge(size_t got, size_t max);
 
-// For what is in the contract but not in Keelson yet; docs/compatibility.md lists them.
-absl::Status NotImplemented(const char* what);
-
 }  // namespace keelson::errors
