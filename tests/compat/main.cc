@@ -51,16 +51,14 @@ class Total {
     std::cout << name << ": " << tally->requests << " requests, " << tally->differences
               << " differences";
     if (tally->agreed > 0) std::cout << ", " << tally->agreed << " as declared";
-    if (tally->pending > 0) std::cout << ", " << tally->pending << " pending";
     std::cout << std::endl;
     requests_ += tally->requests;
     agreed_ += tally->agreed;
-    pending_ += tally->pending;
     differences_ += tally->differences;
   }
   int finish() const {
     std::cout << "total: " << requests_ << " requests, " << differences_ << " differences, "
-              << agreed_ << " as declared, " << pending_ << " pending, " << failed_ << " not run\n";
+              << agreed_ << " as declared, " << failed_ << " not run\n";
     return differences_ == 0 && failed_ == 0 ? 0 : 1;
   }
 
@@ -68,7 +66,6 @@ class Total {
   int requests_ = 0;
   int differences_ = 0;
   int agreed_ = 0;
-  int pending_ = 0;
   int failed_ = 0;
 };
 

@@ -22,7 +22,6 @@ struct Tally {
   int requests = 0;     // steps that asked a server something
   int differences = 0;  // of steps
   int agreed = 0;       // steps whose declared difference was found as declared
-  int pending = 0;      // steps that the subject may leave out, and did
 };
 
 // An error when a server cannot be started; differences are printed and counted.

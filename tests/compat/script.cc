@@ -65,8 +65,6 @@ absl::Status continue_step(const std::string& text, Script* script) {
     step.differs = rest;
   } else if (word == "subject") {
     step.subject = rest;
-  } else if (word == "pending") {
-    step.pending = rest;
   } else {
     step.rest += " " + text;
   }

@@ -29,7 +29,6 @@ struct Step {
   std::string rest;
   std::string differs;  // why the subject's answer is another; empty: it is the same
   std::string subject;  // the answer the subject must give then
-  std::string pending;  // why the subject may answer Unimplemented, for now
 
   std::string option(const std::string& name, const std::string& otherwise = "") const {
     const auto found = options.find(name);
