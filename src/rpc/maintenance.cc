@@ -40,6 +40,18 @@ class Alarm final : public Unary {
   using Unary::Unary;
 
  private:
+  // Alarms may name members that there are none of, as in etcd, where nothing bounds them. Every
+  // change publishes the whole list, and every member keeps it: one for each type and each member
+  // of any cluster has room in this. Decided here and not in apply, where members must agree.
+  static constexpr size_t kMostAlarms = 1000;
+
+  // Those that are on their way come on top.
+  bool has_room_for(const apply::Alarm& alarm) const {
+    const auto standing = context_.node().alarms().all();
+    return standing->size() < kMostAlarms ||
+           std::find(standing->begin(), standing->end(), alarm) != standing->end();
+  }
+
   void run(net::CallRef call, Bytes bytes) override {
     pb::AlarmRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
@@ -50,6 +62,11 @@ class Alarm final : public Unary {
     // With no space for the log, the list cannot go through it; and this alarm is in no log.
     if (request.action() == pb::AlarmRequest::GET && context_.node().state().no_space()) {
       return list_here(std::move(call), request.alarm());
+    }
+    if (request.action() == pb::AlarmRequest::ACTIVATE &&
+        !has_room_for({request.alarm(), MemberId(request.memberid())})) {
+      return call->fail(absl::ResourceExhaustedError(
+          cat("etcdserver: too many alarms (", kMostAlarms, "), disarm some")));
     }
     context_.propose(std::move(call), wire::InternalKind::kAlarm, bytes);
   }

@@ -246,6 +246,35 @@ TEST_F(Calls, ManyKeysAreDeletedAtOnce) {
   EXPECT_EQ(count("b/", "b0").count(), 100);
 }
 
+// Whoever may raise alarms could raise one for every number there is, of members that are none.
+TEST_F(Calls, AlarmsAreBounded) {
+  constexpr int kMost = 1000;
+  constexpr char kAlarm[] = "/etcdserverpb.Maintenance/Alarm";
+  start();
+  auto ask = [&](pb::AlarmRequest::AlarmAction action, uint64_t member, int* found = nullptr) {
+    pb::AlarmRequest request;
+    request.set_action(action);
+    request.set_memberid(member);
+    if (action != pb::AlarmRequest::GET) request.set_alarm(pb::CORRUPT);
+    pb::AlarmResponse answer;
+    grpc::Status status = client().unary(kAlarm, request, &answer);
+    if (found != nullptr) *found = answer.alarms_size();
+    return status;
+  };
+  std::atomic<int> failed{0};
+  side_by_side(kMost, 8, [&](int i) { failed += !ask(pb::AlarmRequest::ACTIVATE, i + 1).ok(); });
+  EXPECT_EQ(failed, 0);
+  grpc::Status refused = ask(pb::AlarmRequest::ACTIVATE, kMost + 1);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.error_message(), "etcdserver: too many alarms (1000), disarm some");
+  EXPECT_TRUE(ask(pb::AlarmRequest::ACTIVATE, 1).ok());  // stands already
+  int found = 0;
+  EXPECT_TRUE(ask(pb::AlarmRequest::GET, 0, &found).ok());
+  EXPECT_EQ(found, kMost);
+  EXPECT_TRUE(ask(pb::AlarmRequest::DEACTIVATE, 1).ok());
+  EXPECT_TRUE(ask(pb::AlarmRequest::ACTIVATE, kMost + 1).ok());
+}
+
 TEST_F(Calls, ManyKeysDieWithTheirLease) {
   constexpr int kKeys = 20'000;
   start();
