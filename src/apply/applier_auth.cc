@@ -40,6 +40,7 @@ bool Applier::is_auth(InternalKind kind) {
 
 // What only administrators may ask, before anything else is looked at.
 absl::StatusOr<Reply> Applier::auth_request(const wire::InternalRequest& request) {
+  CHECK(is_auth(request.kind));
   switch (request.kind) {
     case InternalKind::kAuthenticate:
       return authenticate(request.body);
@@ -96,7 +97,14 @@ absl::StatusOr<Reply> Applier::change(std::string_view body,
                                                                             backend::WriteBatch&)) {
   Request request;
   if (absl::Status s = decode_logged(body, &request); !s.ok()) return s;
-  return changed((auth_.*what)(request, store_.batch()));
+  const uint64_t before = auth_.rules().revision();
+  absl::Status status = (auth_.*what)(request, store_.batch());
+  // Tokens and requests are held against this number: what is refused does not move it, and what
+  // is done moves it once.
+  const uint64_t after = auth_.rules().revision();
+  CHECK(after >= before);
+  CHECK(after <= before + (status.ok() ? 1 : 0));
+  return changed(std::move(status));
 }
 
 // Unimplemented is no answer: of that, going on would make another state than the others have.

@@ -104,6 +104,7 @@ void Consensus::campaign_if_alone() {
 
 void Consensus::stop(Task done) {
   post([this, done = std::move(done)]() mutable {
+    CHECK(!stopped_);
     stopped_ = true;
     proposals_.fail_all(errors::Stopped());
     reads_.fail_all(errors::Stopped());

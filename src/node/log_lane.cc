@@ -145,6 +145,7 @@ void LogLane::be_frugal(bool on) {
 
 void LogLane::close(std::function<void(absl::Status)> done) {
   lane_.post([this, done = std::move(done)] {
+    CHECK(!closed_);
     flush();
     closed_ = true;
     done(failed_ ? absl::OkStatus() : wal_->close());

@@ -323,6 +323,7 @@ void Node::members_changed() {
 void Node::notice_removal() {
   if (removed_) return;
   if (!members_->view()->is_removed(member_)) return;
+  CHECK(members_->view()->find(member_) == nullptr);
   removed_ = true;
   log::warn("this member has been removed from the cluster",
             {{"member-id", member_.value}, {"cluster-id", cluster_.value}});

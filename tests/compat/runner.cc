@@ -9,7 +9,6 @@
 namespace keelson::compat {
 namespace {
 
-
 // The subject has the reference's behaviour, not that of the compatibility level: a real etcd of
 // the reference's own series. Then nothing may differ.
 bool same_series(const std::string& a, const std::string& b) {
