@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
-#include <map>
 #include <memory>
 
 #include "base/random.h"
@@ -70,13 +69,13 @@ void Witness::work(int client) {
     if (operation.write) operation.value = cat(client, "/", number);
     if (operate(*connection, &operation)) {
       std::lock_guard lock(mutex_);
-      done_.push_back(std::move(operation));
+      seen_.done.push_back(std::move(operation));
       ++acknowledged_;
     } else {
       place = (place + 1) % addresses_.size();
       connection = std::make_unique<harness::Client>(addresses_[place]);
       std::lock_guard lock(mutex_);
-      if (operation.write) doubtful_.insert(operation.value);
+      if (operation.write) seen_.doubtful.insert(operation.value);
     }
     std::this_thread::sleep_for(kRest);
   }
@@ -182,17 +181,17 @@ void Witness::check(Cluster& cluster, int member, bool compacted) {
                   cat("the watcher at ", watcher->address, " saw the history, once, in order: ",
                       watcher->events.size(), " events, not ", events.size()));
   }
-  check_writes(cluster, events);
-  check_order(cluster);
-  check_reads(cluster, events);
-  std::cout << "witness: " << done_.size() << " operations, " << doubtful_.size()
+  seen_.history = events;
+  seen_.doubtful.insert("end");
+  for (const std::string& wrong : wrongs_of(seen_)) cluster.check(false, wrong);
+  std::cout << "witness: " << seen_.done.size() << " operations, " << seen_.doubtful.size()
             << " writes without an answer, " << events.size() << " events, streams:";
   for (const auto& watcher : watchers_) std::cout << " " << watcher->streams;
   std::cout << std::endl;
 }
 
 // Everything from the beginning, as a watcher is told who comes late.
-std::vector<Witness::Event> Witness::history(Cluster& cluster, int member, int64_t through) {
+std::vector<Event> Witness::history(Cluster& cluster, int member, int64_t through) {
   Watcher late;
   auto stream = cluster.at(member).client().stream("/etcdserverpb.Watch/Watch");
   pb::WatchRequest request;
@@ -209,67 +208,6 @@ std::vector<Witness::Event> Witness::history(Cluster& cluster, int member, int64
   });
   cluster.check(all && late.seen == through, "the history is there");
   return late.events;
-}
-
-void Witness::check_writes(Cluster& cluster, const std::vector<Event>& events) const {
-  std::map<int64_t, const Operation*> acknowledged;
-  for (const Operation& done : done_) {
-    if (done.write) acknowledged[done.revision] = &done;
-  }
-  std::set<std::string> values;
-  for (const Event& event : events) {
-    if (!values.insert(event.value).second) {
-      cluster.check(false, cat("written twice: ", event.value));
-    }
-    auto known = acknowledged.find(event.revision);
-    if (known == acknowledged.end()) {
-      cluster.check(doubtful_.contains(event.value) || event.value == "end",
-                    cat("nobody wrote ", event.value, " at ", event.revision));
-      continue;
-    }
-    cluster.check(known->second->key == event.key && known->second->value == event.value,
-                  cat("another write than was acknowledged at ", event.revision));
-    acknowledged.erase(known);
-  }
-  cluster.check(acknowledged.empty(), cat(acknowledged.size(), " acknowledged writes are gone"));
-}
-
-void Witness::check_order(Cluster& cluster) const {
-  std::vector<const Operation*> began, ended;
-  for (const Operation& done : done_) began.push_back(&done);
-  ended = began;
-  std::sort(began.begin(), began.end(),
-            [](const Operation* a, const Operation* b) { return a->began < b->began; });
-  std::sort(ended.begin(), ended.end(),
-            [](const Operation* a, const Operation* b) { return a->ended < b->ended; });
-  int64_t highest = 0;
-  size_t over = 0;
-  for (const Operation* operation : began) {
-    for (; over < ended.size() && ended[over]->ended < operation->began; ++over) {
-      highest = std::max(highest, ended[over]->revision);
-    }
-    const bool later =
-        operation->write ? operation->revision > highest : operation->revision >= highest;
-    if (!later) {
-      cluster.check(false, cat(operation->write ? "a write" : "a read", " at revision ",
-                               operation->revision, " began after ", highest, " was known"));
-    }
-  }
-}
-
-void Witness::check_reads(Cluster& cluster, const std::vector<Event>& events) const {
-  std::map<std::string, std::map<int64_t, std::string>> values;
-  for (const Event& event : events) values[event.key][event.revision] = event.value;
-  for (const Operation& done : done_) {
-    if (done.write) continue;
-    const std::map<int64_t, std::string>& of_key = values[done.key];
-    auto next = of_key.upper_bound(done.revision);
-    const std::string wanted = next == of_key.begin() ? "" : std::prev(next)->second;
-    if (done.value != wanted) {
-      cluster.check(false, cat("a read of ", done.key, " at ", done.revision, " showed ",
-                               done.value, ", not ", wanted));
-    }
-  }
 }
 
 }  // namespace keelson::cluster

@@ -3,11 +3,7 @@
 // Clients that put and read a few keys through all members, and a watcher at each, while things
 // happen to the members; and what must be true of all they saw:
 //
-// - What was acknowledged is in the history at the revision that its answer named, and nothing is
-//   there that nobody asked for, or twice.
-// - Linearizability: an operation that began after another had ended has not an earlier revision,
-//   and a read shows what the history has at its revision. (Revisions are a total order of all
-//   operations, so nothing has to be searched for.)
+// - What the clients saw agrees with the history (verdict.h).
 // - Each watcher got the whole history: in order, without a gap, nothing twice, however often its
 //   stream broke.
 //
@@ -18,12 +14,12 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/cluster/cluster.h"
+#include "tests/cluster/verdict.h"
 
 namespace keelson::cluster {
 
@@ -48,17 +44,6 @@ class Witness {
   void check(Cluster& cluster, int member, bool compacted = false);
 
  private:
-  struct Operation {
-    bool write = false;
-    int64_t began = 0, ended = 0;  // ns
-    int64_t revision = 0;          // a read's: of its header
-    std::string key, value;        // a read's: empty when there was no such key
-  };
-  struct Event {
-    int64_t revision = 0;
-    std::string key, value;
-    bool operator==(const Event&) const = default;
-  };
   struct Watcher {
     std::string address;             // under mutex_
     std::vector<Event> events;       // under mutex_
@@ -74,17 +59,13 @@ class Witness {
   void take(Watcher& watcher, const etcdserverpb::WatchResponse& response);
 
   std::vector<Event> history(Cluster& cluster, int member, int64_t through);
-  void check_writes(Cluster& cluster, const std::vector<Event>& events) const;
-  void check_order(Cluster& cluster) const;
-  void check_reads(Cluster& cluster, const std::vector<Event>& events) const;
 
   const std::vector<std::string> addresses_;
   const uint64_t seed_;
   std::atomic<bool> stopping_{false}, watching_{true};
   std::atomic<uint64_t> acknowledged_{0};
   mutable std::mutex mutex_;
-  std::vector<Operation> done_;     // with a good answer; under mutex_
-  std::set<std::string> doubtful_;  // values that were asked for, with no good answer; the same
+  Seen seen_;  // its history: at the end. Under mutex_
   std::vector<std::unique_ptr<Watcher>> watchers_;
   std::vector<std::thread> clients_, watching_threads_;
 };
