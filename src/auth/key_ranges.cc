@@ -15,14 +15,14 @@ std::string_view end_of(std::string_view range_end) {
   return range_end == kOpenEnd ? std::string_view() : range_end;
 }
 
-// The empty end is behind everything.
+// The empty end is behind everything; the empty key is before everything.
 bool is_before(std::string_view key, std::string_view end) { return end.empty() || key < end; }
-
-}  // namespace
-
-bool KeyRanges::ends_before(std::string_view end, std::string_view other) {
+bool ends_before(std::string_view end, std::string_view other) {
   return !end.empty() && is_before(end, other);
 }
+bool reaches(std::string_view end, std::string_view key) { return end.empty() || key <= end; }
+
+}  // namespace
 
 void KeyRanges::add(std::string_view key, std::string_view range_end) {
   Range range{std::string(key), std::string(end_of(range_end))};
@@ -35,7 +35,7 @@ void KeyRanges::merge() {
             [](const Range& a, const Range& b) { return a.begin < b.begin; });
   std::vector<Range> merged;
   for (Range& range : ranges_) {
-    if (!merged.empty() && !ends_before(merged.back().end, range.begin)) {
+    if (!merged.empty() && reaches(merged.back().end, range.begin)) {
       if (ends_before(merged.back().end, range.end)) merged.back().end = std::move(range.end);
     } else {
       merged.push_back(std::move(range));
@@ -43,7 +43,7 @@ void KeyRanges::merge() {
   }
   ranges_ = std::move(merged);
   for (size_t i = 1; i < ranges_.size(); ++i) {
-    CHECK(ends_before(ranges_[i - 1].end, ranges_[i].begin));
+    CHECK(!reaches(ranges_[i - 1].end, ranges_[i].begin));
   }
 }
 

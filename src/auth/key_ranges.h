@@ -31,7 +31,6 @@ class KeyRanges {
     std::string begin;
     std::string end;  // the first key behind it; empty: there is none
   };
-  static bool ends_before(std::string_view end, std::string_view other);
 
   // After merge(): by begin, and each begins behind the end of the one before.
   std::vector<Range> ranges_;
