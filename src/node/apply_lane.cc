@@ -60,7 +60,9 @@ void ApplyLane::install(ReceivedState state) {
     const Index index = state.index;
     const Term term = state.term;
     KEELSON_FAILPOINT("apply_before_install");
+    state_.installs.store(true, std::memory_order_relaxed);
     if (absl::Status s = calls_.install(std::move(state)); !s.ok()) return fail(std::move(s));
+    state_.installs.store(false, std::memory_order_relaxed);
     applied_ = index;
     applied_term_ = term;
     state_.applied.store(applied_.value, std::memory_order_release);

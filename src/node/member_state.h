@@ -27,6 +27,7 @@ struct MemberState {
   // Written by the apply lane.
   std::atomic<bool> is_learner{false};
   std::atomic<uint64_t> applied{0};
+  std::atomic<bool> installs{false};        // a received state, just now
   std::atomic<uint64_t> leases_expired{0};  // and revoked for it, by this member as the leader
   // Written by the consensus lane: the store could lose so much of the log (LogDebt) that nothing
   // more may come in.

@@ -61,6 +61,8 @@ class RequestObserver {
   // A defragmentation was asked for, and is over, well or not; each on any thread.
   virtual void defragmenting() = 0;
   virtual void defragmented(bool ok, Duration took) = 0;
+  // This member, which leads, was to promote a learner.
+  virtual void promoted(const absl::Status& status) = 0;
 };
 
 struct Lane {

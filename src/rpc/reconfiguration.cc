@@ -158,7 +158,12 @@ void Reconfiguration::judge_progress(Lane& lane, MemberId id,
   });
 }
 
-void Reconfiguration::promote_here(Lane& lane, MemberId id, Done done) {
+void Reconfiguration::promote_here(Lane& lane, MemberId id, Done asked) {
+  auto done = [this, asked = std::move(asked)](absl::StatusOr<Members> members) mutable {
+    RequestObserver* observer = context_.observer();
+    if (observer && members.status() != errors::NotLeader()) observer->promoted(members.status());
+    asked(std::move(members));
+  };
   judge_progress(lane, id, [this, &lane, id, done = std::move(done)](absl::Status ready) mutable {
     if (!ready.ok()) return done(std::move(ready));
     if (context_.limits().strict_reconfiguration &&

@@ -70,6 +70,11 @@ void RequestMetrics::defragmented(bool ok, Duration took) {
   if (ok) metrics_.backend_defrag.observe(took);
 }
 
+void RequestMetrics::promoted(const absl::Status& status) {
+  if (status.ok()) return metrics_.learner_promote_successes.add();
+  metrics_.learner_promote_failures.add({std::string(status.message())});
+}
+
 void ApplyMetrics::applied(std::span<const apply::Applied> entries, Duration took) {
   uint32_t all = 0;
   for (const apply::Applied& row : entries) all += row.count;

@@ -25,6 +25,7 @@ class RequestMetrics final : public rpc::RequestObserver {
   void defragmenting() override;
   // etcd times those that went well.
   void defragmented(bool ok, Duration took) override;
+  void promoted(const absl::Status& status) override;
 
  private:
   http::Metrics& metrics_;

@@ -86,6 +86,7 @@ void State::collect(http::Metrics& metrics) {
   metrics.has_leader.set(has_leader() ? 1 : 0);
   metrics.is_leader.set(node_.is_leader() ? 1 : 0);
   metrics.is_learner.set(is_learner() ? 1 : 0);
+  metrics.snapshot_apply_in_progress.set(status.installs.load() ? 1 : 0);
   metrics.proposals_committed.set(static_cast<double>(status.committed.load()));
   metrics.proposals_applied.set(static_cast<double>(status.applied.load()));
   metrics.proposals_pending.set(static_cast<double>(status.proposals_pending.load()));

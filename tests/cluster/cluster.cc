@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "tests/harness/http.h"
 
 namespace keelson::cluster {
 namespace {
@@ -245,6 +246,12 @@ void Cluster::check(const absl::Status& status, const std::string& what) {
 
 void Cluster::check(const grpc::Status& status, const std::string& what) {
   check(status.ok(), cat(what, ": ", status.error_message()));
+}
+
+std::string page(Cluster& cluster, int i, const std::string& path) {
+  auto answer = harness::http_request(cluster.at(i).address(), "GET", path);
+  return answer.ok() ? cat(answer->code, " ", answer->body)
+                     : std::string(message_of(answer.status()));
 }
 
 }  // namespace keelson::cluster

@@ -85,6 +85,9 @@ class Cluster {
   int failures_ = 0;
 };
 
+// What is at `path` of member i, behind its code and a space; or why there is nothing.
+std::string page(Cluster& cluster, int i, const std::string& path);
+
 // Asks until it is so, at most for `patience`.
 bool eventually(const std::function<bool()>& condition,
                 Milliseconds patience = Milliseconds(30000));

@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "tests/cluster/alter.h"
 #include "tests/cluster/cluster.h"
-#include "tests/harness/http.h"
 
 namespace keelson::cluster {
 namespace {
@@ -50,12 +49,6 @@ void is_named(Cluster& cluster, int i, int by, bool for_nobody = false) {
                     seen[0].memberid() == (for_nobody ? 0 : cluster.id(i)),
                 cat(cluster.at(i).name(),
                     " is named: ", seen.empty() ? "nobody is" : seen[0].ShortDebugString()));
-}
-
-std::string page(Cluster& cluster, int i, const std::string& path) {
-  auto answer = harness::http_request(cluster.at(i).address(), "GET", path);
-  return answer.ok() ? cat(answer->code, " ", answer->body)
-                     : std::string(message_of(answer.status()));
 }
 
 // Nothing is written while the alarm stands; what is there can be read. All members say so.

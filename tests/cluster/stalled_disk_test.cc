@@ -6,16 +6,9 @@
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/crash/server_test.h"
-#include "tests/harness/http.h"
 
 namespace keelson::cluster {
 namespace {
-
-std::string page(Cluster& cluster, int i, const std::string& path) {
-  auto answer = harness::http_request(cluster.at(i).address(), "GET", path);
-  return answer.ok() ? cat(answer->code, " ", answer->body)
-                     : std::string(message_of(answer.status()));
-}
 
 bool shows(Cluster& cluster, int i, const std::string& row) {
   return page(cluster, i, "/metrics").find("\n" + row + "\n") != std::string::npos;

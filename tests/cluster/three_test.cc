@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/crash/server_test.h"
-#include "tests/harness/http.h"
 
 namespace keelson::cluster {
 namespace {
@@ -139,6 +138,14 @@ void members_change(Cluster& cluster, const std::string& binary) {
   cluster.join(fresh);
   learner(cluster, fresh, 1);
   cluster.promote(fresh, 2);  // by way of a follower
+  // The leader counts, wherever it was asked.
+  const std::string metrics = page(cluster, 0, "/metrics");
+  for (const char* row :
+       {"etcd_server_learner_promote_successes 1",
+        "etcd_server_learner_promote_failures{Reason=\"etcdserver: can only promote a learner member "
+        "which is in sync with leader\"} "}) {
+    cluster.check(metrics.find(row) != std::string::npos, cat("no ", row));
+  }
   // Who promotes is told before the new voter has heard of it.
   cluster.check(eventually([&] { return cluster.put(fresh, "from", "the new one").ok(); }),
                 "it serves");
@@ -156,12 +163,6 @@ void members_change(Cluster& cluster, const std::string& binary) {
   cluster.check(!cluster.at(0).start(Milliseconds(10000)).ok(), "it does not come back");
   cluster.check(cluster.members(fresh).size() == 3, "three are left");
   cluster.expect_equal();
-}
-
-std::string body_of(Cluster& cluster, int i, const std::string& path) {
-  auto answer = harness::http_request(cluster.at(i).address(), "GET", path);
-  return answer.ok() ? cat(answer->code, " ", answer->body)
-                     : std::string(message_of(answer.status()));
 }
 
 // One of three is left: it knows no leader after a while, and says so in every way that etcd does.
@@ -186,11 +187,11 @@ void without_a_quorum(Cluster& cluster, const std::vector<int>& others, int left
   cluster.check(cluster.at(left).client().unary("/etcdserverpb.KV/Range", range, &found),
                 "a serializable read needs none");
   cluster.check(cluster.status(left).errors_size() == 1, "the status names it");
-  const std::string health = body_of(cluster, left, "/health");
+  const std::string health = page(cluster, left, "/health");
   cluster.check(health.starts_with("503") && health.find("RAFT NO LEADER") != std::string::npos,
                 "/health: " + health);
-  cluster.check(body_of(cluster, left, "/readyz").starts_with("503"), "/readyz");
-  cluster.check(body_of(cluster, left, "/livez").starts_with("200"), "/livez");
+  cluster.check(page(cluster, left, "/readyz").starts_with("503"), "/readyz");
+  cluster.check(page(cluster, left, "/livez").starts_with("200"), "/livez");
 }
 
 // They are gone for good: the one that is left goes on alone, and others join it.
