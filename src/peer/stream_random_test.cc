@@ -70,26 +70,30 @@ void expect_same(Decoder& decoder, std::string_view bytes, const std::vector<raf
 }
 
 TEST(StreamRandom, ThereAndBack) {
-  for_each_seed(60, [](uint64_t seed) {
+  std::map<char, int> kinds;  // of all seeds: one alone may have no heartbeat
+  int messages_seen = 0;
+  for_each_seed(60, [&](uint64_t seed) {
     SeededRandom random(seed);
     Leader leader(random);
     AppendEncoder encoder;
     std::vector<raft::Message> sent;
     std::string appends, messages;
-    std::map<char, int> kinds;
     for (int i = 0; i < 60; ++i) {
       sent.push_back(leader.next());
       const Bytes frame = encoder.encode(sent.back());
       ++kinds[frame.data()[0]];
+      ++messages_seen;
       appends += frame.view();
       messages += encode_message(sent.back()).view();
     }
-    EXPECT_EQ(kinds.size(), 3u);
     AppendDecoder append_decoder(kLink);
     expect_same(append_decoder, appends, sent, random);
     MessageDecoder message_decoder;
     expect_same(message_decoder, messages, sent, random);
   });
+  if (messages_seen > 1000) {
+    EXPECT_EQ(kinds.size(), 3u);
+  }
 }
 
 }  // namespace
