@@ -22,12 +22,16 @@ constexpr int kMaxInflightMessages = 512;
 // Bytes handed to the apply lane and not yet applied: bounds what a batch can grow to.
 constexpr uint64_t kMaxApplyingBytes = 32 << 20;
 constexpr Duration kLeaseInterval = std::chrono::milliseconds(500);
+// Of leases in an entry, and of entries each time; etcd's.
+constexpr size_t kMostCheckpoints = 1000;
+constexpr int kMostCheckpointEntries = 500;
 
 lease::LeaseOptions lease_options(const Options& options) {
   Duration election = options.heartbeat * options.election_ticks;
   auto seconds = std::chrono::ceil<std::chrono::seconds>(election * 3 / 2);
   return {.min_ttl_seconds = seconds.count(),
-          .expired_retry_interval = std::chrono::seconds(5) + 2 * election};
+          .expired_retry_interval = std::chrono::seconds(5) + 2 * election,
+          .checkpoints = options.lease_checkpoints};
 }
 
 raft::ConfChange change_to_add(const membership::Member& member) {
@@ -336,6 +340,7 @@ void Node::every_half_second() {
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
   notice_removal();
   revoke_expired_leases();
+  checkpoint_leases();
   // Again, if it failed.
   publish_self();
   versions_.look(clock_.now());
@@ -371,6 +376,27 @@ void Node::revoke_expired_leases() {
                         if (status.ok()) ++state_.leases_expired;
                       });
   }
+}
+
+// So that the next leader does not begin with whole TTLs. A proposal that gets lost is not made
+// again: the lease lives longer then, as without any.
+void Node::checkpoint_leases() {
+  if (leading_ == Term(0)) return;
+  std::vector<lease::Checkpoint> due;
+  int entries = 0;
+  do {
+    due = leases_->take_due_checkpoints(clock_.now(), kMostCheckpoints);
+    if (due.empty()) return;
+    CHECK(due.size() <= kMostCheckpoints);
+    etcdserverpb::LeaseCheckpointRequest request;
+    for (const lease::Checkpoint& checkpoint : due) {
+      etcdserverpb::LeaseCheckpoint* added = request.add_checkpoints();
+      added->set_id(checkpoint.id.value);
+      added->set_remaining_ttl(checkpoint.remaining_ttl_seconds);
+    }
+    propose_as_leader(wire::InternalKind::kLeaseCheckpoint, {}, request.SerializeAsString(),
+                      [](absl::Status) {});  // told in the log
+  } while (due.size() == kMostCheckpoints && ++entries < kMostCheckpointEntries);
 }
 
 // On the apply lane.

@@ -61,6 +61,7 @@ struct Options {
   bool pre_vote = true;
   uint64_t max_message_bytes = 1 << 20;  // of entries that go to a peer together; etcd's
   int64_t max_learners = 1;
+  bool lease_checkpoints = false;  // the leader puts remaining TTLs into the log (LeaseCheckpoint)
   LogDebt::Limits debt;
   apply::Applier::Options applier;
   mvcc::StoreOptions store;
@@ -152,6 +153,7 @@ class Node {
   void every_half_second();
   void raise_no_space();
   void revoke_expired_leases();
+  void checkpoint_leases();
   void propose_internal(wire::InternalKind kind, std::string_view request,
                         std::function<void(absl::Status)> done);
   void propose_as_leader(wire::InternalKind kind, const auth::Identity& who,

@@ -335,5 +335,39 @@ TEST_F(NodeTest, AReadAfterACrashSeesWhatWasAcknowledged) {
   EXPECT_EQ(*seen, 20u);
 }
 
+// A next leader begins with what was left when that was last noted, or with the whole TTL.
+TEST_F(NodeTest, WhatIsLeftOfALeaseOutlivesItsLeader) {
+  for (const bool checkpoints : {false, true}) {
+    Options options = TestMember::small_options();
+    options.lease_checkpoints = checkpoints;
+    TestMember member(random_, options);
+    ASSERT_TRUE(member.start().ok());
+    auto left = [&] {
+      std::optional<int64_t> seconds;
+      member.node().apply_lane().run([&](apply::Applier& applier) {
+        auto ttl = applier.leases().time_to_live(LeaseId(7), member.schedule.now());
+        if (ttl.ok()) seconds = ttl->remaining_seconds;
+      });
+      member.run_until([&] { return seconds.has_value() || member.schedule.idle(); });
+      return seconds.value_or(-1);
+    };
+    etcdserverpb::LeaseGrantRequest grant;
+    grant.set_id(7);
+    grant.set_ttl(1000);
+    bool granted = false;
+    member.propose(wire::InternalKind::kLeaseGrant, grant.SerializeAsString(),
+                   [&](apply::Reply reply) { granted = reply.status.ok(); });
+    ASSERT_TRUE(member.run_until([&] { return granted; }));
+    const MonotonicTime later = member.schedule.now() + std::chrono::seconds(320);
+    ASSERT_TRUE(member.run_until([&] { return member.schedule.now() > later; }, 1'000'000));
+    EXPECT_NEAR(left(), 680, 5);
+
+    member.lose_power();
+    ASSERT_TRUE(member.start().ok());
+    ASSERT_TRUE(member.run_until([&] { return left() > 0; }));
+    EXPECT_NEAR(left(), checkpoints ? 700 : 1000, 5);
+  }
+}
+
 }  // namespace
 }  // namespace keelson::node

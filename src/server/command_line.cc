@@ -236,8 +236,7 @@ absl::Status load_flags(Variables variables, const Scan& scan, CommandLine& line
 }
 
 // etcd's gates that do nothing here yet, open or not.
-constexpr std::string_view kGatesToCome[] = {"LeaseCheckpoint", "LeaseCheckpointPersist",
-                                             "PriorityRequest", "SetMemberLocalAddr",
+constexpr std::string_view kGatesToCome[] = {"PriorityRequest", "SetMemberLocalAddr",
                                              "StopGRPCServiceOnDefrag"};
 
 // etcd's warning where a deprecated flag is set.

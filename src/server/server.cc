@@ -201,6 +201,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
   options.election_ticks = static_cast<int>(config.election_ticks());
   options.pre_vote = config.pre_vote;
   options.max_learners = config.max_learners;
+  options.lease_checkpoints = config.feature("LeaseCheckpoint");
   options.debt.mark_entries = config.snapshot_count;
   options.applier = {.quota_bytes = config.effective_quota(),
                      .compaction_slice = config.effective_compaction_batch_limit(),
