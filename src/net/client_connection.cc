@@ -9,8 +9,6 @@
 namespace keelson::net {
 namespace {
 
-constexpr size_t kFirstRead = 8 << 10;
-constexpr size_t kLargestRead = 64 << 10;
 constexpr size_t kOutputAtOnce = 256 << 10;
 constexpr int kRounds = 4;  // how often the output may be filled in one batch
 
@@ -30,8 +28,7 @@ ClientConnection::ClientConnection(Loop* loop, int fd, const HttpPlace& place,
     : loop_(*loop),
       place_(place),
       owner_(owner),
-      transport_(make_transport(loop, fd, place, options, this)),
-      buffer_(kFirstRead) {}
+      transport_(make_transport(loop, fd, place, options, this)) {}
 
 ClientConnection::~ClientConnection() = default;
 
@@ -88,7 +85,7 @@ void ClientConnection::read_more() {
   if (reading_ || closed_) return;
   if (exchange_ && !exchange_->reads()) return;
   reading_ = true;
-  transport_->read(buffer_, self_);
+  transport_->read(loop_.impl().read_buffer(), self_);
 }
 
 void ClientConnection::on_read(size_t bytes) {
@@ -104,8 +101,7 @@ void ClientConnection::on_read(size_t bytes) {
   }
   // What a server says unasked (a 408 before it closes) belongs to no request.
   if (!exchange_) return close(absl::UnavailableError("Unsolicited response received"));
-  exchange_->receive({buffer_.data(), bytes});
-  if (bytes == buffer_.size() && bytes < kLargestRead) buffer_.resize(bytes * 2);
+  exchange_->receive({loop_.impl().read_buffer().data(), bytes});
   exchange_ready();  // the next read belongs to the next turn
 }
 

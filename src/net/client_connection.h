@@ -12,7 +12,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "net/client_exchange.h"
 #include "net/transport.h"
@@ -82,7 +81,6 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
   ClientConnectionOwner* owner_;  // null once closed
   std::unique_ptr<Transport> transport_;
   std::shared_ptr<ClientExchange> exchange_;  // null: free, or not yet
-  std::vector<char> buffer_;
   OutQueue out_;
   std::shared_ptr<ClientConnection> self_;  // from start() to the flush() after its end
   bool secured_ = false;                    // TLS stands, or there is none

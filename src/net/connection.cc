@@ -13,9 +13,6 @@ namespace {
 // With which a client of TLS begins. It would not understand an answer, and etcd gives none.
 constexpr char kTlsHandshake = 0x16;
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-// A read buffer begins small, since most connections are idle, and grows when reads fill it.
-constexpr size_t kFirstRead = 8 << 10;
-constexpr size_t kLargestRead = 64 << 10;
 // How long a client may take to notice that we have ended.
 constexpr Duration kLinger = std::chrono::seconds(1);
 
@@ -45,8 +42,7 @@ Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, 
                 this),
       outgoing_(server_->options.budgets->outgoing, loop, server_->options.connection_outgoing,
                 this),
-      transport_(make_transport(*server_, loop, fd, peer_.address, this)),
-      buffer_(kFirstRead) {}
+      transport_(make_transport(*server_, loop, fd, peer_.address, this)) {}
 
 Connection::~Connection() { outgoing_.change(told_output_, 0); }
 
@@ -61,7 +57,7 @@ void Connection::read_more() {
   if (input_over_ && !lingering_) return;  // it would end at once, again and again
   if (protocol_ && !lingering_ && protocol_->input_full()) return;
   reading_ = true;
-  transport_->read(buffer_, self_);
+  transport_->read(loop_.impl().read_buffer(), self_);
 }
 
 void Connection::on_read(size_t bytes) {
@@ -74,7 +70,7 @@ void Connection::on_read(size_t bytes) {
     wake();
     return;
   }
-  std::string_view data(buffer_.data(), bytes);
+  std::string_view data(loop_.impl().read_buffer().data(), bytes);
   if (lingering_) {
     // Read, and thrown away.
   } else if (!protocol_) {
@@ -82,7 +78,6 @@ void Connection::on_read(size_t bytes) {
   } else if (!protocol_->receive(data)) {
     ending_ = true;
   }
-  if (bytes == buffer_.size() && bytes < kLargestRead) buffer_.resize(bytes * 2);
   // The next read belongs to the next turn, so flush() begins it: a client that always has more to
   // say would keep the loop here.
   wake();

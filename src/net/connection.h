@@ -11,7 +11,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "net/protocol.h"
 #include "net/timer_wheel.h"
@@ -83,7 +82,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::string first_bytes_;             // until then
   ProtocolFactory next_;                // of what is spoken after protocol_; null: nothing
   std::string unread_;                  // for that one
-  std::vector<char> buffer_;
   OutQueue out_;
   std::shared_ptr<Connection> self_;  // from start() to the flush() after close()
   bool reading_ = false;              // a read is under way

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -56,6 +57,16 @@ class Loop::Impl {
   // next.
   bool out_of_time();
 
+  // What was read last, whoever read it: good until the next read of any connection, so for as long
+  // as on_read() runs. A buffer of each connection's own would be cold whenever there are many, and
+  // as large as its largest read for ever. For what TLS decrypts there is another.
+  static constexpr size_t kReadBuffer = 64 << 10;
+  std::span<char> read_buffer() { return read_buffer_; }
+  std::span<char> cipher_buffer() {
+    if (cipher_buffer_.empty()) cipher_buffer_.resize(kReadBuffer);
+    return cipher_buffer_;
+  }
+
   const Clock& clock() const { return *clock_; }
 
   Poller& poller() { return poller_; }
@@ -90,6 +101,9 @@ class Loop::Impl {
   std::vector<Task> hooks_;
   Flushable* flush_first_ = nullptr;
   Flushable* flush_last_ = nullptr;  // nullptr exactly when flush_first_ is
+
+  std::vector<char> read_buffer_ = std::vector<char>(kReadBuffer);
+  std::vector<char> cipher_buffer_;  // once it is needed
 
   TimerWheel timers_;
   Poller poller_;

@@ -39,7 +39,8 @@ class TransportEvents {
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Reads once into `buffer`, which stays valid until on_read() or close(). One read at a time.
+  // Reads once into `buffer`, which stays valid until on_read() or close(), and holds what was read
+  // while on_read() runs: several transports of a loop may be given the same. One read at a time.
   // `keep` is what must outlive the operation.
   virtual void read(std::span<char> buffer, std::shared_ptr<void> keep) = 0;
   // Takes bytes now as far as it can without waiting and returns how many. If that is not all,

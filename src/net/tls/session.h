@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/check.h"
 #include "net/tls/client_context.h"
 #include "net/tls/context.h"
 
@@ -38,6 +39,12 @@ class TlsSession {
   // REQUIRES: input_left() == 0.
   void set_input(std::string_view ciphertext);
   size_t input_left() const { return input_.size(); }
+  std::string_view input() const { return input_; }
+  // What is left of it lives there from here on. REQUIRES: the same bytes.
+  void move_input(std::string_view to) {
+    CHECK(to.size() == input_.size());
+    input_ = to;
+  }
 
   // Goes on with the handshake as far as the input takes it. Expensive.
   Step handshake();

@@ -110,6 +110,7 @@ class TlsTransport final : public Transport,
   void check_client();
   void opened();
   void deliver();
+  void keep_input();
   void fail(std::string_view why);
   void refuse(std::string_view why);
   void log_failure(std::string_view why);
@@ -136,9 +137,9 @@ class TlsTransport final : public Transport,
   bool stepping_ = false;  // a worker has the session, or will; nobody else touches it
   Keep step_keep_;         // set exactly while stepping_
   std::optional<TlsSession> session_;
-  std::string asked_;              // the cookie of who was asked to say hello again
-  std::string raw_;                // what the socket's reads fill
-  size_t filled_ = 0;              // of it, by a hello; <= raw_.size()
+  std::string asked_;  // the cookie of who was asked to say hello again
+  std::string raw_;    // until it is open what the socket's reads fill, then what waits to be read
+  size_t filled_ = 0;  // of it, by a hello; <= raw_.size()
   std::span<char> buffer_;         // of the read() under way
   bool reading_ = false;           // the socket's read is under way
   bool read_later_ = false;        // once what waits to be sent has gone
@@ -170,7 +171,6 @@ void TlsTransport::read(std::span<char> buffer, Keep keep) {
           if (!closed_) deliver();
         });
       }
-      if (raw_.size() < buffer.size()) raw_.resize(buffer.size());
       return read_socket();
     case State::kAsked:
     case State::kHandshake:
@@ -190,6 +190,7 @@ void TlsTransport::read_socket() {
   Keep keep = owner_.lock();
   if (!keep) return;
   reading_ = true;
+  if (state_ == State::kOpen) return inner_->read(loop_.impl().cipher_buffer(), std::move(keep));
   CHECK(filled_ < raw_.size());
   inner_->read({raw_.data() + filled_, raw_.size() - filled_}, std::move(keep));
 }
@@ -211,7 +212,7 @@ void TlsTransport::on_read(size_t bytes) {
     case State::kOpen:
       // An end without close_notify is an end: HTTP tells itself whether something is missing.
       if (bytes == 0) return events_->on_read(0);
-      session_->set_input({raw_.data(), bytes});
+      session_->set_input({loop_.impl().cipher_buffer().data(), bytes});
       return deliver();
     case State::kChecking:
       return;  // nothing is read meanwhile
@@ -447,6 +448,7 @@ void TlsTransport::refuse(std::string_view why) {
 void TlsTransport::deliver() {
   size_t bytes = 0;
   const TlsSession::Read result = session_->read(buffer_, &bytes);
+  keep_input();
   if (!session_->out().empty()) {
     sending_.append(std::exchange(session_->out(), {}));
     send();
@@ -457,7 +459,6 @@ void TlsTransport::deliver() {
     case TlsSession::Read::kEnd:
       return events_->on_read(0);
     case TlsSession::Read::kNeedInput:
-      if (raw_.size() < buffer_.size()) raw_.resize(buffer_.size());
       return read_socket();
     case TlsSession::Read::kFailed:
       why_ = session_->why();
@@ -466,6 +467,16 @@ void TlsTransport::deliver() {
                    {{"remote-addr", remote_}, {"error", session_->why()}});
       }
       return events_->on_error();
+  }
+}
+
+// What the caller's buffer has no room for stays here; mostly nothing does.
+void TlsTransport::keep_input() {
+  if (session_->input_left() == 0) {
+    std::string().swap(raw_);
+  } else if (raw_.empty()) {
+    raw_ = session_->input();
+    session_->move_input(raw_);
   }
 }
 
