@@ -127,36 +127,6 @@ class ListenerTest : public testing::Test {
   std::unique_ptr<Listener> listener_;
 };
 
-// Answers when it is told to.
-class LateHandler final : public HttpHandler {
- public:
-  void handle(HttpRequest, HttpReplyRef reply) override {
-    std::lock_guard lock(mutex_);
-    replies_.push_back(std::move(reply));
-    changed_.notify_all();
-  }
-  void until_asked() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !replies_.empty(); });
-  }
-  void answer() {
-    std::lock_guard lock(mutex_);
-    for (HttpReplyRef& reply : std::exchange(replies_, {})) {
-      Loop& loop = reply->loop();
-      loop.post([reply = std::move(reply)] {
-        HttpResponse response;
-        response.body = MessageParts::copy("late");
-        reply->send(std::move(response));
-      });
-    }
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<HttpReplyRef> replies_;
-};
-
 TEST_F(ListenerTest, TlsOnAPortWithoutItIsHungUpOn) {
   EXPECT_EQ(exchange(std::string("\x16\3\1\2\0\1\0\1\xfc\3\3", 11)), "");
   expect_serving();

@@ -203,4 +203,34 @@ struct TestService {
   Router router;
 };
 
+// Answers when it is told to.
+class LateHandler final : public HttpHandler {
+ public:
+  void handle(HttpRequest, HttpReplyRef reply) override {
+    std::lock_guard lock(mutex_);
+    replies_.push_back(std::move(reply));
+    changed_.notify_all();
+  }
+  void until_asked() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !replies_.empty(); });
+  }
+  void answer() {
+    std::lock_guard lock(mutex_);
+    for (HttpReplyRef& reply : std::exchange(replies_, {})) {
+      Loop& loop = reply->loop();
+      loop.post([reply = std::move(reply)] {
+        HttpResponse response;
+        response.body = MessageParts::copy("late");
+        reply->send(std::move(response));
+      });
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<HttpReplyRef> replies_;
+};
+
 }  // namespace keelson::net

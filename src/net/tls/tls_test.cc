@@ -341,6 +341,29 @@ TEST_F(TlsTest, AHalfClosedClientGetsItsAnswer) {
   EXPECT_EQ(SSL_get_shutdown(client.ssl()) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
 }
 
+// The end of what the client says, TLS's own or the socket's, is there to be read for ever.
+TEST_F(TlsTest, AHalfClosedClientThatWaitsCostsNothing) {
+  LateHandler late;
+  router_.http("/late", &late);
+  ASSERT_TRUE(start().ok());
+  auto turns = std::make_shared<std::atomic<int>>(0);  // hooks stay
+  for (int i = 0; i < pool_.size(); ++i) pool_.at(i).after_batch([turns] { ++*turns; });
+  for (const bool socket_too : {false, true}) {
+    TlsClient client(listener_->port());
+    ASSERT_TRUE(client.connect());
+    ASSERT_TRUE(client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n"));
+    SSL_shutdown(client.ssl());
+    if (socket_too) ::shutdown(client.fd(), SHUT_WR);
+    late.until_asked();
+    *turns = 0;
+    // Others come and go meanwhile.
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(get(), "tls");
+    EXPECT_LT(*turns, 1000);
+    late.answer();
+    EXPECT_THAT(client.read_all(), ::testing::EndsWith("late"));
+  }
+}
+
 TEST_F(TlsTest, KeyUpdatesAreAnswered) {
   ASSERT_TRUE(start().ok());
   TlsClient client(listener_->port());
