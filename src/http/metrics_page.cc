@@ -197,6 +197,23 @@ void add_own(const Metrics& m, Families& out) {
             "Whether connections wait because file descriptors have run short.", m.accept_paused);
   out.counter("keelson_network_accept_pauses_total", "How often that has begun.",
               m.accept_pauses.value());
+  out.gauges("keelson_network_held_bytes", "What clients make the member hold.", {"what"},
+             m.held_bytes);
+  out.gauges("keelson_network_held_limit_bytes", "The most that it may be.", {"what"},
+             m.held_limit_bytes);
+  out.counters("keelson_network_held_refused_total", "What was refused for it.", {"what"},
+               m.held_refused);
+  out.counters("keelson_network_held_given_up_total",
+               "What was given up because its client did not go on.", {"what"}, m.held_given_up);
+  out.gauge("keelson_network_handshakes_running", "TLS handshakes with state in memory.",
+            m.handshakes_running);
+  out.gauge("keelson_network_handshakes_waiting", "TLS handshakes that wait to begin.",
+            m.handshakes_waiting);
+  out.counter("keelson_network_handshakes_asked_again_total",
+              "Clients that were asked to say hello again, in a crowd.",
+              m.handshakes_asked.value());
+  out.counter("keelson_network_handshakes_put_out_total", "TLS handshakes that had to go.",
+              m.handshakes_put_out.value());
   out.gauge("keelson_log_stalled",
             "Whether the log's device has not completed a write for an election timeout.",
             m.log_stalled);

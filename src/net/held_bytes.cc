@@ -87,7 +87,7 @@ bool HeldBudget::admits(Lane& lane, size_t own, size_t more) {
   look(lane);  // the others may hold less by now
   if (fits()) return true;
   ask_for_relief(more);
-  return false;
+  return refuse();
 }
 
 void HeldBudget::ask_for_relief(size_t wanted) {

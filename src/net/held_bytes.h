@@ -88,6 +88,8 @@ class HeldBudget : public std::enable_shared_from_this<HeldBudget> {
   size_t most() const { return most_; }
   // How much has been given up so far. Any thread.
   uint64_t times_given_up() const { return given_up_.load(std::memory_order_relaxed); }
+  // How often something was not admitted, for what its connection or all of them hold. Any thread.
+  uint64_t times_refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
   friend class HeldBytes;
@@ -106,6 +108,10 @@ class HeldBudget : public std::enable_shared_from_this<HeldBudget> {
   };
 
   Lane& lane_of(Loop* loop);
+  bool refuse() {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
   bool admits(Lane& lane, size_t own, size_t more);
   void look(Lane& lane);
   void ask_for_relief(size_t wanted);
@@ -122,6 +128,7 @@ class HeldBudget : public std::enable_shared_from_this<HeldBudget> {
   const HeldSort sort_;
   const size_t most_;
   std::atomic<uint64_t> given_up_{0};
+  std::atomic<uint64_t> refused_{0};
   std::vector<Lane> lanes_;
 };
 
@@ -151,7 +158,7 @@ class HeldBytes {
   // Whether `more` may be held. A connection that holds nothing may hold one thing of any size, as
   // far as it goes.
   bool admits(size_t more) {
-    if (bytes_ > 0 && bytes_ + more > most_) return false;
+    if (bytes_ > 0 && bytes_ + more > most_) return budget_->refuse();
     return budget_->admits(lane_, bytes_, more);
   }
 
@@ -165,7 +172,7 @@ class HeldBytes {
     if (!listed_) list();
     lane_.added += after - before;
     if (lane_.added >= kStep) budget_->look(lane_);
-    return bytes_ <= most_ && budget_->admits(lane_, bytes_, 0);
+    return bytes_ <= most_ ? budget_->admits(lane_, bytes_, 0) : budget_->refuse();
   }
 
  private:

@@ -94,6 +94,7 @@ TEST_F(HeldBytesTest, AConnectionHasABoundButForItsOnlyThing) {
   EXPECT_TRUE(one->account().admits(kMb / 2));
   EXPECT_FALSE(one->account().change(0, kMb));
   EXPECT_TRUE(one->account().change(kMb, 0));
+  EXPECT_EQ(budget_->times_refused(), 2u);
 }
 
 TEST_F(HeldBytesTest, WhoAsksForLittleIsRefusedLast) {

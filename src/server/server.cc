@@ -144,9 +144,27 @@ struct Server::Running {
   enum class Kinds : uint8_t { kMetrics, kClients };
   absl::Status listen(Kinds which);
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
+  void show_held(http::Metrics& m) const;
   void hand_over_leadership();
   absl::Status stop_node();
 };
+
+void Server::Running::show_held(http::Metrics& m) const {
+  const std::pair<const char*, const net::HeldBudget&> sorts[] = {{"requests", *budgets->incoming},
+                                                                  {"answers", *budgets->outgoing}};
+  for (const auto& [what, budget] : sorts) {
+    m.held_bytes.set({what}, static_cast<double>(budget.total()));
+    m.held_limit_bytes.set({what}, static_cast<double>(budget.most()));
+    m.held_refused.set({what}, static_cast<double>(budget.times_refused()));
+    m.held_given_up.set({what}, static_cast<double>(budget.times_given_up()));
+  }
+  if (!handshakes) return;
+  const net::TlsHandshakes::Counts counts = handshakes->counts();
+  m.handshakes_running.set(static_cast<int64_t>(counts.running));
+  m.handshakes_waiting.set(static_cast<int64_t>(counts.waiting));
+  m.handshakes_asked.set(static_cast<int64_t>(counts.asked));
+  m.handshakes_put_out.set(static_cast<int64_t>(counts.put_out));
+}
 
 absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal) {
   if (absl::Status s = take_over(config); !s.ok()) return s;
@@ -308,6 +326,7 @@ void Server::Running::build_services() {
     peering->collect();
     m.accept_paused.set(gate.shut() ? 1 : 0);
     m.accept_pauses.set(gate.times_shut());
+    show_held(m);
   };
   pages = std::make_unique<ThreadLane>("pages");
   handlers = std::make_unique<http::Handlers>(

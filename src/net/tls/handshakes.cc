@@ -138,9 +138,7 @@ void TlsHandshakes::bound_waiting(uint64_t source) {
           return a.size() < b.size();
         })->front();
   }
-  take(oldest);
-  oldest->put_out();
-  forget_if_idle(oldest->source_);
+  put_out(oldest);
 }
 
 void TlsHandshakes::stall(HandshakeStep* step) {
@@ -192,14 +190,9 @@ bool TlsHandshakes::may_log(uint64_t* unsaid) {
   return true;
 }
 
-size_t TlsHandshakes::running() const {
+TlsHandshakes::Counts TlsHandshakes::counts() const {
   std::lock_guard lock(mutex_);
-  return counted_;
-}
-
-size_t TlsHandshakes::waiting() const {
-  std::lock_guard lock(mutex_);
-  return fresh_.size();
+  return {.running = counted_, .waiting = fresh_.size(), .asked = asked_, .put_out = put_out_};
 }
 
 // ---- the workers
@@ -262,7 +255,7 @@ HandshakeStep* TlsHandshakes::choose(Source* source, bool* ask) {
   if (!from) return nullptr;
   HandshakeStep* step = from->back();
   take(step);
-  if (!*ask) begins(source, step);
+  *ask ? void(++asked_) : begins(source, step);
   return step;
 }
 
@@ -279,12 +272,16 @@ HandshakeStep* TlsHandshakes::next(bool* ask) {
   return step ? step : next_fresh(ask);
 }
 
+void TlsHandshakes::put_out(HandshakeStep* step) {
+  take(step);
+  ++put_out_;
+  step->put_out();
+  forget_if_idle(step->source_);
+}
+
 void TlsHandshakes::put_out_late(MonotonicTime now) {
   while (!fresh_.empty() && now - fresh_.front()->since_ >= kLongestWait) {
-    HandshakeStep* step = fresh_.front();
-    take(step);
-    step->put_out();
-    forget_if_idle(step->source_);
+    put_out(fresh_.front());
   }
 }
 
@@ -295,8 +292,7 @@ void TlsHandshakes::make_room(MonotonicTime now) {
     HandshakeStep* oldest = stalled_.front();
     const bool many = sources_[oldest->source_].counted > most_ / 2;
     if (now - oldest->since_ < (many ? kPatienceWithMany : kPatience)) return;
-    take(oldest);
-    oldest->put_out();
+    put_out(oldest);
   }
 }
 

@@ -105,9 +105,15 @@ class TlsHandshakes {
   // a flood of lines. `*unsaid` gets how many were not since the last one.
   bool may_log(uint64_t* unsaid);
 
-  // Handshakes with state in memory, and those that wait to begin.
-  size_t running() const;
-  size_t waiting() const;
+  // Handshakes with state in memory, those that wait to begin, how many were asked to say hello
+  // again, and how many were put out.
+  struct Counts {
+    size_t running = 0, waiting = 0;
+    uint64_t asked = 0, put_out = 0;
+  };
+  Counts counts() const;
+  size_t running() const { return counts().running; }
+  size_t waiting() const { return counts().waiting; }
 
  private:
   using State = HandshakeStep::State;
@@ -138,6 +144,7 @@ class TlsHandshakes {
   void take(HandshakeStep* step);
   void forget_if_idle(uint64_t source);
   void bound_waiting(uint64_t source);
+  void put_out(HandshakeStep* step);
   void put_out_late(MonotonicTime now);
   void make_room(MonotonicTime now);
 
@@ -154,6 +161,7 @@ class TlsHandshakes {
   Steps fresh_;         // of all sources, the oldest first; <= kMostWaiting
   size_t resumed_ = 0;  // of all sources
   MonotonicTime crowded_until_{};
+  uint64_t asked_ = 0, put_out_ = 0;
   MonotonicTime log_second_{};
   int logged_ = 0;
   uint64_t unsaid_ = 0;

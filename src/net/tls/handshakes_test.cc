@@ -181,6 +181,7 @@ TEST_F(HandshakesTest, NotManyWait) {
   begin("third", 3);
   EXPECT_EQ(record_.until_out(2), (Names{"1", "other"}));
   EXPECT_EQ(pool_->waiting(), TlsHandshakes::kMostWaiting);
+  EXPECT_EQ(pool_->counts().put_out, 2u);
 }
 
 // One place has begun all there may be, and answers nothing.
@@ -212,6 +213,7 @@ TEST_F(HandshakesTest, InACrowdWhoIsNewIsAskedFirst) {
   EXPECT_EQ(ran[1], "goes on");
   EXPECT_EQ(std::count(ran.begin() + 2, ran.end(), "ask flood"), TlsHandshakes::kCrowd + 1);
   EXPECT_EQ(pool_->running(), 2u);
+  EXPECT_EQ(pool_->counts().asked, TlsHandshakes::kCrowd + 1);
   // And for a while after: a queue that is short for a moment is no end of the flood.
   begin("late", 1, Newcomer::kUnknown);
   EXPECT_EQ(record_.until_ran(TlsHandshakes::kCrowd + 4).back(), "ask late");
