@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "net/http1_parser.h"
 #include "net/loop_impl.h"
+#include "net/pools.h"
 
 namespace keelson::net {
 
@@ -98,6 +99,7 @@ void Http1Session::process() {
   }
   // Once, not per step: a body in chunks of one byte takes very many steps.
   input_.erase(0, std::exchange(used_, 0));
+  if (input_.empty() && !reading_body()) empty_out(&input_, kRoomKept);
   processing_ = false;
   if (!count_incoming() && !waiting_) refuse({429, "", ""});
 }
@@ -224,8 +226,7 @@ void Http1Session::dispatch() {
   if (parser_->request.target == "*") return handle->send({});  // what we can do on the whole
   if (!entry_) return handle->send(not_found());
   HttpRequest request = std::move(parser_->request);
-  request.body = Bytes::copy(parser_->body);
-  parser_->body.clear();
+  request.body = Bytes::copy(std::exchange(parser_->body, {}));
   entry_->handler->handle(std::move(request), std::move(handle));
 }
 

@@ -46,14 +46,6 @@ struct Http2Call::FreeList {
 thread_local Http2Call::FreeList Http2Call::FreeList::list;
 thread_local bool Http2Call::FreeList::gone = false;
 
-// Empties what is reused. Room beyond the usual goes: a call that once held a megabyte must not
-// keep it while it waits for the next one.
-template <typename Container>
-void reset(Container* container, size_t most) {
-  container->clear();
-  if (container->capacity() > most) Container().swap(*container);
-}
-
 // ---- lifetime
 
 Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id,
@@ -86,15 +78,15 @@ void Http2Call::clear() {
   request_ = Bytes();
   got_message_ = remote_done_ = half_closed_ = false;
   reading_ = true;
-  reset(&held_, 1024);
+  empty_out(&held_, 1024);
   receiver_.reset();
   cancel_task_ = nullptr;
   drop_queue();
   headers_sent_ = deferred_ = above_low_water_ = false;
   finished_ = trailers_sent_ = reported_ = making_ = false;
   status_ = absl::OkStatus();
-  reset(&extra_headers_, 4);
-  reset(&extra_trailers_, 4);
+  empty_out(&extra_headers_, 4);
+  empty_out(&extra_trailers_, 4);
   posted_ = Posted::kRelease;
   posted_status_ = absl::OkStatus();
   posted_message_.clear();
@@ -581,7 +573,7 @@ void Http2Call::notify_writable() {
 void Http2Call::drop_queue() {
   CHECK(session_ || told_outgoing_ == 0);
   if (told_outgoing_ > 0) session_->outgoing_.change(std::exchange(told_outgoing_, 0), 0);
-  reset(&out_, 32);
+  empty_out(&out_, 32);
   out_first_ = out_offset_ = out_part_ = out_part_start_ = 0;
   queued_ = 0;
   late_parts_ = false;

@@ -2,13 +2,13 @@
 // and of answers that are made while they are sent.
 
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "net/test_client.h"
+#include "net/test_memory.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
@@ -28,11 +28,7 @@ class Http2MemoryTest : public testing::Test {
 
 // Calls are reused; what they held is not.
 TEST_F(Http2MemoryTest, ACallThatWasLargeKeepsNothing) {
-  auto in_use = [] { return mallinfo2().uordblks; };
-  const size_t nothing = in_use();
-  if (auto probe = std::make_unique<std::string>(100'000, 'x'); in_use() < nothing + 100'000) {
-    GTEST_SKIP() << "this allocator does not tell";
-  }
+  if (!test::heap_is_told()) GTEST_SKIP() << "this allocator does not tell";
   Client client(&server_);
   constexpr size_t kMessage = 1 << 20;
   std::vector<int32_t> ids;
@@ -41,10 +37,10 @@ TEST_F(Http2MemoryTest, ACallThatWasLargeKeepsNothing) {
                               framed(std::string(kMessage, 'x')).substr(0, kMessage), true));
     client.exchange();
   }
-  const size_t full = in_use();
+  const size_t full = test::heap_in_use();
   for (int32_t id : ids) client.reset(id);
   client.exchange();
-  EXPECT_LT(in_use() + 45 * kMessage, full);
+  EXPECT_LT(test::heap_in_use() + 45 * kMessage, full);
 }
 
 TEST_F(Http2MemoryTest, RequestsThatNeverEndHoldABoundedMemory) {

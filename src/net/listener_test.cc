@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "net/accept_gate.h"
 #include "net/protocol.h"
+#include "net/test_memory.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
@@ -433,6 +434,29 @@ TEST_F(ListenerTest, ABodyThatIsNotWantedYetHoldsItsClientBack) {
   EXPECT_TRUE(client.read_until("took ").starts_with("HTTP/1.1 200"));
   EXPECT_EQ(slow.taken(), kSize);
   listener_.reset();
+}
+
+// Most connections are idle, whatever they did before.
+TEST_F(ListenerTest, AConnectionThatSentMuchHoldsNoBuffer) {
+  if (!test::heap_is_told()) GTEST_SKIP() << "this allocator does not tell";
+  constexpr size_t kClients = 100;
+  HttpOptions options;
+  options.max_body_bytes = 1 << 20;
+  service_.router.http("/large", &service_.http, options);
+  start({});
+  const std::string request =
+      cat("POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 300003\r\n\r\n",
+          std::string(300'000, 'x'), "END");
+  Client first(listener_->port());
+  first.send(request);
+  first.read_until("END");
+  const size_t before = test::heap_in_use();
+  std::vector<Client> clients;
+  for (size_t i = 0; i < kClients; ++i) {
+    clients.emplace_back(listener_->port()).send(request);
+    EXPECT_TRUE(clients.back().read_until("END").starts_with("HTTP/1.1 200"));
+  }
+  EXPECT_LT(test::heap_in_use(), before + kClients * (32 << 10));
 }
 
 TEST_F(ListenerTest, BadAddresses) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "net/http_reply.h"
+#include "net/pools.h"
 
 namespace keelson::net {
 namespace {
@@ -58,7 +59,10 @@ void WebSocketSession::process() {
   while (!closing_ && reading_ && left > 0 && step()) --left;
   if (left == 0 && used_ < input_.size()) go_on_later();
   input_.erase(0, std::exchange(used_, 0));
-  if (input_.empty() && !in_message_) in_pace_.begin(host_.loop().now());
+  if (input_.empty() && !in_message_) {
+    empty_out(&input_, kRoomKept);
+    in_pace_.begin(host_.loop().now());
+  }
   processing_ = false;
   count();
 }

@@ -9,11 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
 #include "base/random.h"
 #include "base/test_seeds.h"
+#include "net/test_memory.h"
 #include "net/tls/self_signed.h"
 #include "net/tls/test_server.h"
 
@@ -362,6 +364,27 @@ TEST_F(TlsTest, AHalfClosedClientThatWaitsCostsNothing) {
     late.answer();
     EXPECT_THAT(client.read_all(), ::testing::EndsWith("late"));
   }
+}
+
+// Most connections are idle, whatever they did before. What is left is OpenSSL's.
+TEST_F(TlsTest, AConnectionThatSentMuchHoldsNoBuffer) {
+  if (!test::heap_is_told()) GTEST_SKIP() << "this allocator does not tell";
+  ASSERT_TRUE(start().ok());
+  constexpr size_t kClients = 50;
+  const std::string request =
+      "POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + std::string(300'000, 'x');
+  std::vector<std::unique_ptr<TlsClient>> clients;
+  for (size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<TlsClient>(listener_->port()));
+    ASSERT_TRUE(clients.back()->connect());
+  }
+  const size_t before = test::heap_in_use();
+  for (auto& client : clients) {
+    std::string answer;
+    ASSERT_TRUE(client->send(request));
+    ASSERT_TRUE(client->read_some(&answer));
+  }
+  EXPECT_LT(test::heap_in_use(), before + kClients * (32 << 10));
 }
 
 TEST_F(TlsTest, KeyUpdatesAreAnswered) {
