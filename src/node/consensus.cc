@@ -145,6 +145,12 @@ void Consensus::step_received(raft::Message message) {
     return log::warn("dropped a snapshot message that came without its state",
                      {{"from", message.from.value}});
   }
+  // What was forwarded may come home; all else that names this member, or its disk, is forged.
+  if (raft::is_local_target(message.from) ||
+      (message.from == options_.id && raft::is_of_a_term(message.type))) {
+    return log::warn("dropped a message of a peer in this member's own name",
+                     {{"type", raft::name_of(message.type)}, {"from", message.from.value}});
+  }
   if (relays_.hold(*core_, clock_.now(), message)) return;
   step(std::move(message));
 }

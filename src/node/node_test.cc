@@ -369,5 +369,37 @@ TEST_F(NodeTest, WhatIsLeftOfALeaseOutlivesItsLeader) {
   }
 }
 
+// A peer that says it for this member, or for its disk, does not make a write durable.
+TEST_F(NodeTest, NobodyElseAcknowledgesInThisMembersName) {
+  start();
+  ASSERT_TRUE(put("a", "1").ok());
+  const Term term(member_.node().state().term.load());
+  const MemberId self = member_.node().member();
+  const Index next(member_.node().state().committed.load() + 1);
+  member_.schedule.hold(member_.schedule.log);
+  bool answered = false, done = false;
+  member_.put("b", "2", [&](apply::Reply reply) {
+    answered = true;
+    done = reply.status.ok();
+  });
+  for (int i = 0; i < 200; ++i) member_.step();
+  using Type = raft::MessageType;
+  for (auto [type, from] : {std::pair(Type::kMsgAppResp, self),
+                            std::pair(Type::kMsgStorageAppendResp, raft::kLocalAppendThread),
+                            std::pair(Type::kMsgAppResp, raft::kLocalAppendThread)}) {
+    raft::Message forged{.type = type, .to = self, .from = from};
+    forged.term = term;
+    forged.log_term = term;
+    forged.index = next;
+    member_.node().consensus().receive(std::move(forged));
+    for (int i = 0; i < 200; ++i) member_.step();
+    EXPECT_FALSE(done) << raft::name_of(type);
+  }
+  member_.schedule.release();
+  EXPECT_TRUE(member_.run_until([&] { return answered; }));  // well, or too late
+  EXPECT_TRUE(read().ok());
+  EXPECT_EQ(keys_, 2u);
+}
+
 }  // namespace
 }  // namespace keelson::node

@@ -185,6 +185,12 @@ absl::Status RawNode::step(Message message) {
   if (is_response_message(message.type) && !from_storage && !core_->config.contains(message.from)) {
     return step_peer_not_found_error();
   }
+  if (is_of_a_term(message.type) && message.term == Term(0)) {
+    // It would pass for a message of our own term, and a leader's takes us back to its.
+    core_->lines.error(core_->options.id, " dropped a ", message.type, " without a term from ",
+                       message.from);
+    return absl::OkStatus();
+  }
   return raft::step(*core_, std::move(message));
 }
 

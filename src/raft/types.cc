@@ -15,28 +15,29 @@ struct MessageTraits {
   std::string_view name;
   bool local = false;
   bool response = false;
+  bool of_term = false;
 };
 
 constexpr std::array<MessageTraits, kMessageTypes> kTraits = {{
     {.name = "MsgHup", .local = true},
     {.name = "MsgBeat", .local = true},
     {.name = "MsgProp"},
-    {.name = "MsgApp"},
-    {.name = "MsgAppResp", .response = true},
-    {.name = "MsgVote"},
-    {.name = "MsgVoteResp", .response = true},
-    {.name = "MsgSnap"},
-    {.name = "MsgHeartbeat"},
-    {.name = "MsgHeartbeatResp", .response = true},
+    {.name = "MsgApp", .of_term = true},
+    {.name = "MsgAppResp", .response = true, .of_term = true},
+    {.name = "MsgVote", .of_term = true},
+    {.name = "MsgVoteResp", .response = true, .of_term = true},
+    {.name = "MsgSnap", .of_term = true},
+    {.name = "MsgHeartbeat", .of_term = true},
+    {.name = "MsgHeartbeatResp", .response = true, .of_term = true},
     {.name = "MsgUnreachable", .local = true, .response = true},
     {.name = "MsgSnapStatus", .local = true},
     {.name = "MsgCheckQuorum", .local = true},
     {.name = "MsgTransferLeader"},
-    {.name = "MsgTimeoutNow"},
+    {.name = "MsgTimeoutNow", .of_term = true},
     {.name = "MsgReadIndex"},
-    {.name = "MsgReadIndexResp", .response = true},
-    {.name = "MsgPreVote"},
-    {.name = "MsgPreVoteResp", .response = true},
+    {.name = "MsgReadIndexResp", .response = true, .of_term = true},
+    {.name = "MsgPreVote", .of_term = true},
+    {.name = "MsgPreVoteResp", .response = true, .of_term = true},
     {.name = "MsgStorageAppend", .local = true},
     {.name = "MsgStorageAppendResp", .local = true, .response = true},
     {.name = "MsgStorageApply", .local = true},
@@ -62,6 +63,7 @@ bool equivalent(const ConfState& a, const ConfState& b) {
 
 bool is_local_message(MessageType type) { return traits(type).local; }
 bool is_response_message(MessageType type) { return traits(type).response; }
+bool is_of_a_term(MessageType type) { return traits(type).of_term; }
 std::string_view name_of(MessageType type) { return traits(type).name; }
 
 std::string_view name_of(StateType state) {

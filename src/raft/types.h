@@ -132,6 +132,8 @@ struct Message {
 bool is_local_message(MessageType type);
 // Messages that answer; a sender outside the configuration is refused.
 bool is_response_message(MessageType type);
+// Messages that some term's member sends as such: one without a term is none.
+bool is_of_a_term(MessageType type);
 inline bool is_local_target(MemberId id) {
   return id == kLocalAppendThread || id == kLocalApplyThread;
 }

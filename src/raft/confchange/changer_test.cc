@@ -146,7 +146,8 @@ TEST(ChangerTwin, FollowsTheModel) {
       }
     }
   });
-  if (seeds_are_the_usual()) EXPECT_GT(taken, 1000);
+  if (!seeds_are_the_usual()) return;
+  EXPECT_GT(taken, 1000);
 }
 
 TEST(ChangerTwin, ProgressFollowsTheConfiguration) {
