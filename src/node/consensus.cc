@@ -416,8 +416,12 @@ void Consensus::flush() {
   check_invariants();
 }
 
+// By what the core knows. The member hears of it only with the next work that comes out, and what
+// it would ask for as a leader until then, the core would forward to who leads now.
 Standing Consensus::standing() const {
-  return {leader_, Term(state_.term.load(std::memory_order_relaxed)), is_leader_};
+  const raft::BasicStatus now = core_->basic_status();
+  return {now.soft_state.lead, now.hard_state.term,
+          now.soft_state.state == raft::StateType::kLeader};
 }
 
 void Consensus::start_read_round() {
@@ -444,6 +448,7 @@ void Consensus::drain_ready() {
     start_read_round();
     KEELSON_FAILPOINT("consensus_after_ready");
   }
+  transfers_.look(*core_, standing(), clock_.now());
 }
 
 void Consensus::observe(const raft::Ready& ready) {
@@ -471,7 +476,6 @@ void Consensus::observe(const raft::Ready& ready) {
     doors_.leadership_changed(false, standing().term);
   }
   proposals_.give_up_lost(clock_.now(), standing());
-  transfers_.look(*core_, standing(), clock_.now());
 }
 
 void Consensus::dispatch(std::vector<raft::Message>& messages) {
@@ -578,7 +582,6 @@ void Consensus::tick() {
   flush_when_due();
   mark_when_due();
   proposals_.expire(clock_.now(), standing());
-  transfers_.look(*core_, standing(), clock_.now());
   if (reads_.expire(*core_, clock_.now())) {
     state_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
   }

@@ -2,97 +2,20 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
+#include <optional>
 
-#include "base/errors.h"
 #include "node/log_watch.h"
-#include "node/test_member.h"
+#include "node/test_peers.h"
 
 namespace keelson::node {
 namespace {
 
-constexpr std::string_view kCluster =
-    "m=http://localhost:2380,n=http://localhost:2381,o=http://localhost:2382";
-
-// The other members: they vote for whoever asks, store what they are sent, and hear what the test
-// lets them.
-class Others final : public Transport {
- public:
-  void send(std::vector<raft::Message> messages) override {
-    for (raft::Message& message : messages) answer(message);
-  }
-  void send_snapshot(raft::Message, std::shared_ptr<const backend::Snapshot>) override {}
-
-  Node* node = nullptr;
-  std::set<MemberId> silent;        // who is down
-  std::set<MemberId> told_to_lead;  // and does not
-  uint64_t reads = 0;
-
- private:
-  void answer(const raft::Message& message) {
-    if (silent.contains(message.to)) return;
-    raft::Message reply{.to = message.from, .from = message.to, .term = message.term};
-    switch (message.type) {
-      case raft::MessageType::kMsgPreVote:
-        reply.type = raft::MessageType::kMsgPreVoteResp;
-        break;
-      case raft::MessageType::kMsgVote:
-        reply.type = raft::MessageType::kMsgVoteResp;
-        break;
-      case raft::MessageType::kMsgApp:
-        reply.type = raft::MessageType::kMsgAppResp;
-        reply.index = message.entries.empty() ? message.index : message.entries.back().index;
-        break;
-      case raft::MessageType::kMsgHeartbeat:
-        reply.type = raft::MessageType::kMsgHeartbeatResp;
-        reply.context = message.context;
-        break;
-      case raft::MessageType::kMsgTimeoutNow:
-        told_to_lead.insert(message.to);
-        return;
-      default:
-        return;
-    }
-    node->consensus().receive(std::move(reply));
-  }
-};
-
-class LogStallTest : public ::testing::Test {
+class LogStallTest : public AmongPeers {
  protected:
-  LogStallTest() {
-    const auto group = membership::bootstrap(kCluster, "t");
-    for (const membership::Member& member : group->members) {
-      if (member.name != "m") others_.push_back(member.id);
-    }
-    member_.prepare = [this](Node& node) { peers_.node = &node; };
-  }
-
-  static Options options() {
-    Options options = TestMember::small_options();
-    options.recovery.initial_cluster = kCluster;
-    return options;
-  }
-
-  MemberState& state() { return member_.node().state(); }
-  MonotonicTime now() const { return member_.schedule.now(); }
-
-  void lead() {
-    ASSERT_TRUE(member_.start().ok());
-    bool served = false;
-    ASSERT_TRUE(member_.run_until([&] { return member_.node().is_leader(); }));
-    member_.put("a", "b", [&](apply::Reply reply) { served = reply.status.ok(); });
-    ASSERT_TRUE(member_.run_until([&] { return served; }));
-  }
-
   // The device takes what it is given and does not come back with it.
   void stall() {
     member_.schedule.hold(member_.schedule.log);
     member_.put("waits", "x", [this](apply::Reply) { answered_ = true; });
-  }
-
-  bool until(const std::function<bool()>& done, Duration most) {
-    const MonotonicTime end = now() + most;
-    return member_.run_until([&] { return done() || now() >= end; }) && done();
   }
 
   bool read() {
@@ -101,11 +24,6 @@ class LogStallTest : public ::testing::Test {
     return until([&] { return answer.has_value(); }, std::chrono::seconds(10)) && answer->ok();
   }
 
-  log::QuietLog quiet_;
-  SeededRandom random_{3};
-  Others peers_;
-  std::vector<MemberId> others_;
-  TestMember member_{random_, options(), nullptr, &peers_};
   bool answered_ = false;
 };
 

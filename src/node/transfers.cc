@@ -21,9 +21,12 @@ void Transfers::begin(raft::RawNode& core, const Standing& standing, MemberId to
   under_way_.push_back({to, deadline, std::move(done)});
 }
 
+// With the core's own standing: by what the member heard last, a leader that has just given its
+// vote away would seem to lead and to have given the transfer up.
 void Transfers::look(const raft::RawNode& core, const Standing& standing, MonotonicTime now) {
   if (under_way_.empty()) return;
   const MemberId transferee = core.basic_status().lead_transferee;
+  CHECK(standing.leads || transferee == raft::kNobody);
   std::vector<Transfer> pending;
   for (Transfer& transfer : std::exchange(under_way_, {})) {
     const bool elsewhere =
