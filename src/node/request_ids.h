@@ -1,8 +1,11 @@
 // node/request_ids.h
 //
-// Unique numbers for requests and chosen leases, in etcd's form (pkg/idutil): two bytes of the
-// member's id, five of the start time in milliseconds, then a count that carries into the time. Ids
-// made after a restart differ from all made before, and those of two members differ.
+// Unique numbers for requests and chosen leases: two bytes of the member's id, as in etcd
+// (pkg/idutil), then a count from a place of its own at each start. Ids of two members differ, and
+// ids made after a restart do not meet those made before: an answer goes to who waits for its id,
+// and what the log still holds of an earlier start may not answer somebody new. (etcd counts from
+// the time in milliseconds. A clock that was set back, or more than 256 requests in each
+// millisecond, would lead back to where the last start has been.)
 //
 // Threads: next_block() from any; a RequestIds belongs to one lane.
 
@@ -23,13 +26,20 @@ class RequestIdSource {
 
   RequestIdSource(MemberId member, Duration unix_time)
       : prefix_((member.value & 0xffff) << 48),
-        suffix_((static_cast<uint64_t>(unix_time.count() / 1'000'000) & 0xff'ffff'ffff) << 8) {}
+        suffix_(spread(static_cast<uint64_t>(unix_time.count())) & 0xffff'ffff'ffff) {}
 
   // The first of kBlock consecutive suffixes.
   uint64_t next_block() { return suffix_.fetch_add(kBlock, std::memory_order_relaxed); }
   uint64_t id(uint64_t suffix) const { return prefix_ | (suffix & 0xffff'ffff'ffff); }
 
  private:
+  // Numbers that are near each other come to lie anywhere. Source: the finalizer of splitmix64.
+  static constexpr uint64_t spread(uint64_t n) {
+    n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9;
+    n = (n ^ (n >> 27)) * 0x94d049bb133111eb;
+    return n ^ (n >> 31);
+  }
+
   const uint64_t prefix_;
   std::atomic<uint64_t> suffix_;
 };
