@@ -52,6 +52,7 @@ absl::StatusOr<std::unique_ptr<Applier>> Applier::create(
     membership::Cluster* members, const Clock* clock, Options options, Published published) {
   auto applier = std::unique_ptr<Applier>(
       new Applier(backend, store, leases, members, clock, options, std::move(published)));
+  if (absl::Status s = applier->restore_auth(); !s.ok()) return s;
   if (absl::Status s = applier->restore(); !s.ok()) return s;
   if (absl::Status s = applier->begin_auth(); !s.ok()) return s;
   applier->check_invariants();
@@ -66,11 +67,15 @@ absl::Status Applier::begin_auth() {
   return backend_->commit(batch, Index(0), Term(0));
 }
 
-// What is not in the store: alarms, users and roles, leases, and the keys that hang on those.
-absl::Status Applier::restore() {
-  if (absl::Status s = alarms_.restore(*backend_); !s.ok()) return s;
+absl::Status Applier::restore_auth() {
   if (absl::Status s = auth_.restore(*backend_); !s.ok()) return s;
   auth_.publish();
+  return absl::OkStatus();
+}
+
+// What is not in the store: alarms, leases, and the keys that hang on those.
+absl::Status Applier::restore() {
+  if (absl::Status s = alarms_.restore(*backend_); !s.ok()) return s;
   if (absl::Status s = leases_.restore(*backend_); !s.ok()) return s;
   for (const auto& [key, id] : store_.take_restored_leases()) {
     if (absl::Status s = leases_.attach(id, key); !s.ok()) {
@@ -80,6 +85,7 @@ absl::Status Applier::restore() {
   return absl::OkStatus();
 }
 
+// The rules go before the keys, as in publish(): nobody may see the new keys under the old rules.
 // Who waits for a compaction waits for what is gone: nothing of it can come back.
 absl::Status Applier::replace(Replacement next, mvcc::Dispose dispose) {
   CHECK(failure_.ok());
@@ -88,6 +94,7 @@ absl::Status Applier::replace(Replacement next, mvcc::Dispose dispose) {
   CHECK(term_ <= next.term);
   CHECK(next.backend->consistent_index() == next.index);
   backend_ = next.backend;
+  if (absl::Status s = restore_auth(); !s.ok()) return failure_ = s;
   store_.replace(std::move(next.store), std::move(next.former), std::move(dispose));
   if (absl::Status s = members_.restore(*backend_); !s.ok()) return failure_ = s;
   if (absl::Status s = restore(); !s.ok()) return failure_ = s;

@@ -130,6 +130,7 @@ class Applier {
           membership::Cluster* members, const Clock* clock, Options options, Published published);
 
   // applier.cc
+  absl::Status restore_auth();
   absl::Status restore();
   absl::Status begin_auth();
   absl::StatusOr<Reply> apply_request(const wire::InternalRequest& request, bool wanted);

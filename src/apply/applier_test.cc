@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -256,6 +257,38 @@ TEST_F(ApplierTest, AStepOfACompactionThatIsGoneDoesNothing) {
   EXPECT_FALSE(applier_->has_background_work());
   ASSERT_TRUE(applier_->background_step().ok());
   EXPECT_EQ(observer_.finished, 0);
+  for (auto& task : disposed) std::move(task)();
+}
+
+// Who reads the new keys is held against the new rules.
+TEST_F(ApplierTest, TheRulesOfAReceivedStateAreThereBeforeItsKeys) {
+  ASSERT_TRUE(start().ok());
+  ASSERT_TRUE(put("k")->status.ok());
+  ASSERT_TRUE(applier_->publish(index_, Term(1)).ok());
+  auto next = std::make_shared<backend::MemoryBackend>();
+  backend::WriteBatch batch;
+  batch.put(backend::Bucket::kAuth, "authEnabled", "\x01");
+  ASSERT_TRUE(next->commit(batch, Index(10), Term(1)).ok());
+  Replacement replacement{.index = Index(10), .term = Term(1), .backend = next.get()};
+  replacement.former = std::exchange(backend_, next);
+  replacement.store = *mvcc::Store::open(next.get());
+  {
+    mvcc::WriteTxn txn = replacement.store->begin();
+    ASSERT_TRUE(txn.put({.key = "secret"}).ok());
+  }
+  ASSERT_TRUE(replacement.store->publish(Index(10), Term(1)).ok());
+  ASSERT_FALSE(applier_->auth().newest()->enabled());
+  // Nobody reads the former keys any more, so it is told as soon as the new ones are there.
+  std::optional<bool> enabled;
+  std::vector<absl::AnyInvocable<void()>> disposed;
+  ASSERT_TRUE(applier_
+                  ->replace(std::move(replacement),
+                            [&](absl::AnyInvocable<void()> task) {
+                              if (!enabled) enabled = applier_->auth().newest()->enabled();
+                              disposed.push_back(std::move(task));
+                            })
+                  .ok());
+  EXPECT_EQ(enabled, true);
   for (auto& task : disposed) std::move(task)();
 }
 
