@@ -151,6 +151,8 @@ void Consensus::step_received(raft::Message message) {
     return log::warn("dropped a message of a peer in this member's own name",
                      {{"type", raft::name_of(message.type)}, {"from", message.from.value}});
   }
+  // Whoever asked asks again.
+  if (message.type == raft::MessageType::kMsgReadIndex && is_rash()) return;
   if (relays_.hold(*core_, clock_.now(), message)) return;
   step(std::move(message));
 }
@@ -428,14 +430,26 @@ void Consensus::start_read_round() {
   if (may_read()) reads_.start(*core_, clock_.now());
 }
 
-// The core answers the leader of a group of one at once, even before the first commit of its term.
-// But after a crash the commit index that the log remembers may be older than what was
-// acknowledged, so until then such a read could miss acknowledged writes. (etcd does not serve
-// clients before.)
 bool Consensus::may_read() const {
   if (!is_leader_) return leader_ != raft::kNobody;
   absl::StatusOr<Term> committed = storage_->term(Index(state_.committed.load()));
-  return !committed.ok() || committed->value == state_.term.load();
+  if (committed.ok() && committed->value != state_.term.load()) return false;
+  return !is_rash();
+}
+
+// The core asks nobody where it leads a group with one voter: it answers a read at once, even
+// before the first commit of its term, and even if it is not that voter. But after a crash the
+// commit index that the log remembers may be older than what was acknowledged, so until then such
+// a read could miss acknowledged writes (etcd does not serve clients before). And where this member
+// was removed, the voter may lead by now.
+bool Consensus::is_rash() const {
+  const raft::ConfState& conf = configurations_.back().second;
+  if (conf.voters.size() != 1 || !conf.voters_outgoing.empty()) return false;
+  const raft::BasicStatus now = core_->basic_status();
+  if (now.soft_state.state != raft::StateType::kLeader) return false;
+  if (conf.voters.front() != options_.id) return true;
+  absl::StatusOr<Term> committed = storage_->term(now.hard_state.commit);
+  return committed.ok() && *committed != now.hard_state.term;
 }
 
 void Consensus::drain_ready() {

@@ -124,6 +124,7 @@ class Consensus {
   Standing standing() const;
   void start_read_round();
   bool may_read() const;
+  bool is_rash() const;
   void drain_ready();
   void observe(const raft::Ready& ready);
   void dispatch(std::vector<raft::Message>& messages);

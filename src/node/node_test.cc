@@ -401,5 +401,51 @@ TEST_F(NodeTest, NobodyElseAcknowledgesInThisMembersName) {
   EXPECT_EQ(keys_, 2u);
 }
 
+// Notes what is sent.
+class Sent final : public Transport {
+ public:
+  void send(std::vector<raft::Message> sent) override {
+    for (raft::Message& message : sent) messages.push_back(std::move(message));
+  }
+  void send_snapshot(raft::Message, std::shared_ptr<const backend::Snapshot>) override {}
+
+  std::vector<raft::Message> messages;
+};
+
+raft::Message question(MemberId from) {
+  raft::Message message{.type = raft::MessageType::kMsgReadIndex, .from = from};
+  raft::Entry entry;
+  entry.data = Bytes::copy("q");
+  message.entries = raft::Entries{std::move(entry)};
+  return message;
+}
+
+// Another member may have applied what makes it a voter while the leader, which crashed, does not
+// know that it is committed.
+TEST_F(NodeTest, ReadsOfOthersAfterACrashSeeWhatWasAcknowledged) {
+  Sent sent;
+  TestMember member(random_, TestMember::small_options(), nullptr, &sent);
+  ASSERT_TRUE(member.start().ok());
+  int done = 0;
+  for (int i = 0; i < 20; ++i) {
+    member.put(cat("k", i), "v", [&](const apply::Reply& reply) { done += reply.status.ok(); });
+    ASSERT_TRUE(member.run_until([&] { return done == i + 1; }));
+  }
+  const uint64_t applied = member.node().state().applied.load();
+  member.lose_power();
+  ASSERT_TRUE(member.start().ok());
+  ASSERT_TRUE(member.run_until([&] { return member.node().is_leader(); }));
+  member.schedule.hold(member.schedule.log);
+  member.node().consensus().receive(question(MemberId(77)));
+  for (int i = 0; i < 200; ++i) member.schedule.step();
+  EXPECT_TRUE(sent.messages.empty());
+  member.schedule.release();
+  ASSERT_TRUE(member.run_until([&] { return member.node().state().applied.load() > applied; }));
+  member.node().consensus().receive(question(MemberId(77)));
+  ASSERT_TRUE(member.run_until([&] { return !sent.messages.empty(); }));
+  EXPECT_EQ(sent.messages.front().type, raft::MessageType::kMsgReadIndexResp);
+  EXPECT_GT(sent.messages.front().index.value, applied);
+}
+
 }  // namespace
 }  // namespace keelson::node
