@@ -471,6 +471,16 @@ void Node::listen_to_store() {
   });
 }
 
+// Nothing comes of one that this member does not need any more, whatever revision it is at.
+absl::Status Node::check(const ReceivedState& state) const {
+  const int64_t revision = store_->revision();
+  absl::Status readable = check_tables(*state.backend, options_.applier.auth, &clock_);
+  if (!readable.ok() || state.index.value <= state_.applied.load(std::memory_order_acquire)) {
+    return readable;
+  }
+  return check_follows(state, revision);
+}
+
 // On the apply lane. What the former store's threads still say is about a store that nobody has any
 // more.
 absl::Status Node::install(ReceivedState state) {
@@ -479,6 +489,8 @@ absl::Status Node::install(ReceivedState state) {
                                   {"incoming-snapshot-term", state.term.value}});
   CHECK(state.backend != nullptr);
   CHECK(state.backend->consistent_index() == state.index);
+  // Again: what was applied since it was checked counts, too.
+  if (absl::Status s = check_follows(state, store_->revision()); !s.ok()) return s;
   log::info("applySnapshot: opened snapshot backend");
   KEELSON_FAILPOINT("apply_opened");
   hashes_.drop();

@@ -112,6 +112,10 @@ class Node {
   // a thread of the backend.
   void defragment(absl::AnyInvocable<void(absl::Status)> done);
 
+  // Whether this member can go on with a state that came, before anything is done with it:
+  // check_tables() and check_follows(). Any thread.
+  absl::Status check(const ReceivedState& state) const;
+
   MemberId member() const { return member_; }
   ClusterId cluster() const { return cluster_; }
   MemberState& state() { return state_; }
