@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "interchange/database_writer.h"
+#include "membership/member_json.h"
 #include "peer/append_stream.h"
 #include "peer/snapshot_body.h"
 #include "peer/test_lone_peer.h"
@@ -251,6 +253,51 @@ TEST_F(Protocol, SnapshotsThatAreNone) {
   broken.close();
   EXPECT_TRUE(eventually([&] { return home_.empty(); }));
   EXPECT_EQ(home_.installed_, 0);
+}
+
+class StringSink final : public boltfile::Sink {
+ public:
+  absl::Status write(std::string_view bytes) override {
+    text.append(bytes);
+    return absl::OkStatus();
+  }
+  std::string text;
+};
+
+// The database of a cluster of kSelf and kOther.
+std::string database() {
+  backend::MemoryBackend state;
+  backend::WriteBatch batch;
+  for (MemberId id : {kSelf, kOther}) {
+    const membership::Member member{.id = id, .peer_urls = {cat("http://10.0.0.", id.value)}};
+    batch.put(backend::Bucket::kMembers, id_text(id.value), membership::member_json(member));
+  }
+  EXPECT_TRUE(state.commit(batch, Index(7), Term(1)).ok());
+  interchange::DatabaseWriter writer(state.snapshot());
+  StringSink sink;
+  for (absl::StatusOr<bool> done = false; !*done;) {
+    done = writer.plan_step(UINT64_MAX);
+    if (!done.ok()) break;
+  }
+  for (absl::StatusOr<bool> done = false; !*done;) {
+    done = writer.write_step(UINT64_MAX, sink);
+    if (!done.ok()) break;
+  }
+  return sink.text;
+}
+
+// A mark in the log is for good, so it is asked first whether the member can go on with what came.
+TEST_F(Protocol, AStateThatTheMemberCannotGoOnWithIsRefused) {
+  start({{"http://127.0.0.1:1"}});
+  const std::string body = cat(snapshot_head(), database());
+  home_.refused_ = absl::DataLossError("it goes back");
+  EXPECT_EQ(ask("POST /raft/snapshot", headers(), body),
+            "500 failed to save KV snapshot (it goes back)\n");
+  EXPECT_EQ(home_.installed_, 0);
+  EXPECT_TRUE(eventually([&] { return home_.empty(); }));
+  home_.refused_ = absl::OkStatus();
+  EXPECT_EQ(ask("POST /raft/snapshot", headers(), body), "204 ");
+  EXPECT_EQ(home_.installed_, 1);
 }
 
 TEST_F(Protocol, ASnapshotThatCannotBeSentHasFailed) {

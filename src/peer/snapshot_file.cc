@@ -135,10 +135,12 @@ absl::StatusOr<node::ReceivedState> SnapshotFile::make_state() {
   absl::StatusOr<std::unique_ptr<mvcc::Store>> opened =
       mvcc::Store::open(store->get(), parts_.home->store_options());
   if (!opened.ok()) return opened.status();
-  return node::ReceivedState{.index = parts_.at.index,
-                             .term = parts_.at.term,
-                             .backend = *std::move(store),
-                             .store = *std::move(opened)};
+  node::ReceivedState state{.index = parts_.at.index,
+                            .term = parts_.at.term,
+                            .backend = *std::move(store),
+                            .store = *std::move(opened)};
+  if (absl::Status s = parts_.home->check(state); !s.ok()) return s;
+  return state;
 }
 
 }  // namespace keelson::peer

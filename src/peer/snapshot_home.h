@@ -31,6 +31,8 @@ class SnapshotHome {
   virtual absl::StatusOr<std::shared_ptr<backend::Backend>> new_store() = 0;
   // Of the store that is opened on it.
   virtual mvcc::StoreOptions store_options() const = 0;
+  // Node::check(). On a worker thread.
+  virtual absl::Status check(const node::ReceivedState& state) = 0;
   // For Consensus::receive_snapshot(). On the peer loop; `taken` is to be called once, on any
   // thread, when consensus has looked at it: the sender goes on with the log then.
   virtual void install(raft::Message message, node::ReceivedState state, Task taken) = 0;

@@ -104,6 +104,7 @@ class MemoryHome final : public SnapshotHome {
     return std::make_shared<backend::MemoryBackend>();
   }
   mvcc::StoreOptions store_options() const override { return {}; }
+  absl::Status check(const node::ReceivedState& state) override { return node_->check(state); }
   void install(raft::Message message, node::ReceivedState state, Task taken) override {
     ++installed_;
     node_->consensus().receive_snapshot(std::move(message), std::move(state));

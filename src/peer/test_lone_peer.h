@@ -94,6 +94,7 @@ class NotingHome final : public SnapshotHome {
     return std::make_shared<backend::MemoryBackend>();
   }
   mvcc::StoreOptions store_options() const override { return {}; }
+  absl::Status check(const node::ReceivedState&) override { return refused_; }
   void install(raft::Message, node::ReceivedState, Task taken) override {
     ++installed_;
     taken();
@@ -101,6 +102,7 @@ class NotingHome final : public SnapshotHome {
   bool empty() const { return std::filesystem::is_empty(directory_); }
 
   std::atomic<int> installed_{0};
+  absl::Status refused_;  // what comes, if it is not ok
 
  private:
   std::string directory_;

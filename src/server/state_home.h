@@ -45,6 +45,7 @@ class StateHome final : public peer::SnapshotHome {
   std::string directory() const override { return member_dir_ + "/snap"; }
   absl::StatusOr<std::shared_ptr<backend::Backend>> new_store() override;
   mvcc::StoreOptions store_options() const override { return node_->store_options(); }
+  absl::Status check(const node::ReceivedState& state) override { return node_->check(state); }
   void install(raft::Message message, node::ReceivedState state, Task taken) override;
 
  private:

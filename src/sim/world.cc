@@ -198,6 +198,9 @@ void World::install(Member& member, raft::Message message, const backend::Snapsh
   said_ = {place_of(member.id), raft::MessageType::kMsgSnap};
   const raft::SnapshotMetadata& at = message.snapshot->metadata;
   node::ReceivedState received{at.index, at.term, *std::move(copy), *std::move(store)};
+  if (absl::Status s = node.check(received); !s.ok()) {
+    return verdict_.violated(cat("a snapshot is refused: ", message_of(s)));
+  }
   node.consensus().receive_snapshot(std::move(message), std::move(received));
 }
 
