@@ -158,5 +158,46 @@ TEST(Takeover, ALeaderWhoseOwnSnapshotWaitsSendsNoneYet) {
   });
 }
 
+// The one voter that is left does not ask the leader that was removed, which does not ask it
+// either.
+TEST(Takeover, ALeaderThatWasRemovedServesNoReadsOfItsOwn) {
+  log::QuietLog quiet;
+  for_each_seed(Seeds{.count = 20}, [](uint64_t seed) {
+    Takeover story(seed, 2);
+    for (int i = 0; i < 2; ++i) {
+      // It is told to end, and takes its time.
+      story.member(i).prepare = [then = story.member(i).prepare](node::Node& node) {
+        then(node);
+        node.set_removed([] {});
+      };
+    }
+    ASSERT_TRUE(story.begins());
+    const int former = story.world().leader(), left = story.other(former, 1);
+    story.member(left).propose_change(
+        {.type = raft::ConfChangeType::kRemoveNode, .node_id = story.world().id(former)},
+        [](const apply::Reply&) {});
+    ASSERT_TRUE(story.until([&] {
+      for (int i = 0; i < 2; ++i) {
+        if (story.member(i).node().members().view()->members.size() != 1) return false;
+      }
+      return true;
+    }));
+    story.world().split({former});
+    story.world().pause(former);
+    ASSERT_TRUE(story.until([&] { return story.member(left).node().is_leader(); }));
+    bool done = false;
+    story.member(left).put("new", "v", [&](const apply::Reply& r) { done = r.status.ok(); });
+    ASSERT_TRUE(story.until([&] { return done; }));
+    story.world().resume(former);
+    bool stale = false;
+    story.member(former).read_all([&](absl::StatusOr<mvcc::RangeResult> found) {
+      stale |= found.ok() && found->revision < story.member(left).node().store().revision();
+    });
+    story.until([] { return false; }, seconds(5));
+    EXPECT_FALSE(stale) << "seed " << seed;
+    EXPECT_TRUE(story.world().verdict().ok()) << story.world().verdict().text();
+  });
+}
+
 }  // namespace
 }  // namespace keelson::sim
