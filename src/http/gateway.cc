@@ -137,10 +137,8 @@ class Gateway::SocketReply final : public net::HttpReply {
     finish();
     socket_->close(net::WebSocket::kNormal);
   }
-  void abort() override {
-    finish();
-    socket_->close(net::WebSocket::kTryAgainLater);
-  }
+  // The socket's end is that of the client, for who answers.
+  void abort() override { socket_->close(net::WebSocket::kTryAgainLater); }
   bool upgrade(net::HttpResponse, net::ProtocolFactory) override { return false; }
   void set_reading(bool on) override { socket_->set_reading(on); }
   size_t pending_bytes() const override { return socket_->pending_bytes(); }

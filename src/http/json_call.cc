@@ -139,14 +139,16 @@ void JsonCall::gone() {
   done_ = true;
   input_over_ = true;
   call_->cancel();
-  drop_waiting();
+  drop_output();
 }
 
-void JsonCall::drop_waiting() {
+void JsonCall::drop_output() {
   net::HeldBytes& outgoing = work_.lane(reply_->loop()).outgoing;
   for (const Waiting& dropped : waiting_) outgoing.change(dropped.cost, 0);
   waiting_.clear();
   waiting_bytes_ = 0;
+  // What is away says so when it is back.
+  if (!away_) message_done();
 }
 
 // ---- from the call
@@ -169,7 +171,7 @@ void JsonCall::on_finish(absl::Status status) {
   status_ = std::move(status);
   input_over_ = true;
   if (!over()) return write_output();
-  drop_waiting();
+  drop_output();
 }
 
 size_t JsonCall::pending() const {
@@ -255,6 +257,7 @@ void JsonCall::took(Made made) {
 }
 
 void JsonCall::make_late() {
+  if (over()) return;  // what was written last was too much
   away_ = true;
   const Parts::Late* late = now_.writer->late();
   late->maker->make(late->number, [self = shared_from_this(),
@@ -325,9 +328,10 @@ void JsonCall::fail(const absl::Status& status) {
   done_ = true;
   input_over_ = true;
   if (call_) call_->cancel();
-  drop_waiting();
+  const bool in_message = away_ || now_.writer;
+  drop_output();
   if (!begun_) return reply_->send(error_response(status, fields_));
-  if (!route_.streams_out()) return reply_->abort();
+  if (!route_.streams_out() || in_message) return reply_->abort();
   reply_->write(net::MessageParts::copy(cat("{\"error\":", json_of(status), "}\n")));
   reply_->end();
 }

@@ -115,7 +115,7 @@ class JsonCall final : public net::InnerCall::Client,
   void end_output();
   void fail(const absl::Status& status);
   void gone();
-  void drop_waiting();
+  void drop_output();
   void guard_against_slowness(size_t bytes);
   net::HttpResponse success() const;
   bool over() const { return done_ || reply_->over(); }

@@ -404,6 +404,37 @@ def test_streams(keelson, work):
     server.stop()
 
 
+def ask_slowly(server, path, body):
+    """Asks, and takes no more than the beginning of the answer."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(PATIENCE)
+    client.connect(("127.0.0.1", server.port))
+    client.sendall(("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" %
+                    (path, len(body), body)).encode())
+    return client
+
+
+def test_answers_that_nobody_takes(keelson, work):
+    server = Server(keelson, work, "--keelson-io-threads=1")
+    for i in range(8):
+        server.put("big%d" % i, "v" * 1000000)
+    request = json.dumps({"key": b64("big"), "range_end": b64("bih")})
+    # What each of them made the member hold is held no more once its client has gone: together
+    # they come to more than one loop may hold for the gateway.
+    for _ in range(30):
+        clients = [ask_slowly(server, "/v3/kv/range", request) for _ in range(10)]
+        for client in clients:
+            got = client.recv(12)
+            assert got == b"HTTP/1.1 200", got
+        time.sleep(0.1)  # for most of them to get as far as the client lets them; none has to
+        for client in clients:
+            client.close()
+    status, text = server.ask("/v3/kv/range", request)
+    assert status == 200 and len(text) > 8000000, (status, text[:200])
+    server.stop()
+
+
 def test_end_of_server(keelson, work):
     server = Server(keelson, work)
     plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
