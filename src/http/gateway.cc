@@ -141,6 +141,7 @@ class Gateway::SocketReply final : public net::HttpReply {
   void abort() override { socket_->close(net::WebSocket::kTryAgainLater); }
   bool upgrade(net::HttpResponse, net::ProtocolFactory) override { return false; }
   void set_reading(bool on) override { socket_->set_reading(on); }
+  void hold(size_t bytes) override { socket_->hold(bytes); }
   size_t pending_bytes() const override { return socket_->pending_bytes(); }
   void on_writable(Task task) override { writable_ = std::move(task); }
   void on_gone(Task task) override {

@@ -10,9 +10,10 @@
 // Threads: the reply's loop. What is long is read and written on the gateway's workers.
 // Lifetime: shared by what feeds it, until its end by the call, and until that is complete by the
 //   reply.
-// Bounds: a value is no longer than the method's longest message is in JSON. What is long counts
-//   while it is worked at (JsonWork::Lane). An answer is written as the client takes it; a client
-//   that takes one message for longer than two minutes, and a second for each megabyte, is cut off.
+// Bounds: a value is no longer than the method's longest message is in JSON. What is there of one
+//   counts as the connection's, and what is long while it is worked at (JsonWork::Lane). An answer
+//   is written as the client takes it; a client that takes one message for longer than two minutes,
+//   and a second for each megabyte, is cut off.
 // Source: grpc-gateway v2.29, runtime/handler.go and errors.go (forms, codes, fields).
 
 #pragma once
@@ -101,6 +102,7 @@ class JsonCall final : public net::InnerCall::Client,
   void read_input();
   void input_bad(const absl::Status& why);
   void settle_reading();
+  void forget_taken();
   void convert(std::string json, bool whole);
   void take(absl::StatusOr<Bytes> message);
 
@@ -130,8 +132,9 @@ class JsonCall final : public net::InnerCall::Client,
   net::InnerCall* call_ = nullptr;  // what ref_ holds
 
   JsonScanner scanner_;
-  std::string input_;   // not cut into values yet
-  size_t scanned_ = 0;  // of it; <= input_.size()
+  std::string input_;
+  size_t taken_ = 0;    // of it, values that were taken out; <= scanned_
+  size_t scanned_ = 0;  // <= input_.size()
   bool body_ended_ = false;
   bool input_over_ = false;  // no more of the body is of interest
   bool converting_ = false;  // on a worker

@@ -11,6 +11,8 @@ namespace {
 
 // Messages that one turn of the loop takes out of a body.
 constexpr int kMostInATurn = 64;
+// Room for input that stays when there is none.
+constexpr size_t kKept = 4 << 10;
 
 absl::Status bad_json(const std::string& why) { return absl::InvalidArgumentError(why); }
 
@@ -36,6 +38,7 @@ void JsonCall::whole_body(Bytes body) {
 
 void JsonCall::body(std::string_view piece) {
   if (input_over_ || over()) return;
+  forget_taken();
   input_.append(piece);
   read_input();
 }
@@ -61,7 +64,21 @@ void JsonCall::on_reading(bool on) {
 }
 
 void JsonCall::settle_reading() {
-  if (!over()) reply_->set_reading(!converting_ && !turn_over_ && handler_reads_);
+  if (over()) return;
+  reply_->set_reading(!converting_ && !turn_over_ && handler_reads_);
+  reply_->hold(input_.empty() ? 0 : input_.capacity());
+}
+
+// Costs no more than the values did, however many there are in a piece.
+void JsonCall::forget_taken() {
+  if (taken_ == input_.size()) {
+    if (input_.capacity() > kKept) std::string().swap(input_);
+    input_.clear();
+    taken_ = scanned_ = 0;
+  } else if (taken_ > input_.size() / 2) {
+    input_.erase(0, taken_);
+    scanned_ -= std::exchange(taken_, 0);
+  }
 }
 
 void JsonCall::read_input() {
@@ -71,7 +88,7 @@ void JsonCall::read_input() {
     size_t used = 0;
     JsonScanner::Step step = scanner_.feed(std::string_view(input_).substr(scanned_), &used);
     scanned_ += used;
-    if (step == JsonScanner::Step::kNeedMore && input_.size() > most) {
+    if (step == JsonScanner::Step::kNeedMore && input_.size() - taken_ > most) {
       return input_bad(absl::ResourceExhaustedError(cat("the message is longer than ", most)));
     }
     if (step == JsonScanner::Step::kNeedMore) {
@@ -85,8 +102,8 @@ void JsonCall::read_input() {
       }
     }
     if (step == JsonScanner::Step::kBad) return input_bad(bad_json(scanner_.error()));
-    std::string value = input_.substr(0, scanned_);
-    input_.erase(0, std::exchange(scanned_, 0));
+    std::string value = input_.substr(taken_, scanned_ - taken_);
+    taken_ = scanned_;
     if (left == 0) {
       turn_over_ = true;
       reply_->loop().post([self = shared_from_this()] {
@@ -97,6 +114,7 @@ void JsonCall::read_input() {
     }
     convert(std::move(value), false);
   }
+  forget_taken();
   settle_reading();
 }
 
@@ -105,7 +123,8 @@ void JsonCall::read_input() {
 void JsonCall::input_bad(const absl::Status& why) {
   if (!route_.streams_in()) return fail(why);
   input_over_ = true;
-  input_.clear();
+  std::string().swap(input_);
+  taken_ = scanned_ = 0;
   call_->half_close();
   settle_reading();
 }

@@ -77,6 +77,9 @@ class HttpReply {
   // client waits once the buffers between are full. On at the beginning, and once the answer is
   // complete.
   virtual void set_reading(bool on) = 0;
+  // For an HttpStreamHandler: so much it keeps of the body that it was given. It counts as held by
+  // the client's connection; who makes the member hold too much is cut off, later.
+  virtual void hold(size_t bytes) = 0;
   // Cuts the connection: the only honest way to say that a begun answer cannot be completed.
   virtual void abort() = 0;
 

@@ -68,6 +68,7 @@ void Http1Session::begin_request() {
   parser_ = std::make_unique<Parser>(server_.options.max_header_bytes);
   begun_ = opened_ = waiting_ = head_sent_ = answered_ = chunked_ = to_head_ = false;
   body_paused_ = false;
+  handler_holds_ = 0;
   keep_alive_ = true;
   entry_ = nullptr;
   receiver_.reset();
@@ -108,6 +109,7 @@ void Http1Session::process() {
 bool Http1Session::count_incoming() {
   size_t now = broken_ ? 0 : input_.size();
   if (opened_ && !waiting_ && !broken_) now += head_bytes_ + parser_->body.size();
+  if (!broken_) now += handler_holds_;
   return host_.incoming().change(std::exchange(told_incoming_, now), now);
 }
 
@@ -234,6 +236,7 @@ void Http1Session::dispatch() {
 void Http1Session::stop_reading() {
   Timer::cancel();  // nothing more is expected of the client
   closing_ = true;
+  handler_holds_ = 0;
   used_ = 0;
   input_.clear();
 }
@@ -325,6 +328,7 @@ void Http1Session::complete() {
   if (chunked_ && !to_head_) queue(Bytes::copy("0\r\n\r\n"));
   answered_ = true;
   reply_.reset();
+  handler_holds_ = 0;
   if (body_paused_) resume_body();
   finish_request();
 }
@@ -359,6 +363,12 @@ void Http1Session::resume_body() {
   held_ = true;
   if (reading_body()) expect_body();
   host_.wake();
+}
+
+// While the body is delivered, process() counts at its end.
+void Http1Session::hold(size_t bytes) {
+  if (std::exchange(handler_holds_, bytes) == bytes || processing_) return;
+  if (!count_incoming() && !waiting_) refuse({429, "", ""});
 }
 
 bool Http1Session::upgrade(HttpResponse& head, ProtocolFactory make) {

@@ -63,6 +63,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   void abort() override;
   void pause_body() override;
   void resume_body() override;
+  void hold(size_t bytes) override;
   bool upgrade(HttpResponse& head, ProtocolFactory make) override;
   size_t pending() const override { return queued_ + host_.unsent(); }
   void finish_request();
@@ -92,7 +93,8 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   const HttpEntry* entry_ = nullptr;
   std::unique_ptr<HttpBodyReceiver> receiver_;
   std::shared_ptr<SinkReply> reply_;
-  HttpReplyRef handle_;  // until the handler gets it
+  HttpReplyRef handle_;       // until the handler gets it
+  size_t handler_holds_ = 0;  // of the body
 
   size_t told_incoming_ = 0;  // what the host was told of input_, head and body
 

@@ -147,8 +147,8 @@ void Http2Exchange::let_go() {
 }
 
 bool Http2Exchange::count_incoming(size_t bytes) {
-  const size_t before = std::exchange(told_incoming_, bytes);
-  return session_->incoming_.change(before, bytes);
+  const size_t after = bytes + handler_holds_;
+  return session_->incoming_.change(std::exchange(told_incoming_, after), after);
 }
 
 void Http2Exchange::count_outgoing(size_t bytes) {
@@ -156,7 +156,13 @@ void Http2Exchange::count_outgoing(size_t bytes) {
   session_->outgoing_.change(before, bytes);
 }
 
+void Http2Exchange::hold(size_t bytes) {
+  if (std::exchange(handler_holds_, bytes) == bytes || dropping_) return;
+  if (!count_incoming(unread_.size() + body_.size())) reset(NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 void Http2Exchange::stream_closed() {
+  handler_holds_ = 0;
   count_incoming(0);
   count_outgoing(0);
   session_ = nullptr;
@@ -226,6 +232,7 @@ void Http2Exchange::complete() {
     std::string().swap(unread_);
   }
   std::string().swap(body_);
+  handler_holds_ = 0;
   count_incoming(0);
   resume();
 }

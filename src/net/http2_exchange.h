@@ -52,12 +52,13 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   void abort() override;
   void pause_body() override { body_paused_ = true; }
   void resume_body() override;
+  void hold(size_t bytes) override;
   bool upgrade(HttpResponse&, ProtocolFactory) override { return false; }
   size_t pending() const override;
 
   void refuse(int status);
   void reset(uint32_t error_code);
-  // Tell the session what is held. False: it is too much.
+  // Tell the session what is held, beside what the handler keeps. False: it is too much.
   bool count_incoming(size_t bytes);
   void count_outgoing(size_t bytes);
   // Hands the request to its handler, or says that there is none.
@@ -87,6 +88,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   std::deque<Bytes> out_;
   size_t out_offset_ = 0;     // of out_.front()
   size_t queued_ = 0;         // bytes from there on
+  size_t handler_holds_ = 0;  // of the body
   size_t told_incoming_ = 0;  // what the session was told last …
   size_t told_outgoing_ = 0;  // … of queued_, and a cost of its own
 };

@@ -27,6 +27,8 @@ class HttpSink {
   // own.
   virtual void pause_body() = 0;
   virtual void resume_body() = 0;
+  // So much of the body the handler keeps. May come from inside of the body's delivery.
+  virtual void hold(size_t bytes) = 0;
   // See HttpReply. When true, the sink knows of the reply no more.
   virtual bool upgrade(HttpResponse& head, ProtocolFactory make) = 0;
   // Bytes written that the socket has not taken.
@@ -48,6 +50,9 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
   void write(MessageParts piece) override;
   void end() override;
   void set_reading(bool on) override;
+  void hold(size_t bytes) override {
+    if (sink_) sink_->hold(bytes);
+  }
   void abort() override;
   bool upgrade(HttpResponse head, ProtocolFactory make) override;
   size_t pending_bytes() const override { return sink_ ? sink_->pending() : 0; }

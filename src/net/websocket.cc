@@ -94,6 +94,9 @@ void WebSocket::close(uint16_t code) {
 void WebSocket::set_reading(bool on) {
   if (session_) session_->set_reading(on);
 }
+void WebSocket::hold(size_t bytes) {
+  if (session_) session_->hold(bytes);
+}
 size_t WebSocket::pending_bytes() const { return session_ ? session_->pending() : 0; }
 
 }  // namespace keelson::net

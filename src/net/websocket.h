@@ -52,6 +52,8 @@ class WebSocket {
   void close(uint16_t code);
   // While it is off, no message is delivered, and the client is not read from.
   void set_reading(bool on);
+  // So much the receiver keeps of the messages; it counts as held by the connection.
+  void hold(size_t bytes);
   size_t pending_bytes() const;
 
  private:

@@ -160,6 +160,11 @@ void WebSocketSession::set_reading(bool on) {
   go_on_later();
 }
 
+// While messages are delivered, process() counts at its end.
+void WebSocketSession::hold(size_t bytes) {
+  if (std::exchange(receiver_holds_, bytes) != bytes && !closing_) count();
+}
+
 // ---- what goes out
 
 void WebSocketSession::send(const MessageParts& piece, bool last) {
@@ -249,7 +254,7 @@ void WebSocketSession::closed() {
   input_.clear();
   message_.clear();
   out_.clear();
-  used_ = queued_ = 0;
+  used_ = queued_ = receiver_holds_ = 0;
   count();
 }
 
@@ -273,11 +278,12 @@ void WebSocketSession::count() {
   const size_t out = queued_;
   host_.outgoing().change(std::exchange(told_outgoing_, out), out);
   if (processing_) return;
-  const size_t in = input_.size() + message_.size();
+  const size_t in = input_.size() + message_.size() + receiver_holds_;
   if (!host_.incoming().change(std::exchange(told_incoming_, in), in) && !closing_) {
     close(WebSocket::kTryAgainLater);
     std::string().swap(input_);
     std::string().swap(message_);
+    receiver_holds_ = 0;
     host_.incoming().change(std::exchange(told_incoming_, 0), 0);
   }
 }

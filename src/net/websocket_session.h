@@ -33,6 +33,7 @@ class WebSocketSession final : public Protocol {
   void send(const MessageParts& piece, bool last);
   void close(uint16_t code);
   void set_reading(bool on);
+  void hold(size_t bytes);
   size_t pending() const { return queued_ + host_.unsent(); }
 
  private:
@@ -74,6 +75,7 @@ class WebSocketSession final : public Protocol {
   size_t used_ = 0;  // bytes of input_ that are done with; 0 between runs of process()
   std::string message_;
   bool in_message_ = false;
+  size_t receiver_holds_ = 0;  // of the messages
   bool reading_ = true;
   bool processing_ = false;
   bool more_ = false;  // process() goes on in the next turn

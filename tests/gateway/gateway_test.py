@@ -435,6 +435,63 @@ def test_answers_that_nobody_takes(keelson, work):
     server.stop()
 
 
+def memory_mb(server):
+    with open("/proc/%d/status" % server.process.pid) as status:
+        return int(re.search("VmRSS:\\s+([0-9]+)", status.read()).group(1)) >> 10
+
+
+def test_messages_that_do_not_end(keelson, work):
+    server = Server(keelson, work)
+    piece = b'{"a":"' + b"x" * 2000000
+    head = b"POST /v3/watch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    plain, web = [], []
+    for _ in range(220):
+        plain.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+        web.append(WebSocket(server.port, "/v3/watch"))
+        for client, what in ((plain[-1], head + b"%x\r\n" % len(piece) + piece),
+                             (web[-1].socket, WebSocket.frame(piece))):
+            try:
+                client.sendall(what)
+            except OSError:
+                pass  # the member has had enough of it
+    # All of them would be 880 MB. The budget is 512 MB, and gives up from 320 MB on.
+    eventually("some are given up",
+               lambda: "clients that do not go on make the member hold too much" in server.text())
+    assert memory_mb(server) < 800, memory_mb(server)
+    for client in plain + [client.socket for client in web]:
+        client.close()
+    client = WebSocket(server.port, "/v3/watch")
+    client.send(CREATE)
+    assert client.message()["result"]["created"] is True
+    server.stop()
+
+
+def processor_seconds(server):
+    with open("/proc/%d/stat" % server.process.pid) as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_many_messages_in_one_piece(keelson, work):
+    server = Server(keelson, work)
+
+    def cost(pieces, values_in_each):
+        client = WebSocket(server.port, "/v3/watch")
+        before = processor_seconds(server)
+        for _ in range(pieces):
+            client.send("{}" * values_in_each)
+        client.send(CREATE)
+        client.socket.settimeout(4 * PATIENCE)
+        assert client.message()["result"]["created"] is True
+        return processor_seconds(server) - before
+
+    apart = cost(400, 1000)
+    together = cost(1, 400000)
+    print("processor seconds:", apart, together)
+    assert together < 3 * apart + 1, (together, apart)
+    server.stop()
+
+
 def test_end_of_server(keelson, work):
     server = Server(keelson, work)
     plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
