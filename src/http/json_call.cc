@@ -36,7 +36,11 @@ JsonWork::JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets,
     : budgets_(std::move(budgets)),
       observer_(observer),
       lanes_(static_cast<size_t>(loops)),
-      workers_({.name = "json", .threads = 2, .threads_per_owner = 1, .max_waiting = 1024}) {}
+      workers_({.name = "json",
+                .threads = 2,
+                .threads_per_owner = 1,
+                .max_waiting = 1024,
+                .max_waiting_of_owner = 128}) {}
 
 JsonWork::~JsonWork() {
   // What was on its way when the loops stopped.
@@ -108,7 +112,7 @@ JsonCall::JsonCall(JsonWork& work, const GatewayRoute& route, std::vector<net::H
     : work_(work), route_(route), fields_(std::move(fields)), reply_(std::move(reply)) {}
 
 void JsonCall::start(const net::HttpRequest& head) {
-  owner_ = std::hash<std::string>()(head.peer.address);
+  owner_ = head.peer.connection;
   absl::StatusOr<GatewayMetadata> metadata = gateway_metadata(head);
   if (!metadata.ok()) return fail(metadata.status());
   call_ = net::InnerCall::make(&reply_->loop(),
@@ -117,6 +121,7 @@ void JsonCall::start(const net::HttpRequest& head) {
                                 .metadata = std::move(metadata->entries),
                                 .address = head.peer.address,
                                 .tls = head.peer.tls,
+                                .connection = head.peer.connection,
                                 .timeout = metadata->timeout},
                                shared_from_this());
   ref_ = net::CallRef(call_);

@@ -42,7 +42,9 @@ Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, 
                 this),
       outgoing_(server_->options.budgets->outgoing, loop, server_->options.connection_outgoing,
                 this),
-      transport_(make_transport(*server_, loop, fd, peer_.address, this)) {}
+      transport_(make_transport(*server_, loop, fd, peer_.address, this)) {
+  peer_.connection = reinterpret_cast<uintptr_t>(this);
+}
 
 Connection::~Connection() { outgoing_.change(told_output_, 0); }
 

@@ -53,7 +53,7 @@ LongReads::LongReads(mvcc::Store& store, net::LoopPool& loops)
 LongReads::~LongReads() { stop(); }
 
 void LongReads::run(net::CallRef call, const mvcc::ReadBounds& tried, Read read) {
-  const auto owner = reinterpret_cast<uintptr_t>(&call->peer());
+  const uint64_t owner = call->peer().connection;
   One one{std::move(call), std::move(read)};
   if (tried.lacking > 0 && tried.lacking <= kFewValues) {
     Gathered& gathered = gathered_[static_cast<size_t>(one.call->loop().number())];
@@ -67,7 +67,7 @@ void LongReads::run(net::CallRef call, const mvcc::ReadBounds& tried, Read read)
 }
 
 bool LongReads::offer(net::CallRef call, Read read) {
-  const auto owner = reinterpret_cast<uintptr_t>(&call->peer());
+  const uint64_t owner = call->peer().connection;
   One one{std::move(call), std::move(read)};
   return ranges_.workers.run(owner, [this, owner, one = std::move(one)](int worker) mutable {
     Task then = this->read(ranges_, worker, owner, one);
@@ -76,7 +76,7 @@ bool LongReads::offer(net::CallRef call, Read read) {
 }
 
 void LongReads::compute(net::CallRef call, absl::AnyInvocable<Task()> work) {
-  const auto owner = reinterpret_cast<uintptr_t>(&call->peer());
+  const uint64_t owner = call->peer().connection;
   bool taken = ranges_.workers.run(owner, [call, work = std::move(work)](int) mutable {
     if (call->over()) return;
     Task then = work();
