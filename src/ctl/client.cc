@@ -1,16 +1,14 @@
 #include "ctl/client.h"
 
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/security/tls_credentials_options.h>
 
 #include <array>
-#include <fstream>
-#include <sstream>
 #include <thread>
 #include <unordered_set>
 
 #include "base/errors.h"
 #include "base/text.h"
+#include "outbound/channel.h"
 #include "proto/rpc.grpc.pb.h"
 
 namespace keelson::ctl {
@@ -22,8 +20,6 @@ using Clock = std::chrono::system_clock;
 constexpr int64_t kDefaultSendLimit = 2 * 1024 * 1024;
 constexpr milliseconds kRetryPause{25};
 constexpr milliseconds kConnectPoll{5};
-// grpc-go raises shorter keepalive times to this; servers answer faster pings with GOAWAY.
-constexpr milliseconds kMinKeepAlive{10000};
 
 std::string_view code_name(grpc::StatusCode code) {
   constexpr std::array<std::string_view, 17> kNames = {
@@ -54,125 +50,6 @@ absl::Status to_status(const grpc::Status& status) {
   }
   return absl::Status(code,
                       cat("rpc error: code = ", code_name(status.error_code()), " desc = ", text));
-}
-
-// --- where to connect ---
-
-struct Target {
-  std::string address;
-  enum class Tls { kRequired, kNever, kIfConfigured } tls = Tls::kIfConfigured;
-};
-
-bool starts_with(std::string_view text, std::string_view start) {
-  return text.substr(0, start.size()) == start;
-}
-
-Target parse_endpoint(std::string_view endpoint) {
-  using enum Target::Tls;
-  if (starts_with(endpoint, "unix:") || starts_with(endpoint, "unixs:")) {
-    auto tls = starts_with(endpoint, "unixs:") ? kRequired : kIfConfigured;
-    std::string_view path = endpoint.substr(endpoint.find(':') + 1);
-    if (starts_with(path, "//")) path.remove_prefix(2);
-    return {cat("unix:", path), tls};
-  }
-  for (auto [scheme, tls] :
-       {std::pair<std::string_view, Target::Tls>{"https://", kRequired}, {"http://", kNever}}) {
-    if (!starts_with(endpoint, scheme)) continue;
-    std::string_view rest = endpoint.substr(scheme.size());
-    return {std::string(rest.substr(0, rest.find('/'))), tls};
-  }
-  return {std::string(endpoint), kIfConfigured};
-}
-
-absl::StatusOr<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return failure(ExitCode::kBadArgs, cat("open ", path, ": no such file or directory"));
-  }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-struct TlsMaterial {
-  std::string cert, key, cacert;
-  bool skip_verify = false;
-};
-
-absl::StatusOr<std::optional<TlsMaterial>> load_tls(const Options& options) {
-  const TlsFiles& files = options.tls;
-  bool any = !files.cert.empty() || !files.key.empty() || !files.cacert.empty();
-  if (!any && options.insecure_transport && !files.skip_verify) return std::nullopt;
-  if (files.cert.empty() != files.key.empty()) {
-    return failure(ExitCode::kBadArgs, cat("KeyFile and CertFile must both be present[key: ",
-                                           files.key, ", cert: ", files.cert, "]"));
-  }
-  TlsMaterial material;
-  material.skip_verify = files.skip_verify;
-  for (auto [path, into] : {std::pair{&files.cert, &material.cert},
-                            {&files.key, &material.key},
-                            {&files.cacert, &material.cacert}}) {
-    if (path->empty()) continue;
-    auto text = read_file(*path);
-    if (!text.ok()) return text.status();
-    *into = *std::move(text);
-  }
-  return material;
-}
-
-std::shared_ptr<grpc::ChannelCredentials> tls_credentials(const TlsMaterial& tls) {
-  if (!tls.skip_verify) {
-    grpc::SslCredentialsOptions options;
-    options.pem_root_certs = tls.cacert;
-    options.pem_cert_chain = tls.cert;
-    options.pem_private_key = tls.key;
-    return grpc::SslCredentials(options);
-  }
-  namespace ge = grpc::experimental;
-  ge::TlsChannelCredentialsOptions options;
-  options.set_verify_server_certs(false);
-  options.set_check_call_host(false);
-  if (!tls.cert.empty()) {
-    std::vector<ge::IdentityKeyCertPair> pairs = {{tls.key, tls.cert}};
-    options.set_certificate_provider(
-        std::make_shared<ge::StaticDataCertificateProvider>(tls.cacert, pairs));
-    options.watch_identity_key_cert_pairs();
-  }
-  return ge::TlsCredentials(options);
-}
-
-std::shared_ptr<grpc::Channel> open_channel(const std::string& endpoint, const Options& options,
-                                            const std::optional<TlsMaterial>& tls) {
-  Target target = parse_endpoint(endpoint);
-  bool secure = target.tls == Target::Tls::kRequired ||
-                (target.tls == Target::Tls::kIfConfigured && tls.has_value());
-  grpc::ChannelArguments args;
-  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // each client has its own connections
-  args.SetMaxSendMessageSize(-1);                      // our own check speaks as etcdctl does
-  int64_t receive = options.max_receive_bytes;
-  args.SetMaxReceiveMessageSize(receive > 0 ? static_cast<int>(receive) : -1);
-  auto keepalive =
-      std::max(std::chrono::duration_cast<milliseconds>(options.keepalive_time), kMinKeepAlive);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(keepalive.count()));
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-              static_cast<int>(
-                  std::chrono::duration_cast<milliseconds>(options.keepalive_timeout).count()));
-  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
-  // On a socket in the file system the certificate has to name the file, as for etcdctl.
-  std::string name = options.tls.server_name;
-  if (name.empty() && starts_with(target.address, "unix:")) {
-    name = target.address.substr(target.address.find_last_of('/') + 1);
-    if (starts_with(name, "unix:")) name = name.substr(5);
-    name = name.substr(0, name.find(':'));
-  }
-  if (!name.empty()) args.SetSslTargetNameOverride(name);
-  return grpc::CreateCustomChannel(
-      target.address,
-      secure ? tls_credentials(tls.value_or(TlsMaterial{})) : grpc::InsecureChannelCredentials(),
-      args);
 }
 
 // --- streams ---
@@ -355,11 +232,20 @@ class GrpcClient final : public Client {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Client>> Client::connect(const Options& options) {
-  auto tls = load_tls(options);
-  if (!tls.ok()) return tls.status();
+  const outbound::ChannelOptions how{.cert = options.tls.cert,
+                                     .key = options.tls.key,
+                                     .cacert = options.tls.cacert,
+                                     .server_name = options.tls.server_name,
+                                     .skip_verify = options.tls.skip_verify,
+                                     .insecure_transport = options.insecure_transport,
+                                     .keepalive_time = options.keepalive_time,
+                                     .keepalive_timeout = options.keepalive_timeout,
+                                     .max_receive_bytes = options.max_receive_bytes};
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (const std::string& endpoint : options.endpoints) {
-    channels.push_back(open_channel(endpoint, options, *tls));
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = outbound::open_channel(endpoint, how);
+    if (!channel.ok()) return with_exit_code(channel.status(), ExitCode::kBadArgs);
+    channels.push_back(*std::move(channel));
   }
   if (channels.empty())
     return failure(ExitCode::kBadConnection, "etcdclient: no available endpoints");

@@ -12,6 +12,7 @@
 #include <ostream>
 
 #include "base/text.h"
+#include "outbound/srv.h"
 
 namespace keelson::ctl {
 namespace {
@@ -104,6 +105,30 @@ absl::Status read_tls(const FlagSet& flags, TlsFiles& tls) {
   return absl::OkStatus();
 }
 
+// What the domain's records name, if there is a domain; and --endpoints if they name none that may
+// be used.
+absl::StatusOr<std::vector<std::string>> find_endpoints(Invocation& in) {
+  const FlagSet& flags = in.flags;
+  std::vector<std::string> endpoints;
+  if (const std::string& domain = flags.text("discovery-srv"); !domain.empty()) {
+    absl::StatusOr<std::vector<std::string>> urls =
+        outbound::client_urls(domain, flags.text("discovery-srv-name"));
+    if (!urls.ok()) return failure(ExitCode::kError, message_of(urls.status()));
+    for (std::string& url : *urls) {
+      if (!flags.boolean("insecure-discovery") && url.starts_with("http://")) {
+        in.console.err << "ignoring discovered insecure endpoint " << go_quote(url) << "\n";
+        continue;
+      }
+      endpoints.push_back(std::move(url));
+    }
+  }
+  if (!endpoints.empty()) return endpoints;
+  for (const std::string& endpoint : flags.strings("endpoints")) {
+    endpoints.emplace_back(trim_space(endpoint));
+  }
+  return endpoints;
+}
+
 absl::StatusOr<std::optional<Credentials>> read_credentials(Invocation& in) {
   const std::string& user = in.flags.text("user");
   const std::string& password = in.flags.text("password");
@@ -177,13 +202,10 @@ absl::StatusOr<Options> read_options(Invocation& in) {
   if (absl::Status status = apply_environment(in); !status.ok()) return status;
   const FlagSet& flags = in.flags;
   if (flags.boolean("debug")) list_flags(in);
-  if (!flags.text("discovery-srv").empty()) {
-    return failure(ExitCode::kError, "--discovery-srv is not implemented; give --endpoints");
-  }
   Options options;
-  for (const std::string& endpoint : flags.strings("endpoints")) {
-    options.endpoints.emplace_back(trim_space(endpoint));
-  }
+  absl::StatusOr<std::vector<std::string>> endpoints = find_endpoints(in);
+  if (!endpoints.ok()) return endpoints.status();
+  options.endpoints = *std::move(endpoints);
   options.write_out = flags.text("write-out");
   options.hex = flags.boolean("hex");
   options.dial_timeout = flags.duration("dial-timeout");

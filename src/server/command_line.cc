@@ -76,7 +76,7 @@ class Scanner {
     if (name == "config-file") return take_value(argument, scan_.config_file);
     if (is_ignored(name)) return scan_.ignored.push_back(name), absl::OkStatus();
     const FlagSpec* flag = find_flag(name);
-    if (flag == nullptr) return unknown(name);
+    if (flag == nullptr || flag->effect == FlagEffect::kRefused) return unknown(name);
 
     std::string value = "true";
     if (argument.value || !flag->is_bool) {
@@ -134,6 +134,7 @@ Variables variables_of(const Environment& environment) {
 // Sets every flag that the command line did not, from the environment. Takes what it used out.
 absl::Status apply_environment(Variables& variables, CommandLine& line, const Scan& scan) {
   for (const auto& [name, flag] : all_flags()) {
+    if (flag->effect == FlagEffect::kRefused) continue;  // nor has it a variable
     auto variable = variables.find(environment_name(name));
     if (variable == variables.end()) continue;
     const auto [key, value] = *variable;

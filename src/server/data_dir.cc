@@ -186,15 +186,21 @@ absl::StatusOr<DataDir> check_data_dir(const Config& config) {
   if (!segments.ok()) return segments.status();
   const bool log = has(*segments, ".wal");
   if (absl::Status s = check_parts(config, log); !s.ok()) return s;
-  // With a log the flags of the founding mean nothing any more, as in etcd.
-  if (!log) {
-    absl::Status s = check_founding({.name = config.name,
-                                     .initial_cluster = config.initial_cluster,
-                                     .advertise_peer_urls = config.initial_advertise_peer_urls,
-                                     .joins = config.initial_cluster_state != "new"});
-    if (!s.ok()) return s;
-  }
   return DataDir{.has_log = log};
+}
+
+absl::Status check_founder(const Config& config) {
+  const bool joins = config.initial_cluster_state != "new";
+  absl::Status s = check_founding({.name = config.name,
+                                   .initial_cluster = config.initial_cluster,
+                                   .advertise_peer_urls = config.initial_advertise_peer_urls,
+                                   .joins = joins});
+  if (!s.ok()) return s;
+  if (joins && !config.discovery.endpoints.empty()) {
+    return absl::InvalidArgumentError(
+        "discovery URL should not be set when joining existing initial cluster");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status make_data_dir(const Config& config) {

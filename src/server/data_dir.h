@@ -27,6 +27,8 @@ struct DataDir {
 };
 // Looks, and writes nothing.
 absl::StatusOr<DataDir> check_data_dir(const Config& config);
+// What the flags say of a member without a log.
+absl::Status check_founder(const Config& config);
 
 // Makes the directories that are missing, for this user alone. Warns of a data directory that
 // others may read, as etcd does. REQUIRES: check_data_dir() found nothing.

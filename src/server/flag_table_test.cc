@@ -128,7 +128,8 @@ TEST(FlagTable, TheTableOfTheDocumentationIsTrue) {
       {FlagEffect::kYes, "take effect"},
       {FlagEffect::kNotYet, "accepted, no effect yet"},
       {FlagEffect::kNoMeaning, "accepted, no meaning here"},
-      {FlagEffect::kDeprecated, "accepted and ignored"}};
+      {FlagEffect::kDeprecated, "accepted and ignored"},
+      {FlagEffect::kRefused, "refused, as by etcd"}};
   for (const auto& [effect, title] : rows) {
     std::set<std::string> flags;
     if (effect == FlagEffect::kYes) flags = {"config-file", "version"};

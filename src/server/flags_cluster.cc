@@ -18,7 +18,12 @@ FlagSpec cluster(std::string_view name, FlagEffect effect, Accessor accessor,
 // Discovery stands in a section of its own in a config file.
 template <typename Accessor>
 FlagSpec discovery(std::string_view name, Accessor accessor, std::string_view help) {
-  return in_file(cluster(name, kNotYet, accessor, help), FileKind::kAbsent);
+  return in_file(cluster(name, kYes, accessor, help), FileKind::kAbsent);
+}
+
+template <typename Accessor>
+FlagSpec gone(std::string_view name, Accessor accessor) {
+  return in_file(cluster(name, kRefused, accessor, "Gone in etcd 3.7."), FileKind::kAbsent);
 }
 
 absl::Status set_v2_deprecation(Config& config, std::string_view text) {
@@ -61,8 +66,8 @@ std::vector<FlagSpec> rows_of_bootstrap() {
 
 std::vector<FlagSpec> rows_of_discovery() {
   return {
-      discovery("discovery", KEELSON_FIELD(discovery.v2_url), "Gone in etcd 3.7."),
-      discovery("discovery-proxy", KEELSON_FIELD(discovery.v2_proxy), "Gone in etcd 3.7."),
+      gone("discovery", KEELSON_FIELD(discovery.v2_url)),
+      gone("discovery-proxy", KEELSON_FIELD(discovery.v2_proxy)),
       with_setter(discovery("discovery-endpoints", KEELSON_FIELD(discovery.endpoints),
                             "The discovery service."),
                   [](Config& c, std::string_view text) {
@@ -93,9 +98,9 @@ std::vector<FlagSpec> rows_of_discovery() {
                   [](Config& c, std::string_view text) {
                     return set_one_of(c.discovery.fallback, text, {"exit", "proxy"});
                   }),
-      cluster("discovery-srv", kNotYet, KEELSON_FIELD(discovery.dns_srv),
+      cluster("discovery-srv", kYes, KEELSON_FIELD(discovery.dns_srv),
               "DNS domain whose SRV records name the members."),
-      cluster("discovery-srv-name", kNotYet, KEELSON_FIELD(discovery.dns_srv_name),
+      cluster("discovery-srv-name", kYes, KEELSON_FIELD(discovery.dns_srv_name),
               "Suffix of the SRV service's name."),
   };
 }

@@ -33,6 +33,8 @@ std::string_view effect_text(FlagEffect effect) {
       return " [accepted; no meaning here]";
     case FlagEffect::kDeprecated:
       return " [deprecated; ignored]";
+    case FlagEffect::kRefused:
+      return " [refused]";
   }
   return "";
 }

@@ -87,6 +87,11 @@ class Occasions {
     }
   }
   int signal() const { return signal_; }
+  // A signal has come that wait() has not told of yet.
+  bool signal_waits() {
+    pollfd fd = {signals_, POLLIN, 0};
+    return ::poll(&fd, 1, 0) == 1;
+  }
 
  private:
   bool take_signal() {
@@ -231,7 +236,8 @@ int serve(const server::CommandLine& line, int* ended_by) {
   absl::StatusOr<std::unique_ptr<server::Server>> server = server::Server::start(
       line.config, {.fatal = [sink](absl::Status status) { die(status, sink); },
                     .ready = [&] { occasions.say(Occasions::kReady); },
-                    .removed = [&] { occasions.say(Occasions::kRemoved); }});
+                    .removed = [&] { occasions.say(Occasions::kRemoved); },
+                    .given_up = [&] { return occasions.signal_waits(); }});
   if (!server.ok()) return failed_to_start(server.status());
   if (absl::Status s = run(occasions, supervisor, **server); !s.ok()) return failed_to_start(s);
   guard.emplace(sink);

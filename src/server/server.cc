@@ -28,6 +28,7 @@
 #include "server/corruption_checks.h"
 #include "server/corruption_door.h"
 #include "server/data_dir.h"
+#include "server/discovery.h"
 #include "server/go_values.h"
 #include "server/observers.h"
 #include "server/peering.h"
@@ -137,7 +138,9 @@ struct Server::Running {
 
   explicit Running(const Config& c) : config(c), metrics({.extensive = c.extensive_metrics()}) {}
 
-  absl::Status open_node(std::function<void(absl::Status)> fatal);
+  absl::StatusOr<DataDir> prepare_directory();
+  absl::Status open_node(std::function<void(absl::Status)> fatal,
+                         const std::function<bool()>& given_up);
   absl::Status check_initially();
   void build_services();
   void build_http();
@@ -166,15 +169,30 @@ void Server::Running::show_held(http::Metrics& m) const {
   m.handshakes_put_out.set(static_cast<int64_t>(counts.put_out));
 }
 
-absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal) {
+// What has to hold before anything is written, and the directories.
+absl::StatusOr<DataDir> Server::Running::prepare_directory() {
   if (absl::Status s = take_over(config); !s.ok()) return s;
   absl::StatusOr<DataDir> dir = check_data_dir(config);
   if (!dir.ok()) return dir.status();
+  if (!dir->has_log) {
+    if (absl::Status s = name_founders(config); !s.ok()) return s;
+    if (absl::Status s = check_founder(config); !s.ok()) return s;
+  } else if (!config.discovery.endpoints.empty()) {
+    log::warn("discovery token is ignored since cluster already initialized; valid logs are found",
+              {{"wal-dir", config.effective_wal_dir()}});
+  }
   log_configuration(config, dir->has_log);
   if (config.memory_mlock) {
     if (absl::Status s = lock_memory(); !s.ok()) return s;
   }
   if (absl::Status s = make_data_dir(config); !s.ok()) return s;
+  return dir;
+}
+
+absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
+                                        const std::function<bool()>& given_up) {
+  absl::StatusOr<DataDir> dir = prepare_directory();
+  if (!dir.ok()) return dir.status();
   absl::StatusOr<PeerTls> peer_tls = prepare_peer_tls(config);
   if (!peer_tls.ok()) return peer_tls.status();
   absl::StatusOr<std::shared_ptr<net::TlsContext>> tls = prepare_client_tls(config);
@@ -189,6 +207,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal)
     absl::StatusOr<std::optional<membership::Bootstrap>> found = peering->introduce_self();
     if (!found.ok()) return found.status();
     joins = *std::move(found);
+    if (absl::Status s = join_founders(config, given_up); !s.ok()) return s;
   }
   wal::drop_prepared(config.effective_wal_dir());
   node::Options options;
@@ -438,7 +457,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   if (absl::Status s = net::AcceptGate::raise_limit(); !s.ok()) return s;
   auto running = std::make_unique<Running>(config);
   Running& r = *running;
-  if (absl::Status s = r.open_node(std::move(calls.fatal)); !s.ok()) return s;
+  if (absl::Status s = r.open_node(std::move(calls.fatal), calls.given_up); !s.ok()) return s;
   r.build_services();
   auto server = std::unique_ptr<Server>(new Server(std::move(running)));
   if (absl::Status s = r.peering->listen(); !s.ok()) return s;

@@ -28,6 +28,8 @@ class Server {
     std::function<void()> ready;
     // The member is none of the cluster any more: it must end, and not come back. May come often.
     std::function<void()> removed;
+    // Asked while a start waits for others: whether it should not go on. On the thread that starts.
+    std::function<bool()> given_up;
   };
 
   // Returns once the member is running and takes part in its cluster. Errors say which file,

@@ -15,10 +15,23 @@ namespace {
 // The URL with its host looked up; as it is where that fails.
 std::string resolved(const Url& url) {
   if (url.is_unix() || url.hostname() == "localhost") return url.str();
+  const std::optional<std::string> address = address_of(url);
+  return address ? cat(url.scheme, "://", *address) : url.str();
+}
+
+// As Go's %q shows a slice.
+std::string quoted_list(const std::vector<Url>& urls) {
+  std::string out = "[";
+  for (const Url& url : urls) out += cat(out.size() > 1 ? " " : "", server::quoted(url.str()));
+  return out + "]";
+}
+
+}  // namespace
+
+std::optional<std::string> address_of(const Url& url) {
   addrinfo hints = {}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
-  if (::getaddrinfo(url.hostname().c_str(), nullptr, &hints, &found) != 0) return url.str();
-  // Go takes an IPv4 address if there is one.
+  if (::getaddrinfo(url.hostname().c_str(), nullptr, &hints, &found) != 0) return std::nullopt;
   const addrinfo* best = found;
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
     if (one->ai_family == AF_INET) {
@@ -30,18 +43,8 @@ std::string resolved(const Url& url) {
   ::getnameinfo(best->ai_addr, best->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
   const bool six = best->ai_family == AF_INET6;
   ::freeaddrinfo(found);
-  return six ? cat(url.scheme, "://[", text, "]:", url.port())
-             : cat(url.scheme, "://", text, ":", url.port());
+  return six ? cat("[", text, "]:", url.port()) : cat(text, ":", url.port());
 }
-
-// As Go's %q shows a slice.
-std::string quoted_list(const std::vector<Url>& urls) {
-  std::string out = "[";
-  for (const Url& url : urls) out += cat(out.size() > 1 ? " " : "", server::quoted(url.str()));
-  return out + "]";
-}
-
-}  // namespace
 
 std::string url_difference(const std::vector<Url>& ours, const std::vector<Url>& named) {
   if (ours.size() != named.size()) {

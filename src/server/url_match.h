@@ -7,12 +7,17 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "server/url.h"
 
 namespace keelson::server {
+
+// "address:port" of the URL's host, an IPv4 address if it has one, as Go chooses. Nothing: the host
+// cannot be found.
+std::optional<std::string> address_of(const Url& url);
 
 // Why the two lists do not name the same addresses; empty if they do. Both sorted.
 std::string url_difference(const std::vector<Url>& ours, const std::vector<Url>& named);
