@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "base/thread_lane.h"
+#include "http/pprof.h"
 #include "net/listener.h"
 
 namespace keelson::http {
@@ -60,6 +61,9 @@ class EndpointTest : public ::testing::Test {
     door_ = std::make_unique<FrontDoor>(std::move(options));
     endpoint_ = std::make_unique<Endpoint>(handlers_, *door_);
     endpoint_->add_to(router_, everything);
+    pprof_ = std::make_unique<Pprof>(*door_, &profiles_,
+                                     std::vector<std::string>{"keelson", "--enable-pprof"});
+    pprof_->add_to(router_);
     auto listener = net::Listener::start("http://127.0.0.1:0", &loops_, &router_);
     ASSERT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
@@ -67,6 +71,7 @@ class EndpointTest : public ::testing::Test {
   void TearDown() override {
     listener_.reset();
     pages_.stop();
+    profiles_.stop();
     loops_.stop();
   }
   std::string ask(const std::string& line, const std::string& headers = "") {
@@ -76,12 +81,13 @@ class EndpointTest : public ::testing::Test {
 
   HealthyState state_;
   Metrics metrics_{MetricsOptions{}};
-  ThreadLane pages_{"pages"};
+  ThreadLane pages_{"pages"}, profiles_{"profiles"};
   Handlers handlers_{state_, metrics_, &pages_, {"3.7.1", {}}};
   net::LoopPool loops_{1};
   net::Router router_;
   std::unique_ptr<FrontDoor> door_;
   std::unique_ptr<Endpoint> endpoint_;
+  std::unique_ptr<Pprof> pprof_;
   std::unique_ptr<net::Listener> listener_;
 };
 
@@ -118,6 +124,40 @@ TEST_F(EndpointTest, OtherHostsAreRefused) {
                        "GET /version HTTP/1.1\r\nHost: etcd.example:2379\r\nConnection: close\r\n"
                        "\r\n")
                   .starts_with("HTTP/1.1 200 "));
+}
+
+TEST_F(EndpointTest, ProfilesAreServed) {
+  serve({});
+  const auto begins = [](const std::string& answer, int code) {
+    return answer.starts_with(cat("HTTP/1.1 ", code, " "));
+  };
+  EXPECT_TRUE(begins(ask("GET /debug/pprof/"), 200));
+  EXPECT_TRUE(ask("GET /debug/pprof/cmdline")
+                  .ends_with(std::string("\r\n\r\nkeelson\0--enable-pprof", 26)));
+  const std::string unknown = ask("GET /debug/pprof/trace");
+  EXPECT_TRUE(begins(unknown, 404) && unknown.ends_with("Unknown profile\n")) << unknown;
+  const std::string threads = ask("GET /debug/pprof/goroutine");
+  EXPECT_TRUE(begins(threads, 200));
+  EXPECT_NE(threads.find("Content-Disposition: attachment; filename=\"goroutine\"\r\n"),
+            std::string::npos);
+  EXPECT_NE(threads.find("\r\n\r\n\x1f\x8b"), std::string::npos) << "gzip";
+  EXPECT_TRUE(ask("GET /debug/pprof/symbol?0").ends_with("num_symbols: 1\n"));
+  EXPECT_NE(ask(cat("GET /debug/pprof/symbol?0x", absl::Hex(reinterpret_cast<uint64_t>(&::send))))
+                .find("send\n"),
+            std::string::npos);
+}
+
+TEST_F(EndpointTest, OneProfileOfTimeAtATime) {
+  serve({});
+  std::unique_ptr<CpuSampler> other = CpuSampler::start();
+  const std::string refused = ask("GET /debug/pprof/profile?seconds=1");
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 500 ") &&
+              refused.ends_with("Could not enable CPU profiling: cpu profiling already in use\n"))
+      << refused;
+  other.reset();
+  const std::string served = ask("GET /debug/pprof/profile?seconds=1");
+  EXPECT_TRUE(served.starts_with("HTTP/1.1 200 ")) << served.substr(0, 200);
+  EXPECT_NE(served.find("\r\n\r\n\x1f\x8b"), std::string::npos) << "gzip";
 }
 
 class NoService final : public net::UnaryHandler {

@@ -181,9 +181,11 @@ TEST(CommandLine, AcceptsOldNamesAndWarns) {
 }
 
 TEST(CommandLine, WarnsOfFlagsWithoutEffect) {
-  CommandLine line = parse({"--enable-pprof", "--backend-batch-limit=5", "--max-snapshots=3"});
+  CommandLine line =
+      parse({"--enable-distributed-tracing", "--backend-batch-limit=5", "--max-snapshots=3"});
   ASSERT_FALSE(line.exit);
-  EXPECT_TRUE(has_note(line, "flag is accepted but has no effect yet", "enable-pprof"));
+  EXPECT_TRUE(
+      has_note(line, "flag is accepted but has no effect yet", "enable-distributed-tracing"));
   EXPECT_TRUE(has_note(line, "flag has no meaning in Keelson - ignoring", "backend-batch-limit"));
 }
 

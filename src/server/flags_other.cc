@@ -12,7 +12,7 @@ using enum FlagGroup;
 
 std::vector<FlagSpec> rows_of_observation() {
   return {
-      flag("enable-pprof", kMonitoring, kNotYet, KEELSON_FIELD(enable_pprof),
+      flag("enable-pprof", kMonitoring, kYes, KEELSON_FIELD(enable_pprof),
            "Serve profiles at /debug/pprof/."),
       flag("metrics", kMonitoring, kYes, KEELSON_FIELD(metrics),
            "'basic', or 'extensive' for the duration of every kind of call too."),

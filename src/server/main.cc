@@ -255,10 +255,13 @@ int serve(const server::CommandLine& line, int* ended_by) {
 
 // jemalloc's, which reads it before main(): what is freed goes back to the system within a second
 // or two, by a thread that has nothing else to do (docs/decisions/0009-freed-memory-returns.md).
+// Its samples of who takes memory can be switched on (http/heap_profile.h); off they cost nothing.
 // Nobody reads it in builds with sanitizers, which have allocators of their own.
 extern "C" {
 extern const char* const malloc_conf;
-const char* const malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+const char* const malloc_conf =
+    "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,"
+    "prof:true,prof_active:false,lg_prof_sample:19";
 }
 
 int main(int argc, char** argv) {

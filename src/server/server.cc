@@ -16,6 +16,7 @@
 #include "http/gateway.h"
 #include "http/handlers.h"
 #include "http/metrics.h"
+#include "http/pprof.h"
 #include "mvcc/row_head.h"
 #include "net/accept_gate.h"
 #include "net/held_bytes.h"
@@ -109,6 +110,7 @@ struct Server::Running {
   ApplyMetrics apply_metrics{metrics};
 
   std::unique_ptr<ThreadLane> consensus, log, apply, background, pages;
+  std::unique_ptr<ThreadLane> profiles;  // with --enable-pprof
   net::AcceptGate gate;
   std::unique_ptr<net::LoopPool> loops;
   std::shared_ptr<net::HeldBudgets> budgets;       // of all client listeners
@@ -125,6 +127,7 @@ struct Server::Running {
   std::unique_ptr<http::Handlers> handlers;
   std::unique_ptr<http::FrontDoor> door;
   std::unique_ptr<http::Endpoint> endpoint;
+  std::unique_ptr<http::Pprof> pprof;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
   std::unique_ptr<http::Gateway> gateway;  // null: --enable-grpc-gateway=false
   std::unique_ptr<AutoCompaction> auto_compaction;
@@ -366,6 +369,12 @@ void Server::Running::build_http() {
   net::Router& router = config.listen_client_http_urls.empty() ? client_router : http_router;
   endpoint->add_to(router, true);
   endpoint->add_to(metrics_router, false);
+  if (config.enable_pprof) {
+    log::info("pprof is enabled", {{"path", "/debug/pprof"}});
+    profiles = std::make_unique<ThreadLane>("profiles");
+    pprof = std::make_unique<http::Pprof>(*door, profiles.get(), own_command_line());
+    pprof->add_to(router);
+  }
   grpc_observer =
       std::make_unique<http::GrpcObserver>(metrics, config.warning_unary_request_duration);
   grpc_observer->bind(client_router);
@@ -514,6 +523,7 @@ absl::Status Server::stop(Duration deadline) {
   r.apply->stop();
   r.background->stop();
   if (r.pages) r.pages->stop();
+  if (r.profiles) r.profiles->stop();
   if (r.gateway) r.gateway->stop();
   if (r.context) r.context->stop_workers();
   if (r.loops) r.loops->stop();
@@ -521,7 +531,9 @@ absl::Status Server::stop(Duration deadline) {
   r.handshakes.reset();  // nobody shakes hands any more
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.
-  for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background, &r.pages}) lane->reset();
+  for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background, &r.pages, &r.profiles}) {
+    lane->reset();
+  }
   r.auto_compaction.reset();
   r.corruption_checks.reset();
   r.corruption_door.reset();
