@@ -50,7 +50,8 @@ struct Network::Impl {
     return given;
   }
 
-  net::Loop& loop() { return loops.at(0); }
+  net::LoopPool& loops() { return options.loops ? *options.loops : *own_loops; }
+  net::Loop& loop() { return loops().at(0); }
   // Runs it on the loop and waits for it.
   template <typename Body>
   void on_loop(Body body) {
@@ -70,7 +71,8 @@ struct Network::Impl {
   SystemClock system_clock;
   const NetworkOptions options;
   net::Resolver resolver;
-  net::LoopPool loops{1, "peer"};
+  const std::unique_ptr<net::LoopPool> own_loops =
+      options.loops ? nullptr : std::make_unique<net::LoopPool>(1, "peer");
   // Databases that go to other members and come from them. They give way to everybody else.
   Workers workers{
       {.name = "peer-db", .threads = 2, .threads_per_owner = 1, .niceness = kDatabaseNiceness}};
@@ -104,7 +106,7 @@ Network::Network(NetworkOptions options) : impl_(std::make_unique<Impl>(std::mov
 Network::~Network() { stop(); }
 
 Ask& Network::ask() { return *impl_->ask; }
-net::LoopPool& Network::loops() { return impl_->loops; }
+net::LoopPool& Network::loops() { return impl_->loops(); }
 net::Resolver& Network::resolver() { return impl_->resolver; }
 
 void Network::serve_on(net::Router& router) {
@@ -166,11 +168,15 @@ void Network::stop() {
   impl_->on_loop([] {});
   impl_->resolver.stop();
   impl_->workers.stop();
-  impl_->loops.stop();
+  if (impl_->own_loops) impl_->own_loops->stop();
 }
 
 void Network::send(std::vector<raft::Message> messages) {
   if (!impl_->started.load(std::memory_order_acquire)) return;
+  if (impl_->loop().on_loop()) {
+    if (impl_->hub) impl_->hub->send(std::move(messages));
+    return;
+  }
   size_t bytes = 0;
   for (const raft::Message& message : messages) bytes += wire::wire_size(message);
   const size_t before = impl_->handed_over.fetch_add(bytes);

@@ -7,10 +7,11 @@
 // Order of a start: the constructor; ask() works from then on. serve_on() fills the router of the
 //   peer listeners, which run on loops(). start() once it is known who this member is; before,
 //   requests are answered 503 and send() drops. stop() before the lanes end.
-// Threads: one loop of its own, shared with nobody, on which all of it runs but the work on
-//   databases, which has workers; public methods are for any thread, but for the constructor,
-//   serve_on(), start(), stop() and the destructor (one thread, none of the lanes or loops). send()
-//   and send_snapshot() never block.
+// Threads: one loop, on which all of it runs but the work on databases, which has workers; public
+//   methods are for any thread, but for the constructor, serve_on(), start(), stop() and the
+//   destructor (one thread, none of the lanes or loops). send() and send_snapshot() never block.
+//   The member's consensus may be another lane, or share the loop: then a message is sent in the
+//   turn that made it, and none goes from thread to thread on its way in or out.
 // Lifetime: receiver and answers outlive stop(); observer, whatever runs on loops(), and the lanes
 //   that may call send() end before the Network does.
 // Bounds: peer/channels.h says what waits for a member; more is dropped and reported unreachable. A
@@ -50,6 +51,9 @@ struct Identity {
 };
 
 struct NetworkOptions {
+  // The first of them is the loop. They outlive stop(), and nothing runs on them any more when the
+  // Network ends. Null: one of its own.
+  net::LoopPool* loops = nullptr;
   std::string version = "3.7.1";  // of etcd, that this is as good as
   // For dials; etcd: a second and the election timeout.
   Duration dial_timeout = std::chrono::milliseconds(2000);
@@ -89,7 +93,8 @@ class Network final : public node::Transport {
   // Members that are not in the log yet, as others told of them: they are sent to by POST, so that
   // a joining member can answer them.
   void introduce(std::vector<membership::Member> members);
-  // Ends everything and waits for that. No listener may run on loops() any more.
+  // Ends everything and waits for that, but for loops() that are not its own. No listener may run
+  // on them any more.
   void stop();
 
   void send(std::vector<raft::Message> messages) override;

@@ -128,7 +128,7 @@ class TestPeer {
   // `tls`: of its listener; null for none.
   explicit TestPeer(std::string name, NetworkOptions options = {},
                     std::shared_ptr<const net::ListenerTls> tls = nullptr)
-      : name_(std::move(name)), network_(std::move(options)) {
+      : name_(std::move(name)), network_(on(&consensus_, std::move(options))) {
     if (tls) {
       auto copy = std::make_shared<net::ListenerTls>(*tls);
       copy->client_names = &network_.resolver();
@@ -160,7 +160,7 @@ class TestPeer {
         .mark_entries = 20, .mark_bytes = 6 << 10, .flush_entries = 40, .flush_bytes = 64 << 10};
     absl::StatusOr<std::unique_ptr<node::Node>> made =
         node::Node::create(options, std::make_unique<node::ForwardingBackend>(disk_),
-                           {&consensus_, &log_, &apply_, &background_}, &clock_, &random_,
+                           {&consensus_.at(0), &log_, &apply_, &background_}, &clock_, &random_,
                            &network_, [](absl::Status status) { ADD_FAILURE() << status; });
     ASSERT_TRUE(made.ok()) << made.status();
     node_ = *std::move(made);
@@ -190,7 +190,8 @@ class TestPeer {
       node_->stop([&](absl::Status status) { done.set(std::move(status)); });
       EXPECT_TRUE(done.wait().value_or(absl::InternalError("no end")).ok());
     }
-    for (ThreadLane* lane : {&consensus_, &log_, &apply_, &io_, &background_}) lane->stop();
+    consensus_.stop();
+    for (ThreadLane* lane : {&log_, &apply_, &io_, &background_}) lane->stop();
     reader_.reset();
     node_.reset();
   }
@@ -263,6 +264,10 @@ class TestPeer {
   NoAnswers& answers() { return answers_; }
 
  private:
+  static NetworkOptions on(net::LoopPool* loops, NetworkOptions options) {
+    options.loops = loops;
+    return options;
+  }
   void listen(uint16_t port) {
     absl::StatusOr<std::unique_ptr<net::Listener>> listener = net::Listener::start(
         cat("http://127.0.0.1:", port), &network_.loops(), &router_, nullptr, {.tls = tls_});
@@ -277,8 +282,9 @@ class TestPeer {
   SeededRandom random_{std::hash<std::string>()(name_)};
   wal::MemoryFileSystem files_;
   backend::MemoryBackend disk_;
-  ThreadLane consensus_{"consensus"}, log_{"log"}, apply_{"apply"}, background_{"background"},
-      io_{"io"};
+  // As in the server, consensus shares a loop with the network.
+  net::LoopPool consensus_{1, "consensus"};
+  ThreadLane log_{"log"}, apply_{"apply"}, background_{"background"}, io_{"io"};
   net::Router router_;
   Network network_;
   std::unique_ptr<net::Listener> listener_;

@@ -14,9 +14,10 @@
 namespace keelson::server {
 namespace {
 
-peer::NetworkOptions network_options(const Config& config, const PeerTls& tls,
+peer::NetworkOptions network_options(const Config& config, net::LoopPool* loops, const PeerTls& tls,
                                      net::TlsHandshakes* handshakes, peer::Observer* observer) {
-  return {.version = std::string(kEtcdVersion),
+  return {.loops = loops,
+          .version = std::string(kEtcdVersion),
           .dial_timeout = seconds(1) + config.election_timeout(),
           .read_timeout = config.raft_read_timeout,
           .write_timeout = config.raft_write_timeout,
@@ -83,13 +84,14 @@ class Peering::Asking final : public rpc::Others {
   peer::Network& network_;
 };
 
-Peering::Peering(const Config& config, PeerTls tls, net::AcceptGate* gate, http::Metrics& metrics)
+Peering::Peering(const Config& config, PeerTls tls, net::LoopPool* loops, net::AcceptGate* gate,
+                 http::Metrics& metrics)
     : config_(config),
       tls_(std::move(tls)),
       gate_(gate),
       handshakes_(std::make_unique<net::TlsHandshakes>(1)),
       peer_metrics_(metrics),
-      network_(network_options(config, tls_, handshakes_.get(), &peer_metrics_)) {
+      network_(network_options(config, loops, tls_, handshakes_.get(), &peer_metrics_)) {
   network_.serve_on(router_);
 }
 
@@ -240,6 +242,7 @@ std::optional<MemberId> Peering::longest_connected() const {
 void Peering::stop() {
   listeners_.clear();
   network_.stop();
+  handshakes_.reset();  // nobody shakes hands any more
 }
 
 }  // namespace keelson::server

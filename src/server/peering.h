@@ -32,9 +32,10 @@ namespace keelson::server {
 
 class Peering {
  public:
-  // `config` and `gate` outlive this.
-  // So do the metrics.
-  Peering(const Config& config, PeerTls tls, net::AcceptGate* gate, http::Metrics& metrics);
+  // `config`, `gate` and the metrics outlive this; `loops` outlive stop(), and end before this
+  // does.
+  Peering(const Config& config, PeerTls tls, net::LoopPool* loops, net::AcceptGate* gate,
+          http::Metrics& metrics);
   ~Peering();
 
   // For the node that is about to be.

@@ -109,7 +109,9 @@ struct Server::Running {
   RequestMetrics request_metrics{metrics};
   ApplyMetrics apply_metrics{metrics};
 
-  std::unique_ptr<ThreadLane> consensus, log, apply, background, pages;
+  // Consensus and the network among members: a message is taken, answered and sent in one turn.
+  std::unique_ptr<net::LoopPool> consensus;
+  std::unique_ptr<ThreadLane> log, apply, background, pages;
   std::unique_ptr<ThreadLane> profiles;  // with --enable-pprof
   net::AcceptGate gate;
   std::unique_ptr<net::LoopPool> loops;
@@ -204,7 +206,9 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   absl::StatusOr<AuthSetup> auth = prepare_auth(config);
   if (!auth.ok()) return auth.status();
   auth_settings = auth->settings;
-  peering = std::make_unique<Peering>(config, *std::move(peer_tls), &gate, metrics);
+  consensus = std::make_unique<net::LoopPool>(1, "consensus");
+  peering =
+      std::make_unique<Peering>(config, *std::move(peer_tls), consensus.get(), &gate, metrics);
   std::optional<membership::Bootstrap> joins;
   if (!dir->has_log) {
     absl::StatusOr<std::optional<membership::Bootstrap>> found = peering->introduce_self();
@@ -252,13 +256,12 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
   options.gateway.request_timeout = config.request_timeout();
 
-  consensus = std::make_unique<ThreadLane>("consensus");
   log = std::make_unique<ThreadLane>("log");
   apply = std::make_unique<ThreadLane>("apply");
   background = std::make_unique<ThreadLane>("background");
   absl::StatusOr<std::unique_ptr<node::Node>> made =
       node::Node::create(std::move(options), *std::move(backend),
-                         {consensus.get(), log.get(), apply.get(), background.get()}, &clock,
+                         {&consensus->at(0), log.get(), apply.get(), background.get()}, &clock,
                          &random, peering->transport(), std::move(fatal));
   if (!made.ok()) return made.status();
   node = *std::move(made);
@@ -496,7 +499,7 @@ absl::Status Server::serve() {
 void Server::watch_lanes(Duration interval, std::function<void()> beat) {
   Running& r = *running_;
   CHECK(!r.pulse);
-  std::vector<Executor*> lanes = {r.consensus.get()};
+  std::vector<Executor*> lanes = {&r.consensus->at(0)};
   for (int i = 0; i < r.loops->size(); ++i) lanes.push_back(&r.loops->at(i));
   r.pulse = std::make_unique<Pulse>(std::move(lanes), interval, std::move(beat));
   r.pulse->start();
@@ -531,9 +534,8 @@ absl::Status Server::stop(Duration deadline) {
   r.handshakes.reset();  // nobody shakes hands any more
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.
-  for (auto* lane : {&r.consensus, &r.log, &r.apply, &r.background, &r.pages, &r.profiles}) {
-    lane->reset();
-  }
+  r.consensus.reset();
+  for (auto* lane : {&r.log, &r.apply, &r.background, &r.pages, &r.profiles}) lane->reset();
   r.auto_compaction.reset();
   r.corruption_checks.reset();
   r.corruption_door.reset();
