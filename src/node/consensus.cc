@@ -9,6 +9,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "node/condense.h"
 #include "node/gateway.h"
 #include "raft/quorum/quorum.h"
 #include "wire/internal_request.h"
@@ -21,6 +22,18 @@ constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
 // Of the log in memory, while snapshots are on their way to others. Whoever needs more than that
 // behind its snapshot will need another one.
 constexpr uint64_t kMostHeld = uint64_t{512} << 20;
+
+// Calls `beat` every `period`, beginning now, until it says false. A lane's timers are late by up
+// to a millisecond, which a hundred ticks would add up; what is missed is not made up for.
+void keep_time(Executor& lane, const Clock& clock, Duration period, MonotonicTime due,
+               std::function<bool()> beat) {
+  if (!beat()) return;
+  const MonotonicTime now = clock.now();
+  const MonotonicTime next = std::max(due + period, now);
+  lane.post_after(next - now, [&lane, &clock, period, next, beat = std::move(beat)]() mutable {
+    keep_time(lane, clock, period, next, std::move(beat));
+  });
+}
 
 }  // namespace
 
@@ -87,7 +100,10 @@ void Consensus::start() {
     // A crash may have come between the store's flush and its mark.
     mark_when_due();
     schedule_flush();
-    tick();
+    keep_time(lane_, clock_, options_.tick, clock_.now(), [this] {
+      if (!stopped_) tick();
+      return !stopped_;
+    });
   });
 }
 
@@ -229,6 +245,7 @@ void Consensus::durable(std::vector<raft::Message> appends) {
     if (stopped_) return;
     log_watch_.durable(appends.size());
     log_moves();
+    std::vector<raft::Message> responses;
     for (raft::Message& append : appends) {
       if (!raft::is_empty(append.snapshot)) start_over(append.snapshot->metadata);
       if (!append.entries.empty()) storage_->append(append.entries);
@@ -236,8 +253,9 @@ void Consensus::durable(std::vector<raft::Message> appends) {
       if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
       durable_term_ = std::max(durable_term_, append.term);
       CHECK(durable_term_.value <= state_.term.load(std::memory_order_relaxed));
-      step_responses(append.responses);
+      std::move(append.responses.begin(), append.responses.end(), std::back_inserter(responses));
     }
+    step_responses(responses);
     send_votes_that_are_durable();
     schedule_flush();
   });
@@ -517,6 +535,7 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
 
 void Consensus::send(std::vector<raft::Message> messages) {
   if (messages.empty() || !doors_.transport) return;
+  condense(&messages);
   if (!is_leader_) KEELSON_FAILPOINT("consensus_follower_send");
   doors_.transport->send(std::move(messages));
 }
@@ -588,8 +607,6 @@ void Consensus::step(raft::Message message) {
 }
 
 void Consensus::tick() {
-  if (stopped_) return;
-  lane_.post_after(options_.tick, [this] { tick(); });
   core_->tick();
   watch_log();
   // Again, if one failed.
