@@ -525,6 +525,10 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       held_.begin(message.to, message.snapshot->metadata.index);
       doors_.apply.send_state(std::move(message));
     } else {
+      // A leader that is a quorum together with this member need not ask anybody (raft/reads.h).
+      if (message.type == raft::MessageType::kMsgReadIndex && message.from == options_.id) {
+        message.term = standing().term;
+      }
       outgoing.push_back(std::move(message));
     }
   }

@@ -119,6 +119,7 @@ absl::Status step_follower(Core& core, Message message) {
       forward_or_drop(core, std::move(message), "leader transfer");
       break;
     case MessageType::kMsgReadIndex:
+      message.term = Term(0);  // if it had one, of whoever sent it here
       forward_or_drop(core, std::move(message), "index reading");
       break;
     case MessageType::kMsgForgetLeader:

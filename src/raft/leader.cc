@@ -99,7 +99,7 @@ absl::Status step_leader(Core& core, Message message) {
     case MessageType::kMsgProp:
       return step_propose(core, message);
     case MessageType::kMsgReadIndex:
-      handle_read_index(core, {message.from, std::move(message.entries)});
+      handle_read_index(core, {message.from, std::move(message.entries)}, message.term);
       break;
     case MessageType::kMsgForgetLeader:
       break;  // we are the one

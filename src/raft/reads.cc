@@ -1,8 +1,10 @@
 #include "raft/reads.h"
 
+#include <optional>
 #include <utility>
 
 #include "raft/plant.h"
+#include "raft/quorum/quorum.h"
 #include "raft/replicate.h"
 
 namespace keelson::raft {
@@ -20,6 +22,17 @@ void answer(Core& core, ReadRequest request, Index index) {
   core.send(std::move(message));
 }
 
+// Whoever forwarded it followed us in this term when it did, and the two of us are a quorum: so
+// nobody else led before the read was asked for, as little as if the sender had echoed a heartbeat.
+bool confirmed_by_sender(const Core& core, MemberId sender, Term named) {
+  if (named != core.term) return false;
+  const auto follows = [&](MemberId id) -> std::optional<bool> {
+    if (id == core.options.id || id == sender) return true;
+    return std::nullopt;
+  };
+  return quorum::vote_result(core.config.voters, follows) == quorum::VoteResult::kWon;
+}
+
 void start(Core& core, ReadRequest request) {
   const bool leased = core.options.read_only_option == ReadOnlyOption::kLeaseBased;
   if (leased || planted(Plant::kReadWithoutQuorum)) {
@@ -34,12 +47,14 @@ void start(Core& core, ReadRequest request) {
 
 }  // namespace
 
-void handle_read_index(Core& core, ReadRequest request) {
+void handle_read_index(Core& core, ReadRequest request, Term named) {
   if (core.config.is_singleton()) {
     // Nobody else could lead.
     answer(core, std::move(request), core.log->committed());
   } else if (!core.committed_in_term() && !planted(Plant::kReadBeforeFirstCommit)) {
     core.reads_before_first_commit.push_back(std::move(request));
+  } else if (confirmed_by_sender(core, request.from, named)) {
+    answer(core, std::move(request), core.log->committed());
   } else {
     start(core, std::move(request));
   }

@@ -333,6 +333,10 @@ void Member::send(Message message) {
     violated(id_.value, " sends to ", message.to.value);
   }
   if (message.type == MessageType::kMsgSnap) renew(&message);
+  if (message.type == MessageType::kMsgReadIndex && shared_.options.reads_name_term &&
+      message.from == id_) {
+    message.term = node_->basic_status().hard_state.term;
+  }
   note_promise(message);
   shared_.network.send(std::move(message), shared_.now);
 }

@@ -92,6 +92,8 @@ Options options_of(uint64_t seed, int steps) {
   draw_group(draw, &o);
   draw_config(draw, &o);
   draw_faults(draw, &o);
+  // Last, so that what was drawn before is what it always was.
+  o.reads_name_term = draw.one_in(2);
   if (o.lease) keep_the_lease_honest(&o);
   return o;
 }

@@ -31,6 +31,7 @@ struct Options {
   bool lease = false;
   bool step_down_on_removal = false;
   bool forwarding = true;
+  bool reads_name_term = false;  // raft/reads.h; the driver's doing
   int election_tick = 6;
   int heartbeat_tick = 1;
   uint64_t max_size_per_msg = 0;
