@@ -444,5 +444,73 @@ TEST(Thesis1021, TheLeaderSendsWhileItsOwnDiskWrites) {
   EXPECT_TRUE(node.ready().committed_entries.empty());
 }
 
+// --- 6.4 (thesis): a forwarded read that names its sender's term
+
+Message forwarded_read(uint64_t from, uint64_t to, uint64_t term) {
+  Message message = from_leader(MessageType::kMsgReadIndex, from, to, term);
+  Entry entry;
+  entry.data = Bytes::copy("read");
+  message.entries = Entries(std::span(&entry, 1));
+  return message;
+}
+
+// What member 1, the leader, sends when `read` arrives.
+std::vector<Message> answers_to(TestGroup& group, Message read) {
+  group.deliver(std::move(read));
+  std::vector<Message> all;
+  while (group.node(1).has_ready()) {
+    for (Message& message : group.work(1)) all.push_back(std::move(message));
+  }
+  return all;
+}
+
+TEST(Thesis64, AReadThatNamesTheTermIsConfirmedIfItsSenderAndTheLeaderAreAQuorum) {
+  TestGroup group(3);
+  group.elect(1);
+  const uint64_t term = group.term(1).value;
+  const std::vector<Message> answers = answers_to(group, forwarded_read(2, 1, term));
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].type, MessageType::kMsgReadIndexResp);
+  EXPECT_EQ(answers[0].to, MemberId(2));
+  EXPECT_EQ(answers[0].index, group.commit(1));
+}
+
+TEST(Thesis64, AReadWithoutATermOrOfNoQuorumWaitsForEchoes) {
+  for (uint64_t voters : {3, 5}) {
+    TestGroup group(voters, nullptr, 1);
+    group.elect(1);
+    const uint64_t term = group.term(1).value;
+    // One of etcd-raft's; one of five; a learner's.
+    const uint64_t from = voters == 3 ? 4 : 2;
+    for (const Message& read : {forwarded_read(2, 1, 0), forwarded_read(from, 1, term)}) {
+      const std::vector<Message> answers = answers_to(group, read);
+      EXPECT_EQ(find(answers, MessageType::kMsgReadIndexResp), nullptr);
+      EXPECT_NE(find(answers, MessageType::kMsgHeartbeat), nullptr);
+    }
+  }
+}
+
+TEST(Thesis64, AReadOfAnEarlierTermIsNotAnswered) {
+  TestGroup group(3);
+  group.elect(1);
+  const uint64_t before = group.term(1).value;
+  group.elect(2);
+  group.elect(1);
+  EXPECT_EQ(find(answers_to(group, forwarded_read(2, 1, before)), MessageType::kMsgReadIndexResp),
+            nullptr);
+}
+
+// The sender's word is not for reads that may have been asked for after it sent.
+TEST(Thesis64, AReadThatNamesTheTermConfirmsNoOther) {
+  TestGroup group(3);
+  group.elect(1);
+  group.isolate(1);
+  group.node(1).read_index(Bytes::copy("own"));
+  group.settle();
+  group.heal();
+  answers_to(group, forwarded_read(2, 1, group.term(1).value));
+  EXPECT_TRUE(group.member(1).reads.empty());
+}
+
 }  // namespace
 }  // namespace keelson::raft
