@@ -84,6 +84,10 @@ void Dial::try_next() {
   finish(first_failure_);
 }
 
+bool is_refused(const absl::Status& failure) {
+  return message_of(failure).ends_with(cat("connect: ", errno_text(ECONNREFUSED)));
+}
+
 absl::Status Dial::begin(Address& address) {
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return absl::UnavailableError(named(cat("socket: ", errno_text(errno))));

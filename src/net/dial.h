@@ -22,6 +22,9 @@
 
 namespace keelson::net {
 
+// Whether that is what `failure` says: there is a machine, and nobody listens.
+bool is_refused(const absl::Status& failure);
+
 class Dial final : public std::enable_shared_from_this<Dial>, private Timer, private Watch {
  public:
   // What came of it: a non-blocking descriptor, the receiver's from now on. Never called from

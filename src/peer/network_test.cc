@@ -69,6 +69,31 @@ TEST(Network, AMemberThatIsFarBehindGetsASnapshot) {
   EXPECT_TRUE(away.put("b", "2").ok());
 }
 
+// An election timeout is at least so many ticks, and nobody campaigns before its own is over: but
+// for a leader whose process is gone nobody waits.
+TEST(Network, ALeaderThatIsGoneIsNotWaitedFor) {
+  constexpr int kTicks = 200;
+  std::vector<std::unique_ptr<TestPeer>> peers;
+  std::string initial;
+  for (int i = 0; i < 3; ++i) {
+    peers.push_back(std::make_unique<TestPeer>(cat("m", i)));
+    peers.back()->set_election_ticks(kTicks);
+    initial += cat(i == 0 ? "" : ",", "m", i, "=", peers.back()->url());
+  }
+  for (auto& peer : peers) peer->start(initial);
+  ASSERT_TRUE(eventually([&] { return peers[0]->network().active()->size() == 2; }));
+  EXPECT_TRUE(eventually([&] {
+    peers[0]->node().consensus().with_core(
+        [](raft::RawNode& core) { core.campaign().IgnoreError(); });
+    return peers[0]->leads();
+  }));
+  EXPECT_TRUE(peers[1]->put("a", "1").ok());
+  peers[0]->stop();
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_TRUE(eventually([&] { return peers[1]->leads() || peers[2]->leads(); }));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, kTicks * TestPeer::kHeartbeat);
+}
+
 // Files for members that trust one authority.
 class Certificates {
  public:

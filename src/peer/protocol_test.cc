@@ -108,6 +108,21 @@ TEST_F(Protocol, AnotherClusterIsTriedAtTheNextUrl) {
   EXPECT_EQ(receiver_.removed_, 0);
 }
 
+TEST_F(Protocol, WhoseProcessIsGoneIsToldOnce) {
+  start({{"http://127.0.0.1:1"}});
+  EXPECT_TRUE(eventually([&] { return receiver_.gone_ > 0; }));
+  for (int i = 0; i < 200; ++i) ask("GET /version", headers());
+  EXPECT_EQ(receiver_.gone_, 1);
+}
+
+TEST_F(Protocol, WhoListensElsewhereIsNotGone) {
+  start({{"http://127.0.0.1:1", cat("http://127.0.0.1:", other_.place().port)}});
+  net::ScriptedConnection stream = accept_for(other_, message_stream(), &others_);
+  stream.send(kAccepted);
+  EXPECT_TRUE(eventually([&] { return network_->active()->contains(kOther); }));
+  EXPECT_EQ(receiver_.gone_, 0);
+}
+
 TEST_F(Protocol, WhatRaftDoesNotTakeIsNotRead) {
   start({{cat("http://127.0.0.1:", other_.place().port)}});
   receiver_.hold();

@@ -24,6 +24,9 @@ class Receiver {
   virtual void receive(std::vector<raft::Message> messages, Task taken) = 0;
   // A message to `member` was lost.
   virtual void unreachable(MemberId member) = 0;
+  // The streams from `member` have ended and nobody listens where it was: its process is gone, or
+  // about to be. Once, until it has been back.
+  virtual void gone(MemberId member) = 0;
   // How sending a snapshot to `member` went; once for each.
   virtual void snapshot_sent(MemberId member, bool arrived) = 0;
   // Another member says that this one has been removed from the cluster for good: it must end, and

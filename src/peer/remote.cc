@@ -35,10 +35,10 @@ Remote::Streams::Streams(Remote* remote, Judge judge)
     : message_writer({&remote->context_, remote->id_, &remote->status_}, StreamType::kMessage),
       append_writer({&remote->context_, remote->id_, &remote->status_}, StreamType::kAppend),
       message_reader({&remote->context_, remote->id_, &remote->status_, &remote->picker_,
-                      remote->intake_.get(), judge},
+                      remote->intake_.get(), judge, [remote] { remote->found_nobody(); }},
                      StreamType::kMessage),
       append_reader({&remote->context_, remote->id_, &remote->status_, &remote->picker_,
-                     remote->intake_.get(), judge},
+                     remote->intake_.get(), judge, [remote] { remote->found_nobody(); }},
                     StreamType::kAppend),
       snapshots({&remote->context_, remote->id_, &remote->status_, &remote->picker_}),
       prober(&remote->context_, remote->id_, remote->urls()) {
@@ -114,6 +114,14 @@ void Remote::dropped(const raft::Message& message, Channel channel) {
              {"remote-peer-id", id_text(id_.value)},
              {"remote-peer-name", name_of(channel)},
              {"remote-peer-active", status_.active()}});
+}
+
+// By both streams: one of them may have ended while the member lives.
+void Remote::found_nobody() {
+  const bool gone =
+      streams_->message_reader.nobody_there() && streams_->append_reader.nobody_there();
+  if (gone && !std::exchange(told_gone_, true)) context_.receiver.gone(id_);
+  if (!gone) told_gone_ = false;
 }
 
 void Remote::flush() {

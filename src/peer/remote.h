@@ -68,6 +68,7 @@ class Remote {
   };
 
   void dropped(const raft::Message& message, Channel channel);
+  void found_nobody();
 
   const Context& context_;
   const MemberId id_;
@@ -76,6 +77,7 @@ class Remote {
   const std::shared_ptr<Intake> intake_;  // shared with the tasks that the receiver has
   Pipeline pipeline_;
   std::unique_ptr<Streams> streams_;  // null: it is not a member yet, as far as we know
+  bool told_gone_ = false;            // the receiver, since a stream from it stood
   MonotonicTime next_drop_line_{};
 };
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "net/dial.h"
 #include "peer/stream_writer.h"
 #include "wire/raft_codec.h"
 
@@ -76,6 +77,7 @@ void StreamReader::dial() {
 }
 
 void StreamReader::on_head(const net::HttpResponseHead& head) {
+  refusals_ = 0;
   server_version_ = head.field("X-Server-Version");
   cluster_id_ = head.field("X-Etcd-Cluster-Id");
   answer_ = {.code = head.status, .server_version = server_version_};
@@ -144,7 +146,9 @@ void StreamReader::on_end(const absl::Status& status) {
   if (status.ok() && answer_) return refused();
   parts_.picker->unreachable(url_);
   parts_.status->deactivate({"dial", log_name(type_), message_of(status)});
+  refusals_ = net::is_refused(status) ? refusals_ + 1 : 0;
   dial_later();
+  if (nobody_there()) parts_.found_nobody();
 }
 
 void StreamReader::lost(const absl::Status& why) {

@@ -33,6 +33,8 @@ class StreamReader {
     Intake* intake;
     // What a message is refused for; null for one that may pass.
     std::function<std::optional<Refusal>(const raft::Message&)> judge;
+    // nobody_there() is true. Perhaps again and again.
+    std::function<void()> found_nobody;
   };
   StreamReader(Parts parts, StreamType type);
   ~StreamReader();
@@ -40,6 +42,8 @@ class StreamReader {
   void start();
   // Intake has room again.
   void resume();
+  // No stream stands, and at each of the member's URLs nobody listened when it was last tried.
+  bool nobody_there() const { return refusals_ > 0 && refusals_ >= parts_.picker->urls().size(); }
 
  private:
   class Answer;
@@ -60,6 +64,7 @@ class StreamReader {
   const StreamType type_;
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 
+  size_t refusals_ = 0;  // in a row; 0 while a stream stands
   // Of the attempt under way.
   std::string url_;
   net::HttpExchangeRef exchange_;  // null: waiting to dial

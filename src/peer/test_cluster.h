@@ -139,6 +139,10 @@ class TestPeer {
   }
   ~TestPeer() { stop(); }
 
+  static constexpr Duration kHeartbeat = std::chrono::milliseconds(50);
+  // Before start().
+  void set_election_ticks(int ticks) { election_ticks_ = ticks; }
+
   const std::string& name() const { return name_; }
   std::string url() const { return cat(tls_ ? "https" : "http", "://127.0.0.1:", port_); }
 
@@ -153,7 +157,8 @@ class TestPeer {
     options.recovery.initial_cluster_token = "t";
     options.recovery.name = name_;
     options.client_urls = {"http://localhost:2379"};
-    options.heartbeat = std::chrono::milliseconds(50);
+    options.heartbeat = kHeartbeat;
+    options.election_ticks = election_ticks_;
     // So little that whoever is away for some entries needs a snapshot.
     options.recovery.keep = {.entries = 32, .bytes = 64 << 10};
     options.debt = {
@@ -166,7 +171,7 @@ class TestPeer {
     node_ = *std::move(made);
     gateway_ = node_->add_gateway(io_);
     reader_ = node_->store().register_reader();
-    receiver_.emplace(&node_->consensus(), [this] { removed_.set(true); });
+    receiver_.emplace(&node_->consensus(), options.election_ticks, [this] { removed_.set(true); });
     membership::Bootstrap bootstrap = *membership::bootstrap(initial_cluster, "t");
     auto view = std::make_shared<membership::View>();
     view->cluster = bootstrap.cluster;
@@ -289,6 +294,7 @@ class TestPeer {
   Network network_;
   std::unique_ptr<net::Listener> listener_;
   uint16_t port_ = 0;
+  int election_ticks_ = 10;
   NoAnswers answers_;
   MemoryHome home_;
   std::shared_ptr<const membership::View> members_;

@@ -44,6 +44,7 @@ class NotingReceiver final : public Receiver {
     taken();
   }
   void unreachable(MemberId member) override { ++unreachable_; }
+  void gone(MemberId) override { ++gone_; }
   void snapshot_sent(MemberId, bool arrived) override { ++(arrived ? arrived_ : failed_); }
   void removed() override { ++removed_; }
 
@@ -70,7 +71,7 @@ class NotingReceiver final : public Receiver {
     for (Task& taken : held) taken();
   }
 
-  std::atomic<int> unreachable_{0}, arrived_{0}, failed_{0}, removed_{0};
+  std::atomic<int> unreachable_{0}, gone_{0}, arrived_{0}, failed_{0}, removed_{0};
 
  private:
   std::mutex mutex_;

@@ -149,7 +149,9 @@ void Peering::start(node::Node& node, rpc::Context& context, StoreHashes& hashes
     network_.set_members(std::move(members));
   });
   peer_metrics_.set_local(node.member());
-  receiver_.emplace(&node.consensus(), std::move(on_removed));
+  receiver_.emplace(&node.consensus(),
+                    config_.pre_vote ? static_cast<int>(config_.election_ticks()) : 0,
+                    std::move(on_removed));
   network_.start({.member = node.member(),
                   .cluster = node.cluster(),
                   .peer_urls = url_texts(config_.initial_advertise_peer_urls)},
