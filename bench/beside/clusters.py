@@ -18,8 +18,9 @@ class Cluster:
         for member in self.members:
             member.founders = [f"--initial-cluster={founders}"]
 
-    def _member(self, name):
-        return Server(self.kind, self.binary, self.directory / name, self.flags, name)
+    def _member(self, name, binary=None, flags=None):
+        return Server(self.kind, binary or self.binary, self.directory / name,
+                      self.flags if flags is None else flags, name)
 
     def start(self, answers):
         for member in self.members:
@@ -52,9 +53,10 @@ class Cluster:
         """What a load speaks to; the CPU time is that of the whole cluster all the same."""
         return Target(self, members)
 
-    def control(self, *arguments):
-        """etcdctl, by way of every member that runs."""
-        endpoints = ",".join(m.endpoint for m in self.members if m.process and m.process.poll() is None)
+    def control(self, *arguments, by=None):
+        """etcdctl, by way of every member that runs, or of `by`."""
+        running = [m for m in self.members if m.process and m.process.poll() is None]
+        endpoints = ",".join(m.endpoint for m in by or running)
         done = subprocess.run([self.etcdctl, f"--endpoints={endpoints}", "--command-timeout=60s",
                                *arguments], capture_output=True, text=True)
         if done.returncode != 0:
@@ -62,10 +64,10 @@ class Cluster:
             raise Failed(f"{self.kind}: etcdctl {' '.join(arguments)}: {done.stderr}")
         return done.stdout
 
-    def id_of(self, member):
-        for line in self.control("member", "list").splitlines():
+    def id_of(self, member, by=None):
+        for line in self.control("member", "list", by=by).splitlines():
             fields = [field.strip() for field in line.split(",")]
-            if fields[2] == member.name:
+            if fields[3] == member.peer_url:  # a name it has once it has announced itself
                 return fields[0]
         raise Failed(f"{self.kind}: {member.name} is no member")
 
@@ -89,6 +91,51 @@ class Cluster:
         cluster = ",".join(f"{m.name}={m.peer_url}" for m in running + [fresh])
         fresh.founders = [f"--initial-cluster={cluster}", "--initial-cluster-state=existing"]
         return fresh
+
+
+    # A learner takes neither these commands nor puts, so the voters are named.
+
+    def add_learner(self, name, voters, binary, flags):
+        """A fresh member, which runs when this returns."""
+        fresh = self._member(name, binary, flags)
+        told = self.patiently("member", "add", name, "--learner", f"--peer-urls={fresh.peer_url}",
+                              by=voters)
+        founders = next(line for line in told.splitlines()
+                        if line.startswith("ETCD_INITIAL_CLUSTER=")).split("=", 1)[1].strip('"')
+        fresh.founders = [f"--initial-cluster={founders}", "--initial-cluster-state=existing"]
+        self.members.append(fresh)
+        fresh.start()
+        return fresh
+
+    def promote(self, member, voters):
+        """As soon as the leader finds that it has caught up."""
+        self.patiently("member", "promote", self.id_of(member, by=voters), by=voters)
+
+    def move_leader(self, to, voters):
+        leader = self.leader()
+        if leader is not to:
+            self.patiently("move-leader", self.id_of(to, by=voters), by=[leader])
+
+    def remove(self, member, voters):
+        """It ends by itself when it hears of it."""
+        self.patiently("member", "remove", self.id_of(member, by=voters), by=voters)
+        try:
+            member.process.wait(30)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.kind}: {member.name} was removed and goes on") from None
+        self.members.remove(member)
+        member.stop()  # and what it wrote
+
+    def patiently(self, *arguments, by):
+        """etcdctl again and again: a member may not count as healthy, or in sync, yet."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                return self.control(*arguments, by=by)
+            except Failed:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
 
 
 class Target:

@@ -32,6 +32,8 @@ class Row:
     group: str
     run: Callable
     lines: list
+    flags: tuple = ()     # of the servers, besides the usual ones
+    founder: str = ""     # whose members there are at the beginning; else the kind's own
 
 
 def _h2load(name, kind, connections, streams, lines):
