@@ -177,9 +177,9 @@ struct Metrics {
   Gauge accept_paused, accept_pauses;  // for want of descriptors: now (0 or 1), how often
   Labelled held_bytes, held_limit_bytes, held_refused, held_given_up;  // {what}
   Gauge handshakes_running, handshakes_waiting, handshakes_asked, handshakes_put_out;
-  Gauge log_stalled;                   // the log's device does not get on, 0 or 1
-  Counter log_stalls;                  // how often that has begun
-  Counter leaderships_yielded;         // for it
+  Gauge log_stalled;            // the log's device does not get on, 0 or 1
+  Counter log_stalls;           // how often that has begun
+  Counter leaderships_yielded;  // for it
 
   Counter pages_served;  // of metrics
   Gauge pages_in_flight;

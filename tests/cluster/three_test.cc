@@ -140,10 +140,10 @@ void members_change(Cluster& cluster, const std::string& binary) {
   cluster.promote(fresh, 2);  // by way of a follower
   // The leader counts, wherever it was asked.
   const std::string metrics = page(cluster, 0, "/metrics");
-  for (const char* row :
-       {"etcd_server_learner_promote_successes 1",
-        "etcd_server_learner_promote_failures{Reason=\"etcdserver: can only promote a learner member "
-        "which is in sync with leader\"} "}) {
+  for (const char* row : {"etcd_server_learner_promote_successes 1",
+                          "etcd_server_learner_promote_failures{Reason=\"etcdserver: can only "
+                          "promote a learner member "
+                          "which is in sync with leader\"} "}) {
     cluster.check(metrics.find(row) != std::string::npos, cat("no ", row));
   }
   // Who promotes is told before the new voter has heard of it.
