@@ -206,6 +206,33 @@ TEST_F(Http1FramingTest, NothingIsRefusedInsideAnAnswer) {
   EXPECT_TRUE(early.replies[0]->over());
 }
 
+// What left the session, and the socket does not take, is not gone yet: who writes hears of it once
+// it is, and not before.
+TEST_F(Http1FramingTest, WhoWritesGoesOnWhenTheSocketHasTakenIt) {
+  Early early;
+  Router router;
+  router.http_stream("/early", &early);
+  MemoryServer<Http1Session> server(&router);
+  server.feed("POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+  server.take();
+  HttpReply& reply = *early.replies[0];
+  int writable = 0;
+  reply.on_writable([&] {
+    EXPECT_LT(reply.pending_bytes(), 64u << 10);
+    ++writable;
+  });
+  for (int round = 1; round <= 3; ++round) {
+    server.fills_up = true;
+    reply.write(MessageParts::copy(std::string(200'000, 'x')));
+    server.settle();
+    EXPECT_EQ(writable, round - 1);
+    server.fills_up = server.socket_full = false;
+    EXPECT_GT(server.take().size(), 200'000u);
+    server.settle();
+    EXPECT_EQ(writable, round);
+  }
+}
+
 // Requests are taken as their answers are; all are answered in the end.
 TEST(Http1Pipelining, WhoDoesNotReadIsNotReadFrom) {
   TestService service;

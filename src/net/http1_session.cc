@@ -173,6 +173,7 @@ void Http1Session::open() {
   // A coding means nothing in HTTP/1.0, so where the next request begins is anybody's guess.
   if (parser_->version < 11 && parser_->chunked()) keep_alive_ = false;
   reply_ = std::make_shared<SinkReply>(&host_.loop(), static_cast<HttpSink*>(this));
+  telling_ = false;
   handle_ = SinkReply::handle_for(reply_);
   entry_ = server_.router->table().find_http(parser_->request.path());
   if (!entry_) return;
@@ -382,6 +383,14 @@ bool Http1Session::upgrade(HttpResponse& head, ProtocolFactory make) {
   return true;
 }
 
+bool Http1Session::has_drained() {
+  CHECK(telling_);
+  telling_ = false;
+  if (pending() >= kHttpOutputHigh) return false;
+  was_full_ = false;
+  return true;
+}
+
 bool Http1Session::produce(OutQueue& out, size_t limit) {
   if (broken_) return false;
   while (!out_.empty() && out.size() < limit) {
@@ -392,9 +401,11 @@ bool Http1Session::produce(OutQueue& out, size_t limit) {
     out.append(piece, 0, piece.size());
   }
   count_outgoing();
-  if (was_full_ && pending() < kHttpOutputHigh) {
-    was_full_ = false;
-    if (reply_) host_.loop().post([reply = reply_] { reply->writable(); });
+  // What is moved to `out` counts again when the socket does not take it, so that is looked at once
+  // more when the task runs.
+  if (was_full_ && !telling_ && reply_ && pending() < kHttpOutputHigh) {
+    telling_ = true;
+    host_.loop().post([reply = reply_] { reply->writable(); });
   }
   if (held_ && !held_back()) process();
   return !broken_;

@@ -66,6 +66,7 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   void hold(size_t bytes) override;
   bool upgrade(HttpResponse& head, ProtocolFactory make) override;
   size_t pending() const override { return queued_ + host_.unsent(); }
+  bool has_drained() override;
   void finish_request();
   void queue(Bytes bytes);
   void queue(const MessageParts& parts);
@@ -102,7 +103,8 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   size_t queued_ = 0;
   size_t told_outgoing_ = 0;  // what the host was told of it
   HeldPace out_pace_;
-  bool was_full_ = false;
+  bool was_full_ = false;  // until the handler has heard that it is not
+  bool telling_ = false;   // it is about to
   bool held_ = false;  // process() has stopped for a while; produce() looks whether it may go on
   bool draining_ = false;
   bool closing_ = false;  // nothing more is read; close when all is written

@@ -33,6 +33,8 @@ class HttpSink {
   virtual bool upgrade(HttpResponse& head, ProtocolFactory make) = 0;
   // Bytes written that the socket has not taken.
   virtual size_t pending() const = 0;
+  // Whether pending() is still low when the handler is to hear so; else the sink tells again.
+  virtual bool has_drained() { return true; }
 
  protected:
   ~HttpSink() = default;
@@ -70,7 +72,7 @@ class SinkReply final : public HttpReply, public std::enable_shared_from_this<Si
     if (Task task = std::exchange(drain_, nullptr)) task();
   }
   void writable() {
-    if (sink_ && writable_) writable_();
+    if (sink_ && sink_->has_drained() && writable_) writable_();
   }
 
  private:

@@ -52,7 +52,10 @@ class MemoryServer final : public ProtocolHost, private Holder {
     if (!session_) return;
     while (loop_.run_ready() > 0) {
     }
-    if (!socket_full && alive_) alive_ = session_->produce(queue_, kOutputLimit);
+    if (!socket_full && alive_) {
+      alive_ = session_->produce(queue_, kOutputLimit);
+      socket_full = fills_up;
+    }
     while (loop_.run_ready() > 0) {
     }
   }
@@ -99,6 +102,7 @@ class MemoryServer final : public ProtocolHost, private Holder {
   ManualClock own_clock;
   ManualClock& clock;
   bool socket_full = false;
+  bool fills_up = false;  // with what is produced next
 
  private:
   MemoryServer(MemoryServer* beside, const Router* router, const ListenerOptions& options,

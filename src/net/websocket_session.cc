@@ -213,6 +213,14 @@ void WebSocketSession::queue(Bytes bytes) {
   if (!bytes.empty()) out_.push_back(std::move(bytes));
 }
 
+void WebSocketSession::tell_drained() {
+  CHECK(telling_);
+  telling_ = false;
+  if (pending() >= kHttpOutputHigh) return;  // the next time that some is taken
+  was_full_ = false;
+  if (receiver_) receiver_->on_writable();
+}
+
 bool WebSocketSession::produce(OutQueue& out, size_t limit) {
   if (broken_) return false;
   while (!out_.empty() && out.size() < limit) {
@@ -223,12 +231,11 @@ bool WebSocketSession::produce(OutQueue& out, size_t limit) {
     out.append(piece, 0, piece.size());
   }
   count();
-  if (was_full_ && pending() < kHttpOutputHigh) {
-    was_full_ = false;
+  // What is moved to `out` counts again when the socket does not take it.
+  if (was_full_ && !telling_ && pending() < kHttpOutputHigh) {
+    telling_ = true;
     host_.loop().post([handle = handle_] {
-      if (handle->session_ && handle->session_->receiver_) {
-        handle->session_->receiver_->on_writable();
-      }
+      if (handle->session_) handle->session_->tell_drained();
     });
   }
   return true;

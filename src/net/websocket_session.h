@@ -37,6 +37,7 @@ class WebSocketSession final : public Protocol {
   size_t pending() const { return queued_ + host_.unsent(); }
 
  private:
+  void tell_drained();
   enum Opcode : uint8_t {
     kContinue = 0,
     kText = 1,
@@ -83,7 +84,8 @@ class WebSocketSession final : public Protocol {
   std::deque<Bytes> out_;
   size_t queued_ = 0;
   bool out_begun_ = false;  // a message is being sent
-  bool was_full_ = false;
+  bool was_full_ = false;   // until the receiver has heard that it is not
+  bool telling_ = false;    // it is about to
   HeldPace in_pace_, out_pace_;
   size_t told_incoming_ = 0, told_outgoing_ = 0;
 
