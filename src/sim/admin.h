@@ -58,6 +58,7 @@ class Admin {
   bool is_made() const;
   void note_made();
   bool can_go_on(int without) const;
+  bool knows_all(int place) const;
   int learners() const;
   raft::ConfChange change() const;
 
