@@ -107,13 +107,13 @@ int Admin::learners() const {
       std::count_if(members_.begin(), members_.end(), [](const auto& m) { return m.second; }));
 }
 
-// Whether a majority of the voters can be started, were this one no voter any more.
+// Whether a majority of the voters can go on, were this one no voter any more.
 bool Admin::can_go_on(int without) const {
   size_t voters = 0, there = 0;
   for (const auto& [place, learns] : members_) {
     if (learns || place == without) continue;
     ++voters;
-    if (world_.sound(place)) ++there;
+    if (world_.sound(place) && knows_all(place)) ++there;
   }
   return there >= voters / 2 + 1;
 }
