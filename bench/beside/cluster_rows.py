@@ -112,6 +112,7 @@ class _Paced:
         out, err = self.process.communicate()
         done = subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
         self.figures = self.bench.loads.parse(done, self.target)
+        self.errors = err.splitlines()
 
 
 class _Peaks(threading.Thread):
@@ -183,6 +184,7 @@ class _Client:
         self.answered = figures["ops"]
         self.failed = figures["errors"] + figures["unanswered"]
         self.slowest = figures["max_us"]
+        self.errors = [f"{self.prefix} {line}" for line in self.load.errors]
 
     def lost(self):
         told = self.cluster.control("get", "--prefix", "--count-only", "--write-out=fields",
@@ -226,6 +228,7 @@ def _rolling(bench, cluster):
     gone += clients
     return {"failed": sum(c.failed for c in gone), "lost": sum(c.lost() for c in gone),
             "puts": sum(c.answered for c in gone), "slowest_us": max(c.slowest for c in gone),
+            "errors": sorted(line for c in gone for line in c.errors),
             "seconds": time.monotonic() - began}
 
 

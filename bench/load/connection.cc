@@ -64,9 +64,13 @@ struct Connection::Callbacks {
   static int on_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
                        size_t name_size, const uint8_t* value, size_t value_size, uint8_t, void*) {
     std::string_view key(reinterpret_cast<const char*>(name), name_size);
-    if (key != "grpc-status" && key != ":status") return 0;
+    if (key != "grpc-status" && key != "grpc-message" && key != ":status") return 0;
     Call* call = call_of(session, frame->hd.stream_id);
     if (!call) return 0;
+    if (key == "grpc-message") {
+      call->grpc_message.assign(reinterpret_cast<const char*>(value), value_size);
+      return 0;
+    }
     int number = std::atoi(std::string(reinterpret_cast<const char*>(value), value_size).c_str());
     (key == ":status" ? call->http_status : call->grpc_status) = number;
     return 0;
@@ -150,6 +154,7 @@ void Connection::start(Call* call) {
   call->received = 0;
   call->http_status = 0;
   call->grpc_status = -1;
+  call->grpc_message.clear();
   call->started = now_ns();
   nghttp2_nv headers[] = {header(":method", "POST"),
                           header(":scheme", "http"),

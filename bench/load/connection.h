@@ -48,7 +48,8 @@ struct Call {
   std::string answer;     // the framed answer (or, in a stream, a message not yet whole)
   uint64_t received = 0;  // bytes of answers
   int http_status = 0;
-  int grpc_status = -1;  // -1: none came
+  int grpc_status = -1;      // -1: none came
+  std::string grpc_message;  // as sent: escaped
   int32_t id = 0;
 
   bool ok() const { return grpc_status == 0; }

@@ -1,6 +1,8 @@
 #include "load/paced_load.h"
 
 #include <csignal>
+#include <cstdio>
+#include <ctime>
 
 namespace keelson::bench {
 namespace {
@@ -11,6 +13,21 @@ constexpr uint64_t kPatience = 20'000'000'000;
 volatile std::sig_atomic_t interrupted = 0;
 
 void interrupt(int) { interrupted = 1; }
+
+uint64_t time_of_day_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// To standard error, so that the one line of figures stays one.
+constexpr uint64_t kErrorsTold = 100;
+
+void tell_error(const Call& call) {
+  std::fprintf(stderr, "%.3f: status %d after %.3f s: %s\n",
+               static_cast<double>(time_of_day_ns()) / 1e9, call.grpc_status,
+               static_cast<double>(now_ns() - call.started) / 1e9, call.grpc_message.c_str());
+}
 
 }  // namespace
 
@@ -81,7 +98,7 @@ void PacedLoad::put(uint64_t due) {
 void PacedLoad::on_done(Call& call) {
   free_.push_back(&call);
   if (!work_->done(call)) {
-    ++errors_;
+    if (++errors_ <= kErrorsTold) tell_error(call);
     return;
   }
   const uint64_t now = now_ns();
