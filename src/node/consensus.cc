@@ -23,6 +23,10 @@ constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
 // behind its snapshot will need another one.
 constexpr uint64_t kMostHeld = uint64_t{512} << 20;
 
+// A store that flushes for the sake of its memory does so more often under load. One that does not
+// loses little by one small file in so long.
+constexpr Duration kFlushPause = std::chrono::seconds(10);
+
 // Calls `beat` every `period`, beginning now, until it says false. A lane's timers are late by up
 // to a millisecond, which a hundred ticks would add up; what is missed is not made up for.
 void keep_time(Executor& lane, const Clock& clock, Duration period, MonotonicTime due,
@@ -301,6 +305,7 @@ void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
 
 void Consensus::backend_durable(Index index) {
   post([this, index] {
+    note_flush();
     debt_.durable(index);
     note_whether_behind();
     mark_when_due();
@@ -369,11 +374,17 @@ void Consensus::note_whether_behind() {
 }
 
 void Consensus::flush_when_due() {
-  if (!debt_.should_flush()) return;
+  if (!debt_.should_flush(clock_.now() - flushed_at_ >= kFlushPause)) return;
   debt_.flush_asked();
+  note_flush();
   log::info("asking the store to flush",
             {{"entries", debt_.unflushed_entries()}, {"bytes", debt_.unflushed_bytes()}});
   doors_.flush_store();
+}
+
+// The first flush of a new member has next to nothing in it, and so is no reason to rest.
+void Consensus::note_flush() {
+  if (debt_.durable_index() > Index(0)) flushed_at_ = clock_.now();
 }
 
 void Consensus::store_flushed() {

@@ -148,6 +148,7 @@ class Consensus {
   void mark_when_due();
   void note_whether_behind();
   void flush_when_due();
+  void note_flush();
   void note_handed(Index last, uint64_t bytes);
   void note_terms(std::span<const raft::Entry> entries);
   Term term_at(Index index) const;
@@ -185,6 +186,7 @@ class Consensus {
   std::deque<ReceivedState> installing_;
   HeldLog held_;  // by snapshots to others; nothing unless is_leader_
   LogDebt debt_;
+  MonotonicTime flushed_at_;  // when the store last flushed, or was asked to
   LogWatch log_watch_;        // state_.log_stalled == stalled()
   bool handed_over_ = false;  // because of it, since the log last moved
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a

@@ -87,9 +87,10 @@ bool LogDebt::should_mark() const {
          unmarked_bytes() >= limits_.mark_bytes;
 }
 
-bool LogDebt::should_flush() const {
+bool LogDebt::should_flush(bool rested) const {
   if (flush_asked_ || unflushed_entries() == 0) return false;
   if (durable_ == Index(0) || flush_at_once_) return true;
+  if (rested && unflushed_entries() >= limits_.mark_entries) return true;
   const uint64_t share = hurry_ ? kGrains : 1;
   return unflushed_entries() >= limits_.flush_entries / share ||
          unflushed_bytes() >= limits_.flush_bytes / share;

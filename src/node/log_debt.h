@@ -23,7 +23,8 @@ namespace keelson::node {
 class LogDebt {
  public:
   struct Limits {
-    // A mark for so much that became durable in the store, whichever comes first.
+    // A mark for so much that became durable in the store, whichever comes first. A store that has
+    // rested is asked to flush for as many entries: a small one would have no mark for days.
     uint64_t mark_entries = 10'000;  // --snapshot-count
     uint64_t mark_bytes = 64 << 20;  // about a segment of the log
     // The store is asked to flush for so much that it could lose. It flushes by itself for the sake
@@ -64,7 +65,8 @@ class LogDebt {
   void hurry(bool on);
 
   bool should_mark() const;
-  bool should_flush() const;
+  // `rested`: the last flush is long enough ago that one more is no burden.
+  bool should_flush(bool rested) const;
   // Twice what a flush is asked for: the store does not keep up, and nothing may come in. While
   // space is short, far less (31,250 entries, 51 MB): the store cannot flush then, and when its
   // write buffers are used up (64 MB of data; 16 MB of notes, some 85 bytes an entry), the lane

@@ -26,6 +26,18 @@ TEST(LogDebt, AMarkIsDueByEntriesOrByBytes) {
   EXPECT_TRUE(debt.should_mark());
 }
 
+// A small store would have no mark for days otherwise.
+TEST(LogDebt, AStoreThatHasRestedFlushesForAMark) {
+  LogDebt debt(kLimits, {.marked = Index(1), .durable = Index(1), .applied = Index(1)});
+  debt.handed(Index(100), 100);
+  EXPECT_FALSE(debt.should_flush(true));
+  debt.handed(Index(101), 100);
+  EXPECT_FALSE(debt.should_flush(false));
+  EXPECT_TRUE(debt.should_flush(true));
+  debt.flush_asked();
+  EXPECT_FALSE(debt.should_flush(true));
+}
+
 // What the log has not let go of is still owed.
 TEST(LogDebt, AMarkThatWasNotMadeIsDueAgain) {
   LogDebt debt(kLimits, {});
@@ -46,17 +58,17 @@ TEST(LogDebt, AMarkThatWasNotMadeIsDueAgain) {
 TEST(LogDebt, AShortageCallsForAFlushAndForEveryMark) {
   LogDebt debt(kLimits, {.marked = Index(10), .durable = Index(11), .applied = Index(12)});
   EXPECT_FALSE(debt.should_mark());
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   debt.hurry(true);
   EXPECT_TRUE(debt.should_mark());
-  EXPECT_TRUE(debt.should_flush());
+  EXPECT_TRUE(debt.should_flush(false));
   debt.flush_asked();
   debt.flush_over();
-  EXPECT_FALSE(debt.should_flush());  // for so little, once
+  EXPECT_FALSE(debt.should_flush(false));  // for so little, once
   for (uint64_t i = 13; i < 13 + 1'000 / 64; ++i) debt.handed(Index(i), 10);
-  EXPECT_TRUE(debt.should_flush());
+  EXPECT_TRUE(debt.should_flush(false));
   debt.hurry(false);
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   EXPECT_FALSE(debt.should_mark());
 }
 
@@ -89,15 +101,15 @@ TEST(LogDebt, AMarkThatACrashPreventedIsDueAtOnce) {
 // A store that never had anything durable could not be told from a new one, should the log go.
 TEST(LogDebt, TheFirstEntriesCallForAFlush) {
   LogDebt debt(kLimits, {});
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   debt.handed(Index(1), 10);
-  EXPECT_TRUE(debt.should_flush());
+  EXPECT_TRUE(debt.should_flush(false));
   debt.flush_asked();
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   debt.durable(Index(1));
   debt.flush_over();
   debt.handed(Index(2), 10);
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
 }
 
 // As a member that has flushed once.
@@ -107,10 +119,10 @@ constexpr LogDebt::Position kFounded = {
 TEST(LogDebt, LargeEntriesThatLeaveNothingBehindCallForAFlush) {
   LogDebt debt(kLimits, kFounded);
   uint64_t i = 1;
-  while (!debt.should_flush()) debt.handed(Index(++i), 1'500'000);
+  while (!debt.should_flush(false)) debt.handed(Index(++i), 1'500'000);
   EXPECT_EQ(i, 35u);
   debt.flush_asked();
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   EXPECT_FALSE(debt.is_over());
   while (!debt.is_over()) debt.handed(Index(++i), 1'500'000);
   EXPECT_EQ(i, 68u);
@@ -123,11 +135,11 @@ TEST(LogDebt, LargeEntriesThatLeaveNothingBehindCallForAFlush) {
 TEST(LogDebt, SmallEntriesAreCountedToo) {
   LogDebt debt(kLimits, kFounded);
   for (uint64_t i = 2; i < 1'001; ++i) debt.handed(Index(i), 10);
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   debt.handed(Index(1'001), 10);
-  EXPECT_TRUE(debt.should_flush());
+  EXPECT_TRUE(debt.should_flush(false));
   debt.durable(Index(501));
-  EXPECT_FALSE(debt.should_flush());
+  EXPECT_FALSE(debt.should_flush(false));
   EXPECT_EQ(debt.unflushed_entries(), 500u);
   // Exact to within a grain, and never too few.
   EXPECT_GE(debt.unflushed_bytes(), 5'000u);

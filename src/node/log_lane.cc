@@ -135,6 +135,8 @@ absl::Status LogLane::make_mark(wal::SnapshotMark mark, const raft::ConfState& c
   if (status.ok()) status = wal_->sync();
   KEELSON_FAILPOINT("log_mark_synced");
   if (!status.ok()) return status;
+  // etcd's words; what it saves there is this mark and a file beside it.
+  log::info("saved snapshot to disk", {{"snapshot-index", mark.index.value}});
   wal_->release_to(mark.index);
   return wal_->give_back();
 }

@@ -150,6 +150,31 @@ TEST(Lifecycle, SaysWhatItStartsWith) {
   std::filesystem::remove(log);
 }
 
+// A start goes on from there; harnesses wait for the line.
+TEST(Lifecycle, SaysWhenTheLogIsMarked) {
+  const std::string log = cat(testing::TempDir(), "lifecycle-marks-", getpid());
+  std::filesystem::remove(log);
+  Server server({.binary = binary,
+                 .flags = {"--log-outputs=" + log, "--snapshot-count=10"},
+                 .environment = {}});
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  etcdserverpb::PutRequest put;
+  put.set_key("k");
+  etcdserverpb::PutResponse answer;
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE(server.client().unary("/etcdserverpb.KV/Put", put, &answer).ok());
+  }
+  const auto until = steady_clock::now() + std::chrono::seconds(60);
+  while (lines_with(log, "saved snapshot").empty() && steady_clock::now() < until) {
+    etcdserverpb::RangeRequest get;
+    get.set_key("k");
+    etcdserverpb::RangeResponse got;
+    ASSERT_TRUE(server.client().unary("/etcdserverpb.KV/Range", get, &got).ok());
+  }
+  EXPECT_FALSE(lines_with(log, "saved snapshot").empty());
+  std::filesystem::remove(log);
+}
+
 // It locks its memory, or says why it may not; it never starts without.
 TEST(Lifecycle, LocksItsMemoryOrDoesNotStart) {
   Server server({.binary = binary, .flags = {"--memory-mlock"}, .environment = {}});
