@@ -228,7 +228,7 @@ def _rolling(bench, cluster):
     gone += clients
     return {"failed": sum(c.failed for c in gone), "lost": sum(c.lost() for c in gone),
             "puts": sum(c.answered for c in gone), "slowest_us": max(c.slowest for c in gone),
-            "errors": sorted(line for c in gone for line in c.errors),
+            "errors": sorted(line for c in gone for line in c.errors), "notes": cluster.notes,
             "seconds": time.monotonic() - began}
 
 

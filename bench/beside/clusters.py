@@ -13,6 +13,7 @@ class Cluster:
     def __init__(self, kind, binary, etcdctl, directory, flags=(), size=3):
         self.kind, self.binary, self.etcdctl = kind, binary, etcdctl
         self.directory, self.flags = directory, list(flags)
+        self.notes = []
         self.members = [self._member(f"m{i}") for i in range(size)]
         founders = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
         for member in self.members:
@@ -45,6 +46,10 @@ class Cluster:
                     return member
             time.sleep(0.02)
         raise Failed(f"{self.kind}: nobody leads")
+
+    def note(self, what):
+        """What happened when (time of day), to be held against what clients saw."""
+        self.notes.append(f"{time.time():.3f}: {what}")
 
     def others(self, but):
         return [member for member in self.members if member is not but]
@@ -114,10 +119,13 @@ class Cluster:
     def move_leader(self, to, voters):
         leader = self.leader()
         if leader is not to:
+            self.note(f"move-leader from {leader.name} to {to.name}")
             self.patiently("move-leader", self.id_of(to, by=voters), by=[leader])
+            self.note(f"{to.name} leads")
 
     def remove(self, member, voters):
         """It ends by itself when it hears of it."""
+        self.note(f"remove {member.name}, while {self.leader().name} leads")
         self.patiently("member", "remove", self.id_of(member, by=voters), by=voters)
         try:
             member.process.wait(30)
