@@ -6,6 +6,7 @@ A row's `run` gets the bench and a cluster, and returns figures as those of rows
 
 import datetime
 import json
+import re
 import signal
 import statistics
 import subprocess
@@ -186,6 +187,12 @@ class _Client:
         self.slowest = figures["max_us"]
         self.errors = [f"{self.prefix} {line}" for line in self.load.errors]
 
+    def sent_during(self, times):
+        """How many of the failed were sent in one of these spans."""
+        sent = [float(at) - float(after) for at, after in
+                re.findall(r" ([0-9.]+): status -?[0-9]+ after ([0-9.]+) s", "\n".join(self.errors))]
+        return sum(any(began <= at <= over for began, over in times) for at in sent)
+
     def lost(self):
         told = self.cluster.control("get", "--prefix", "--count-only", "--write-out=fields",
                                     self.prefix)
@@ -226,7 +233,10 @@ def _rolling(bench, cluster):
         cluster.move_leader(voters[0], voters)
     cluster.remove(anchor, voters)
     gone += clients
-    return {"failed": sum(c.failed for c in gone), "lost": sum(c.lost() for c in gone),
+    by_etcd = [(began, over) for server, began, over in cluster.hand_overs
+               if server.binary == bench.binaries["etcd"]]
+    return {"failed": sum(c.failed for c in gone),
+            "failed_by_etcd": sum(c.sent_during(by_etcd) for c in gone), "lost": sum(c.lost() for c in gone),
             "puts": sum(c.answered for c in gone), "slowest_us": max(c.slowest for c in gone),
             "errors": sorted(line for c in gone for line in c.errors), "notes": cluster.notes,
             "seconds": time.monotonic() - began}
@@ -260,6 +270,8 @@ def all_rows(options):
     rolling = Row("rolling", "fresh", _rolling,
                   [Line("all three replaced, and back, under 40 puts/s each: puts", "puts", ""),
                    Line("of these failed", "failed", "", False),
+                   Line("of the failed: sent while an etcd handed the leadership over",
+                        "failed_by_etcd", "", False),
                    Line("of the acknowledged ones lost", "lost", "", False),
                    Line("slowest put", "slowest_us", "µs", False),
                    Line("the replacement of all, and back", "seconds", "s", False)],

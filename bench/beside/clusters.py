@@ -14,6 +14,7 @@ class Cluster:
         self.kind, self.binary, self.etcdctl = kind, binary, etcdctl
         self.directory, self.flags = directory, list(flags)
         self.notes = []
+        self.hand_overs = []  # who did, and from when to when (time of day)
         self.members = [self._member(f"m{i}") for i in range(size)]
         founders = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
         for member in self.members:
@@ -120,7 +121,9 @@ class Cluster:
         leader = self.leader()
         if leader is not to:
             self.note(f"move-leader from {leader.name} to {to.name}")
+            began = time.time()
             self.patiently("move-leader", self.id_of(to, by=voters), by=[leader])
+            self.hand_overs.append((leader, began, time.time()))
             self.note(f"{to.name} leads")
 
     def remove(self, member, voters):
