@@ -40,6 +40,7 @@ struct Limits {
   uint64_t quota_bytes = UINT64_MAX;
   Duration warning_apply_duration{0};  // slower reads are worth a warning; 0: none is
   bool strict_reconfiguration = true;  // --strict-reconfig-check
+  bool unserving_defragments = false;  // feature gate StopGRPCServiceOnDefrag
   Duration request_timeout = std::chrono::seconds(7);
   Duration election_timeout = std::chrono::seconds(1);
 };

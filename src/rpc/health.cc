@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "apply/decode.h"
+#include "base/check.h"
 #include "base/errors.h"
+#include "base/log.h"
 #include "proto/health.pb.h"
 #include "rpc/context.h"
 
@@ -28,14 +30,28 @@ Parts status_message(HealthCheckResponse::ServingStatus status) {
 struct Health::State {
   explicit State(const Context& c) : context(c) {}
 
-  const Context& context;
+  const Context& context;  // gone when only a Defragmentation is left
+  // What is said: open && defragmentations == 0.
   std::atomic<bool> serving{true};
-  std::mutex mutex;
-  std::set<net::ServerCall*> watchers;  // each registered by a live receiver
+  std::mutex mutex;  // of what follows, and of who changes `serving`
+  bool open = true;
+  int defragmentations = 0;               // >= 0; those for which the server stops to serve
+  std::set<net::ServerCall*> watchers{};  // each registered by a live receiver
 
-  Parts now() {
-    return status_message(serving ? HealthCheckResponse::SERVING
-                                  : HealthCheckResponse::NOT_SERVING);
+  static Parts message(bool is_serving) {
+    return status_message(is_serving ? HealthCheckResponse::SERVING
+                                     : HealthCheckResponse::NOT_SERVING);
+  }
+  Parts now() const { return message(serving); }
+
+  // With the lock. Each watcher hears of every change, in order.
+  void tell() {
+    const bool now_serving = open && defragmentations == 0;
+    if (serving.exchange(now_serving) == now_serving) return;
+    for (net::ServerCall* watcher : watchers) {
+      net::CallRef call(watcher);
+      call->loop().post([call, now_serving] { call->send(message(now_serving)); });
+    }
   }
 };
 
@@ -72,10 +88,8 @@ class WatchReceiver final : public net::StreamReceiver {
     if (!request.service().empty()) {
       return call_->send(status_message(HealthCheckResponse::SERVICE_UNKNOWN));
     }
-    {
-      std::lock_guard lock(state_->mutex);
-      state_->watchers.insert(call_.get());
-    }
+    std::lock_guard lock(state_->mutex);
+    state_->watchers.insert(call_.get());
     call_->send(state_->now());
   }
   void on_drain() override { call_->finish(errors::Stopped()); }
@@ -112,12 +126,32 @@ void Health::register_on(net::Router& router) {
 }
 
 void Health::set_serving(bool serving) {
-  if (state_->serving.exchange(serving) == serving) return;
   std::lock_guard lock(state_->mutex);
-  for (net::ServerCall* watcher : state_->watchers) {
-    net::CallRef call(watcher);
-    call->loop().post([state = state_, call] { call->send(state->now()); });
-  }
+  state_->open = serving;
+  state_->tell();
+}
+
+std::unique_ptr<Health::Defragmentation> Health::defragmenting() {
+  return std::make_unique<Defragmentation>(
+      state_->context.limits().unserving_defragments ? state_ : nullptr);
+}
+
+Health::Defragmentation::Defragmentation(std::shared_ptr<State> state) : state_(std::move(state)) {
+  if (!state_) return;
+  std::lock_guard lock(state_->mutex);
+  if (++state_->defragmentations > 1) return;
+  log::warn("grpc service status changed",
+            {{"service", ""}, {"status", "NOT_SERVING"}, {"reason", "defrag is active"}});
+  state_->tell();
+}
+
+Health::Defragmentation::~Defragmentation() {
+  if (!state_) return;
+  std::lock_guard lock(state_->mutex);
+  CHECK(state_->defragmentations > 0);
+  if (--state_->defragmentations > 0) return;
+  log::info("grpc service status changed", {{"service", ""}, {"status", "SERVING"}});
+  state_->tell();
 }
 
 }  // namespace keelson::rpc

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "node/hash_queue.h"
 #include "proto/membership.pb.h"
+#include "rpc/health.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -133,7 +134,7 @@ class Status final : public Unary {
 
 class Defragment final : public Unary {
  public:
-  using Unary::Unary;
+  Defragment(Context& context, Health& health) : Unary(context), health_(health) {}
 
  private:
   // Beside everything else: nobody waits but who asked.
@@ -146,7 +147,9 @@ class Defragment final : public Unary {
     const Clock& clock = context_.node().clock();
     RequestObserver* observer = context_.observer();
     if (observer) observer->defragmenting();
-    context_.node().defragment([call, observer, &clock, start = clock.now()](absl::Status status) {
+    context_.node().defragment([call, observer, &clock, start = clock.now(),
+                                health = health_.defragmenting()](absl::Status status) mutable {
+      health.reset();  // who is answered finds the server serving
       if (observer) observer->defragmented(status.ok(), clock.now() - start);
       if (!status.ok()) {
         log::warn("failed to defragment", {{"error", message_of(status)}});
@@ -156,6 +159,8 @@ class Defragment final : public Unary {
       net::ServerCall::respond_later(call, {});
     });
   }
+
+  Health& health_;
 };
 
 constexpr size_t kSlice = 4096;  // records
@@ -392,7 +397,8 @@ class Downgrade final : public Unary {
 std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context& context,
                                                                      net::Router& router,
                                                                      net::MethodOptions max,
-                                                                     StatusFacts facts) {
+                                                                     StatusFacts facts,
+                                                                     Health& health) {
   std::vector<std::unique_ptr<net::UnaryHandler>> made;
   auto add = [&](std::string_view path, std::unique_ptr<net::UnaryHandler> handler) {
     router.unary(path, handler.get(), max);
@@ -400,7 +406,7 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context& co
   };
   add("/etcdserverpb.Maintenance/Alarm", std::make_unique<Alarm>(context));
   add("/etcdserverpb.Maintenance/Status", std::make_unique<Status>(context, std::move(facts)));
-  add("/etcdserverpb.Maintenance/Defragment", std::make_unique<Defragment>(context));
+  add("/etcdserverpb.Maintenance/Defragment", std::make_unique<Defragment>(context, health));
   add("/etcdserverpb.Maintenance/Hash", std::make_unique<Hash>(context));
   add("/etcdserverpb.Maintenance/HashKV", std::make_unique<HashKv>(context));
   add("/etcdserverpb.Maintenance/MoveLeader", std::make_unique<MoveLeader>(context));

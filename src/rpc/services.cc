@@ -47,7 +47,7 @@ void Services::register_on(net::Router& router) {
   handlers_->add(register_kv(context_, router, max));
   handlers_->add(register_auth(context_, router, max));
   handlers_->add(register_lease(context_, router, max));
-  handlers_->add(register_maintenance(context_, router, max, facts_));
+  handlers_->add(register_maintenance(context_, router, max, facts_, handlers_->health));
   handlers_->add(register_cluster(context_, router, max, cluster_));
   handlers_->add(register_lock(context_, router, max));
   handlers_->add(register_election(context_, router, max));

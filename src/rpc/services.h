@@ -16,6 +16,8 @@
 
 namespace keelson::rpc {
 
+class Health;
+
 // What Maintenance.Status says that the node does not know.
 struct StatusFacts {
   std::string version;  // the compatibility level, "3.7.1"
@@ -65,9 +67,11 @@ std::vector<std::unique_ptr<net::UnaryHandler>> register_lease(Context&, net::Ro
                                                                net::MethodOptions max);
 std::unique_ptr<net::StreamHandler> register_keep_alive(Context&, net::Router&,
                                                         net::MethodOptions max);
+// `health` outlives the handlers.
 std::vector<std::unique_ptr<net::UnaryHandler>> register_maintenance(Context&, net::Router&,
                                                                      net::MethodOptions max,
-                                                                     StatusFacts facts);
+                                                                     StatusFacts facts,
+                                                                     Health& health);
 std::unique_ptr<net::StreamHandler> register_snapshot(Context&, net::Router&,
                                                       net::MethodOptions max);
 std::vector<std::unique_ptr<net::UnaryHandler>> register_lock(Context&, net::Router&,

@@ -324,6 +324,7 @@ void Server::Running::build_services() {
                      .quota_bytes = config.effective_quota(),
                      .warning_apply_duration = config.warning_apply_duration,
                      .strict_reconfiguration = config.strict_reconfig_check,
+                     .unserving_defragments = config.feature("StopGRPCServiceOnDefrag"),
                      .request_timeout = config.request_timeout(),
                      .election_timeout = milliseconds(config.election_timeout_ms)};
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,

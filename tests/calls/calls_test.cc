@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "proto/health.pb.h"
 #include "proto/rpc.pb.h"
 #include "tests/harness/server.h"
 
@@ -39,9 +40,9 @@ constexpr int kMostHashes = 9;
 
 class Calls : public ::testing::Test {
  protected:
-  void start(std::vector<std::string> environment = {}) {
+  void start(std::vector<std::string> environment = {}, std::vector<std::string> flags = {}) {
     server_ = std::make_unique<Server>(harness::ServerOptions{
-        .binary = binary, .flags = {}, .environment = std::move(environment)});
+        .binary = binary, .flags = std::move(flags), .environment = std::move(environment)});
     absl::Status started = server_->start();
     ASSERT_TRUE(started.ok()) << started;
   }
@@ -289,6 +290,32 @@ TEST_F(Calls, ManyKeysDieWithTheirLease) {
   EXPECT_EQ(after.header().revision(), before + 1);
   EXPECT_TRUE(revoke(8));
   EXPECT_EQ(count("a/", "a0").count(), 0);
+}
+
+// Clients that look at the server's health go elsewhere meanwhile, if that is wanted.
+TEST_F(Calls, ADefragmentationIsNoTimeToServeWhereThatIsWanted) {
+  using grpc::health::v1::HealthCheckResponse;
+  const std::string kServing = "SERVING ", kNot = "NOT_SERVING ";
+  for (const bool wanted : {true, false}) {
+    start({}, {cat("--feature-gates=StopGRPCServiceOnDefrag=", wanted ? "true" : "false")});
+    std::unique_ptr<Stream> health = begin("/grpc.health.v1.Health/Watch");
+    std::string said;
+    const auto hear = [&] {
+      HealthCheckResponse answer;
+      const auto message = health->receive(Milliseconds(30000));
+      ASSERT_TRUE(message && answer.ParseFromString(*message));
+      said += cat(HealthCheckResponse::ServingStatus_Name(answer.status()), " ");
+    };
+    hear();
+    pb::DefragmentResponse done;
+    ASSERT_TRUE(client().unary("/etcdserverpb.Maintenance/Defragment", pb::DefragmentRequest(), &done).ok());
+    for (int i = 0; wanted && i < 2; ++i) hear();
+    // The server's end is the next that is heard of, so nothing has been said beside this.
+    std::thread ending([&] { EXPECT_TRUE(server_->stop().ok()); });
+    hear();
+    ending.join();
+    EXPECT_EQ(said, kServing + (wanted ? kNot + kServing : "") + kNot);
+  }
 }
 
 }  // namespace
