@@ -8,6 +8,7 @@
 
 #include <sys/socket.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,7 +25,15 @@ struct Address {
   int family() const { return storage.ss_family; }
   // "127.0.0.1:2379", "[::1]:2379", or a path ("@" for a socket without a name).
   std::string text() const;
+  // Of this machine alone; an IPv4 address in IPv6's clothes counts as what it is.
+  bool is_loopback() const;
+  // "0.0.0.0" or "::".
+  bool is_unspecified() const;
 };
+
+// What is written as an IPv4 or IPv6 address, the latter perhaps with a zone ("fe80::1%eth0");
+// nothing for a name. The port is 0.
+std::optional<Address> ip_address(std::string_view text);
 
 // Errors: InvalidArgument for a path that no socket can have.
 absl::StatusOr<Address> unix_address(std::string_view path);

@@ -1,5 +1,6 @@
 #include "net/dial.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,8 +29,10 @@ Dial::Dial(Loop* loop, std::string network, Duration time, Done done)
 Dial::~Dial() { give_up_attempt(); }
 
 std::shared_ptr<Dial> Dial::start_tcp(Loop* loop, Resolver* resolver, const std::string& host,
-                                      const std::string& port, Duration time, Done done) {
+                                      const std::string& port, Duration time,
+                                      std::optional<Address> from, Done done) {
   auto dial = std::make_shared<Dial>(loop, "tcp", time, std::move(done));
+  dial->from_ = from;
   dial->trying_ = cat(host, ":", port);
   loop->impl().timers().arm(dial.get(), dial->due_);
   resolver->resolve(host, port, loop,
@@ -65,13 +68,21 @@ void Dial::found(Resolver::Addresses addresses) {
     return finish(absl::Status(addresses.status().code(), named(message_of(addresses.status()))));
   }
   addresses_ = *std::move(addresses);
+  if (from_) {
+    std::erase_if(addresses_, [&](const Address& to) { return to.family() != from_->family(); });
+  }
+  if (addresses_.empty()) {
+    trying_.clear();
+    return finish(absl::UnavailableError(
+        named(cat("address ", from_->text(), ": no suitable address found"))));
+  }
   try_next();
 }
 
 void Dial::try_next() {
   while (next_ < addresses_.size()) {
     Address& address = addresses_[next_++];
-    trying_ = address.text();
+    trying_ = cat(from_ ? cat(from_->text(), "->") : "", address.text());
     const size_t left = addresses_.size() - next_ + 1;
     const Duration time = due_ - loop_.now();
     const Duration share =
@@ -88,10 +99,25 @@ bool is_refused(const absl::Status& failure) {
   return message_of(failure).ends_with(cat("connect: ", errno_text(ECONNREFUSED)));
 }
 
+// The port is chosen when the connection is made: the same one does for several other ends.
+absl::Status Dial::bind(int fd) {
+  if (!from_) return absl::OkStatus();
+  const int yes = 1;
+  if (::setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof(yes)) != 0 ||
+      ::bind(fd, from_->get(), from_->size) != 0) {
+    return absl::UnavailableError(named(cat("bind: ", errno_text(errno))));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Dial::begin(Address& address) {
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return absl::UnavailableError(named(cat("socket: ", errno_text(errno))));
   if (address.family() != AF_UNIX) set_tcp_options(fd);
+  if (absl::Status bound = bind(fd); !bound.ok()) {
+    ::close(fd);
+    return bound;
+  }
   if (::connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
     const int error = errno;
     ::close(fd);

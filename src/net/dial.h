@@ -6,10 +6,12 @@
 // Threads: the loop's, all of it. Lifetime: whoever started it holds it until `done` or forget().
 // Errors: in Go's words ("dial tcp 127.0.0.1:1: connect: connection refused"), Unavailable, or
 //   DeadlineExceeded ("… i/o timeout").
+// Where the call comes from may be chosen, too: then what is of the other family is not tried.
 
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,8 +33,10 @@ class Dial final : public std::enable_shared_from_this<Dial>, private Timer, pri
   // inside start_*().
   using Done = absl::AnyInvocable<void(absl::StatusOr<int>)>;
 
+  // `from`: an address of this machine, with port 0; nothing: the system chooses.
   static std::shared_ptr<Dial> start_tcp(Loop* loop, Resolver* resolver, const std::string& host,
-                                         const std::string& port, Duration time, Done done);
+                                         const std::string& port, Duration time,
+                                         std::optional<Address> from, Done done);
   static std::shared_ptr<Dial> start_unix(Loop* loop, const std::string& path, Duration time,
                                           Done done);
 
@@ -46,6 +50,7 @@ class Dial final : public std::enable_shared_from_this<Dial>, private Timer, pri
   void found(Resolver::Addresses addresses);
   void try_next();
   absl::Status begin(Address& address);
+  absl::Status bind(int fd);
   void on_ready(uint32_t events) override;
   void on_timer() override;
   void give_up_attempt();
@@ -56,6 +61,7 @@ class Dial final : public std::enable_shared_from_this<Dial>, private Timer, pri
   const std::string network_;  // "tcp" or "unix"
   MonotonicTime due_;
   Done done_;  // empty: over
+  std::optional<Address> from_;
   std::vector<Address> addresses_;
   size_t next_ = 0;  // <= addresses_.size(); those before it have been tried
   std::string trying_;

@@ -169,7 +169,7 @@ void HttpClient::Impl::dial(const HttpPlace& place) {
       place.is_unix()
           ? Dial::start_unix(&loop_, place.host, options_.connect_timeout, std::move(done))
           : Dial::start_tcp(&loop_, &resolver_, place.host, place.port, options_.connect_timeout,
-                            std::move(done));
+                            options_.from, std::move(done));
   *self = dial;
   pools_[place].dials.insert(std::move(dial));
 }

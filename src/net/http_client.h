@@ -26,6 +26,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "net/address.h"
 #include "net/http.h"
 #include "net/http1_response.h"
 #include "net/resolver.h"
@@ -124,6 +125,8 @@ struct HttpClientOptions {
   size_t max_waiting = 256;                            // exchanges per place
   size_t max_head_bytes = 64 << 10;
   std::string user_agent = "keelson";
+  // Of this machine, with port 0: where connections over TCP come from. The system chooses, if not.
+  std::optional<Address> from;
   // Needed for places under TLS; asking one without them is an error of that request.
   std::shared_ptr<TlsClientContext> tls;
   TlsHandshakes* handshakes = nullptr;

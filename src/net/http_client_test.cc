@@ -305,6 +305,57 @@ TEST_F(HttpClientTest, NobodyListens) {
             "FAILED_PRECONDITION: this client has no TLS");
 }
 
+TEST(IpAddressTest, WhatIsOneAndWhatIsNot) {
+  const auto read = [](std::string_view text) -> std::string {
+    const std::optional<Address> address = ip_address(text);
+    if (!address) return "none";
+    return cat(address->text(), address->is_loopback() ? " loopback" : "",
+               address->is_unspecified() ? " unspecified" : "");
+  };
+  EXPECT_EQ(read("10.1.2.3"), "10.1.2.3:0");
+  EXPECT_EQ(read("127.3.2.1"), "127.3.2.1:0 loopback");
+  EXPECT_EQ(read("0.0.0.0"), "0.0.0.0:0 unspecified");
+  EXPECT_EQ(read("2001:db8::1"), "[2001:db8::1]:0");
+  EXPECT_EQ(read("::1"), "[::1]:0 loopback");
+  EXPECT_EQ(read("::"), "[::]:0 unspecified");
+  EXPECT_EQ(read("::ffff:127.0.0.1"), "[::ffff:127.0.0.1]:0 loopback");
+  EXPECT_EQ(read("fe80::1%lo"), "[fe80::1]:0");
+  for (const char* text :
+       {"", "localhost", "127.1", "1.2.3.256", "fe80::1%no-such", "[::1]", ":"}) {
+    EXPECT_EQ(read(text), "none") << text;
+  }
+}
+
+TEST(HttpClientFromTest, ConnectionsComeFromWhereTheyAreToComeFrom) {
+  ScriptedServer server;
+  for (const char* from : {"127.0.0.9", "127.0.0.1"}) {
+    TestHttpClient client({.from = ip_address(from)});
+    Asked asked = client.get(server.place());
+    std::string came_from;
+    ScriptedConnection connection = server.accept(&came_from);
+    connection.head();
+    connection.answer("");
+    EXPECT_EQ(asked.result(), "200 ");
+    EXPECT_EQ(came_from, from);
+  }
+}
+
+// In Go's words, with both ends.
+TEST(HttpClientFromTest, WhatCannotBeReachedFromThere) {
+  const std::string place = [] { return ScriptedServer().place().authority(); }();
+  const auto outcome = [&](const char* from) {
+    TestHttpClient client({.from = ip_address(from)});
+    return client.get(*HttpPlace::parse(cat("http://", place))).result();
+  };
+  EXPECT_EQ(outcome("127.0.0.9"),
+            cat("UNAVAILABLE: dial tcp 127.0.0.9:0->", place, ": connect: connection refused"));
+  // No address of any machine (RFC 5737).
+  EXPECT_EQ(outcome("192.0.2.1"), cat("UNAVAILABLE: dial tcp 192.0.2.1:0->", place,
+                                      ": bind: cannot assign requested address"));
+  EXPECT_EQ(outcome("2001:db8::1"),
+            "UNAVAILABLE: dial tcp: address [2001:db8::1]:0: no suitable address found");
+}
+
 TEST_F(HttpClientTest, NamesAreFound) {
   HttpPlace place = server_.place();
   place.host = "localhost";  // perhaps ::1 first, where nobody listens

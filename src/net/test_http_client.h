@@ -280,6 +280,14 @@ class ScriptedServer {
   }
 
   ScriptedConnection accept() { return ScriptedConnection(::accept(fd_, nullptr, nullptr)); }
+  // The same, and where it came from ("127.0.0.1").
+  ScriptedConnection accept(std::string* from) {
+    Address address;
+    address.size = sizeof(address.storage);
+    ScriptedConnection connection(::accept(fd_, address.get(), &address.size));
+    *from = address.text().substr(0, address.text().rfind(':'));
+    return connection;
+  }
   const HttpPlace& place() const { return place_; }
 
  private:

@@ -34,6 +34,7 @@ net::HttpClientOptions client_options(const NetworkOptions& options) {
   client.connect_timeout = options.dial_timeout;
   client.idle_timeout = kIdle;
   client.user_agent = "Go-http-client/1.1";  // what etcd's members call themselves
+  client.from = options.from;
   client.tls = options.tls;
   client.handshakes = options.handshakes;
   return client;

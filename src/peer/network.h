@@ -23,6 +23,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ struct NetworkOptions {
   Duration read_timeout = std::chrono::seconds(5);
   Duration write_timeout = std::chrono::seconds(5);
   Duration redial_pause = std::chrono::milliseconds(100);
+  // Where connections to others come from; see net::HttpClientOptions.
+  std::optional<net::Address> from{};
   // For URLs under TLS; kept fresh by itself. Null: none may be.
   std::shared_ptr<net::TlsClientContext> tls{};
   net::TlsHandshakes* handshakes = nullptr;  // outlives the Network

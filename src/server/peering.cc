@@ -14,6 +14,22 @@
 namespace keelson::server {
 namespace {
 
+// As etcd says what it has found.
+std::optional<net::Address> find_local_address(const Config& config) {
+  if (!config.feature("SetMemberLocalAddr")) return std::nullopt;
+  const std::string urls = urls_text(config.initial_advertise_peer_urls);
+  log::info("searching for a suitable member local address in AdvertisePeerURLs",
+            {{"advertise-peer-urls", urls}});
+  const std::string found = local_address(config);
+  if (found.empty()) {
+    log::warn("unable to set a member local address due to lack of suitable local addresses",
+              {{"advertise-peer-urls", urls}});
+    return std::nullopt;
+  }
+  log::info("setting member local address", {{"LocalAddr", found}});
+  return net::ip_address(found);
+}
+
 peer::NetworkOptions network_options(const Config& config, net::LoopPool* loops, const PeerTls& tls,
                                      net::TlsHandshakes* handshakes, peer::Observer* observer) {
   return {.loops = loops,
@@ -21,6 +37,7 @@ peer::NetworkOptions network_options(const Config& config, net::LoopPool* loops,
           .dial_timeout = seconds(1) + config.election_timeout(),
           .read_timeout = config.raft_read_timeout,
           .write_timeout = config.raft_write_timeout,
+          .from = find_local_address(config),
           .tls = tls.client,
           .handshakes = handshakes,
           .observer = observer};

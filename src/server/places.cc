@@ -1,6 +1,9 @@
 #include "server/places.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "net/address.h"
 
 namespace keelson::server {
 
@@ -14,6 +17,15 @@ std::vector<Place> places_of(const std::vector<Url>& urls) {
     (url.is_tls() ? found->secure : found->plain) = true;
   }
   return places;
+}
+
+std::string local_address(const Config& config) {
+  if (!config.feature("SetMemberLocalAddr")) return "";
+  for (const Url& url : config.initial_advertise_peer_urls) {
+    const std::optional<net::Address> address = net::ip_address(url.hostname());
+    if (address && !address->is_loopback() && !address->is_unspecified()) return url.hostname();
+  }
+  return "";
 }
 
 }  // namespace keelson::server

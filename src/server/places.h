@@ -1,6 +1,7 @@
 // server/places.h
 //
-// From lists of URLs to the sockets that listen there.
+// From lists of URLs to the sockets that listen there, and to the address that connections to other
+// members come from.
 //
 // Threads: pure functions.
 
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "server/config.h"
 #include "server/url.h"
 
 namespace keelson::server {
@@ -21,5 +23,10 @@ struct Place {
 };
 
 std::vector<Place> places_of(const std::vector<Url>& urls);
+
+// With the feature gate SetMemberLocalAddr: the first address among the peer URLs that this member
+// advertises which is not of this machine alone. Empty: the system chooses.
+// Source: etcd v3.7.1, server/embed/config.go (InferLocalAddr).
+std::string local_address(const Config& config);
 
 }  // namespace keelson::server

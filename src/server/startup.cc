@@ -21,6 +21,7 @@
 #include "server/build_info.h"
 #include "server/flag_table.h"
 #include "server/go_values.h"
+#include "server/places.h"
 
 namespace keelson::server {
 namespace {
@@ -99,7 +100,7 @@ void log_configuration(const Config& c, bool initialized) {
        json("advertise-client-urls", url_texts(c.advertise_client_urls)),
        json("listen-client-urls", url_texts(c.listen_client_urls)),
        json("listen-metrics-urls", url_texts(c.listen_metrics_urls)),
-       {"local-address", ""},
+       {"local-address", local_address(c)},
        json("cors", c.cors),
        json("host-whitelist", c.host_whitelist),
        {"initial-cluster", c.initial_cluster},
