@@ -27,9 +27,10 @@ Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, const
 
 absl::Status Gateway::admit(Space space) const {
   if (space == Space::kTaken && state_.no_space()) return errors::NoSpace();
+  const int64_t times = space == Space::kRevoked && limits_.revocations_first ? 2 : 1;
   if (state_.store_behind.load(std::memory_order_relaxed) ||
-      state_.proposals_pending.load(std::memory_order_relaxed) >= limits_.max_pending ||
-      state_.proposal_bytes.load(std::memory_order_relaxed) >= limits_.max_pending_bytes) {
+      state_.proposals_pending.load(std::memory_order_relaxed) >= times * limits_.max_pending ||
+      state_.proposal_bytes.load(std::memory_order_relaxed) >= times * limits_.max_pending_bytes) {
     return errors::RequestTooManyRequests();
   }
   return absl::OkStatus();
@@ -60,9 +61,9 @@ void Gateway::propose(uint64_t id, Bytes data, Space space, ProposalDone done) {
   gather(id, std::move(data), space, std::move(done));
 }
 
-void Gateway::propose_in(Term term, uint64_t id, Bytes data, ProposalDone done) {
+void Gateway::propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done) {
   CHECK(term != Term(0));
-  Proposal* proposal = gather(id, std::move(data), Space::kSpared, std::move(done));
+  Proposal* proposal = gather(id, std::move(data), space, std::move(done));
   if (proposal) proposal->only_in = term;
 }
 

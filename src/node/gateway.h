@@ -43,20 +43,24 @@ class Gateway {
     int64_t max_pending_bytes = 256 << 20;
     int64_t max_pending_reads = 256 * 1024;              // of one gateway
     Duration request_timeout = std::chrono::seconds(7);  // etcd: 5 s + 2 election timeouts
+    // Feature gate PriorityRequest: where others are refused, revocations of leases are let in
+    // until twice as much of everything is under way. They are what takes the load off.
+    bool revocations_first = false;
   };
 
   Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
           Limits limits);
 
   // Whether a proposal adds to the store. What does not (it deletes, compacts, names an alarm or
-  // the member) is let in on a full disk, too: by it the disk gets space again.
-  enum class Space : uint8_t { kTaken, kSpared };
+  // the member) is let in on a full disk, too: by it the disk gets space again. kRevoked: a lease's
+  // keys go.
+  enum class Space : uint8_t { kTaken, kSpared, kRevoked };
 
   // `data` is an encoded InternalRaftRequest that carries `id`. `done` gets the reply of the state
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
   void propose(uint64_t id, Bytes data, Space space, ProposalDone done);
-  // As the leader of `term`, or not at all: LeaderChanged. What a leader asks for spares space.
-  void propose_in(Term term, uint64_t id, Bytes data, ProposalDone done);
+  // As the leader of `term`, or not at all: LeaderChanged.
+  void propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done);
   // A change of the membership. The reply says whether it was made; the table has it then.
   void propose_change(raft::ConfChange change, ProposalDone done);
 

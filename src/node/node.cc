@@ -413,9 +413,10 @@ void Node::propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
                              std::string_view request, std::function<void(absl::Status)> done) {
   CHECK(leading_ != Term(0));
   const uint64_t id = own_ids_.next();
-  own_gateway_.propose_in(leading_, id,
-                          wire::wrap_internal(id, who.user, who.revision, kind, request),
-                          own_done(kind, std::move(done)));
+  own_gateway_.propose_in(
+      leading_, id, wire::wrap_internal(id, who.user, who.revision, kind, request),
+      kind == wire::InternalKind::kLeaseRevoke ? Gateway::Space::kRevoked : Gateway::Space::kSpared,
+      own_done(kind, std::move(done)));
   own_gateway_.flush();
 }
 

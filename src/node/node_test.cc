@@ -316,6 +316,44 @@ TEST_F(NodeTest, WhatTimedOutAndIsNotAppliedStillCounts) {
       member.run_until([&] { return member.node().state().proposals_pending.load() == 0; }));
 }
 
+// With the feature gate PriorityRequest: of revocations twice as many may be under way as of
+// anything else; without it, as many.
+TEST_F(NodeTest, RevocationsComeInWhereOthersAreRefused) {
+  for (const bool wanted : {true, false}) {
+    Options options = TestMember::small_options();
+    options.gateway.max_pending = 20;
+    options.gateway.revocations_first = wanted;
+    TestMember member(random_, options);
+    ASSERT_TRUE(member.start().ok());
+    ASSERT_TRUE(member.run_until([&] { return member.node().is_leader(); }));
+    for (int i = 0; i < 2'000; ++i) member.schedule.step();
+    member.schedule.hold(member.schedule.apply);
+    int refused_puts = 0, refused_revocations = 0;
+    const auto put = [&] {
+      member.put("k", "v", [&](const apply::Reply& reply) {
+        refused_puts += reply.status == errors::RequestTooManyRequests();
+      });
+    };
+    for (int i = 0; i < 25; ++i) put();
+    EXPECT_EQ(refused_puts, 5);
+    etcdserverpb::LeaseRevokeRequest request;
+    request.set_id(7);
+    for (int i = 0; i < 25; ++i) {
+      member.propose(wire::InternalKind::kLeaseRevoke, request.SerializeAsString(),
+                     [&](const apply::Reply& reply) {
+                       refused_revocations += reply.status == errors::RequestTooManyRequests();
+                     });
+    }
+    EXPECT_EQ(refused_revocations, wanted ? 5 : 25);
+    put();
+    EXPECT_EQ(refused_puts, 6);
+    EXPECT_EQ(member.node().state().proposals_pending, wanted ? 40 : 20);
+    member.schedule.release();
+    ASSERT_TRUE(
+        member.run_until([&] { return member.node().state().proposals_pending.load() == 0; }));
+  }
+}
+
 TEST_F(NodeTest, AReadAfterACrashSeesWhatWasAcknowledged) {
   start();
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(put(cat("k", i), "v").ok());

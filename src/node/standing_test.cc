@@ -55,7 +55,8 @@ TEST_F(StandingTest, WhatOnlyALeaderMayAskForIsNotForwarded) {
   const Term led{state().term.load()};
   Gateway& gateway = *member_.node().add_gateway(member_.schedule.io);
   std::optional<absl::Status> answer;
-  gateway.propose_in(led, 77, Bytes::copy("x"), [&](apply::Reply reply) { answer = reply.status; });
+  gateway.propose_in(led, 77, Bytes::copy("x"), Gateway::Space::kRevoked,
+                     [&](apply::Reply reply) { answer = reply.status; });
   member_.node().consensus().receive(from_other(raft::MessageType::kMsgHeartbeat, next_term()));
   gateway.flush();
   settle();

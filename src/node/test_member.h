@@ -222,7 +222,10 @@ class TestMember {
     const bool adds = kind == wire::InternalKind::kPut || kind == wire::InternalKind::kTxn ||
                       kind == wire::InternalKind::kLeaseGrant;
     gateway_->propose(id, wire::wrap_internal(id, {}, 0, kind, request),
-                      adds ? Gateway::Space::kTaken : Gateway::Space::kSpared, std::move(answer));
+                      adds                                       ? Gateway::Space::kTaken
+                      : kind == wire::InternalKind::kLeaseRevoke ? Gateway::Space::kRevoked
+                                                                 : Gateway::Space::kSpared,
+                      std::move(answer));
     gateway_->flush();
   }
   void put(std::string_view key, std::string_view value, Answer answer) {

@@ -146,25 +146,29 @@ Parts Context::respond_without_revision(Parts body) {
   return respond_with(0, false, std::move(body));
 }
 
-void Context::submit(Lane& lane, uint64_t id, Bytes entry, int64_t cost,
+void Context::submit(Lane& lane, wire::InternalKind kind, uint64_t id, Bytes entry, int64_t cost,
                      absl::AnyInvocable<void(apply::Reply)> done) {
   if (entry.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
   CHECK(cost >= 0);
-  const auto space = cost > 0 ? node::Gateway::Space::kTaken : node::Gateway::Space::kSpared;
+  using Space = node::Gateway::Space;
+  const Space space = cost > 0                                   ? Space::kTaken
+                      : kind == wire::InternalKind::kLeaseRevoke ? Space::kRevoked
+                                                                 : Space::kSpared;
   lane.gateway->propose(id, std::move(entry), space, std::move(done));
 }
 
 void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                       absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
-  submit(lane, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
+  submit(lane, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
 }
 
 void Context::propose_as(Lane& lane, std::string_view user, wire::InternalKind kind,
                          std::string_view request, absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
   const uint64_t revision = user.empty() ? 0 : rules(lane).revision();
-  submit(lane, id, wire::wrap_internal(id, user, revision, kind, request), 0, std::move(done));
+  submit(lane, kind, id, wire::wrap_internal(id, user, revision, kind, request), 0,
+         std::move(done));
 }
 
 void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
@@ -174,9 +178,9 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::strin
   if (!asks.ok()) return done({asks.status()});
   const uint64_t id = on.ids.next();
   Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
-  if (asks->revision == 0) return submit(on, id, std::move(entry), cost, std::move(done));
+  if (asks->revision == 0) return submit(on, kind, id, std::move(entry), cost, std::move(done));
   // The lambda shares the entry, which is kept for the log anyway.
-  submit(on, id, entry, cost,
+  submit(on, kind, id, entry, cost,
          [this, call = std::move(call), kind, entry, cost, revision = asks->revision,
           done = std::move(done)](apply::Reply reply) mutable {
            if (reply.status == errors::AuthOldRevision() && may_be_new(*call, revision)) {

@@ -210,7 +210,7 @@ class Context {
                                      absl::FunctionRef<absl::Status(const apply::Permits&)> ask);
   bool may_be_new(const net::ServerCall& call, uint64_t revision);
   void leave_former_store(Lane& lane);
-  void submit(Lane& lane, uint64_t id, Bytes entry, int64_t cost,
+  void submit(Lane& lane, wire::InternalKind kind, uint64_t id, Bytes entry, int64_t cost,
               absl::AnyInvocable<void(apply::Reply)> done);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);
 

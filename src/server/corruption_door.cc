@@ -50,7 +50,7 @@ void CorruptionDoor::raise_alarm(Term term, MemberId member) {
   lane().gateway->propose_in(
       term, id,
       wire::wrap_internal(id, {}, 0, wire::InternalKind::kAlarm, alarm.SerializeAsString()),
-      [member](apply::Reply reply) {
+      node::Gateway::Space::kSpared, [member](apply::Reply reply) {
         if (reply.status.ok()) return;
         log::warn("could not raise the CORRUPT alarm",
                   {{"member-id", absl::StrCat(absl::Hex(member.value))},

@@ -308,7 +308,9 @@ TEST_F(Calls, ADefragmentationIsNoTimeToServeWhereThatIsWanted) {
     };
     hear();
     pb::DefragmentResponse done;
-    ASSERT_TRUE(client().unary("/etcdserverpb.Maintenance/Defragment", pb::DefragmentRequest(), &done).ok());
+    ASSERT_TRUE(client()
+                    .unary("/etcdserverpb.Maintenance/Defragment", pb::DefragmentRequest(), &done)
+                    .ok());
     for (int i = 0; wanted && i < 2; ++i) hear();
     // The server's end is the next that is heard of, so nothing has been said beside this.
     std::thread ending([&] { EXPECT_TRUE(server_->stop().ok()); });
