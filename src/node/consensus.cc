@@ -53,6 +53,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
       reads_(options.read_context_seed),
       debt_(options.debt, start.position),
       log_watch_(options.election_ticks),
+      heartbeats_(options.tick),
       applied_(start.position.applied) {
   const raft::BasicStatus now = core_->basic_status();
   CHECK(applied_ == now.applied);
@@ -504,6 +505,7 @@ void Consensus::observe(const raft::Ready& ready) {
     state_.committed.store(ready.hard_state.commit.value, std::memory_order_release);
   }
   if (!ready.soft_state) return;
+  heartbeats_.reset();
   MemberId leader = ready.soft_state->lead;
   if (leader != leader_) {
     if (leader != raft::kNobody) state_.leader_changes.fetch_add(1, std::memory_order_relaxed);
@@ -539,6 +541,10 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       // A leader that is a quorum together with this member need not ask anybody (raft/reads.h).
       if (message.type == raft::MessageType::kMsgReadIndex && message.from == options_.id) {
         message.term = standing().term;
+      }
+      if (message.type == raft::MessageType::kMsgHeartbeat &&
+          heartbeats_.is_late(message.to, clock_.now())) {
+        state_.heartbeats_late.fetch_add(1, std::memory_order_relaxed);
       }
       outgoing.push_back(std::move(message));
     }

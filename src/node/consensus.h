@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "node/apply_lane.h"
+#include "node/heartbeat_watch.h"
 #include "node/held_log.h"
 #include "node/log_debt.h"
 #include "node/log_lane.h"
@@ -186,9 +187,10 @@ class Consensus {
   std::deque<ReceivedState> installing_;
   HeldLog held_;  // by snapshots to others; nothing unless is_leader_
   LogDebt debt_;
-  MonotonicTime flushed_at_;  // when the store last flushed, or was asked to
-  LogWatch log_watch_;        // state_.log_stalled == stalled()
-  bool handed_over_ = false;  // because of it, since the log last moved
+  MonotonicTime flushed_at_;   // when the store last flushed, or was asked to
+  LogWatch log_watch_;         // state_.log_stalled == stalled()
+  HeartbeatWatch heartbeats_;  // that leave; nothing unless this member leads
+  bool handed_over_ = false;   // because of it, since the log last moved
   // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
   // durable store needs the term at an index that the storage may have forgotten long ago.
   std::deque<std::pair<Index, Term>> term_starts_;

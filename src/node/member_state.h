@@ -24,6 +24,7 @@ struct MemberState {
   std::atomic<bool> log_stalled{false};          // the log's device does not get on (LogWatch)
   std::atomic<uint64_t> log_stalls{0};           // how often that has begun
   std::atomic<uint64_t> leaderships_yielded{0};  // because of it: attempts
+  std::atomic<uint64_t> heartbeats_late{0};      // that left as the leader's (HeartbeatWatch)
   // Written by the apply lane.
   std::atomic<bool> is_learner{false};
   std::atomic<uint64_t> applied{0};

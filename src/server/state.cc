@@ -92,6 +92,7 @@ void State::collect(http::Metrics& metrics) {
   metrics.proposals_pending.set(static_cast<double>(status.proposals_pending.load()));
   follow(metrics.proposals_failed, status.proposals_failed.load());
   follow(metrics.leader_changes_seen, status.leader_changes.load());
+  follow(metrics.heartbeat_send_failures, status.heartbeats_late.load());
   follow(metrics.slow_read_indexes, status.slow_read_indexes.load());
   metrics.log_stalled.set(log_stalled() ? 1 : 0);
   follow(metrics.log_stalls, status.log_stalls.load());
