@@ -64,6 +64,8 @@ class EndpointTest : public ::testing::Test {
     pprof_ = std::make_unique<Pprof>(*door_, &profiles_,
                                      std::vector<std::string>{"keelson", "--enable-pprof"});
     pprof_->add_to(router_);
+    elsewhere_ = std::make_unique<Elsewhere>(*door_, router_);
+    router_.http_rest(elsewhere_.get());
     auto listener = net::Listener::start("http://127.0.0.1:0", &loops_, &router_);
     ASSERT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
@@ -88,6 +90,7 @@ class EndpointTest : public ::testing::Test {
   std::unique_ptr<FrontDoor> door_;
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<Pprof> pprof_;
+  std::unique_ptr<Elsewhere> elsewhere_;
   std::unique_ptr<net::Listener> listener_;
 };
 
@@ -124,6 +127,31 @@ TEST_F(EndpointTest, OtherHostsAreRefused) {
                        "GET /version HTTP/1.1\r\nHost: etcd.example:2379\r\nConnection: close\r\n"
                        "\r\n")
                   .starts_with("HTTP/1.1 200 "));
+}
+
+// Nothing passes the door by being written in another way.
+TEST_F(EndpointTest, WhatLeadsNowhereAndWhatIsSentElsewherePassesTheDoor) {
+  serve({.cors = {"http://a.example:80"}, .hosts = {"127.0.0.1"}});
+  for (const char* path : {"/nothing", "//version", "/debug/pprof", "/%2Fversion"}) {
+    const std::string line = cat("GET ", path);
+    const std::string answer = ask(line, "Origin: http://a.example:80\r\n");
+    EXPECT_NE(answer.find("Access-Control-Allow-Origin: http://a.example:80\r\n"),
+              std::string::npos)
+        << answer;
+    EXPECT_EQ(ask(line).find("Access-Control"), std::string::npos);
+    EXPECT_TRUE(exchange(listener_->port(),
+                         cat(line, " HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"))
+                    .starts_with("HTTP/1.1 421 "))
+        << path;
+    EXPECT_TRUE(ask(cat("OPTIONS ", path)).starts_with("HTTP/1.1 200 "));
+  }
+  EXPECT_NE(ask("GET //version?a=b").find("HTTP/1.1 307 Temporary Redirect\r\n"),
+            std::string::npos);
+  EXPECT_NE(ask("GET //version?a=b").find("\r\nLocation: /version?a=b\r\n"), std::string::npos);
+  EXPECT_TRUE(ask("GET /%76ersion").starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(exchange(listener_->port(),
+                       "GET /%76ersion HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+                  .starts_with("HTTP/1.1 421 "));
 }
 
 TEST_F(EndpointTest, ProfilesAreServed) {

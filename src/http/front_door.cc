@@ -1,6 +1,7 @@
 #include "http/front_door.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.h"
 #include "net/tls/identity.h"
@@ -53,8 +54,7 @@ bool FrontDoor::host_allowed(const net::HttpRequest& request) const {
 bool FrontDoor::relies_on_name(const net::HttpRequest& request) const {
   const auto& identity = request.peer.identity;
   if (!identity || identity->common_name.empty()) return false;
-  const std::string_view path = request.path();
-  if (!path.starts_with("/v3/") && !path.starts_with("/v3beta/")) return false;
+  if (!request.path().starts_with("/v3/")) return false;
   return options_.names_are_users && options_.names_are_users();
 }
 
@@ -77,6 +77,13 @@ bool FrontDoor::answers(const net::HttpRequest& request, net::HttpReply& reply) 
   empty.fields = fields(request);
   reply.send(std::move(empty));
   return true;
+}
+
+void Elsewhere::handle(net::HttpRequest request, net::HttpReplyRef reply) {
+  if (door_.answers(request, *reply)) return;
+  net::HttpResponse response = router_.http_elsewhere(request);
+  for (net::HttpField& field : door_.fields(request)) response.fields.push_back(std::move(field));
+  reply->send(std::move(response));
 }
 
 }  // namespace keelson::http

@@ -44,4 +44,16 @@ class FrontDoor {
   const EndpointOptions options_;
 };
 
+// What leads to no handler of a router passes the door, too, before it hears that.
+// Lifetime: both outlive it.
+class Elsewhere final : public net::HttpHandler {
+ public:
+  Elsewhere(const FrontDoor& door, const net::Router& router) : door_(door), router_(router) {}
+  void handle(net::HttpRequest request, net::HttpReplyRef reply) override;
+
+ private:
+  const FrontDoor& door_;
+  const net::Router& router_;
+};
+
 }  // namespace keelson::http

@@ -13,12 +13,6 @@ namespace {
 constexpr std::string_view kRoot = "/v3/";
 constexpr std::string_view kOldRoot = "/v3beta/";
 
-// The path that etcd makes of one of its first clients'.
-std::string settled(std::string_view path) {
-  if (path.starts_with(kOldRoot)) return cat(kRoot, path.substr(kOldRoot.size()));
-  return std::string(path);
-}
-
 }  // namespace
 
 // A body on its way to its call.
@@ -58,22 +52,21 @@ Gateway::Gateway(const net::Router& methods, net::CallObserver* observer, const 
 }
 
 void Gateway::add_to(net::Router& router) {
-  const net::HttpOptions whole{.max_body_bytes = longest_body_, .needs_client = true};
-  router.http_prefix(kRoot, this, whole);
-  router.http_prefix(kOldRoot, this, whole);
+  router.http_alias(kOldRoot, kRoot);
+  router.http_prefix(
+      kRoot, this,
+      {.max_body_bytes = longest_body_, .escaped_slashes = true, .needs_client = true});
   for (const GatewayRoute& route : routes_) {
     if (!route.entry || !(route.streams_in() || route.streams_out())) continue;
     router.http_stream(route.path, this);
-    router.http_stream(cat(kOldRoot, route.path.substr(kRoot.size())), this);
   }
 }
 
 const GatewayRoute* Gateway::route_of(std::string_view path) const {
-  const std::string wanted = settled(path);
   auto found = std::lower_bound(
-      routes_.begin(), routes_.end(), wanted,
-      [](const GatewayRoute& route, const std::string& p) { return route.path < p; });
-  const bool there = found != routes_.end() && found->path == wanted && found->entry;
+      routes_.begin(), routes_.end(), path,
+      [](const GatewayRoute& route, std::string_view p) { return route.path < p; });
+  const bool there = found != routes_.end() && found->path == path && found->entry;
   return there ? &*found : nullptr;
 }
 
@@ -232,6 +225,7 @@ net::HttpRequest request_over_socket(const net::HttpRequest& handshake) {
   net::HttpRequest request;
   request.method = "POST";
   request.target = handshake.target;
+  request.meant = handshake.meant;
   request.peer = handshake.peer;
   request.peer.identity = nullptr;
   const std::string_view protocols = handshake.field("Sec-WebSocket-Protocol");

@@ -36,6 +36,8 @@
 namespace keelson::net {
 
 class HttpHandler;
+struct HttpRequest;
+struct HttpResponse;
 class HttpStreamHandler;
 struct HttpOptions;
 class ServerCall;
@@ -255,14 +257,21 @@ class Router {
   void stream(std::string_view path, MethodKind kind, StreamHandler* handler,
               MethodOptions options = {});
 
-  // Plain HTTP (net/http.h). `path` matches exactly; a prefix matches the longest way. An exact
-  // path goes before any prefix; with no match at all the answer is 404.
+  // Plain HTTP (net/http.h). `path` matches exactly; a prefix, which ends with a slash, matches the
+  // longest way. An exact path goes before any prefix. A request for another form of a path ("//a",
+  // "/a/./b", "/dir" for a prefix "/dir/") is sent to the right one, as by Go's ServeMux; one for
+  // what is not there gets 404.
   void http(std::string_view path, HttpHandler* handler);
   void http(std::string_view path, HttpHandler* handler, const HttpOptions& options);
   void http_prefix(std::string_view prefix, HttpHandler* handler);
   void http_prefix(std::string_view prefix, HttpHandler* handler, const HttpOptions& options);
   void http_stream(std::string_view path, HttpStreamHandler* handler);
   void http_stream_prefix(std::string_view prefix, HttpStreamHandler* handler);
+  // What begins with `from` is taken for what begins with `to`. Once.
+  void http_alias(std::string_view from, std::string_view to);
+  // Gets what leads to no handler, to answer it by http_elsewhere(). Without: that is the answer.
+  void http_rest(HttpHandler* handler);
+  HttpResponse http_elsewhere(const HttpRequest& request) const;
 
   // In order of index.
   const std::vector<const MethodInfo*>& methods() const;

@@ -6,6 +6,7 @@
 namespace keelson::net {
 
 std::string_view HttpRequest::path() const {
+  if (!meant.empty()) return meant;
   return std::string_view(target).substr(0, target.find('?'));
 }
 

@@ -39,9 +39,12 @@ struct HttpField {
 };
 
 struct HttpRequest {
-  std::string method;              // "GET"
-  std::string target;              // "/health?serializable=true", also when sent as a URL
-  std::string_view path() const;   // target up to '?'
+  std::string method;  // "GET"
+  std::string target;  // "/health?serializable=true", also when sent as a URL
+  // What the path means, where that is not what stands in `target`: it has escapes, or is an old
+  // name of another. Set by the server.
+  std::string meant = {};
+  std::string_view path() const;   // as it is meant
   std::string_view query() const;  // after '?', or empty
   std::vector<HttpField> fields;
   Bytes body;  // whole, for HttpHandler; empty for HttpStreamHandler
@@ -121,6 +124,9 @@ struct HttpOptions {
   size_t max_body_bytes = json_body_limit(1536 * 1024 + 512 * 1024);
   // A body of any length is thrown away as it comes.
   bool ignores_body = false;
+  // Of a prefix: an escaped slash behind it is one all the same, so that what is registered there
+  // is found by it, too.
+  bool escaped_slashes = false;
   // Of an HttpStreamHandler: the client says what it has to say when it likes, so silence within
   // the body is no fault.
   bool converses = false;

@@ -81,7 +81,7 @@ std::optional<Refusal> settle_target(HttpRequest* request) {
   const std::string host(rest.substr(0, rest.find_first_of("/?")));
   rest.remove_prefix(host.size());
   set_host(request, host.substr(host.find('@') == std::string::npos ? 0 : host.find('@') + 1));
-  request->target = cat(rest.starts_with('/') ? "" : "/", rest);
+  request->target = rest;
   return std::nullopt;
 }
 

@@ -23,7 +23,8 @@ struct Refusal {
 };
 
 // Checks `request` and brings its target into the form "/path?query", with the host of an absolute
-// target in place of the field's ("*" stays). `version` is 10 or 11.
+// target in place of the field's ("*" stays, and the path of a URL that has none is empty).
+// `version` is 10 or 11.
 std::optional<Refusal> settle_head(HttpRequest* request, int version);
 
 }  // namespace keelson::net

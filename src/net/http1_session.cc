@@ -167,6 +167,8 @@ void Http1Session::open() {
   keep_alive_ = parser_->keep_alive() && !draining_;
   parser_->request.peer = host_.peer();
   if (auto refusal = settle_head(&parser_->request, parser_->version)) return refuse(*refusal);
+  const Router::Table& table = server_.router->table();
+  if (!table.settle_path(&parser_->request)) return refuse({});
   const std::string_view expect = parser_->request.field("expect");
   const bool will_wait = absl::EqualsIgnoreCase(to_absl(expect), "100-continue");
   if (!expect.empty() && !will_wait) return refuse({417, "", ""});
@@ -175,9 +177,9 @@ void Http1Session::open() {
   reply_ = std::make_shared<SinkReply>(&host_.loop(), static_cast<HttpSink*>(this));
   telling_ = false;
   handle_ = SinkReply::handle_for(reply_);
-  entry_ = server_.router->table().find_http(parser_->request.path());
-  if (!entry_) return;
-  if (entry_->handler && parser_->content_length().value_or(0) > entry_->options.max_body_bytes) {
+  entry_ = table.find_http(parser_->request);
+  const bool takes_body = entry_->handler && !entry_->options.ignores_body;
+  if (takes_body && parser_->content_length().value_or(0) > entry_->options.max_body_bytes) {
     return refuse({413, "", ""});
   }
   if (will_wait && !parser_->is_done() && parser_->version >= 11) {
@@ -193,7 +195,7 @@ void Http1Session::open() {
 bool Http1Session::take_body() {
   if (!opened_) return true;
   std::string& body = parser_->body;
-  if (!entry_ || entry_->stream || entry_->options.ignores_body) {
+  if (entry_->stream || entry_->options.ignores_body) {
     if (receiver_ && !body.empty()) receiver_->on_body(Bytes::copy(body));
     body.clear();
   } else if (body.size() > entry_->options.max_body_bytes) {
@@ -209,25 +211,23 @@ bool Http1Session::reading_body() const {
 
 // Called for each bit of it.
 void Http1Session::expect_body() {
-  if (entry_ && entry_->options.converses) return Timer::cancel();
+  if (entry_->options.converses) return Timer::cancel();
   const ListenerOptions& options = server_.options;
   MonotonicTime due = host_.loop().now() + options.body_stall_timeout;
-  const bool streamed = entry_ && entry_->stream;
-  if (!streamed) due = std::min(due, body_began_ + options.read_body_timeout);
+  if (!entry_->stream) due = std::min(due, body_began_ + options.read_body_timeout);
   host_.loop().impl().timers().arm(this, due);
 }
 
 void Http1Session::dispatch() {
   Timer::cancel();
   waiting_ = true;
-  if (entry_ && entry_->stream) {
+  if (entry_->stream) {
     if (receiver_) receiver_->on_end();
     if (answered_) finish_request();
     return;
   }
   auto handle = std::exchange(handle_, nullptr);
   if (parser_->request.target == "*") return handle->send({});  // what we can do on the whole
-  if (!entry_) return handle->send(not_found());
   HttpRequest request = std::move(parser_->request);
   request.body = Bytes::copy(std::exchange(parser_->body, {}));
   entry_->handler->handle(std::move(request), std::move(handle));
@@ -426,7 +426,7 @@ bool Http1Session::finished() const { return broken_ || (closing_ && out_.empty(
 void Http1Session::input_ended() {
   // A client that has sent its request and shut its side down still wants the answer (as Go's
   // server sees it, it has gone; but netcat and simple probes do exactly this).
-  if (waiting_ && !draining_ && !(entry_ && entry_->options.needs_client)) {
+  if (waiting_ && !draining_ && !entry_->options.needs_client) {
     keep_alive_ = false;
     return;
   }

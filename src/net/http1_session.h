@@ -89,9 +89,9 @@ class Http1Session final : public Protocol, private HttpSink, private Timer {
   bool head_sent_ = false;    // the answer has begun
   bool answered_ = false;     // answer complete, request perhaps not
   bool keep_alive_ = true;
-  bool chunked_ = false;  // the answer is
-  bool to_head_ = false;  // the request was HEAD
-  const HttpEntry* entry_ = nullptr;
+  bool chunked_ = false;              // the answer is
+  bool to_head_ = false;              // the request was HEAD
+  const HttpEntry* entry_ = nullptr;  // set exactly while opened_, but for a head that is refused
   std::unique_ptr<HttpBodyReceiver> receiver_;
   std::shared_ptr<SinkReply> reply_;
   HttpReplyRef handle_;       // until the handler gets it

@@ -29,14 +29,13 @@ std::string lower(std::string_view name) { return absl::AsciiStrToLower(to_absl(
 }  // namespace
 
 Http2Exchange::Http2Exchange(Http2Session* session, int32_t stream_id, const RequestHead& head,
-                             const HttpEntry* entry)
+                             HttpRequest request, const HttpEntry* entry)
     : entry_(entry),
       head_bytes_(head.bytes()),
+      request_(std::move(request)),
       to_head_(head.known(RequestHead::kMethod) == "HEAD") {
   session_ = session;
   id_ = stream_id;
-  request_.method = head.known(RequestHead::kMethod);
-  request_.target = head.known(RequestHead::kPath);
   request_.fields.push_back({"Host", std::string(head.authority())});
   if (head.has(RequestHead::kContentType)) {
     request_.fields.push_back({"Content-Type", std::string(head.known(RequestHead::kContentType))});
@@ -57,7 +56,6 @@ void Http2Exchange::begin(bool end_stream) {
   if (std::string_view text = request_.field("content-length"); !text.empty()) {
     if (!absl::SimpleAtoi(to_absl(text), &length)) return refuse(400);
   }
-  if (!entry_) return serve_in_turn();
   if (entry_->stream) {
     receiver_ = entry_->stream->on_open(std::move(request_), std::exchange(handle_, nullptr));
   } else if (!entry_->options.ignores_body && length > entry_->options.max_body_bytes) {
@@ -67,7 +65,7 @@ void Http2Exchange::begin(bool end_stream) {
 }
 
 size_t Http2Exchange::on_data(std::string_view data) {
-  if (answered_ || !entry_) return data.size();
+  if (answered_) return data.size();
   if (entry_->stream) {
     if (body_paused_ || !unread_.empty()) {
       unread_.append(data);
@@ -103,7 +101,7 @@ void Http2Exchange::resume_body() {
 void Http2Exchange::on_end_stream() {
   remote_done_ = true;
   if (body_paused_ || !unread_.empty()) return;
-  if (std::exchange(delivered_, true) || !entry_) return;
+  if (std::exchange(delivered_, true)) return;
   if (entry_->stream) {
     if (receiver_) receiver_->on_end();
     return;
@@ -119,7 +117,6 @@ void Http2Exchange::serve_in_turn() {
 
 void Http2Exchange::serve() {
   HttpReplyRef reply = std::exchange(handle_, nullptr);
-  if (!entry_) return reply->send(not_found());
   request_.body = Bytes::copy(std::exchange(body_, {}));
   count_incoming(0);
   entry_->handler->handle(std::move(request_), std::move(reply));

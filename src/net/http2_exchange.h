@@ -23,9 +23,9 @@ namespace keelson::net {
 
 class Http2Exchange final : public Http2Stream, private HttpSink {
  public:
-  // `entry` null: there is nothing at that path. Keeps what it needs of `head`.
+  // `request` is settled, and of that head. Keeps what it needs of `head`.
   Http2Exchange(Http2Session* session, int32_t stream_id, const RequestHead& head,
-                const HttpEntry* entry);
+                HttpRequest request, const HttpEntry* entry);
   ~Http2Exchange() = default;
   // Chooses the handler, or refuses. First of all calls, once the session knows the stream.
   void begin(bool end_stream);
@@ -61,7 +61,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   // Tell the session what is held, beside what the handler keeps. False: it is too much.
   bool count_incoming(size_t bytes);
   void count_outgoing(size_t bytes);
-  // Hands the request to its handler, or says that there is none.
+  // Hands the request to its handler.
   void serve();
   void serve_in_turn();
   void resume();

@@ -327,14 +327,19 @@ void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
 // What is not gRPC is for the plain HTTP handlers. Without one for its path it gets the answer that
 // etcd gives: over TLS that of its HTTP server, else that of grpc-go (false: not taken).
 bool Http2Session::open_exchange(int32_t stream_id, bool end_stream) {
-  const std::string_view target = head_.known(RequestHead::kPath);
-  const HttpEntry* entry = server_.router->table().find_http(target.substr(0, target.find('?')));
-  if (!entry && !host_.peer().tls) return false;
-  if (!head_.has(RequestHead::kMethod)) {
+  const Router::Table& table = server_.router->table();
+  HttpRequest request;
+  request.method = head_.known(RequestHead::kMethod);
+  request.target = head_.known(RequestHead::kPath);
+  const bool has_path = table.settle_path(&request);
+  const HttpEntry* entry = has_path ? table.find_http(request) : nullptr;
+  if ((!entry || table.is_rest(entry)) && !host_.peer().tls) return false;
+  if (!entry || !head_.has(RequestHead::kMethod)) {
     reset(stream_id, NGHTTP2_PROTOCOL_ERROR);
     return true;
   }
-  auto* exchange = new Http2Exchange(this, stream_id, head_, entry);  // its stream's end deletes it
+  // Its stream's end deletes it.
+  auto* exchange = new Http2Exchange(this, stream_id, head_, std::move(request), entry);
   head_.clear();
   stream_opened(exchange);
   exchange->begin(end_stream);

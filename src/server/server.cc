@@ -129,6 +129,7 @@ struct Server::Running {
   std::unique_ptr<http::Handlers> handlers;
   std::unique_ptr<http::FrontDoor> door;
   std::unique_ptr<http::Endpoint> endpoint;
+  std::unique_ptr<http::Elsewhere> elsewhere;
   std::unique_ptr<http::Pprof> pprof;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
   std::unique_ptr<http::Gateway> gateway;  // null: --enable-grpc-gateway=false
@@ -373,6 +374,8 @@ void Server::Running::build_http() {
   // With URLs of its own, HTTP is served there and nowhere else.
   net::Router& router = config.listen_client_http_urls.empty() ? client_router : http_router;
   endpoint->add_to(router, true);
+  elsewhere = std::make_unique<http::Elsewhere>(*door, router);
+  router.http_rest(elsewhere.get());
   endpoint->add_to(metrics_router, false);
   if (config.enable_pprof) {
     log::info("pprof is enabled", {{"path", "/debug/pprof"}});

@@ -52,7 +52,8 @@ std::string settled_lines(const std::string& body, bool last) {
 }  // namespace
 
 // "/v3/kv/put {…}". Options: verb=…, header:NAME=VALUE, lines=N (takes N lines of the answer and
-// goes), type (the types of the content, too), last (of a stream, the last line only).
+// goes), type (the types of the content, too), where (a redirection's Location), last (of a stream,
+// the last line only).
 Answer Side::post(const Step& step, const std::string& rest) {
   harness::HttpQuestion question{.verb = "POST"};
   const size_t space = std::min(rest.find(' '), rest.size());
@@ -64,7 +65,7 @@ Answer Side::post(const Step& step, const std::string& rest) {
     if (name == "lines") question.lines = std::stoul(value);
     if (name.starts_with("header:")) question.fields.emplace_back(name.substr(7), value);
   }
-  const auto got = harness::http_request(server_.address(), question);
+  auto got = harness::http_request(server_.address(), question);
   Answer answer;
   if (!got.ok()) {
     answer.broken = true;
@@ -81,6 +82,7 @@ Answer Side::post(const Step& step, const std::string& rest) {
     const auto field = got->fields.find(name);
     answer.text += cat(" ", field == got->fields.end() ? "-" : field->second);
   }
+  if (step.options.contains("where")) answer.text += cat(" to ", got->fields["location"]);
   answer.text += settled_lines(got->body, step.options.contains("last"));
   const json value = json::parse(got->body, nullptr, false);
   if (value.is_object()) {

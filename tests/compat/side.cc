@@ -114,8 +114,13 @@ void sort_by_watch(std::vector<std::shared_ptr<Message>>* messages) {
 
 }  // namespace
 
+// etcd 3.7 finds handlers by the rules that Go's ServeMux has had since 1.22, whatever the packager
+// of an older etcd has told it.
 Side::Side(const std::string& binary, std::vector<std::string> flags)
-    : server_({.binary = binary, .flags = std::move(flags), .environment = {}, .keep_data = ""}) {}
+    : server_({.binary = binary,
+               .flags = std::move(flags),
+               .environment = {"GODEBUG=httpmuxgo121=0"},
+               .keep_data = ""}) {}
 
 absl::Status Side::start() {
   absl::Status status = server_.start();
