@@ -42,6 +42,8 @@ struct TlsConfig {
   bool client_cert_auth = false;
   bool auto_tls = false;
   bool skip_client_san_verification = false;
+  // Whom other members' certificates have to name; empty: their hosts. See name_founders().
+  std::string server_name;
   std::vector<std::string> allowed_cns, allowed_hostnames;
 
   bool any() const { return auto_tls || !cert_file.empty() || !key_file.empty(); }

@@ -24,8 +24,10 @@
 
 namespace keelson::server {
 
-// Of a member without a log. With --discovery-srv `config` gets the initial cluster from there;
-// with v3 discovery one of this member alone, under the token, from which follows its id.
+// Of a member without a log. With --discovery-srv `config` gets the initial cluster from there, and
+// if its members are found over TLS and there is no bundle of authorities for them, the domain
+// becomes whom their certificates have to name, until the member starts again (as in etcd); with v3
+// discovery one of this member alone, under the token, from which follows its id.
 absl::Status name_founders(Config& config, const outbound::NameServer& server = std::nullopt);
 
 // v3 discovery: puts this member's name where the others look for it, waits until all have come,

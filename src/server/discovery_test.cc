@@ -37,6 +37,26 @@ TEST(Discovery, SrvRecordsNameTheMembers) {
   EXPECT_EQ(config.initial_cluster_token, "etcd-cluster");
 }
 
+// Their certificates have to name the domain, unless the cluster has authorities of its own.
+TEST(Discovery, MembersOverTlsShowThatTheyAreOfTheDomain) {
+  TestNameServer server(three("etcd-server-ssl"));
+  Config config = member_at(12, "https");
+  EXPECT_EQ(name_founders(config, server.address()), absl::OkStatus());
+  EXPECT_EQ(config.peer_tls.server_name, "example.test");
+  Config in_full = member_at(12, "https");
+  in_full.discovery.dns_srv += '.';
+  EXPECT_EQ(name_founders(in_full, server.address()), absl::OkStatus());
+  EXPECT_EQ(in_full.peer_tls.server_name, "example.test");
+  Config with_bundle = member_at(12, "https");
+  with_bundle.peer_tls.trusted_ca_file = "ca.pem";
+  EXPECT_EQ(name_founders(with_bundle, server.address()), absl::OkStatus());
+  EXPECT_EQ(with_bundle.peer_tls.server_name, "");
+  TestNameServer plain(three("etcd-server"));
+  Config in_the_clear = member_at(12);
+  EXPECT_EQ(name_founders(in_the_clear, plain.address()), absl::OkStatus());
+  EXPECT_EQ(in_the_clear.peer_tls.server_name, "");
+}
+
 TEST(Discovery, TheServicesNameHasASuffix) {
   TestNameServer server(three("etcd-server-blue"));
   Config config = member_at(13);

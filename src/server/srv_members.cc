@@ -112,6 +112,12 @@ absl::Status name_by_srv(Config& config, const outbound::NameServer& server) {
         cat("error setting up initial cluster: cannot find local etcd member ",
             server::quoted(config.name), " in SRV records"));
   }
+  // Without a bundle of the cluster's own anybody's certificate would do for a host of that name,
+  // and the name is only what the records say: the domain is what the operator said.
+  if (cluster.find("https://") != std::string::npos && config.peer_tls.trusted_ca_file.empty()) {
+    config.peer_tls.server_name = config.discovery.dns_srv;
+    if (config.peer_tls.server_name.ends_with('.')) config.peer_tls.server_name.pop_back();
+  }
   config.initial_cluster = std::move(cluster);
   return absl::OkStatus();
 }

@@ -26,7 +26,8 @@ net::TlsSettings settings_of(const Config& config, const TlsConfig& tls) {
           .allowed_hostnames = tls.allowed_hostnames,
           .min_version = version_of(config.tls_min_version).value_or(net::TlsVersion::kTls12),
           .max_version = version_of(config.tls_max_version),
-          .cipher_suites = config.cipher_suites};
+          .cipher_suites = config.cipher_suites,
+          .server_name = tls.server_name};
 }
 
 std::vector<std::string> hosts_of(std::initializer_list<const std::vector<Url>*> lists) {

@@ -87,6 +87,7 @@ absl::StatusOr<std::shared_ptr<const TlsClientState>> TlsClientState::build(
       !s.ok()) {
     return s;
   }
+  state->server_name_ = settings.server_name;
   state->allowed_cns_ = settings.allowed_cns;
   state->allowed_hostnames_ = settings.allowed_hostnames;
   state->revoked_serials_ = std::move(material->revoked_serials);
@@ -102,7 +103,8 @@ absl::StatusOr<std::shared_ptr<const TlsClientState>> TlsClientState::build(
   return state;
 }
 
-SSL* TlsClientState::make_session(const std::string& host, std::string* why) const {
+SSL* TlsClientState::make_session(const std::string& place, std::string* why) const {
+  const std::string& host = server_name_.empty() ? place : server_name_;
   SSL* ssl = SSL_new(ctx_.get());
   CHECK(ssl != nullptr);
   SSL_set_app_data(ssl, why);

@@ -3,9 +3,9 @@
 // TlsClientContext is the side of TLS that connects, kept fresh (net/tls/fresh.h): which servers it
 // believes and which certificate it shows them. The rules are etcd's for outgoing connections
 // (v3.7.1, client/pkg/transport/listener.go, ClientConfig()): a server's certificate must be of the
-// bundle or else of the system's roots, name the host that was asked for, and, where common names
-// or host names are listed, carry one of them. etcd never looks for an outgoing connection into a
-// revocation list; with one we do.
+// bundle or else of the system's roots, name the host that was asked for (or the one that is wanted
+// of all servers), and, where common names or host names are listed, carry one of them. etcd never
+// looks for an outgoing connection into a revocation list; with one we do.
 
 #pragma once
 
@@ -29,9 +29,9 @@ class TlsClientState {
   static absl::StatusOr<std::shared_ptr<const TlsClientState>> build(const TlsSettings& settings,
                                                                      const TlsFiles& files);
 
-  // A client's end of a new connection to `host`, a name or an address. `why` outlives it, and gets
-  // the reason if the server is not believed.
-  SSL* make_session(const std::string& host, std::string* why) const;
+  // A client's end of a new connection to `place`, a name or an address. `why` outlives it, and
+  // gets the reason if the server is not believed.
+  SSL* make_session(const std::string& place, std::string* why) const;
 
  private:
   TlsClientState() = default;
@@ -39,6 +39,7 @@ class TlsClientState {
   bool accepts(X509_STORE_CTX* chain, std::string* why) const;
 
   SslCtxPtr ctx_;
+  std::string server_name_;  // empty: the host
   std::vector<std::string> allowed_cns_, allowed_hostnames_;
   std::set<std::string> revoked_serials_;
 };

@@ -196,6 +196,22 @@ TEST_F(TlsClientTest, AServerThatIsWhoWasAskedFor) {
   EXPECT_THAT(get(), HasSubstr("certificate is valid for 127.0.0.2, not 127.0.0.1"));
 }
 
+// Whatever host it is at.
+TEST_F(TlsClientTest, AServerThatIsWhoIsWantedOfAll) {
+  put("server", ca_.issue({.sans = "DNS:a.example,IP:127.0.0.1"}));
+  asks_.server_name = "a.example";
+  start();
+  EXPECT_EQ(get(), "200 nobody");
+  EXPECT_EQ(get("localhost"), "200 nobody");
+  put("server", ca_.issue({.sans = "DNS:localhost,IP:127.0.0.1"}));
+  start();
+  for (const char* host : {"127.0.0.1", "localhost"}) {
+    EXPECT_EQ(get(host),
+              "UNAVAILABLE: tls: failed to verify certificate: x509: certificate is valid for "
+              "localhost, not a.example");
+  }
+}
+
 TEST_F(TlsClientTest, AServerWhoseTimeIsOver) {
   put("server", ca_.issue({.seconds = -10}));
   start();

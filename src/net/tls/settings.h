@@ -34,6 +34,8 @@ struct TlsSettings {
   std::optional<TlsVersion> max_version;   // the newest there is, if not set
   std::vector<std::string> cipher_suites;  // Go's names; empty: Go's defaults
 
+  // As a client: whom the server's certificate has to name; empty: the host that is connected to.
+  std::string server_name;
   // As a client: take whatever certificate the server has.
   bool insecure_skip_verify = false;
 
