@@ -296,9 +296,10 @@ void JsonCall::write(std::string text) {
   reply_->write(net::MessageParts(Bytes::copy(text)));
 }
 
-net::HttpResponse JsonCall::success() const {
+// Once.
+net::HttpResponse JsonCall::success() {
   net::HttpResponse response;
-  response.fields = fields_;
+  response.fields = std::move(fields_);
   response.fields.push_back({"Content-Type", "application/json"});
   response.fields.push_back({"Grpc-Metadata-Content-Type", "application/grpc"});
   return response;

@@ -119,7 +119,7 @@ class JsonCall final : public net::InnerCall::Client,
   void gone();
   void drop_output();
   void guard_against_slowness(size_t bytes);
-  net::HttpResponse success() const;
+  net::HttpResponse success();
   bool over() const { return done_ || reply_->over(); }
 
   JsonWork& work_;

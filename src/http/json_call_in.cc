@@ -5,6 +5,7 @@
 #include "base/errors.h"
 #include "base/text.h"
 #include "http/json_call.h"
+#include "http/json_plain.h"
 
 namespace keelson::http {
 namespace {
@@ -19,6 +20,8 @@ absl::Status bad_json(const std::string& why) { return absl::InvalidArgumentErro
 // The first value of a body; of an empty one the empty message.
 absl::StatusOr<Bytes> first_message(const google::protobuf::Descriptor* type,
                                     std::string_view body) {
+  // What is plain is one value and nothing behind it.
+  if (const auto plain = plain_from_json(type, body)) return Bytes::copy(*plain);
   JsonScanner scanner;
   size_t used = 0;
   JsonScanner::Step step = scanner.feed(body, &used);

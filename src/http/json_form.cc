@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/protobuf.h"
 #include "base/text.h"
+#include "http/json_plain.h"
 
 namespace keelson::http {
 namespace {
@@ -86,6 +87,11 @@ uint32_t wire_type_of(const FieldDescriptor& field) {
 }  // namespace
 
 absl::StatusOr<Bytes> from_json(const Descriptor* type, std::string_view json) {
+  if (const auto plain = plain_from_json(type, json)) return Bytes::copy(*plain);
+  return any_from_json(type, json);
+}
+
+absl::StatusOr<Bytes> any_from_json(const Descriptor* type, std::string_view json) {
   std::string wire;
   util::JsonParseOptions options;
   options.ignore_unknown_fields = true;

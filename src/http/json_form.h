@@ -4,10 +4,11 @@
 // names as in the schema, bytes in base64, 64-bit numbers as strings, enums by name, nothing that
 // has its default value.
 //
-// In: protobuf's own library, which takes both spellings of a name, and passes over names it does
-//   not know. Out: JsonWriter, from the wire format, piece by piece, so that an answer of any
-//   length is never one piece of memory, and its values need not be in memory when it is begun; the
-//   library needs all of it at once, and goes 64 deep. A test compares the two.
+// In: what is plain by json_plain.h, the rest by protobuf's own library, which takes both
+//   spellings of a name, and passes over names it does not know. Out: JsonWriter, from the wire
+//   format, piece by piece, so that an answer of any length is never one piece of memory, and its
+//   values need not be in memory when it is begun; the library needs all of it at once, and goes 64
+//   deep. A test compares the two.
 // Threads: pure functions; a JsonWriter is one thread's at a time.
 // Source: protobuf's JSON mapping; grpc-gateway v2.29's marshaler options in etcd v3.7.1.
 
@@ -28,6 +29,9 @@ namespace keelson::http {
 
 // `json` is one value (JsonScanner). InvalidArgument for what is no message of this type.
 absl::StatusOr<Bytes> from_json(const google::protobuf::Descriptor* type, std::string_view json);
+// The same by the library alone.
+absl::StatusOr<Bytes> any_from_json(const google::protobuf::Descriptor* type,
+                                    std::string_view json);
 
 // Quoted.
 void append_json_string(std::string* out, std::string_view text);

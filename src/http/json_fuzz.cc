@@ -11,12 +11,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/check.h"
 #include "http/json_form.h"
+#include "http/json_plain.h"
 #include "http/json_scanner.h"
 #include "proto/rpc.pb.h"
 #include "proto/v3election.pb.h"
@@ -93,6 +95,19 @@ void check_message(const Descriptor* type, const Bytes& wire, size_t piece) {
   CHECK(again->SerializeAsString() == ordered);
 }
 
+// What is taken for plain the library takes, too, and for the same message.
+void check_plain(const Descriptor* type, std::string_view text) {
+  const std::optional<std::string> plain = plain_from_json(type, text);
+  if (!plain) return;
+  const absl::StatusOr<Bytes> theirs = any_from_json(type, text);
+  CHECK(theirs.ok());
+  const auto* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(type);
+  std::unique_ptr<google::protobuf::Message> one(prototype->New()), other(prototype->New());
+  CHECK(one->ParseFromString(*plain));
+  CHECK(other->ParseFromString(theirs->str()));
+  CHECK(one->SerializeAsString() == other->SerializeAsString());
+}
+
 }  // namespace
 
 void fuzz_json(std::string_view input) {
@@ -103,6 +118,7 @@ void fuzz_json(std::string_view input) {
   const std::vector<std::string> values = values_of(body, body.size() + 1);
   CHECK(values == values_of(body, piece));
   for (const std::string& value : values) {
+    check_plain(type, value);
     absl::StatusOr<Bytes> wire = from_json(type, value);
     if (wire.ok()) check_message(type, *wire, piece);
   }

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "http/gateway_routes.h"
 #include "http/json_form.h"
+#include "http/json_plain.h"
 #include "http/json_scanner.h"
 #include "proto/rpc.pb.h"
 
@@ -125,6 +126,127 @@ TEST(JsonForm, PartsThatAreMadeLate) {
     ASSERT_EQ(writer.write(&out, SIZE_MAX), JsonWriter::Step::kDone);
     ASSERT_EQ(out, json_of_message(range));
   }
+}
+
+// "key value" of a put, by the plain way; what the library is asked for is "-".
+std::string plain_put(std::string_view json) {
+  const std::optional<std::string> wire = plain_from_json(pb::PutRequest::descriptor(), json);
+  pb::PutRequest request;
+  if (!wire) return "-";
+  EXPECT_TRUE(request.ParseFromString(*wire));
+  return request.ShortDebugString();
+}
+
+TEST(JsonPlain, WhatIsAndWhatIsNot) {
+  EXPECT_EQ(plain_put("{}"), "");
+  EXPECT_EQ(plain_put(" { } \n"), "");
+  EXPECT_EQ(plain_put("{\"key\":\"YQ==\",\"value\":\"YmI=\"}"), "key: \"a\" value: \"bb\"");
+  EXPECT_EQ(plain_put("{ \"key\" : \"YWJj\" , \"lease\" : \"-7\" ,\"prev_kv\":true}"),
+            "key: \"abc\" lease: -7 prev_kv: true");
+  EXPECT_EQ(plain_put("{\"lease\":9223372036854775807,\"key\":\"\",\"ignore_lease\":false}"),
+            "lease: 9223372036854775807");
+  EXPECT_EQ(plain_put("{\"lease\":1,\"lease\":2}"), "lease: 2");
+  for (const char* json : {"",
+                           "[]",
+                           "{\"key\":\"YQ\"}",
+                           "{\"key\":\"YR==\"}",
+                           "{\"key\":\"Y===\"}",
+                           "{\"key\":\"====\"}",
+                           "{\"key\":\"Y=Q=\"}",
+                           "{\"key\":\"_-8=\"}",
+                           "{\"key\":\"YQ==YQ==\"}",
+                           "{\"key\":null}",
+                           "{\"key\":1}",
+                           "{\"key\":\"\\u0059Q==\"}",
+                           "{\"prevKv\":true}",
+                           "{\"unknown\":1}",
+                           "{\"lease\":1e3}",
+                           "{\"lease\":1.0}",
+                           "{\"lease\":-0}",
+                           "{\"lease\":01}",
+                           "{\"lease\":\"\"}",
+                           "{\"lease\":\" 1\"}",
+                           "{\"lease\":9223372036854775808}",
+                           "{\"lease\":true}",
+                           "{\"prev_kv\":\"true\"}",
+                           "{\"prev_kv\":1}",
+                           "{\"key\":\"YQ==\",}",
+                           "{\"key\":\"YQ==\"",
+                           "{\"key\":\"YQ==\"}x",
+                           "{\"key\" \"YQ==\"}",
+                           "{,}",
+                           "{\"key\":\"YQ==\" \"value\":\"YQ==\"}"}) {
+    EXPECT_EQ(plain_put(json), "-") << json;
+  }
+  const auto is_plain = [](const google::protobuf::Descriptor* type, std::string_view json) {
+    return plain_from_json(type, json).has_value();
+  };
+  EXPECT_TRUE(is_plain(pb::RangeRequest::descriptor(),
+                       "{\"key\":\"AA==\",\"range_end\":\"AA==\",\"sort_order\":\"DESCEND\"}"));
+  EXPECT_FALSE(is_plain(pb::RangeRequest::descriptor(), "{\"sort_order\":\"NOSUCH\"}"));
+  EXPECT_FALSE(is_plain(pb::RangeRequest::descriptor(), "{\"sort_order\":1}"));
+  EXPECT_TRUE(is_plain(pb::AuthUserAddRequest::descriptor(), "{\"name\":\"a b\"}"));
+  EXPECT_FALSE(is_plain(pb::AuthUserAddRequest::descriptor(), "{\"name\":\"\xc3\xa9\"}"));
+  EXPECT_FALSE(is_plain(pb::AuthUserAddRequest::descriptor(), "{\"options\":{}}"));
+  EXPECT_FALSE(is_plain(pb::WatchRequest::descriptor(), "{\"cancel_request\":{}}"));
+  EXPECT_FALSE(is_plain(pb::Compare::descriptor(), "{\"version\":\"0\"}"));
+  EXPECT_TRUE(is_plain(pb::MemberRemoveRequest::descriptor(), "{\"ID\":\"18446744073709551615\"}"));
+  EXPECT_FALSE(is_plain(pb::MemberRemoveRequest::descriptor(), "{\"ID\":-1}"));
+}
+
+// Texts of the pieces that requests are made of, most of them not quite right: what is taken for
+// plain is what the library makes of it (which the fuzzer's entry point looks at).
+TEST(JsonPlain, IsWhatTheLibraryMakesOfIt) {
+  constexpr std::string_view kPieces[] = {"{",
+                                          "}",
+                                          ",",
+                                          ":",
+                                          "\"key\":",
+                                          "\"value\":",
+                                          "\"lease\":",
+                                          "\"prev_kv\":",
+                                          "\"limit\":",
+                                          "\"sort_order\":",
+                                          "\"range_end\":",
+                                          "\"ASCEND\"",
+                                          "\"NONE\"",
+                                          "\"YQ==\"",
+                                          "\"YWI=\"",
+                                          "\"YWJj\"",
+                                          "\"YR==\"",
+                                          "\"\"",
+                                          "\"7\"",
+                                          "7",
+                                          "-12",
+                                          "0",
+                                          "\"-0\"",
+                                          "true",
+                                          "false",
+                                          "null",
+                                          " ",
+                                          "\n",
+                                          "1e2",
+                                          "\"1.0\"",
+                                          "\"a\\n\""};
+  for_each_seed({.count = 20}, [&](uint64_t seed) {
+    SeededRandom random(seed);
+    for (int i = 0; i < 2000; ++i) {
+      std::string text(1, static_cast<char>(random.below(2)));  // a put or a range
+      text += '\x01';
+      const bool in_order = random.below(4) != 0;
+      text += '{';
+      for (uint64_t members = random.below(4); members > 0; --members) {
+        if (in_order) {
+          text += kPieces[4 + random.below(7)];
+          text += kPieces[11 + random.below(16)];
+          if (members > 1) text += ',';
+        } else {
+          text += kPieces[random.below(std::size(kPieces))];
+        }
+      }
+      fuzz_json(cat(text, "}"));
+    }
+  });
 }
 
 TEST(JsonForm, NestedAsDeepAsRequestsMayBe) {

@@ -5,6 +5,7 @@
 #include <boost/beast/http/status.hpp>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/text.h"
@@ -24,9 +25,19 @@ std::string_view reason(int status) {
   return {text.data(), text.size()};
 }
 
+// Room for the head of most answers.
+constexpr size_t kUsualHead = 512;
+// Of requests, fields.
+constexpr size_t kUsualFields = 8;
+
 // A line break in a value would let it forge what follows.
 void append_safe(std::string* out, std::string_view value) {
-  for (char c : value) out->push_back(c == '\r' || c == '\n' ? ' ' : c);
+  const size_t begin = out->size();
+  out->append(value);
+  if (value.find('\r') == value.npos && value.find('\n') == value.npos) return;
+  std::replace_if(
+      out->begin() + static_cast<std::ptrdiff_t>(begin), out->end(),
+      [](char c) { return c == '\r' || c == '\n'; }, ' ');
 }
 
 }  // namespace
@@ -35,7 +46,9 @@ void append_safe(std::string* out, std::string_view value) {
 // known only once the path is.
 class Http1Session::Parser final : public Http1Parser<true> {
  public:
-  explicit Parser(size_t header_limit) : Http1Parser(header_limit) {}
+  explicit Parser(size_t header_limit) : Http1Parser(header_limit) {
+    request.fields.reserve(kUsualFields);
+  }
   HttpRequest request;
   int version = 11;
 
@@ -283,17 +296,19 @@ void Http1Session::write_head(HttpResponse& response, bool length_known) {
   chunked_ = !length_known && parser_->version >= 11 && !no_body;
   if (!length_known && parser_->version < 11) keep_alive_ = false;
   if (draining_ || !parser_->is_done()) keep_alive_ = false;
-  std::string head = absl::StrFormat("HTTP/1.%d %d %s\r\n", parser_->version >= 11 ? 1 : 0,
-                                     response.status, std::string(reason(response.status)));
+  std::string head;
+  head.reserve(kUsualHead);
+  absl::StrAppend(&head, parser_->version >= 11 ? "HTTP/1.1 " : "HTTP/1.0 ", response.status, " ",
+                  to_absl(reason(response.status)), "\r\n");
   for (const HttpField& field : response.fields) {
     append_safe(&head, field.name);
     head += ": ";
     append_safe(&head, field.value);
     head += "\r\n";
   }
-  if (!has_field(response, "Date")) head += "Date: " + http_date() + "\r\n";
+  if (!has_field(response, "Date")) absl::StrAppend(&head, "Date: ", http_date(), "\r\n");
   if (length_known && !no_body && !has_field(response, "Content-Length")) {
-    head += cat("Content-Length: ", response.body.size(), "\r\n");
+    absl::StrAppend(&head, "Content-Length: ", response.body.size(), "\r\n");
   }
   if (chunked_) head += "Transfer-Encoding: chunked\r\n";
   if (!keep_alive_) {

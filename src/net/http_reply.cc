@@ -84,13 +84,18 @@ void SinkReply::abandoned() {
   send(std::move(response));
 }
 
+// Made once a second on each thread.
 std::string http_date() {
-  time_t now = time(nullptr);
+  thread_local time_t last = -1;
+  thread_local std::string made;
+  const time_t now = time(nullptr);
+  if (std::exchange(last, now) == now) return made;
   tm parts{};
   gmtime_r(&now, &parts);
   char text[64];
   strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  return text;
+  made = text;
+  return made;
 }
 
 bool has_field(const HttpResponse& response, std::string_view name) {
