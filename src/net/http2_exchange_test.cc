@@ -171,6 +171,72 @@ TEST_F(Http2ExchangeTest, ABodyThatIsNotWantedYetWaits) {
   EXPECT_TRUE((*client_)[last_].closed);
 }
 
+// ---- what the handler keeps of a body
+
+TEST_F(Http2ExchangeTest, WhatIsKeptOfABodyCountsAsTheConnections) {
+  ask(plain("POST", "/stream"), "one", true);
+  const size_t stream = server_->incoming().bytes();  // the open stream itself, and its head
+  scripted_.kept->hold(5000);
+  EXPECT_EQ(server_->incoming().bytes(), stream + 5000);
+  // Beside what waits to be read.
+  scripted_.kept->set_reading(false);
+  client_->add(last_, std::string(300, 'x'));
+  client_->exchange();
+  EXPECT_EQ(server_->incoming().bytes(), stream + 5300);
+  scripted_.kept->hold(200);
+  EXPECT_EQ(server_->incoming().bytes(), stream + 500);
+  scripted_.kept->set_reading(true);
+  client_->exchange();
+  EXPECT_EQ(server_->incoming().bytes(), stream + 200);
+  scripted_.kept->send({});
+  EXPECT_EQ(server_->incoming().bytes(), stream);  // with the answer nothing is kept
+  client_->add(last_, "", true);
+  client_->exchange();
+  EXPECT_EQ(server_->incoming().bytes(), 0u);
+}
+
+TEST_F(Http2ExchangeTest, WhatIsKeptGoesWithItsStream) {
+  ask(plain("POST", "/stream"), "one", true);
+  scripted_.kept->hold(5000);
+  client_->reset(last_);
+  client_->exchange();
+  EXPECT_EQ(server_->incoming().bytes(), 0u);
+  scripted_.kept->hold(7);  // to nobody
+  EXPECT_EQ(server_->incoming().bytes(), 0u);
+}
+
+// The stream, and no other.
+TEST(Http2Plain, WhoMakesTheMemberKeepTooMuchIsLetGo) {
+  constexpr size_t kMost = 100'000;
+  Scripted scripted;
+  Router router;
+  router.http_stream("/stream", &scripted);
+  MemoryServer<Http2Session> server(&router, {.connection_incoming = kMost});
+  Client client(&server);
+  const int32_t first = client.send(plain("POST", "/stream"), "one", true);
+  client.exchange();
+  HttpReplyRef first_reply = scripted.kept;
+  const int32_t second = client.send(plain("POST", "/stream"), "two", true);
+  client.exchange();
+  first_reply->hold(kMost / 2);
+  client.exchange();
+  EXPECT_FALSE(client[first].closed);
+  scripted.kept->hold(kMost / 2);
+  client.exchange();
+  EXPECT_TRUE(client[second].closed);
+  EXPECT_EQ(client[second].error, uint32_t{NGHTTP2_ENHANCE_YOUR_CALM});
+  EXPECT_TRUE(scripted.kept->over());
+  EXPECT_FALSE(client[first].closed);
+  first_reply->send({});
+  client.add(first, "", true);
+  client.exchange();
+  EXPECT_EQ(client[first].headers[":status"], "200");
+  EXPECT_EQ(server.incoming().bytes(), 0u);
+  first_reply.reset();
+  scripted.kept.reset();
+  server.close();
+}
+
 TEST_F(Http2ExchangeTest, WhoGoesAwayIsNoticed) {
   ask(plain("POST", "/stream"), "one", true);
   bool gone = false;
