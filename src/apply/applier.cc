@@ -9,12 +9,12 @@
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/check.h"
-#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::apply {
@@ -442,8 +442,8 @@ void Applier::warn_slow(Duration took) const {
     requests += cat(requests.empty() ? "" : " ", wire::name_of(row.kind), ":", row.count);
   }
   log::warn("apply request took too long",
-            {{"took", milliseconds_text(took)},
-             {"expected-duration", milliseconds_text(options_.warning_duration)},
+            {{"took", duration_text(took)},
+             {"expected-duration", duration_text(options_.warning_duration)},
              {"prefix", ""},
              {"request", requests}});
 }

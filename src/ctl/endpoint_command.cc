@@ -5,6 +5,7 @@
 
 #include "base/errors.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "ctl/commands.h"
 
 namespace keelson::ctl {

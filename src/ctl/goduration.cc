@@ -1,7 +1,7 @@
-// Durations as Go writes and reads them ("1m0.5s", "2.461082ms").
+// Durations as Go reads them ("1m0.5s", "2.461082ms").
 
 #include <array>
-#include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -43,16 +43,6 @@ std::optional<double> take_number(std::string_view& text) {
   return std::strtod(digits.c_str(), nullptr);
 }
 
-// `value` / 10^digits without trailing zeros.
-std::string decimal(uint64_t value, int digits) {
-  std::string fraction;
-  for (int i = 0; i < digits; ++i, value /= 10) {
-    char digit = static_cast<char>('0' + value % 10);
-    if (digit != '0' || !fraction.empty()) fraction.insert(fraction.begin(), digit);
-  }
-  return fraction.empty() ? cat(value) : cat(value, ".", fraction);
-}
-
 }  // namespace
 
 absl::StatusOr<Nanos> parse_duration(std::string_view text) {
@@ -80,21 +70,6 @@ absl::StatusOr<Nanos> parse_duration(std::string_view text) {
     if (total > 9.2e18) return invalid;
   }
   return Nanos(static_cast<int64_t>(negative ? -total : total));
-}
-
-std::string duration_text(Nanos duration) {
-  int64_t n = duration.count();
-  if (n == 0) return "0s";
-  std::string sign = n < 0 ? "-" : "";
-  uint64_t u = n < 0 ? ~static_cast<uint64_t>(n) + 1 : static_cast<uint64_t>(n);
-  if (u < 1000) return cat(sign, u, "ns");
-  if (u < 1000000) return cat(sign, decimal(u, 3), "µs");
-  if (u < 1000000000) return cat(sign, decimal(u, 6), "ms");
-  uint64_t minutes = u / 60000000000u;
-  std::string out = cat(decimal(u % 60000000000u, 9), "s");
-  if (minutes > 0) out = cat(minutes % 60, "m", out);
-  if (minutes >= 60) out = cat(minutes / 60, "h", out);
-  return sign + out;
 }
 
 }  // namespace keelson::ctl

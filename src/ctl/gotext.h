@@ -34,9 +34,8 @@ absl::StatusOr<uint64_t> parse_uint(std::string_view text, int base);
 // strconv.ParseBool.
 absl::StatusOr<bool> parse_bool(std::string_view text);
 
-// time.ParseDuration and Duration.String.
+// time.ParseDuration; Duration.String is base/time_text.h.
 absl::StatusOr<Nanos> parse_duration(std::string_view text);
-std::string duration_text(Nanos duration);
 
 std::string hex(uint64_t value);                  // %x
 std::string hex16(uint64_t value);                // %016x

@@ -9,6 +9,7 @@
 
 #include "base/progress_line.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "ctl/commands.h"
 
 namespace keelson::ctl {

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "base/text.h"
+#include "base/time_text.h"
 #include "ctl/flags.h"
 #include "ctl/gotext.h"
 #include "ctl/keys.h"

@@ -1,8 +1,8 @@
 #include "http/endpoint.h"
 
-#include "base/duration_text.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "http/gzip.h"
 
 namespace keelson::http {
@@ -87,7 +87,7 @@ void GrpcObserver::log_request(const net::MethodInfo& method,
   const bool slow = summary.elapsed > slow_;
   if (!slow && !log::enabled(log::Level::kDebug)) return;
   log::write(slow ? log::Level::kWarn : log::Level::kDebug, "request stats",
-             {{"time spent", milliseconds_text(summary.elapsed)},
+             {{"time spent", duration_text(summary.elapsed)},
               {"remote", summary.remote},
               {"response type", method.path},
               {"code", static_cast<int>(summary.code)}});

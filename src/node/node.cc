@@ -5,11 +5,11 @@
 
 #include "backend/held_snapshot.h"
 #include "base/check.h"
-#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "membership/v2_store.h"
 #include "proto/membership.pb.h"
 #include "proto/rpc.pb.h"
@@ -236,7 +236,7 @@ void Node::hand_over_leadership(MemberId to, Duration patience, Transfers::Done 
           log::info("leadership transfer finished",
                     {{"local-member-id", member_.value},
                      {"new-leader-member-id", to.value},
-                     {"took", milliseconds_text(clock_.now() - start)}});
+                     {"took", duration_text(clock_.now() - start)}});
         }
         done(std::move(status));
       });

@@ -4,11 +4,11 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "rpc/watch_source.h"
 
 namespace keelson::rpc {
@@ -269,8 +269,8 @@ void Context::read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start
   if (end - start <= limits_.warning_apply_duration) return;
   bool range = kind == wire::InternalKind::kRange;
   log::warn("apply request took too long",
-            {{"took", milliseconds_text(end - start)},
-             {"expected-duration", milliseconds_text(limits_.warning_apply_duration)},
+            {{"took", duration_text(end - start)},
+             {"expected-duration", duration_text(limits_.warning_apply_duration)},
              {"prefix", range ? "read-only range " : "read-only txn "},
              {"request", range ? request.ShortDebugString() : std::string()},
              {"response", reply.ok() ? cat("size:", reply->body.size()) : std::string()},

@@ -16,12 +16,12 @@
 
 #include "apply/decode.h"
 #include "base/check.h"
-#include "base/duration_text.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/size_text.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "boltfile/sha256.h"
 #include "interchange/database_writer.h"
 #include "rpc/services.h"
@@ -227,7 +227,7 @@ class SnapshotCall final : public net::StreamReceiver {
     log::info("successfully sent database snapshot to client",
               {{"total-bytes", told_total_},
                {"size", size_text(told_total_)},
-               {"took", milliseconds_text(took)},
+               {"took", duration_text(took)},
                {"storage-version", sending_->version()}});
     if (RequestObserver* observer = context_.observer()) observer->snapshot_sent(took);
     call_->finish(absl::OkStatus());

@@ -8,6 +8,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "server/go_values.h"
 
 namespace keelson::server {

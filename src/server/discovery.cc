@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "membership/cluster.h"
 #include "outbound/etcd_client.h"
 #include "server/go_values.h"

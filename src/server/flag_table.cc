@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "server/go_values.h"
 
 namespace keelson::server {

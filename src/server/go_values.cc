@@ -138,34 +138,7 @@ absl::StatusOr<Duration> parse_duration(std::string_view text) {
   return Duration(negative ? -nanoseconds : nanoseconds);
 }
 
-namespace {
-
-// `nanoseconds` in units of `unit`, without trailing zeros.
-std::string decimal_text(int64_t nanoseconds, int64_t unit, std::string_view suffix) {
-  std::string text = cat(nanoseconds / unit);
-  if (int64_t rest = nanoseconds % unit; rest != 0) {
-    std::string digits = cat(unit + rest).substr(1);
-    while (digits.back() == '0') digits.pop_back();
-    text += "." + digits;
-  }
-  return text.append(suffix);
-}
-
-}  // namespace
-
-std::string duration_text(Duration d) {
-  int64_t left = d.count();
-  if (left == 0) return "0s";
-  std::string out = left < 0 ? "-" : "";
-  if (left < 0) left = -left;
-  if (left < 1'000) return out + decimal_text(left, 1, "ns");
-  if (left < 1'000'000) return out + decimal_text(left, 1'000, "\u00b5s");
-  if (left < 1'000'000'000) return out + decimal_text(left, 1'000'000, "ms");
-  const int64_t minutes = left / 60'000'000'000;
-  if (minutes >= 60) out += cat(minutes / 60, "h");
-  if (minutes > 0) out += cat(minutes % 60, "m");
-  return out + decimal_text(left % 60'000'000'000, 1'000'000'000, "s");
-}
+namespace {}  // namespace
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";

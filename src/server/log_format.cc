@@ -1,11 +1,10 @@
 #include "server/log_format.h"
 
 #include <cctype>
-#include <cstdio>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "base/time_text.h"
 
 namespace keelson::server {
 namespace {
@@ -64,23 +63,6 @@ std::string_view level_text(log::Level level) {
       return "fatal";
   }
   return "error";
-}
-
-std::string timestamp_text(Duration unix_time) {
-  constexpr int64_t kSecond = 1'000'000'000;
-  const auto seconds = static_cast<time_t>(unix_time.count() / kSecond);
-  const auto micros = static_cast<int>(unix_time.count() % kSecond / 1000);
-  std::tm local{};
-  localtime_r(&seconds, &local);
-  char text[64];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06d", local.tm_year + 1900,
-                local.tm_mon + 1, local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec, micros);
-  std::string out = text;
-  if (local.tm_gmtoff == 0) return out + "Z";
-  const long minutes = std::labs(local.tm_gmtoff) / 60;
-  std::snprintf(text, sizeof text, "%c%02ld%02ld", local.tm_gmtoff < 0 ? '-' : '+', minutes / 60,
-                minutes % 60);
-  return out + text;
 }
 
 std::string json_line(const LogRecord& record, log::Fields fields) {

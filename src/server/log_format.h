@@ -30,7 +30,5 @@ std::string json_line(const LogRecord& record, log::Fields fields);
 std::string console_line(const LogRecord& record, log::Fields fields);
 
 std::string_view level_text(log::Level level);
-// 2006-01-02T15:04:05.000000Z, or with the zone's offset (+0100) in place of Z.
-std::string timestamp_text(Duration unix_time);
 
 }  // namespace keelson::server

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "base/time_text.h"
 #include "server/log_format.h"
 
 namespace keelson::server {

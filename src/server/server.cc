@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/thread_lane.h"
+#include "base/time_text.h"
 #include "http/endpoint.h"
 #include "http/gateway.h"
 #include "http/handlers.h"

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/size_text.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "server/build_info.h"
 #include "server/flag_table.h"
 #include "server/go_values.h"

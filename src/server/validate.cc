@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "base/time_text.h"
 #include "server/config.h"
 #include "server/go_values.h"
 #include "server/tls_rules.h"

@@ -8,11 +8,11 @@
 #include "backend/rocks/live_tables.h"
 #include "backend/rocks/options.h"
 #include "backend/rocks/status.h"
-#include "base/duration_text.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/size_text.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "rocksdb/db.h"
 
 namespace keelson::backend::rocks {
@@ -73,7 +73,7 @@ absl::Status Reclaimer::defragment() {
              {"current-db-size-in-use-bytes-diff", static_cast<int64_t>(in_use_now - in_use)},
              {"current-db-size-in-use-bytes", in_use_now},
              {"current-db-size-in-use", size_text(in_use_now)},
-             {"took", milliseconds_text(std::chrono::steady_clock::now() - start)}});
+             {"took", duration_text(std::chrono::steady_clock::now() - start)}});
   return absl::OkStatus();
 }
 
