@@ -177,6 +177,28 @@ Parts range_body(const mvcc::RangeResult& result) {
   return writer.finish();
 }
 
+// The count is the last field, and left out when it is 0: then nothing stands behind the header.
+// Read from the end, where no byte of a number but its last is below 0x80, nor is the tag before
+// it.
+int64_t range_count(const Parts& response) {
+  if (response.parts().empty()) return 0;
+  const std::string_view start = response.parts().front().view();
+  pb::Reader reader(start);
+  pb::Field header;
+  if (!reader.next(&header) || header.number != 1) return 0;
+  if (response.size() == pb::bytes_field_size(1, header.bytes.size())) return 0;
+  const std::string_view end = response.parts().back().view();
+  size_t at = end.size();
+  uint64_t count = 0;
+  do {
+    if (at == 0) return 0;
+    count = count << 7 | (static_cast<uint8_t>(end[--at]) & 0x7f);
+  } while (at > 0 && static_cast<uint8_t>(end[at - 1]) >= 0x80);
+  return at > 0 && end[at - 1] == static_cast<char>(pb::tag(4, pb::kVarint))
+             ? static_cast<int64_t>(count)
+             : 0;
+}
+
 Parts put_body(const Bytes& prev_kv) {
   if (prev_kv.empty()) return {};
   BodyWriter writer(prev_kv.size() + 6);

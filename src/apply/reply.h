@@ -18,6 +18,8 @@ struct Reply {
   int64_t revision = 0;
   // The response message's fields after `header`, encoded.
   Parts body = {};
+  // Of a range: the key-values in the answer, which are not all in `body` yet.
+  int64_t shown = 0;
 };
 
 }  // namespace keelson::apply

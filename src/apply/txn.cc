@@ -334,7 +334,8 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view, const pb::RangeReque
   if (!found.ok()) return found.status();
   check_range_result(*found, options);
   CHECK(found->revision == view.revision());
-  return Reply{absl::OkStatus(), found->revision, range_body(*found)};
+  const size_t shown = found->held ? found->held->count() : found->kvs.size();
+  return Reply{absl::OkStatus(), found->revision, range_body(*found), static_cast<int64_t>(shown)};
 }
 
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::TxnRequest& request,

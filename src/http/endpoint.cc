@@ -1,5 +1,6 @@
 #include "http/endpoint.h"
 
+#include "apply/request_text.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time_text.h"
@@ -44,53 +45,74 @@ void Endpoint::handle(net::HttpRequest request, net::HttpReplyRef reply) {
       });
 }
 
+wire::InternalKind described_kind(const net::MethodInfo& method) {
+  if (method.service != "etcdserverpb.KV") return wire::InternalKind::kNone;
+  if (method.name == "Range") return wire::InternalKind::kRange;
+  if (method.name == "Put") return wire::InternalKind::kPut;
+  if (method.name == "DeleteRange") return wire::InternalKind::kDeleteRange;
+  if (method.name == "Txn") return wire::InternalKind::kTxn;
+  return wire::InternalKind::kNone;
+}
+
 void GrpcObserver::bind(const net::Router& router) {
   methods_.clear();
   for (const net::MethodInfo* method : router.methods()) {
-    methods_.push_back(metrics_.grpc.find(method->path));
+    methods_.push_back({metrics_.grpc.find(method->path), described_kind(*method)});
   }
 }
 
-std::optional<GrpcMetrics::Method> GrpcObserver::known(const net::MethodInfo& method) const {
-  const auto index = static_cast<size_t>(method.index);
-  return index < methods_.size() ? methods_[index] : std::nullopt;
+GrpcObserver::Known GrpcObserver::known(const net::ServerCall& call) const {
+  const auto index = static_cast<size_t>(call.method().index);
+  return index < methods_.size() ? methods_[index] : Known{std::nullopt, wire::InternalKind::kNone};
 }
 
-void GrpcObserver::call_started(int, const net::MethodInfo& method) {
-  if (auto m = known(method)) metrics_.grpc.started(*m);
+void GrpcObserver::call_started(const net::ServerCall& call) {
+  if (auto m = known(call).method) metrics_.grpc.started(*m);
 }
 
-void GrpcObserver::message_received(int, const net::MethodInfo& method, size_t bytes) {
-  if (auto m = known(method)) metrics_.grpc.received(*m);
-  metrics_.client_grpc_received_bytes.add(bytes);
+void GrpcObserver::message_received(const net::ServerCall& call, const Bytes& message) {
+  if (auto m = known(call).method) metrics_.grpc.received(*m);
+  metrics_.client_grpc_received_bytes.add(message.size());
 }
 
-void GrpcObserver::message_sent(int, const net::MethodInfo& method, size_t bytes) {
-  if (auto m = known(method)) metrics_.grpc.sent(*m);
-  metrics_.client_grpc_sent_bytes.add(bytes);
+void GrpcObserver::message_sent(const net::ServerCall& call, const net::MessageParts& message) {
+  if (auto m = known(call).method) metrics_.grpc.sent(*m);
+  metrics_.client_grpc_sent_bytes.add(message.size());
 }
 
-void GrpcObserver::call_finished(int, const net::MethodInfo& method,
-                                 const net::CallSummary& summary) {
-  auto m = known(method);
-  if (!m) return;
-  metrics_.grpc.handled(*m, static_cast<int>(summary.code), summary.elapsed);
-  if (method.kind == net::MethodKind::kUnary) {
-    log_request(method, summary);
+void GrpcObserver::call_finished(const net::ServerCall& call, const net::CallSummary& summary) {
+  const Known m = known(call);
+  if (!m.method) return;
+  metrics_.grpc.handled(*m.method, static_cast<int>(summary.code), summary.elapsed);
+  if (call.method().kind == net::MethodKind::kUnary) {
+    log_request(call, summary, m.kind);
   } else if (summary.code != absl::StatusCode::kOk) {
-    count_broken(method, summary.code);
+    count_broken(call.method(), summary.code);
   }
 }
 
-void GrpcObserver::log_request(const net::MethodInfo& method,
-                               const net::CallSummary& summary) const {
+// What the line says is made here, of what the call has at hand; a call that gets no line costs
+// one comparison. Of a request that never reached its service, as of most methods, nothing is said.
+void GrpcObserver::log_request(const net::ServerCall& call, const net::CallSummary& summary,
+                               wire::InternalKind kind) const {
   const bool slow = summary.elapsed > slow_;
-  if (!slow && !log::enabled(log::Level::kDebug)) return;
-  log::write(slow ? log::Level::kWarn : log::Level::kDebug, "request stats",
-             {{"time spent", duration_text(summary.elapsed)},
+  const bool debug = log::enabled(log::Level::kDebug);
+  if (!slow && !debug) return;
+  // The loop's clock stands still while it works.
+  const Duration elapsed = summary.elapsed + (clock_.now() - call.loop().now());
+  const auto& request = call.kept_request();
+  const apply::RequestStats stats =
+      request ? apply::request_stats(kind, *request, summary.response) : apply::RequestStats();
+  log::write(debug ? log::Level::kDebug : log::Level::kWarn, "request stats",
+             {{"start time", timestamp_text(clock_.unix_time() - elapsed)},
+              {"time spent", duration_text(elapsed)},
               {"remote", summary.remote},
-              {"response type", method.path},
-              {"code", static_cast<int>(summary.code)}});
+              {"response type", call.method().path},
+              {"request count", stats.request_count},
+              {"request size", stats.request_size},
+              {"response count", stats.response_count},
+              {"response size", stats.response_size},
+              {"request content", stats.content}});
 }
 
 // What grpc-go's Recv fails with when it is not the client who went away: a message that does not

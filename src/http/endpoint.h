@@ -9,11 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "http/front_door.h"
 #include "http/handlers.h"
 #include "http/metrics.h"
 #include "net/grpc.h"
 #include "net/http.h"
+#include "wire/internal_request.h"
 
 namespace keelson::http {
 
@@ -32,32 +34,40 @@ class Endpoint final : public net::HttpHandler {
   const FrontDoor& door_;
 };
 
+// The kind of the requests of a method that can be described (apply/request_text.h), or kNone.
+wire::InternalKind described_kind(const net::MethodInfo& method);
+
 // Counts calls for grpc_server_* and bytes for etcd_network_client_grpc_*.
 // Threads: bind() before the listener starts.
 class GrpcObserver final : public net::CallObserver {
  public:
   // A unary call that takes longer than `slow` gets etcd's warning "request stats", and every one
-  // its debug line.
-  explicit GrpcObserver(Metrics& metrics, Duration slow = std::chrono::milliseconds(300))
-      : metrics_(metrics), slow_(slow) {}
+  // its debug line. `clock` is the system's; both outlive it.
+  GrpcObserver(Metrics& metrics, const Clock& clock, Duration slow = std::chrono::milliseconds(300))
+      : metrics_(metrics), clock_(clock), slow_(slow) {}
 
   // Learns which of the router's methods is which. A method that is none of etcd's is not counted.
   void bind(const net::Router& router);
 
-  void call_started(int loop, const net::MethodInfo& method) override;
-  void message_received(int loop, const net::MethodInfo& method, size_t bytes) override;
-  void message_sent(int loop, const net::MethodInfo& method, size_t bytes) override;
-  void call_finished(int loop, const net::MethodInfo& method,
-                     const net::CallSummary& summary) override;
+  void call_started(const net::ServerCall& call) override;
+  void message_received(const net::ServerCall& call, const Bytes& message) override;
+  void message_sent(const net::ServerCall& call, const net::MessageParts& message) override;
+  void call_finished(const net::ServerCall& call, const net::CallSummary& summary) override;
 
  private:
-  std::optional<GrpcMetrics::Method> known(const net::MethodInfo& method) const;
-  void log_request(const net::MethodInfo& method, const net::CallSummary& summary) const;
+  struct Known {
+    std::optional<GrpcMetrics::Method> method;
+    wire::InternalKind kind;  // of the requests that can be described; kNone: of no kind
+  };
+  Known known(const net::ServerCall& call) const;
+  void log_request(const net::ServerCall& call, const net::CallSummary& summary,
+                   wire::InternalKind kind) const;
   void count_broken(const net::MethodInfo& method, absl::StatusCode code);
 
   Metrics& metrics_;
+  const Clock& clock_;
   const Duration slow_;
-  std::vector<std::optional<GrpcMetrics::Method>> methods_;  // by MethodInfo::index
+  std::vector<Known> methods_;  // by MethodInfo::index
 };
 
 }  // namespace keelson::http

@@ -3,16 +3,17 @@
 
 #include "http/endpoint.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <thread>
 
+#include "base/test_log.h"
 #include "base/text.h"
 #include "base/thread_lane.h"
 #include "http/pprof.h"
+#include "http/test_exchange.h"
+#include "http/test_inner_client.h"
 #include "net/listener.h"
 
 namespace keelson::http {
@@ -36,24 +37,6 @@ class HealthyState final : public ServerState {
  private:
   std::vector<std::thread> threads_;  // added to on the one loop, joined after it has ended
 };
-
-// One request on a connection of its own; the whole answer.
-std::string exchange(uint16_t port, const std::string& request) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-  EXPECT_EQ(send(fd, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
-  std::string answer;
-  char piece[4096];
-  for (ssize_t n; (n = recv(fd, piece, sizeof piece, 0)) > 0;) {
-    answer.append(piece, static_cast<size_t>(n));
-  }
-  close(fd);
-  return answer;
-}
 
 class EndpointTest : public ::testing::Test {
  protected:
@@ -188,26 +171,55 @@ TEST_F(EndpointTest, OneProfileOfTimeAtATime) {
   EXPECT_NE(served.find("\r\n\r\n\x1f\x8b"), std::string::npos) << "gzip";
 }
 
-class NoService final : public net::UnaryHandler {
+// Keeps requests as the services do, and answers with what it was made with.
+class Service final : public net::UnaryHandler {
  public:
-  void handle(net::CallRef, Bytes) override {}
+  explicit Service(std::string answer) : answer_(std::move(answer)) {}
+  void handle(net::CallRef call, Bytes request) override {
+    if (request.view() != "unkept") call->keep_request(request);
+    if (answer_.empty()) return call->fail(absl::CancelledError("no"));
+    call->respond(net::MessageParts::copy(answer_));
+  }
+
+ private:
+  const std::string answer_;
 };
 
-TEST(GrpcObserverTest, CountsByTheRoutersMethods) {
-  Metrics metrics{MetricsOptions{}};
-  NoService handler;
-  net::Router router;
-  router.unary("/other.Service/Method", &handler);
-  router.unary("/etcdserverpb.KV/Put", &handler);
-  GrpcObserver observer(metrics);
-  observer.bind(router);
-  for (const net::MethodInfo* method : router.methods()) {
-    observer.call_started(0, *method);
-    observer.message_received(0, *method, 100);
-    observer.message_sent(0, *method, 10);
-    observer.call_finished(0, *method, {absl::StatusCode::kCancelled, Duration(1)});
+class WallClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return SystemClock().now(); }
+  Duration unix_time() const override { return std::chrono::seconds(1'700'000'000); }
+};
+
+class GrpcObserverTest : public ::testing::Test {
+ protected:
+  void observe(Duration slow) {
+    router_.unary("/other.Service/Method", &failing_);
+    router_.unary("/etcdserverpb.KV/Put", &failing_);
+    router_.unary("/etcdserverpb.KV/DeleteRange", &answering_);
+    router_.unary("/etcdserverpb.KV/Compact", &answering_);
+    observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, slow);
+    observer_->bind(router_);
+    client_ = std::make_unique<TestInnerClient>(loops_, router_, observer_.get());
   }
-  const std::string page = metrics_page(metrics);
+  void TearDown() override { loops_.stop(); }
+
+  Metrics metrics_{MetricsOptions{}};
+  WallClock clock_;
+  // A header of four bytes, and that 5 keys were deleted.
+  Service failing_{""}, answering_{std::string("\x0a\x02\x18\x07\x10\x05", 6)};
+  net::Router router_;
+  net::LoopPool loops_{1};
+  std::unique_ptr<GrpcObserver> observer_;
+  std::unique_ptr<TestInnerClient> client_;
+};
+
+TEST_F(GrpcObserverTest, CountsByTheRoutersMethods) {
+  observe(std::chrono::seconds(100));
+  for (const char* path : {"/other.Service/Method", "/etcdserverpb.KV/Put"}) {
+    EXPECT_TRUE(absl::IsCancelled(client_->call(path, std::string(100, 'a'))));
+  }
+  const std::string page = metrics_page(metrics_);
   const std::string labels =
       "grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"";
   EXPECT_NE(page.find(cat("grpc_server_started_total{", labels, "} 1\n")), std::string::npos);
@@ -215,6 +227,50 @@ TEST(GrpcObserverTest, CountsByTheRoutersMethods) {
             std::string::npos);
   EXPECT_NE(page.find("etcd_network_client_grpc_received_bytes_total 200\n"), std::string::npos);
   EXPECT_EQ(page.find("other.Service"), std::string::npos);
+}
+
+// At debug level every call gets its line, and one alone, whether it was slow or not.
+TEST_F(GrpcObserverTest, SaysWhatWasAskedAndAnswered) {
+  log::TestLog log(log::Level::kDebug);
+  observe(Duration(0));
+  ASSERT_TRUE(client_->call("/etcdserverpb.KV/DeleteRange", "\x0a\x01k").ok());
+  EXPECT_FALSE(client_->call("/etcdserverpb.KV/Put", "\x0a\x01k\x12\x06secret").ok());
+  EXPECT_FALSE(client_->call("/etcdserverpb.KV/Put", "unkept").ok());
+  EXPECT_FALSE(client_->call("/etcdserverpb.KV/Put", "").ok());
+  ASSERT_TRUE(client_->call("/etcdserverpb.KV/Compact", "\x08\x07").ok());
+  const auto lines = log.take("request stats");
+  ASSERT_EQ(lines.size(), 5u);
+  std::vector<std::string> told;
+  for (const auto& line : lines) {
+    EXPECT_EQ(line.level, log::Level::kDebug);
+    EXPECT_EQ(line.fields.size(), 9u);
+    EXPECT_EQ(line.fields.at("remote"), "127.0.0.1:5");
+    EXPECT_TRUE(line.fields.at("start time").starts_with("2023-11-1"));
+    EXPECT_TRUE(line.fields.at("time spent").ends_with("s"));
+    told.push_back(cat(line.fields.at("response type"), " ", line.fields.at("request count"), " ",
+                       line.fields.at("request size"), " ", line.fields.at("response count"), " ",
+                       line.fields.at("response size"), " ", line.fields.at("request content")));
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{"/etcdserverpb.KV/DeleteRange 0 3 5 6 key:\"k\"",
+                                            "/etcdserverpb.KV/Put 1 11 0 0 key:\"k\" value_size:6 ",
+                                            "/etcdserverpb.KV/Put -1 -1 -1 -1 ",
+                                            "/etcdserverpb.KV/Put 1 0 0 0 ",
+                                            "/etcdserverpb.KV/Compact -1 -1 -1 -1 "}));
+}
+
+TEST_F(GrpcObserverTest, WarnsOfSlowCallsOnly) {
+  log::TestLog log(log::Level::kInfo);
+  observe(std::chrono::seconds(100));
+  ASSERT_TRUE(client_->call("/etcdserverpb.KV/DeleteRange", "\x0a\x01k").ok());
+  EXPECT_TRUE(log.take("request stats").empty());
+  observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, Duration(-1));
+  observer_->bind(router_);
+  TestInnerClient impatient(loops_, router_, observer_.get());
+  ASSERT_TRUE(impatient.call("/etcdserverpb.KV/DeleteRange", "\x0a\x01k").ok());
+  const auto lines = log.take("request stats");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines.front().level, log::Level::kWarn);
+  EXPECT_EQ(lines.front().fields.at("request content"), "key:\"k\"");
 }
 
 }  // namespace

@@ -116,6 +116,13 @@ class ServerCall {
   // The lane of this call. Any thread.
   Loop& loop() const { return *loop_; }
 
+  // The request as who describes the call at its end may want to see it; none unless the handler
+  // has said so. What it shares memory with is held until then.
+  void keep_request(Bytes request) {
+    if (!over()) kept_request_ = std::move(request);
+  }
+  const std::optional<Bytes>& kept_request() const { return kept_request_; }
+
   // ---- the answer; whatever comes after the call is over is dropped without a word
 
   // Metadata ahead of the first message. REQUIRES: `name` is lower case and not one of gRPC's own.
@@ -167,6 +174,7 @@ class ServerCall {
   std::atomic<uint32_t> refs_{0};
   Loop* loop_;
   std::shared_ptr<const TlsIdentity> identity_;
+  std::optional<Bytes> kept_request_;  // none once the observer knows the end
 
  private:
   friend class CallRef;
@@ -224,23 +232,25 @@ struct MethodOptions {
   size_t low_water = 64 * 1024;
 };
 
-// How one call went, for metrics.
+// How one call went, for metrics and logs. Valid during the call of the observer only.
 struct CallSummary {
   absl::StatusCode code = absl::StatusCode::kOk;
+  std::string_view text = {};  // of the error
   Duration elapsed{0};
-  std::string_view remote = {};  // the client's address, valid during the call only
+  std::string_view remote = {};            // the client's address
+  const MessageParts* response = nullptr;  // of a unary call that was answered, as it will be sent
 };
 
 // Sees every call to a registered method (grpc_server_* metrics, bytes in and out). Called on the
-// loops, `loop` is Loop::number(): keep counters per loop, sum when read. Must be cheap.
+// call's loop: keep counters per loop, sum when read. Must be cheap.
 class CallObserver {
  public:
   virtual ~CallObserver() = default;
-  virtual void call_started(int loop, const MethodInfo& method) = 0;
-  // Bytes of the message itself, decompressed, without framing.
-  virtual void message_received(int loop, const MethodInfo& method, size_t bytes) = 0;
-  virtual void message_sent(int loop, const MethodInfo& method, size_t bytes) = 0;
-  virtual void call_finished(int loop, const MethodInfo& method, const CallSummary& summary) = 0;
+  virtual void call_started(const ServerCall& call) = 0;
+  // The message itself, decompressed, without framing.
+  virtual void message_received(const ServerCall& call, const Bytes& message) = 0;
+  virtual void message_sent(const ServerCall& call, const MessageParts& message) = 0;
+  virtual void call_finished(const ServerCall& call, const CallSummary& summary) = 0;
 };
 
 // What a listener serves. Filled in before the listener starts, then read from all loops.

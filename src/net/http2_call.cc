@@ -76,6 +76,7 @@ void Http2Call::clear() {
   entry_ = nullptr;
   deadline_.reset();
   request_ = Bytes();
+  kept_request_.reset();
   got_message_ = remote_done_ = half_closed_ = false;
   reading_ = true;
   empty_out(&held_, 1024);
@@ -264,7 +265,7 @@ void Http2Call::take_message(Bytes message) {
   }
   if (entry_->unary) count_start();
   if (CallObserver* o = session_->server_.observer) {
-    o->message_received(loop_->number(), entry_->info, message.size());
+    o->message_received(*this, message);
   }
   if (entry_->unary) {
     request_ = std::move(message);
@@ -393,7 +394,7 @@ void Http2Call::enqueue(MessageParts message) {
   told_outgoing_ += cost;
   session_->outgoing_.change(0, cost);
   if (CallObserver* o = session_->server_.observer) {
-    o->message_sent(loop_->number(), entry_->info, message.size());
+    o->message_sent(*this, message);
   }
   queued_ += kGrpcPrefix + message.size();
   if (queued_ >= entry_->options.low_water) above_low_water_ = true;
@@ -434,15 +435,21 @@ void Http2Call::finish(absl::Status status) {
 void Http2Call::count_start() {
   counted_ = true;
   started_ = loop_->impl().now();
-  if (CallObserver* o = session_->server_.observer) o->call_started(loop_->number(), entry_->info);
+  if (CallObserver* o = session_->server_.observer) o->call_started(*this);
 }
 
 void Http2Call::report_end() {
-  if (std::exchange(reported_, true) || !counted_) return;
-  if (CallObserver* o = session_->server_.observer) {
-    o->call_finished(loop_->number(), entry_->info,
-                     {status_.code(), loop_->impl().now() - started_, peer().address});
+  if (std::exchange(reported_, true)) return;
+  CallObserver* o = session_->server_.observer;
+  if (counted_ && o) {
+    const bool answered = entry_->unary && status_.ok() && !out_.empty();
+    o->call_finished(*this, {.code = status_.code(),
+                             .text = message_of(status_),
+                             .elapsed = loop_->impl().now() - started_,
+                             .remote = peer().address,
+                             .response = answered ? &out_.back().parts : nullptr});
   }
+  kept_request_.reset();
 }
 
 void Http2Call::submit_headers() {

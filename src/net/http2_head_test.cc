@@ -246,10 +246,10 @@ TEST_F(Http2HeadTest, ANameInCapitalsIsReset) {
 
 class Times final : public CallObserver {
  public:
-  void call_started(int, const MethodInfo&) override { ++started; }
-  void message_received(int, const MethodInfo&, size_t) override {}
-  void message_sent(int, const MethodInfo&, size_t) override {}
-  void call_finished(int, const MethodInfo&, const CallSummary& s) override {
+  void call_started(const ServerCall&) override { ++started; }
+  void message_received(const ServerCall&, const Bytes&) override {}
+  void message_sent(const ServerCall&, const MessageParts&) override {}
+  void call_finished(const ServerCall&, const CallSummary& s) override {
     elapsed.push_back(std::chrono::duration_cast<milliseconds>(s.elapsed));
   }
   int started = 0;

@@ -308,16 +308,21 @@ TEST_F(Http2SessionTest, ResetFloodEndsTheConnection) {
 // Writes down what it is told.
 class Diary final : public CallObserver {
  public:
-  void call_started(int, const MethodInfo& m) override { text += "start " + m.name + "\n"; }
-  void message_received(int, const MethodInfo& m, size_t n) override {
-    text += cat("in ", m.name, " ", n, "\n");
+  void call_started(const ServerCall& call) override {
+    text += "start " + call.method().name + "\n";
   }
-  void message_sent(int, const MethodInfo& m, size_t n) override {
-    text += cat("out ", m.name, " ", n, "\n");
+  void message_received(const ServerCall& call, const Bytes& message) override {
+    text += cat("in ", call.method().name, " ", message.size(), "\n");
   }
-  void call_finished(int, const MethodInfo& m, const CallSummary& s) override {
-    text += cat("end ", m.name, " ", static_cast<int>(s.code), " after ",
+  void message_sent(const ServerCall& call, const MessageParts& message) override {
+    text += cat("out ", call.method().name, " ", message.size(), "\n");
+  }
+  void call_finished(const ServerCall& call, const CallSummary& s) override {
+    text += cat("end ", call.method().name, " ", static_cast<int>(s.code), " after ",
                 s.elapsed / milliseconds(1), " ms\n");
+    if (s.response) text += cat("answer ", s.response->size(), "\n");
+    if (call.kept_request()) text += cat("kept ", call.kept_request()->str(), "\n");
+    if (!s.text.empty()) text += cat("text ", s.text, "\n");
   }
   std::string text;
 };
@@ -326,12 +331,13 @@ TEST_F(Http2SessionTest, ObserverSeesEveryCallOnce) {
   Diary diary;
   MemoryServer<Http2Session> server(&service_.router, {}, &diary);
   Client client(&server);
-  client.send(request("/test.Echo/Unary"), framed("hello"));
+  client.send(request("/test.Echo/Unary", {{"keep", "1"}}), framed("hello"));
   client.exchange();
   client.send(request("/no.Such/Method"), framed("hello"));
   client.send(request("/test.Echo/Unary", {{"fail-bin", "OSB4"}}), framed("x"));  // "9 x"
   client.exchange();
-  client.send(request("/test.Echo/Unary", {{"hang", "1"}, {"grpc-timeout", "2S"}}), framed(""));
+  client.send(request("/test.Echo/Unary", {{"hang", "1"}, {"keep", "1"}, {"grpc-timeout", "2S"}}),
+              framed("late"));
   int32_t stream = client.send(request("/test.Echo/Stream"), framed("ab"), true);
   client.exchange();
   server.advance(seconds(3));
@@ -340,10 +346,12 @@ TEST_F(Http2SessionTest, ObserverSeesEveryCallOnce) {
   service_.unary.release();
   client.exchange();
   EXPECT_EQ(diary.text,
-            "start Unary\nin Unary 5\nout Unary 5\nend Unary 0 after 0 ms\n"
-            "start Unary\nin Unary 1\nend Unary 9 after 0 ms\n"
-            "start Stream\nstart Unary\nin Unary 0\nin Stream 2\nout Stream 2\n"
-            "end Unary 4 after 2000 ms\nend Stream 1 after 3000 ms\n");
+            "start Unary\nin Unary 5\nout Unary 5\n"
+            "end Unary 0 after 0 ms\nanswer 5\nkept hello\n"
+            "start Unary\nin Unary 1\nend Unary 9 after 0 ms\ntext x\n"
+            "start Stream\nstart Unary\nin Unary 4\nin Stream 2\nout Stream 2\n"
+            "end Unary 4 after 2000 ms\nkept late\ntext context deadline exceeded\n"
+            "end Stream 1 after 3000 ms\ntext context canceled\n");
 }
 
 // Reads nothing until told to.

@@ -110,7 +110,7 @@ void InnerCall::take(Bytes message) {
   got_message_ = true;
   if (unary()) count_start();
   if (options_.observer) {
-    options_.observer->message_received(loop_->number(), method(), message.size());
+    options_.observer->message_received(*this, message);
   }
   if (unary()) {
     request_ = std::move(message);
@@ -183,15 +183,20 @@ void InnerCall::respond(MessageParts message) {
                                                    message.size(), " vs. ", kMostToSend, ")")));
   }
   const CallRef keep(this);
-  send(std::move(message));
+  if (options_.observer) options_.observer->message_sent(*this, message);
+  // The call is over with this: what becomes of the answer is not the method's time any more.
+  report_end(absl::OkStatus(), &message);
+  pass(std::move(message));
   finish(absl::OkStatus());
 }
 
 void InnerCall::send(MessageParts message) {
   if (!client_) return;
-  if (options_.observer) {
-    options_.observer->message_sent(loop_->number(), method(), message.size());
-  }
+  if (options_.observer) options_.observer->message_sent(*this, message);
+  pass(std::move(message));
+}
+
+void InnerCall::pass(MessageParts message) {
   const std::shared_ptr<Client> client = client_;
   client->on_message(std::move(message));
   if (client_ && client->pending() >= options_.method->options.low_water) above_low_water_ = true;
@@ -225,15 +230,22 @@ void InnerCall::end(absl::Status status) {
   Timer::cancel();
   held_.clear();
   request_ = Bytes();
-  if (counted_ && options_.observer) {
-    options_.observer->call_finished(
-        loop_->number(), method(),
-        {status.code(), loop_->impl().now() - started_, options_.address});
-  }
+  report_end(status, nullptr);
   if (cancelled()) tell_cancelled();
   cancel_task_ = nullptr;
   // Not from inside one of its own methods.
   if (receiver_) loop_->post([receiver = std::move(receiver_)] {});
+}
+
+void InnerCall::report_end(const absl::Status& status, const MessageParts* response) {
+  if (std::exchange(counted_, false) && options_.observer) {
+    options_.observer->call_finished(*this, {.code = status.code(),
+                                             .text = message_of(status),
+                                             .elapsed = loop_->impl().now() - started_,
+                                             .remote = options_.address,
+                                             .response = response});
+  }
+  kept_request_.reset();
 }
 
 void InnerCall::tell_cancelled() {
@@ -249,7 +261,7 @@ void InnerCall::on_timer() {
 void InnerCall::count_start() {
   counted_ = true;
   started_ = loop_->impl().now();
-  if (options_.observer) options_.observer->call_started(loop_->number(), method());
+  if (options_.observer) options_.observer->call_started(*this);
 }
 
 }  // namespace keelson::net

@@ -99,7 +99,9 @@ class InnerCall final : public ServerCall, private LoopWork, private Timer {
   void count_start();
   void take(Bytes message);
   void deliver();
+  void pass(MessageParts message);
   void end(absl::Status status);
+  void report_end(const absl::Status& status, const MessageParts* response);
   void tell_cancelled();
 
   const Options options_;
@@ -107,7 +109,7 @@ class InnerCall final : public ServerCall, private LoopWork, private Timer {
   std::shared_ptr<Client> client_;  // null: over
   std::optional<MonotonicTime> deadline_;
   MonotonicTime started_{};
-  bool counted_ = false;  // the observer knows of the call
+  bool counted_ = false;  // the observer knows of the call, and not of its end
   bool opened_ = false;
   bool got_message_ = false;
   bool reading_ = true;

@@ -46,7 +46,8 @@ class Counters {
 
 // Unary. Without metadata: echoes the request. "fail-bin: CODE TEXT" fails. "hang: 1" never
 // answers. "reply: N" answers N bytes. "mirror: name" sends the value of that metadata back as
-// header "mirrored" and trailer "mirrored-bin". "later: 1" answers from another thread.
+// header "mirrored" and trailer "mirrored-bin". "later: 1" answers from another thread. "keep: 1"
+// keeps the request for the observer.
 class TestUnary final : public UnaryHandler {
  public:
   explicit TestUnary(Counters* counters, Executor* other = nullptr)
@@ -54,6 +55,7 @@ class TestUnary final : public UnaryHandler {
 
   void handle(CallRef call, Bytes request) override {
     counters_.add("handled");
+    if (call->metadata("keep")) call->keep_request(request);
     if (auto fail = call->metadata("fail-bin")) return do_fail(call, std::string(*fail));
     if (call->metadata("hang")) {
       call->on_cancel([this] { counters_.add("cancelled"); });

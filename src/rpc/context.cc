@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "apply/request_text.h"
+#include "apply/slow_request.h"
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
-#include "base/time_text.h"
 #include "rpc/watch_source.h"
 
 namespace keelson::rpc {
@@ -178,6 +179,10 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::strin
   if (!asks.ok()) return done({asks.status()});
   const uint64_t id = on.ids.next();
   Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
+  // In place of the client's bytes, which need not be kept beside their copy in the entry.
+  if (call->kept_request()) {
+    call->keep_request(wire::wrapped_request(entry, kind, request.size()));
+  }
   if (asks->revision == 0) return submit(on, kind, id, std::move(entry), cost, std::move(done));
   // The lambda shares the entry, which is kept for the log anyway.
   submit(on, kind, id, entry, cost,
@@ -253,28 +258,35 @@ void Context::proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime s
 
 // The loop's clock stands still while the loop works, so a read that began in this turn of it began
 // no earlier than the last one ended: one look at the clock per read tells both.
-void Context::read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start,
+void Context::read_done(const net::ServerCall& call, wire::InternalKind kind, MonotonicTime start,
                         const absl::StatusOr<apply::Reply>& reply,
-                        const google::protobuf::Message& request,
                         const MonotonicTime* began_elsewhere) {
+  Lane& on = lane(call.loop());
   MonotonicTime end = node_.clock().now();
   MonotonicTime began =
-      began_elsewhere ? *began_elsewhere : std::max(lane.loop.now(), lane.last_read_end);
-  lane.last_read_end = end;
+      began_elsewhere ? *began_elsewhere : std::max(on.loop.now(), on.last_read_end);
+  on.last_read_end = end;
   if (observer_) {
     observer_->request_done(kind, true, reply.ok(), end - start);
     if (kind == wire::InternalKind::kRange) observer_->range_read(reply.ok(), end - began);
   }
+  warn_slow_read(call, kind, end - start, reply);
+}
+
+void Context::warn_slow_read(const net::ServerCall& call, wire::InternalKind kind, Duration took,
+                             const absl::StatusOr<apply::Reply>& reply) {
   if (limits_.warning_apply_duration <= Duration(0)) return;
-  if (end - start <= limits_.warning_apply_duration) return;
-  bool range = kind == wire::InternalKind::kRange;
-  log::warn("apply request took too long",
-            {{"took", duration_text(end - start)},
-             {"expected-duration", duration_text(limits_.warning_apply_duration)},
-             {"prefix", range ? "read-only range " : "read-only txn "},
-             {"request", range ? request.ShortDebugString() : std::string()},
-             {"response", reply.ok() ? cat("size:", reply->body.size()) : std::string()},
-             {"error", reply.ok() ? std::string_view() : message_of(reply.status())}});
+  if (took <= limits_.warning_apply_duration) return;
+  const bool range = kind == wire::InternalKind::kRange;
+  apply::SlowRequest slow{.took = took,
+                          .expected = limits_.warning_apply_duration,
+                          .prefix = range ? "read-only range " : "read-only txn ",
+                          .status = reply.status()};
+  if (call.kept_request()) slow.request = apply::request_text(kind, *call.kept_request());
+  if (reply.ok()) {
+    slow.response = range ? apply::range_answer_text(*reply) : apply::txn_answer_text(*reply);
+  }
+  apply::warn_slow(slow);
   if (observer_) observer_->slow_read();
 }
 

@@ -196,11 +196,12 @@ class Context {
   void answer(net::ServerCall& call, apply::Reply reply);
 
   // Notes that a read began at `start` (by the loop's clock) and is ready to be answered now.
-  // `request` is only looked at when it was slow. `began`: when a worker had begun with it; null:
-  // it was read on the lane.
-  void read_done(Lane& lane, wire::InternalKind kind, MonotonicTime start,
-                 const absl::StatusOr<apply::Reply>& reply,
-                 const google::protobuf::Message& request, const MonotonicTime* began = nullptr);
+  // `began`: when a worker had begun with it; null: it was read on the lane.
+  void read_done(const net::ServerCall& call, wire::InternalKind kind, MonotonicTime start,
+                 const absl::StatusOr<apply::Reply>& reply, const MonotonicTime* began = nullptr);
+  // Says so if that is too long. What is said of the request is what the call has kept of it.
+  void warn_slow_read(const net::ServerCall& call, wire::InternalKind kind, Duration took,
+                      const absl::StatusOr<apply::Reply>& reply);
   // The same for what went through the log; costs no look at a clock.
   void proposal_done(Lane& lane, wire::InternalKind kind, MonotonicTime start, bool ok);
   RequestObserver* observer() { return observer_; }

@@ -1,5 +1,7 @@
 // The KV service but for RangeStream. Reads run on the call's own lane, on a view of the store, or
-// on workers when they are long; writes go through the log.
+// on workers when they are long; writes go through the log. Each call keeps its request for the
+// lines of the log that may describe it: of what is proposed the part of the entry that it has
+// become, so that it is in memory but once.
 
 #include <utility>
 
@@ -29,6 +31,7 @@ class Range final : public Unary {
     if (!request.serializable() && context_.is_learner()) {
       return call->fail(errors::NotSupportedForLearner());
     }
+    call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     MonotonicTime start = lane.loop.now();
     if (request.serializable()) return answer(lane, std::move(call), request, start);
@@ -43,9 +46,11 @@ class Range final : public Unary {
   }
 
   void fail(Lane& lane, net::ServerCall& call, absl::Status status, MonotonicTime start) {
+    const Duration took = lane.loop.now() - start;
     if (RequestObserver* observer = context_.observer()) {
-      observer->request_done(InternalKind::kRange, true, false, lane.loop.now() - start);
+      observer->request_done(InternalKind::kRange, true, false, took);
     }
+    context_.warn_slow_read(call, InternalKind::kRange, took, status);
     call.fail(std::move(status));
   }
 
@@ -83,7 +88,7 @@ class Range final : public Unary {
     lane.counts.add({.ranges = 1});
     // Seen under other rules than it was held against: again, if there are new ones for it.
     if (!context_.still_holds(lane, right)) return answer(lane, call, request, start);
-    context_.read_done(lane, InternalKind::kRange, start, reply, request, began);
+    context_.read_done(*call, InternalKind::kRange, start, reply, began);
     if (!reply.ok()) return call->fail(reply.status());
     context_.answer(*call, *std::move(reply));
   }
@@ -97,6 +102,7 @@ class Put final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     mvcc::PutRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    call->keep_request(bytes);
     Lane& lane = context_.lane(*call);
     int64_t cost = apply::put_cost(request.key.size(), request.value.size());
     if (absl::Status s = context_.check_quota(lane, cost); !s.ok()) return call->fail(std::move(s));
@@ -113,6 +119,7 @@ class DeleteRange final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::DeleteRangeRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kDeleteRange, bytes);
   }
@@ -127,6 +134,7 @@ class Txn final : public Unary {
     auto request = std::make_unique<pb::TxnRequest>();
     if (absl::Status s = apply::decode(bytes, request.get()); !s.ok())
       return call->fail(std::move(s));
+    call->keep_request(bytes);
     Lane& lane = context_.lane(*call);
     const int64_t cost = apply::txn_cost(*request);
     absl::Status status = context_.check_quota(lane, cost);
@@ -180,7 +188,7 @@ class Txn final : public Unary {
     lane.counts.add(ops);
     // Seen under other rules than it was held against: again, if there are new ones for it.
     if (!context_.still_holds(lane, right)) return answer(call, std::move(request), start);
-    context_.read_done(lane, InternalKind::kTxn, start, reply, *request, began);
+    context_.read_done(*call, InternalKind::kTxn, start, reply, began);
     if (!reply.ok()) return call->fail(reply.status());
     context_.answer(*call, *std::move(reply));
   }

@@ -385,7 +385,7 @@ void Server::Running::build_http() {
     pprof->add_to(router);
   }
   grpc_observer =
-      std::make_unique<http::GrpcObserver>(metrics, config.warning_unary_request_duration);
+      std::make_unique<http::GrpcObserver>(metrics, clock, config.warning_unary_request_duration);
   grpc_observer->bind(client_router);
   if (!config.enable_grpc_gateway) return;
   gateway = std::make_unique<http::Gateway>(client_router, grpc_observer.get(), *door,

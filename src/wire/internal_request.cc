@@ -1,6 +1,7 @@
 #include "wire/internal_request.h"
 
 #include "absl/status/status.h"
+#include "base/check.h"
 #include "base/protobuf.h"
 
 namespace keelson::wire {
@@ -91,6 +92,13 @@ Bytes wrap_internal(uint64_t request_id, std::string_view username, uint64_t aut
     out = pb::write_varint_field(out, kHeaderAuthRevision, auth_revision);
     if (number > kHeaderField) pb::write_bytes_field(out, number, encoded_request);
   });
+}
+
+Bytes wrapped_request(const Bytes& payload, InternalKind kind, size_t size) {
+  const uint32_t number = static_cast<uint32_t>(kind);
+  CHECK(number != 0);
+  CHECK(number < kHeaderField);
+  return payload.slice(pb::bytes_field_size(number, size) - size, size);
 }
 
 absl::StatusOr<InternalRequest> unwrap_internal(std::string_view payload) {

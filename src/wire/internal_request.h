@@ -62,6 +62,10 @@ std::string_view name_of(InternalKind kind);
 Bytes wrap_internal(uint64_t request_id, std::string_view username, uint64_t auth_revision,
                     InternalKind kind, std::string_view encoded_request);
 
+// The request in such a payload, sharing its memory. REQUIRES: as it was wrapped, `size` being the
+// encoded request's; `kind` is a request of the KV service.
+Bytes wrapped_request(const Bytes& payload, InternalKind kind, size_t size);
+
 // The parts of such a payload; the views point into it.
 struct InternalRequest {
   uint64_t id = 0;  // the request's own (what etcd 2 wrote) if there is one, else the header's
