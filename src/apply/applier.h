@@ -66,7 +66,7 @@ class Applier {
     // The gentle pace of compactions: revisions removed, and the pause after them.
     size_t compaction_slice = 1000;
     Duration compaction_pause{0};
-    // A batch of entries that takes longer to apply is worth a warning; 0: none is.
+    // An entry that takes longer to apply is worth a warning; 0: none is.
     Duration warning_duration{0};
     auth::StoreOptions auth;
     Observer* observer = nullptr;  // outlives the applier
@@ -179,9 +179,9 @@ class Applier {
   // What `who_` may do.
   Permits permits() const { return Permits(auth_.rules(), who_, &leases_); }
 
-  void note_applied(wire::InternalKind kind, const absl::Status& status);
+  void note_applied(const raft::Entry& entry, wire::InternalKind kind, const Reply& reply);
   void report_applied();
-  void warn_slow(Duration took) const;
+  void warn_slow(const raft::Entry& entry, const Reply& reply, Duration took) const;
   // The transaction is done: its keys go to their leases.
   void conclude(const mvcc::WriteTxn& txn);
   void run_compacted();
@@ -214,7 +214,7 @@ class Applier {
   bool in_a_hurry_ = false;           // one of them is
   OpCounts counts_;
   std::vector<Applied> applied_;     // since the last publish(); none if index_ is published
-  MonotonicTime applying_since_;     // the first of them began
+  MonotonicTime applied_at_;         // the last of them ended; of no meaning without one
   MonotonicTime compacting_since_;   // the first step of the compaction under way
   bool compaction_started_ = false;  // and there was one: only while store_.compacting()
   const mvcc::CompactionPace pace_;

@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +17,9 @@
 #include "backend/memory_backend.h"
 #include "base/errors.h"
 #include "base/quiet_log.h"
+#include "base/test_log.h"
+#include "base/text.h"
+#include "base/time_text.h"
 #include "membership/cluster.h"
 #include "raft/conf_change.h"
 
@@ -24,21 +29,39 @@ namespace {
 using raft::ConfChangeType;
 using wire::InternalKind;
 
+// Stands still, but for the next so many times that it is looked at.
 class StillClock final : public Clock {
  public:
-  MonotonicTime now() const override { return {std::chrono::seconds(100)}; }
+  MonotonicTime now() const override {
+    if (!steps.empty()) {
+      now_ = now_ + steps.front();
+      steps.pop_front();
+    }
+    return now_;
+  }
   Duration unix_time() const override { return {}; }
+  mutable std::deque<Duration> steps;
+
+ private:
+  mutable MonotonicTime now_{std::chrono::seconds(100)};
 };
 
 class CountingObserver final : public Observer {
  public:
-  void applied(std::span<const Applied>, Duration) override {}
-  void slow_apply() override {}
+  void applied(std::span<const Applied> entries) override {
+    for (const Applied& row : entries) {
+      rows.push_back(cat(wire::name_of(row.kind), row.ok ? "" : " refused", " ", row.count, " in ",
+                         duration_text(row.took)));
+    }
+  }
+  void slow_apply() override { ++slow; }
   void lease_granted(int64_t) override {}
   void compaction_step(Duration) override {}
   void compaction_finished(Duration) override { ++finished; }
 
   int finished = 0;
+  int slow = 0;
+  std::vector<std::string> rows;
 };
 
 class ApplierTest : public ::testing::Test {
@@ -49,9 +72,10 @@ class ApplierTest : public ::testing::Test {
     members_ = std::make_unique<membership::Cluster>(ClusterId(1));
     index_ = backend_->consistent_index();
     store_ = *mvcc::Store::open(backend_.get());
-    absl::StatusOr<std::unique_ptr<Applier>> made =
-        Applier::create(backend_.get(), store_.get(), &leases_, members_.get(), &clock_,
-                        {.observer = &observer_}, [](mvcc::EventBatchPtr) {});
+    absl::StatusOr<std::unique_ptr<Applier>> made = Applier::create(
+        backend_.get(), store_.get(), &leases_, members_.get(), &clock_,
+        {.warning_duration = std::chrono::milliseconds(100), .observer = &observer_},
+        [](mvcc::EventBatchPtr) {});
     if (!made.ok()) return made.status();
     applier_ = *std::move(made);
     return absl::OkStatus();
@@ -79,6 +103,7 @@ class ApplierTest : public ::testing::Test {
   absl::StatusOr<Reply> put(std::string_view key) {
     etcdserverpb::PutRequest request;
     request.set_key(std::string(key));
+    request.set_value("one");
     return apply(InternalKind::kPut, request.SerializeAsString());
   }
   absl::StatusOr<Reply> compact(int64_t revision) {
@@ -290,6 +315,38 @@ TEST_F(ApplierTest, TheRulesOfAReceivedStateAreThereBeforeItsKeys) {
                   .ok());
   EXPECT_EQ(enabled, true);
   for (auto& task : disposed) std::move(task)();
+}
+
+// Of entries in one batch each is timed by itself, and who is slow is named, as in etcd.
+TEST_F(ApplierTest, ASlowEntryIsNamed) {
+  log::TestLog log(log::Level::kWarn);
+  ASSERT_TRUE(start().ok());
+  using std::chrono::microseconds;
+  using std::chrono::milliseconds;
+  clock_.steps = {Duration(0),       microseconds(100), microseconds(50),
+                  milliseconds(150), microseconds(101), milliseconds(101)};
+  for (const char* key : {"a", "b", "c\x01", "d"}) ASSERT_TRUE(put(key).ok());
+  ASSERT_TRUE(compact(100).ok());
+  ASSERT_TRUE(applier_->publish(index_, Term(1)).ok());
+  EXPECT_EQ(observer_.slow, 2);
+  EXPECT_EQ(observer_.rows,
+            (std::vector<std::string>{"put 2 in 150\u00b5s", "put 1 in 150ms",
+                                      "put 1 in 101\u00b5s", "compaction refused 1 in 101ms"}));
+  using Fields = std::map<std::string, std::string>;
+  std::vector<Fields> said;
+  for (auto& line : log.take("apply request took too long")) said.push_back(line.fields);
+  EXPECT_EQ(said, (std::vector<Fields>{
+                      {{"took", "150ms"},
+                       {"expected-duration", "100ms"},
+                       {"prefix", ""},
+                       {"request", "header:<ID:1> put:<key:\"c\\001\" value_size:3 >"},
+                       {"response", "size:4"}},
+                      {{"took", "101ms"},
+                       {"expected-duration", "100ms"},
+                       {"prefix", ""},
+                       {"request", "header:{ID:1} compaction:{revision:100}"},
+                       {"response", ""},
+                       {"error", "etcdserver: mvcc: required revision is a future revision"}}}));
 }
 
 }  // namespace

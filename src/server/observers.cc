@@ -75,12 +75,9 @@ void RequestMetrics::promoted(const absl::Status& status) {
   metrics_.learner_promote_failures.add({std::string(status.message())});
 }
 
-void ApplyMetrics::applied(std::span<const apply::Applied> entries, Duration took) {
-  uint32_t all = 0;
-  for (const apply::Applied& row : entries) all += row.count;
-  if (all == 0) return;
+void ApplyMetrics::applied(std::span<const apply::Applied> entries) {
   for (const apply::Applied& row : entries) {
-    metrics_.observe_apply(type_of(row.kind), row.ok, took / all, row.count);
+    metrics_.observe_apply(type_of(row.kind), row.ok, row.took / row.count, row.count);
   }
 }
 

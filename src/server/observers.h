@@ -35,7 +35,7 @@ class ApplyMetrics final : public apply::Observer {
  public:
   explicit ApplyMetrics(http::Metrics& metrics) : metrics_(metrics) {}
   // Each entry of the batch is shown with an equal share of its time.
-  void applied(std::span<const apply::Applied> entries, Duration took) override;
+  void applied(std::span<const apply::Applied> entries) override;
   void slow_apply() override;
   void lease_granted(int64_t ttl_seconds) override;
   void compaction_step(Duration took) override;
