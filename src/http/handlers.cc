@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "http/memory_stats.h"
 
 namespace keelson::http {
 namespace {
@@ -195,7 +196,15 @@ Handlers::Handlers(ServerState& state, Metrics& metrics, Executor* pages, Handle
     : state_(state),
       metrics_(metrics),
       options_(std::move(options)),
-      pages_(pages, [&metrics] { return metrics_page(metrics); }) {}
+      pages_(pages, [&metrics] { return metrics_page(metrics); }),
+      vars_(pages, [this, pages](PageMaker::Made made) {
+        state_.raft_status([this, pages, made = std::move(made)](std::string raft) mutable {
+          // The numbers of the memory take a while to add up.
+          pages->post([this, made = std::move(made), raft = std::move(raft)]() mutable {
+            made(vars_page(raft));
+          });
+        });
+      }) {}
 
 std::vector<std::string_view> Handlers::paths(bool everything) {
   std::vector<std::string_view> paths = {"/health",
@@ -232,7 +241,13 @@ void Handlers::handle(const Request& request, Done done) {
   }
   if (request.method != "GET") return done(method_not_allowed());
   if (path == "/version") return done(version(request));
-  if (path == "/debug/vars") return done(vars(request));
+  if (path == "/debug/vars") {
+    return vars_.get(false, [done = std::move(done)](Bytes page) mutable {
+      Response response{200, {{"Content-Type", "application/json; charset=utf-8"}}};
+      response.shared_body = std::move(page);
+      done(std::move(response));
+    });
+  }
   if (path == "/health") return health(request, std::move(done));
   const size_t slash = path.find('/', 1);
   checks(request, path.starts_with("/livez") ? "livez" : "readyz",
@@ -300,15 +315,16 @@ Response Handlers::version(const Request& request) const {
   return {200, {{"Content-Type", "application/json"}}, body.dump()};
 }
 
-Response Handlers::vars(const Request& request) const {
+// As Go's expvar writes it, by name.
+std::string Handlers::vars_page(std::string_view raft_status) const {
   rlimit files{};
   const bool known = getrlimit(RLIMIT_NOFILE, &files) == 0;
   const nlohmann::json command(options_.command);
-  return {200,
-          {{"Content-Type", "application/json; charset=utf-8"}},
-          cat("{\n\"cmdline\": ",
-              command.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-              ",\n\"file_descriptor_limit\": ", known ? files.rlim_cur : 0, "\n}\n")};
+  return cat(
+      "{\n\"cmdline\": ", command.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+      ",\n\"file_descriptor_limit\": ", known ? files.rlim_cur : 0,
+      ",\n\"memstats\": ", memory_json(memory_stats(/*by_size=*/true)),
+      ",\n\"raft.status\": ", raft_status, "\n}\n");
 }
 
 }  // namespace keelson::http

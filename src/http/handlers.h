@@ -6,7 +6,7 @@
 //
 // Place: knows nothing of sockets; http_endpoint.h puts it on a listener.
 // Threads: handle() from any, many at once; `done` runs once, on the caller's thread or on whatever
-//   thread the probe answers, or the page of metrics is made.
+//   thread the probe answers, or the page is made.
 // Lifetime: outlives every probe under way, as do the state and the metrics.
 
 #pragma once
@@ -45,6 +45,9 @@ class ServerState {
   // "3.7.0"; empty while the cluster has not decided.
   virtual std::string cluster_version() const = 0;
   virtual std::string storage_version() const = 0;
+
+  // etcd-raft's JSON of the member's status. Calls `done` once, from any thread.
+  virtual void raft_status(absl::AnyInvocable<void(std::string)> done) = 0;
 };
 
 struct Request {
@@ -70,7 +73,8 @@ class Handlers {
  public:
   using Done = absl::AnyInvocable<void(Response)>;
 
-  // `pages` is where the page of metrics is made; it has stopped before this goes.
+  // `pages` is where the pages of metrics and of variables are made; it has stopped before this
+  // goes.
   Handlers(ServerState& state, Metrics& metrics, Executor* pages, HandlersOptions options);
 
   // The paths that are answered, to be put on a router. `everything`: those of the client port;
@@ -87,12 +91,13 @@ class Handlers {
   void finish_health(std::string reason, Done done);
   void checks(const Request& request, std::string_view type, std::string_view only, Done done);
   Response version(const Request& request) const;
-  Response vars(const Request& request) const;
+  std::string vars_page(std::string_view raft_status) const;
 
   ServerState& state_;
   Metrics& metrics_;
   const HandlersOptions options_;
   PageMaker pages_;
+  PageMaker vars_;
 };
 
 // Values of `key` in a query, decoded, in order. A part that is not properly encoded is left out.

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/errors.h"
@@ -27,6 +28,7 @@ class FakeState final : public ServerState {
   }
   std::string cluster_version() const override { return cluster; }
   std::string storage_version() const override { return cluster; }
+  void raft_status(absl::AnyInvocable<void(std::string)> done) override { done(R"({"term":7})"); }
 
   std::vector<Alarm> active;
   bool leader = true, learner = false, stalled = false, hold = false;
@@ -186,7 +188,34 @@ TEST_F(HandlersTest, OnlyGetAndOnlyWhatIsThere) {
 
 TEST_F(HandlersTest, DebugVars) {
   const Response r = get("/debug/vars");
+  EXPECT_EQ(header(r, "Content-Type"), "application/json; charset=utf-8");
   EXPECT_TRUE(r.body.starts_with("{\n\"cmdline\": [\"keelson\",\"--name\",\"a\\\"b\"],\n"));
+  const auto vars = nlohmann::json::parse(r.body);
+  EXPECT_GT(vars.at("file_descriptor_limit"), 0);
+  EXPECT_EQ(vars.at("raft.status").at("term"), 7);
+  EXPECT_EQ(vars.size(), 4u);
+}
+
+// The names that readers of Go's numbers know, and what holds among them there. This program may
+// have another allocator, and zeros; tests/stats looks at the server's.
+TEST_F(HandlersTest, MemoryHasGosNames) {
+  const auto stats = nlohmann::json::parse(get("/debug/vars").body).at("memstats");
+  const char* const names[] = {
+      "Alloc",       "TotalAlloc", "Sys",        "Lookups",     "Mallocs",       "Frees",
+      "HeapAlloc",   "HeapSys",    "HeapIdle",   "HeapInuse",   "HeapReleased",  "HeapObjects",
+      "StackInuse",  "StackSys",   "MSpanInuse", "MSpanSys",    "MCacheInuse",   "MCacheSys",
+      "BuckHashSys", "GCSys",      "OtherSys",   "NextGC",      "LastGC",        "PauseTotalNs",
+      "PauseNs",     "PauseEnd",   "NumGC",      "NumForcedGC", "GCCPUFraction", "EnableGC",
+      "DebugGC",     "BySize"};
+  for (const char* name : names) EXPECT_TRUE(stats.contains(name)) << name;
+  EXPECT_EQ(stats.size(), std::size(names));
+  const auto number = [&stats](const char* name) { return stats.at(name).get<uint64_t>(); };
+  EXPECT_EQ(number("Alloc"), number("HeapAlloc"));
+  EXPECT_EQ(number("HeapSys"), number("HeapIdle") + number("HeapInuse"));
+  EXPECT_EQ(number("HeapObjects"), number("Mallocs") - number("Frees"));
+  EXPECT_EQ(number("Sys"), number("HeapSys") + number("OtherSys"));
+  EXPECT_LE(number("HeapReleased"), number("HeapIdle"));
+  EXPECT_LE(number("HeapAlloc"), number("HeapInuse"));
 }
 
 TEST(QueryValues, DecodesAndSkipsWhatCannotBe) {

@@ -12,6 +12,9 @@ constexpr Duration kRest = std::chrono::milliseconds(20);
 
 }  // namespace
 
+PageMaker::PageMaker(Executor* lane, absl::AnyInvocable<std::string()> make)
+    : PageMaker(lane, [make = std::move(make)](Made made) mutable { made(make()); }) {}
+
 void PageMaker::get(bool gzip, Done done) {
   lane_.post([this, gzip, done = std::move(done)]() mutable {
     waiting_.push_back({gzip, std::move(done)});
@@ -25,10 +28,17 @@ void PageMaker::make() {
   due_ = false;
   if (waiting_.empty()) return;
   due_ = true;
-  std::vector<Asker> answered = std::exchange(waiting_, {});
-  const Bytes page = Bytes::copy(make_page_());
+  begin_([this, askers = std::exchange(waiting_, {})](std::string page) mutable {
+    lane_.post([this, askers = std::move(askers), page = std::move(page)]() mutable {
+      hand_out(std::move(askers), page);
+    });
+  });
+}
+
+void PageMaker::hand_out(std::vector<Asker> askers, std::string_view made) {
+  const Bytes page = Bytes::copy(made);
   Bytes zipped;
-  for (Asker& asker : answered) {
+  for (Asker& asker : askers) {
     if (asker.gzip && zipped.empty()) zipped = Bytes::copy(gzip(page.view()));
     asker.done(asker.gzip ? zipped : page);
   }

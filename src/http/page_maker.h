@@ -1,7 +1,7 @@
 // http/page_maker.h
 //
 // PageMaker makes a page that costs something (the metrics: milliseconds) once for all who ask for
-// it within a short while, and not on the lanes where they ask.
+// it within a short while, and not on the lanes where they ask. One is made at a time.
 //
 // Freshness: a page is begun after everybody who gets it has asked.
 // Bounds: after each page it rests; who asks meanwhile shares the next one. Who asks is counted by
@@ -12,6 +12,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -23,9 +24,13 @@ namespace keelson::http {
 class PageMaker {
  public:
   using Done = absl::AnyInvocable<void(Bytes)>;
+  // Called once, on any thread, with the page.
+  using Made = absl::AnyInvocable<void(std::string)>;
 
-  PageMaker(Executor* lane, absl::AnyInvocable<std::string()> make)
-      : lane_(*lane), make_page_(std::move(make)) {}
+  PageMaker(Executor* lane, absl::AnyInvocable<std::string()> make);
+  // Where others must be asked first. `begin` runs on the lane.
+  PageMaker(Executor* lane, absl::AnyInvocable<void(Made)> begin)
+      : lane_(*lane), begin_(std::move(begin)) {}
 
   // `gzip`: compressed, once for all who want it so.
   void get(bool gzip, Done done);
@@ -36,12 +41,13 @@ class PageMaker {
     Done done;
   };
   void make();
+  void hand_out(std::vector<Asker> askers, std::string_view made);
 
   Executor& lane_;
-  absl::AnyInvocable<std::string()> make_page_;
+  absl::AnyInvocable<void(Made)> begin_;
   // The lane's.
   std::vector<Asker> waiting_;
-  bool due_ = false;  // make() is on its way, or will be after the rest
+  bool due_ = false;  // a page is being made, or make() is on its way or will be after the rest
 };
 
 }  // namespace keelson::http

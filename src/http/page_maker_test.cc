@@ -92,6 +92,27 @@ TEST_F(PageMakerTest, WhoTakesItCompressedGetsTheSame) {
   EXPECT_EQ(plain, got_.front());
 }
 
+// What has to ask others first makes one page at a time, too, and hands it out on its lane.
+TEST_F(PageMakerTest, APageMayBeMadeElsewhere) {
+  std::vector<PageMaker::Made> begun;
+  PageMaker pages(&lane_, [&](PageMaker::Made made) { begun.push_back(std::move(made)); });
+  const auto get = [&] { pages.get(false, [this](Bytes page) { got_.push_back(page.str()); }); };
+  get();
+  lane_.run();
+  get();
+  lane_.wait();
+  ASSERT_EQ(begun.size(), 1u);
+  begun.front()("first");
+  EXPECT_TRUE(got_.empty());
+  lane_.run();
+  EXPECT_EQ(got_, (std::vector<std::string>{"first"}));
+  lane_.wait();
+  ASSERT_EQ(begun.size(), 2u);
+  begun.back()("second");
+  lane_.run();
+  EXPECT_EQ(got_.back(), "second");
+}
+
 TEST(GzipTest, IsTakenByWhoSaysSo) {
   for (const char* yes : {"gzip", "deflate, gzip;q=1.0, *;q=0.5", "br,gzip", "*", "gzip;q=0.1",
                           "gzip;x=0", "identity;q=0,gzip"}) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "http/families.h"
+#include "http/memory_stats.h"
 #include "http/metrics.h"
 
 namespace keelson::http {
@@ -20,18 +21,40 @@ double threads() {
   return count;
 }
 
-constexpr std::string_view kMemory[] = {
-    "go_memstats_alloc_bytes",        "go_memstats_buck_hash_sys_bytes",
-    "go_memstats_gc_sys_bytes",       "go_memstats_heap_alloc_bytes",
-    "go_memstats_heap_idle_bytes",    "go_memstats_heap_inuse_bytes",
-    "go_memstats_heap_objects",       "go_memstats_heap_released_bytes",
-    "go_memstats_heap_sys_bytes",     "go_memstats_last_gc_time_seconds",
-    "go_memstats_mcache_inuse_bytes", "go_memstats_mcache_sys_bytes",
-    "go_memstats_mspan_inuse_bytes",  "go_memstats_mspan_sys_bytes",
-    "go_memstats_next_gc_bytes",      "go_memstats_other_sys_bytes",
-    "go_memstats_stack_inuse_bytes",  "go_memstats_stack_sys_bytes",
-    "go_memstats_sys_bytes",
+constexpr std::string_view kNone = "Of Go's runtime; always 0.";
+
+constexpr std::string_view kNoMemory[] = {
+    "go_memstats_buck_hash_sys_bytes",  "go_memstats_gc_sys_bytes",
+    "go_memstats_last_gc_time_seconds", "go_memstats_mcache_inuse_bytes",
+    "go_memstats_mcache_sys_bytes",     "go_memstats_mspan_inuse_bytes",
+    "go_memstats_mspan_sys_bytes",      "go_memstats_next_gc_bytes",
+    "go_memstats_stack_inuse_bytes",    "go_memstats_stack_sys_bytes",
 };
+
+// The allocator's numbers, as /debug/vars has them.
+void add_memory(Families& out) {
+  const MemoryStats stats = memory_stats(/*by_size=*/true);
+  const auto gauge = [&out](std::string_view name, std::string_view help, uint64_t value) {
+    out.gauge(name, help, static_cast<double>(value));
+  };
+  gauge("go_memstats_alloc_bytes", "Bytes in use.", stats.heap_alloc);
+  gauge("go_memstats_heap_alloc_bytes", "Bytes in use.", stats.heap_alloc);
+  gauge("go_memstats_heap_inuse_bytes", "Of the heap, pages in use.", stats.heap_inuse);
+  gauge("go_memstats_heap_idle_bytes", "Of the heap, pages not in use.", stats.heap_idle);
+  gauge("go_memstats_heap_released_bytes", "Of those, what the system has back.",
+        stats.heap_released);
+  gauge("go_memstats_heap_sys_bytes", "Address space of the heap.", stats.heap_sys);
+  gauge("go_memstats_heap_objects", "Objects in use.", stats.mallocs - stats.frees);
+  gauge("go_memstats_other_sys_bytes", "The allocator's own.", stats.other_sys);
+  gauge("go_memstats_sys_bytes", "Address space in all.", stats.sys);
+  out.counter("go_memstats_alloc_bytes_total", "Bytes allocated since the start.",
+              static_cast<double>(stats.total_alloc));
+  out.counter("go_memstats_mallocs_total", "Objects allocated since the start.",
+              static_cast<double>(stats.mallocs));
+  out.counter("go_memstats_frees_total", "Objects freed since the start.",
+              static_cast<double>(stats.frees));
+  for (std::string_view name : kNoMemory) out.gauge(name, kNone, 0);
+}
 
 Histogram zero_from(double first, int count) {
   constexpr double kNanoseconds = 1e9;
@@ -41,7 +64,6 @@ Histogram zero_from(double first, int count) {
 }  // namespace
 
 void add_runtime(const Metrics& m, Families& out) {
-  constexpr std::string_view kNone = "Of Go's runtime; always 0.";
   out.summary("go_gc_duration_seconds", kNone, {0, .25, .5, .75, 1});
   out.gauge("go_gc_gogc_percent", kNone, 0);
   out.gauge("go_gc_gomemlimit_bytes", kNone, 0);
@@ -49,10 +71,7 @@ void add_runtime(const Metrics& m, Families& out) {
   for (const auto& [version, value] : m.go_version.read()) {
     out.gauge("go_info", "1 for the language runtime.", value, {{"version", version.front()}});
   }
-  for (std::string_view name : kMemory) out.gauge(name, kNone, 0);
-  out.counter("go_memstats_alloc_bytes_total", kNone, 0);
-  out.counter("go_memstats_frees_total", kNone, 0);
-  out.counter("go_memstats_mallocs_total", kNone, 0);
+  add_memory(out);
   out.gauge("go_sched_gomaxprocs_threads", "Processors.",
             static_cast<double>(std::thread::hardware_concurrency()));
   out.gauge("go_threads", "Threads of the process.", threads());

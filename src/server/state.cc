@@ -60,6 +60,12 @@ void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)>
 std::string State::cluster_version() const { return node_.members().view()->cluster_version; }
 std::string State::storage_version() const { return rpc::storage_version(node_); }
 
+void State::raft_status(absl::AnyInvocable<void(std::string)> done) {
+  node_.consensus().with_core([done = std::move(done)](raft::RawNode& core) mutable {
+    done(raft::to_json(core.status()));
+  });
+}
+
 void State::when_ready(std::function<void()> ready) {
   probe_read(false, [this, ready = std::move(ready)](absl::Status status) mutable {
     if (status.ok() && node_.is_published()) return ready();

@@ -32,6 +32,7 @@ class State final : public http::ServerState {
   void probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) override;
   std::string cluster_version() const override;
   std::string storage_version() const override;
+  void raft_status(absl::AnyInvocable<void(std::string)> done) override;
 
   // Calls `ready`, on an io lane, once a linearizable read succeeds (the log is replayed, and there
   // is a leader) and the cluster knows this member.
