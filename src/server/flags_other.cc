@@ -27,7 +27,9 @@ std::vector<FlagSpec> rows_of_observation() {
                           }),
               FileKind::kList),
       flag("log-level", kLogging, kYes, KEELSON_FIELD(log.level),
-           "debug, info, warn, error, panic or fatal."),
+           "debug, info, warn, error, panic or fatal. debug serves /debug/pprof/, /debug/requests "
+           "and "
+           "/debug/events, too."),
       flag("log-format", kLogging, kYes, KEELSON_FIELD(log.format), "json or console."),
       flag("enable-log-rotation", kLogging, kYes, KEELSON_FIELD(log.rotation),
            "Start a new log file when the old one is large."),

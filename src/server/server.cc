@@ -13,6 +13,8 @@
 #include "base/text.h"
 #include "base/thread_lane.h"
 #include "base/time_text.h"
+#include "http/call_traces.h"
+#include "http/debug_pages.h"
 #include "http/endpoint.h"
 #include "http/gateway.h"
 #include "http/handlers.h"
@@ -133,6 +135,9 @@ struct Server::Running {
   std::unique_ptr<http::Elsewhere> elsewhere;
   std::unique_ptr<http::Pprof> pprof;
   std::unique_ptr<http::GrpcObserver> grpc_observer;
+  // With --log-level=debug.
+  std::unique_ptr<http::CallTraces> traces;
+  std::unique_ptr<http::DebugPages> debug_pages;
   std::unique_ptr<http::Gateway> gateway;  // null: --enable-grpc-gateway=false
   std::unique_ptr<AutoCompaction> auto_compaction;
   std::unique_ptr<StoreHashes> hashes;
@@ -151,6 +156,9 @@ struct Server::Running {
   absl::Status check_initially();
   void build_services();
   void build_http();
+  net::CallObserver* call_observer() {
+    return traces ? static_cast<net::CallObserver*>(traces.get()) : grpc_observer.get();
+  }
   enum class Kinds : uint8_t { kMetrics, kClients };
   absl::Status listen(Kinds which);
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
@@ -378,8 +386,9 @@ void Server::Running::build_http() {
   elsewhere = std::make_unique<http::Elsewhere>(*door, router);
   router.http_rest(elsewhere.get());
   endpoint->add_to(metrics_router, false);
-  if (config.enable_pprof) {
-    log::info("pprof is enabled", {{"path", "/debug/pprof"}});
+  const bool debug = config.log.level == "debug";
+  if (config.enable_pprof) log::info("pprof is enabled", {{"path", "/debug/pprof"}});
+  if (config.enable_pprof || debug) {
     profiles = std::make_unique<ThreadLane>("profiles");
     pprof = std::make_unique<http::Pprof>(*door, profiles.get(), own_command_line());
     pprof->add_to(router);
@@ -387,9 +396,16 @@ void Server::Running::build_http() {
   grpc_observer =
       std::make_unique<http::GrpcObserver>(metrics, clock, config.warning_unary_request_duration);
   grpc_observer->bind(client_router);
+  if (debug) {
+    traces = std::make_unique<http::CallTraces>(*grpc_observer, clock, loops->size());
+    traces->bind(client_router);
+    debug_pages =
+        std::make_unique<http::DebugPages>(http::DebugPages::Parts{*door, *traces, *loops, clock});
+    debug_pages->add_to(router);
+  }
   if (!config.enable_grpc_gateway) return;
-  gateway = std::make_unique<http::Gateway>(client_router, grpc_observer.get(), *door,
-                                            loops->size(), budgets);
+  gateway = std::make_unique<http::Gateway>(client_router, call_observer(), *door, loops->size(),
+                                            budgets);
   gateway->add_to(router);
 }
 
@@ -414,8 +430,7 @@ absl::Status Server::Running::listen(Kinds which) {
     net::CallObserver* observer;
     std::string_view traffic;
   } kinds[] = {
-      {config.listen_client_urls, &client_router, grpc_observer.get(),
-       split ? "grpc" : "grpc+http"},
+      {config.listen_client_urls, &client_router, call_observer(), split ? "grpc" : "grpc+http"},
       {config.listen_client_http_urls, &http_router, nullptr, "http"},
       {config.listen_metrics_urls, &metrics_router, nullptr, "metrics"},
   };
@@ -490,6 +505,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
 
 absl::Status Server::serve() {
   Running& r = *running_;
+  if (r.debug_pages) {
+    std::vector<std::string> addresses;
+    for (const Place& place : places_of(r.config.listen_client_urls)) {
+      addresses.push_back(place.address);
+    }
+    r.debug_pages->serving(addresses, r.client_router);
+  }
   if (absl::Status s = r.listen(Running::Kinds::kClients); !s.ok()) return s;
   absl::StatusOr<std::optional<Config::AutoCompaction>> compaction = r.config.auto_compaction();
   if (!compaction.ok()) return compaction.status();
