@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "base/test_ports.h"
@@ -211,14 +212,15 @@ absl::Status Server::stop(Milliseconds patience) {
   return absl::DeadlineExceededError("the server did not leave after SIGTERM");
 }
 
+std::string Server::log() const {
+  std::ifstream in(log_path_, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 std::string Server::log_tail() const {
-  std::ifstream in(log_path_, std::ios::binary | std::ios::ate);
-  const std::streamoff size = in ? static_cast<std::streamoff>(in.tellg()) : 0;
-  const std::streamoff from = std::max<std::streamoff>(0, size - 12000);
-  std::string out(static_cast<size_t>(size - from), '\0');
-  in.seekg(from);
-  in.read(out.data(), size - from);
-  return out;
+  constexpr size_t kTail = 12000;
+  const std::string all = log();
+  return all.size() <= kTail ? all : all.substr(all.size() - kTail);
 }
 
 namespace {

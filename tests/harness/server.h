@@ -75,7 +75,8 @@ class Server {
   std::string peer_url() const;
   const std::string& data_dir() const { return data_dir_; }
   pid_t pid() const { return pid_; }
-  std::string log_tail() const;
+  std::string log() const;
+  std::string log_tail() const;  // its last 12,000 bytes
 
  private:
   void choose_ports();
