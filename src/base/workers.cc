@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/shares.h"
 #include "base/text.h"
 
 namespace keelson {
@@ -16,7 +17,8 @@ Workers::Workers(Options options)
       own_(static_cast<size_t>(options_.threads)),
       threads_(static_cast<size_t>(options_.threads)) {
   CHECK(options_.threads > 0);
-  CHECK(options_.threads_per_owner > 0);
+  CHECK(options_.threads_per_connection > 0);
+  CHECK(options_.threads_per_client > 0);
   for (int i = 0; i < options_.threads; ++i) {
     threads_[static_cast<size_t>(i)] = Thread([this, i] { work(i); });
   }
@@ -24,26 +26,41 @@ Workers::Workers(Options options)
 
 Workers::~Workers() { stop(); }
 
-bool Workers::run(uint64_t owner, Job job) {
+bool Workers::run(Origin from, Job job) {
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return true;
-    if (waiting_ >= options_.max_waiting) return false;
-    auto known = owners_.find(owner);
-    if (known != owners_.end() && known->second.waiting.size() >= options_.max_waiting_of_owner) {
-      return false;
-    }
-    push(owner, std::move(job));
+    if (!admit(from)) return false;
+    push(from, std::move(job));
   }
   wake_.notify_one();
   return true;
 }
 
-void Workers::go_on(uint64_t owner, Job job) {
+bool Workers::admit(Origin from) {
+  if (waiting_ >= options_.max_waiting) {
+    full_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  const auto client = clients_.find(from.client);
+  if (client == clients_.end()) return true;
+  const auto connection = client->second.connections.find(from.connection);
+  const size_t own =
+      connection == client->second.connections.end() ? 0 : connection->second.waiting.size();
+  if (own < options_.max_waiting_of_connection &&
+      may_have_more(static_cast<int64_t>(client->second.waiting), static_cast<int64_t>(own), 1,
+                    static_cast<int64_t>(options_.max_waiting - waiting_))) {
+    return true;
+  }
+  over_share_.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+void Workers::go_on(Origin from, Job job) {
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return;
-    push(owner, std::move(job));
+    push(from, std::move(job));
   }
   wake_.notify_one();
 }
@@ -59,12 +76,60 @@ void Workers::run_on(int worker, Job job) {
   wake_.notify_all();
 }
 
-void Workers::push(uint64_t id, Job job) {
-  Owner& owner = owners_[id];
-  const bool had_turn = may_begin(owner);
-  owner.waiting.push_back(std::move(job));
+void Workers::push(Origin from, Job job) {
+  Client& client = clients_[from.client];
+  Connection& connection = client.connections[from.connection];
+  const bool had_turn = may_begin(connection);
+  connection.waiting.push_back(std::move(job));
+  ++client.waiting;
   ++waiting_;
-  if (!had_turn && may_begin(owner)) turns_.push_back(id);
+  if (!had_turn && may_begin(connection)) client.turns.push_back(from.connection);
+  enlist(from.client, client);
+}
+
+void Workers::enlist(uint64_t id, Client& client) {
+  if (client.listed || !may_begin(client)) return;
+  client.listed = true;
+  turns_.push_back(id);
+}
+
+// REQUIRES: somebody has a turn.
+Workers::Taken Workers::take() {
+  const uint64_t id = turns_.front();
+  turns_.pop_front();
+  Client& client = clients_[id];
+  CHECK(client.listed);
+  CHECK(may_begin(client));
+  client.listed = false;
+  const Origin from{id, client.turns.front()};
+  client.turns.pop_front();
+  Connection& connection = client.connections[from.connection];
+  CHECK(may_begin(connection));
+  Job job = std::move(connection.waiting.front());
+  connection.waiting.pop_front();
+  --client.waiting;
+  --waiting_;
+  ++connection.running;
+  ++client.running;
+  if (may_begin(connection)) client.turns.push_back(from.connection);
+  enlist(id, client);
+  return {from, std::move(job)};
+}
+
+void Workers::done(Origin from) {
+  Client& client = clients_[from.client];
+  Connection& connection = client.connections[from.connection];
+  CHECK(connection.running > 0);
+  CHECK(client.running >= connection.running);
+  const bool had_turn = may_begin(connection);
+  --connection.running;
+  --client.running;
+  if (!had_turn && may_begin(connection)) client.turns.push_back(from.connection);
+  enlist(from.client, client);
+  if (connection.running == 0 && connection.waiting.empty()) {
+    client.connections.erase(from.connection);
+  }
+  if (client.connections.empty()) clients_.erase(from.client);
 }
 
 void Workers::work(int worker) {
@@ -86,30 +151,17 @@ void Workers::work(int worker) {
       lock.lock();
       continue;
     }
-    const uint64_t id = turns_.front();
-    turns_.pop_front();
-    Owner& owner = owners_[id];
-    CHECK(may_begin(owner));
-    Job job = std::move(owner.waiting.front());
-    owner.waiting.pop_front();
-    --waiting_;
-    ++owner.running;
-    if (may_begin(owner)) turns_.push_back(id);
+    Taken taken = take();
     lock.unlock();
-    job(worker);
-    job = nullptr;
+    taken.job(worker);
+    taken.job = nullptr;
     lock.lock();
-    Owner& after = owners_[id];  // the table may have moved
-    CHECK(after.running > 0);
-    const bool had_turn = may_begin(after);
-    --after.running;
-    if (!had_turn && may_begin(after)) turns_.push_back(id);
-    if (after.running == 0 && after.waiting.empty()) owners_.erase(id);
+    done(taken.from);
   }
 }
 
 void Workers::stop() {
-  absl::flat_hash_map<uint64_t, Owner> dropped;
+  absl::flat_hash_map<uint64_t, Client> dropped;
   std::vector<std::deque<Job>> dropped_own(own_.size());
   {
     std::lock_guard lock(mutex_);
@@ -120,7 +172,7 @@ void Workers::stop() {
     if (thread.joinable()) thread.join();
   }
   std::lock_guard lock(mutex_);
-  std::swap(dropped, owners_);
+  std::swap(dropped, clients_);
   std::swap(dropped_own, own_);
   turns_.clear();
   waiting_ = 0;

@@ -25,7 +25,7 @@ struct Gate {
 };
 
 TEST(Workers, OwnersTakeTurns) {
-  Workers workers({.threads = 1, .threads_per_owner = 1});
+  Workers workers({.threads = 1, .threads_per_connection = 1});
   Gate gate;
   ASSERT_TRUE(workers.run(1, gate.job()));
   gate.wait();
@@ -42,7 +42,7 @@ TEST(Workers, OwnersTakeTurns) {
 }
 
 TEST(Workers, OneOwnerHasOnlySomeOfTheThreads) {
-  Workers workers({.threads = 3, .threads_per_owner = 2});
+  Workers workers({.threads = 3, .threads_per_connection = 2});
   Gate first, second;
   std::atomic<bool> third{false};
   std::promise<void> third_done;
@@ -77,8 +77,69 @@ TEST(Workers, RefusesWhenTooManyWait) {
   done.get_future().wait();
 }
 
+TEST(Workers, AClientsConnectionsShareItsTurns) {
+  Workers workers({.threads = 1, .threads_per_connection = 1});
+  Gate gate;
+  ASSERT_TRUE(workers.run(9, gate.job()));
+  gate.wait();
+  std::vector<int> order;
+  std::promise<void> done;
+  for (uint64_t connection = 10; connection < 13; ++connection) {
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(workers.run({1, connection}, [&, connection](int) {
+        order.push_back(static_cast<int>(connection));
+      }));
+    }
+  }
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(workers.run({2, 20}, [&](int) { order.push_back(20); }));
+  }
+  ASSERT_TRUE(workers.run({2, 20}, [&](int) { done.set_value(); }));
+  gate.go.set_value();
+  done.get_future().wait();
+  workers.stop();
+  EXPECT_EQ(std::vector<int>(order.begin(), order.begin() + 6),
+            (std::vector<int>{10, 20, 11, 20, 12, 20}));
+}
+
+TEST(Workers, AClientLeavesAThreadToOthers) {
+  Workers workers({.threads = 3, .threads_per_connection = 1, .threads_per_client = 2});
+  Gate first, second;
+  ASSERT_TRUE(workers.run({1, 10}, first.job()));
+  ASSERT_TRUE(workers.run({1, 11}, second.job()));
+  first.wait();
+  second.wait();
+  std::atomic<bool> third{false};
+  std::promise<void> third_done, other;
+  ASSERT_TRUE(workers.run({1, 12}, [&](int) {
+    third = true;
+    third_done.set_value();
+  }));
+  ASSERT_TRUE(workers.run({2, 20}, [&](int) { other.set_value(); }));
+  other.get_future().wait();
+  EXPECT_FALSE(third);
+  second.go.set_value();
+  third_done.get_future().wait();
+  first.go.set_value();
+}
+
+TEST(Workers, AClientOfWhomManyWaitIsRefusedFirst) {
+  Workers workers({.threads = 1, .max_waiting = 90});
+  Gate gate;
+  ASSERT_TRUE(workers.run(9, gate.job()));
+  gate.wait();
+  int taken = 0;
+  for (uint64_t i = 0; i < 1000; ++i) taken += workers.run({1, 10 + i % 50}, [](int) {}) ? 1 : 0;
+  EXPECT_LE(taken, 60);
+  EXPECT_GE(taken, 50);
+  EXPECT_EQ(workers.times_over_share(), 1000u - static_cast<uint64_t>(taken));
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(workers.run({2, 20}, [](int) {}));
+  EXPECT_EQ(workers.times_full(), 0u);
+  gate.go.set_value();
+}
+
 TEST(Workers, EachIsReachedBetweenItsJobs) {
-  Workers workers({.threads = 3, .threads_per_owner = 3});
+  Workers workers({.threads = 3, .threads_per_connection = 3});
   Gate gate;
   ASSERT_TRUE(workers.run(1, gate.job()));
   gate.wait();

@@ -32,6 +32,7 @@ class Gateway final : public net::HttpHandler, public net::HttpStreamHandler {
   // Registers everything below /v3/ and, as etcd's first clients have it, /v3beta/.
   void add_to(net::Router& router);
   void stop() { work_.workers().stop(); }
+  const JsonWork& work() const { return work_; }
 
   void handle(net::HttpRequest request, net::HttpReplyRef reply) override;
   std::unique_ptr<net::HttpBodyReceiver> on_open(net::HttpRequest head,

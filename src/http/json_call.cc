@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -21,6 +22,8 @@ constexpr Duration kLongestPerMb = std::chrono::seconds(1);
 // What a message costs beside its bytes, for each part; and how much counts of bytes that others
 // hold as well.
 constexpr size_t kPartCost = 48;
+// Of the tables of shares: there are not many long messages at a time.
+constexpr size_t kRows = 1024;
 constexpr size_t kMostShared = 1 << 20;
 
 size_t cost_of(const net::MessageParts& message) {
@@ -38,21 +41,51 @@ JsonWork::JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets,
       lanes_(static_cast<size_t>(loops)),
       workers_({.name = "json",
                 .threads = 2,
-                .threads_per_owner = 1,
+                .threads_per_connection = 1,
                 .max_waiting = 1024,
-                .max_waiting_of_owner = 128}) {}
+                .max_waiting_of_connection = 128}) {}
 
 JsonWork::~JsonWork() {
   // What was on its way when the loops stopped.
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     if (!lane) continue;
-    lane->incoming.change(lane->incoming.bytes(), 0);
-    lane->outgoing.change(lane->outgoing.bytes(), 0);
+    lane->incoming.clear();
+    lane->outgoing.clear();
   }
 }
 
+JsonWork::Account::Account(std::shared_ptr<net::HeldBudget> budget, net::Loop* loop, size_t most,
+                           net::Holder* holder)
+    : held_(std::move(budget), loop, most, holder), shares_(static_cast<int64_t>(most), kRows) {}
+
+LaneShares::Verdict JsonWork::Account::ask(const Origin& from, size_t more) {
+  using enum LaneShares::Verdict;
+  const bool empty = shares_.total() == 0;
+  const auto verdict = empty ? kYes : shares_.ask(from, static_cast<int64_t>(more));
+  return verdict == kYes && !held_.admits(more) ? kFull : verdict;
+}
+
+void JsonWork::Account::add(const Origin& from, size_t bytes) {
+  if (bytes == 0) return;
+  held_.change(0, bytes);
+  shares_.add(from, static_cast<int64_t>(bytes));
+}
+
+void JsonWork::Account::remove(const Origin& from, size_t bytes) {
+  if (bytes == 0) return;
+  held_.change(bytes, 0);
+  shares_.remove(from, static_cast<int64_t>(bytes));
+  CHECK(static_cast<size_t>(shares_.total()) == held_.bytes());
+}
+
+bool JsonWork::admits(Account& account, const Origin& from, size_t more) {
+  const LaneShares::Verdict verdict = account.ask(from, more);
+  if (verdict == LaneShares::Verdict::kYes) return true;
+  (verdict == LaneShares::Verdict::kFull ? full_ : over_share_).fetch_add(1);
+  return false;
+}
+
 JsonWork::Lane& JsonWork::lane(net::Loop& loop) {
-  // As much as one connection.
   constexpr size_t kIncoming = size_t{64} << 20, kOutgoing = size_t{256} << 20;
   std::unique_ptr<Lane>& lane = lanes_[static_cast<size_t>(loop.number())];
   if (!lane) {
@@ -112,7 +145,7 @@ JsonCall::JsonCall(JsonWork& work, const GatewayRoute& route, std::vector<net::H
     : work_(work), route_(route), fields_(std::move(fields)), reply_(std::move(reply)) {}
 
 void JsonCall::start(const net::HttpRequest& head) {
-  owner_ = head.peer.connection;
+  from_ = {head.peer.client, head.peer.connection};
   absl::StatusOr<GatewayMetadata> metadata = gateway_metadata(head);
   if (!metadata.ok()) return fail(metadata.status());
   call_ = net::InnerCall::make(&reply_->loop(),
@@ -122,6 +155,7 @@ void JsonCall::start(const net::HttpRequest& head) {
                                 .address = head.peer.address,
                                 .tls = head.peer.tls,
                                 .connection = head.peer.connection,
+                                .client = head.peer.client,
                                 .timeout = metadata->timeout},
                                shared_from_this());
   ref_ = net::CallRef(call_);
@@ -148,8 +182,8 @@ void JsonCall::gone() {
 }
 
 void JsonCall::drop_output() {
-  net::HeldBytes& outgoing = work_.lane(reply_->loop()).outgoing;
-  for (const Waiting& dropped : waiting_) outgoing.change(dropped.cost, 0);
+  JsonWork::Account& outgoing = work_.lane(reply_->loop()).outgoing;
+  for (const Waiting& dropped : waiting_) outgoing.remove(from_, dropped.cost);
   waiting_.clear();
   waiting_bytes_ = 0;
   // What is away says so when it is back.
@@ -161,11 +195,11 @@ void JsonCall::drop_output() {
 void JsonCall::on_message(net::MessageParts message) {
   if (over()) return;
   const size_t cost = cost_of(message);
-  net::HeldBytes& outgoing = work_.lane(reply_->loop()).outgoing;
-  if (!route_.streams_out() && cost > 0 && !outgoing.admits(cost)) {
+  JsonWork::Account& outgoing = work_.lane(reply_->loop()).outgoing;
+  if (!route_.streams_out() && cost > 0 && !work_.admits(outgoing, from_, cost)) {
     return fail(errors::RequestTooManyRequests());
   }
-  outgoing.change(0, cost);
+  outgoing.add(from_, cost);
   waiting_bytes_ += message.size();
   waiting_.push_back({std::move(message), cost});
   if (route_.streams_out()) write_output();
@@ -218,7 +252,7 @@ void JsonCall::make_piece(size_t most) {
   Made made = std::exchange(now_, {});
   if (is_short) return took(work(std::move(made)));
   away_ = true;
-  work_.workers().go_on(owner_,
+  work_.workers().go_on(from_,
                         [self = shared_from_this(), work, made = std::move(made)](int) mutable {
                           made = work(std::move(made));
                           net::Loop& loop = self->reply_->loop();
@@ -287,7 +321,7 @@ void JsonCall::make_late() {
 void JsonCall::message_done() {
   now_ = {};
   now_left_ = 0;
-  work_.lane(reply_->loop()).outgoing.change(std::exchange(now_cost_, 0), 0);
+  work_.lane(reply_->loop()).outgoing.remove(from_, std::exchange(now_cost_, 0));
   ++messages_;
 }
 

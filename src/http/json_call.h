@@ -11,19 +11,22 @@
 // Lifetime: shared by what feeds it, until its end by the call, and until that is complete by the
 //   reply.
 // Bounds: a value is no longer than the method's longest message is in JSON. What is there of one
-//   counts as the connection's, and what is long while it is worked at (JsonWork::Lane). An answer
-//   is written as the client takes it; a client that takes one message for longer than two minutes,
-//   and a second for each megabyte, is cut off.
+//   counts as the connection's, and what is long while it is worked at (JsonWork::Account). An
+//   answer is written as the client takes it; a client that takes one message for longer than two
+//   minutes, and a second for each megabyte, is cut off.
 // Source: grpc-gateway v2.29, runtime/handler.go and errors.go (forms, codes, fields).
 
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/origin.h"
+#include "base/shares.h"
 #include "base/workers.h"
 #include "http/gateway_metadata.h"
 #include "http/gateway_routes.h"
@@ -44,13 +47,38 @@ class JsonWork : private net::Holder {
   // When the loops have stopped.
   ~JsonWork();
 
-  // What is held of long messages, by one loop.
+  // What is held of long messages: as much as one connection may, by all clients of one loop, each
+  // of which has a share of it (base/shares.h).
+  class Account {
+   public:
+    Account(std::shared_ptr<net::HeldBudget> budget, net::Loop* loop, size_t most,
+            net::Holder* holder);
+    // Whether the client may have so much more. One thing of any size is let in where there is
+    // nothing, as far as the budget goes.
+    LaneShares::Verdict ask(const Origin& from, size_t more);
+    void add(const Origin& from, size_t bytes);
+    void remove(const Origin& from, size_t bytes);
+    // Once there are no clients.
+    void clear() { held_.change(held_.bytes(), 0); }
+
+   private:
+    net::HeldBytes held_;
+    LaneShares shares_;  // its total is held_.bytes()
+  };
+
+  // Of one loop.
   struct Lane {
-    net::HeldBytes incoming, outgoing;
+    Account incoming, outgoing;
   };
   // On the loop.
   Lane& lane(net::Loop& loop);
+  // Account::ask(), and counts what it refuses.
+  bool admits(Account& account, const Origin& from, size_t more);
   Workers& workers() { return workers_; }
+  // How often a request was refused, because there was too much to do in all, or for the client.
+  // Any thread.
+  uint64_t times_full() const { return full_.load() + workers_.times_full(); }
+  uint64_t times_over_share() const { return over_share_.load() + workers_.times_over_share(); }
   net::CallObserver* observer() const { return observer_; }
 
  private:
@@ -61,6 +89,7 @@ class JsonWork : private net::Holder {
   const std::shared_ptr<net::HeldBudgets> budgets_;
   net::CallObserver* const observer_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::atomic<uint64_t> full_{0}, over_share_{0};
   Workers workers_;
 };
 
@@ -126,7 +155,7 @@ class JsonCall final : public net::InnerCall::Client,
   const GatewayRoute& route_;
   std::vector<net::HttpField> fields_;
   const net::HttpReplyRef reply_;
-  uint64_t owner_ = 0;  // of the jobs: the client's connection
+  Origin from_;  // whose turn it is, and whose share
 
   net::CallRef ref_;
   net::InnerCall* call_ = nullptr;  // what ref_ holds

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "http/json_call.h"
 #include "http/json_plain.h"
@@ -136,16 +137,17 @@ void JsonCall::input_bad(const absl::Status& why) {
 void JsonCall::convert(std::string json, bool whole) {
   const auto* type = route_.method->input_type();
   if (json.size() <= JsonWork::kShort) return take(from_json(type, json));
-  net::HeldBytes& incoming = work_.lane(reply_->loop()).incoming;
+  JsonWork::Account& incoming = work_.lane(reply_->loop()).incoming;
   const size_t size = json.size();
-  if (!incoming.admits(size)) return fail(errors::RequestTooManyRequests());
+  if (!work_.admits(incoming, from_, size)) return fail(errors::RequestTooManyRequests());
   auto job = [self = shared_from_this(), type, whole, json = std::move(json)](int) mutable {
+    KEELSON_FAILPOINT("json_before_convert");
     absl::StatusOr<Bytes> message = whole ? first_message(type, json) : from_json(type, json);
     const size_t size = json.size();
     std::string().swap(json);
     net::Loop& loop = self->reply_->loop();
     loop.post([self = std::move(self), size, message = std::move(message)]() mutable {
-      self->work_.lane(self->reply_->loop()).incoming.change(size, 0);
+      self->work_.lane(self->reply_->loop()).incoming.remove(self->from_, size);
       self->converting_ = false;
       if (self->over()) return;
       self->take(std::move(message));
@@ -153,8 +155,8 @@ void JsonCall::convert(std::string json, bool whole) {
       self->read_input();
     });
   };
-  if (!work_.workers().run(owner_, std::move(job))) return fail(errors::RequestTooManyRequests());
-  incoming.change(0, size);
+  if (!work_.workers().run(from_, std::move(job))) return fail(errors::RequestTooManyRequests());
+  incoming.add(from_, size);
   converting_ = true;
 }
 

@@ -176,6 +176,7 @@ struct Metrics {
   HistogramsByLabel snapshot_receive_duration{exponential_bounds(0.1, 2, 10)};  // From
   Gauge accept_paused, accept_pauses;  // for want of descriptors: now (0 or 1), how often
   Labelled held_bytes, held_limit_bytes, held_refused, held_given_up;  // {what}
+  Labelled requests_refused;                                           // {what, why}
   Gauge handshakes_running, handshakes_waiting, handshakes_asked, handshakes_put_out;
   Gauge log_stalled;            // the log's device does not get on, 0 or 1
   Counter log_stalls;           // how often that has begun

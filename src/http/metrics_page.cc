@@ -205,6 +205,10 @@ void add_own(const Metrics& m, Families& out) {
                m.held_refused);
   out.counters("keelson_network_held_given_up_total",
                "What was given up because its client did not go on.", {"what"}, m.held_given_up);
+  out.counters("keelson_requests_refused_total",
+               "Requests that were refused because too much was under way: in all (full), of their "
+               "client (share), or for the store (behind).",
+               {"what", "why"}, m.requests_refused);
   out.gauge("keelson_network_handshakes_running", "TLS handshakes with state in memory.",
             m.handshakes_running);
   out.gauge("keelson_network_handshakes_waiting", "TLS handshakes that wait to begin.",

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "net/client_number.h"
 #include "net/http1_session.h"
 #include "net/http2_session.h"
+#include "net/tls/identity.h"
 #include "net/tls/transport.h"
 
 namespace keelson::net {
@@ -44,6 +46,7 @@ Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, 
                 this),
       transport_(make_transport(*server_, loop, fd, peer_.address, this)) {
   peer_.connection = reinterpret_cast<uintptr_t>(this);
+  if (peer_.client == 0) peer_.client = client_of_connection(peer_.connection);
 }
 
 Connection::~Connection() { outgoing_.change(told_output_, 0); }
@@ -213,6 +216,9 @@ void Connection::give_up(HeldSort sort, int64_t id) {
 void Connection::on_secured(std::shared_ptr<const TlsIdentity> identity) {
   peer_.tls = true;
   peer_.identity = std::move(identity);
+  if (peer_.identity && !peer_.identity->common_name.empty()) {
+    peer_.client = client_named(peer_.identity->common_name);
+  }
 }
 
 void Connection::on_writable() {

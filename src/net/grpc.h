@@ -61,8 +61,10 @@ struct PeerInfo {
   // Of the verified client certificate; null without one. Shared with the calls, which may outlive
   // the connection.
   std::shared_ptr<const TlsIdentity> identity = nullptr;
-  // Tells it from every other connection that is open; 0: none. Whose turn it is goes by it.
+  // Tells it from every other connection that is open; 0: none.
   uint64_t connection = 0;
+  // Whose connection it is, as far as that can be known (net/client_number.h); 0: nobody's.
+  uint64_t client = 0;
 };
 
 // Shared ownership of a call. Copies and destruction on any thread.

@@ -26,7 +26,10 @@ InnerCall* InnerCall::make(Loop* loop, Options options, std::shared_ptr<Client> 
 InnerCall::InnerCall(Loop* loop, Options options, std::shared_ptr<Client> client)
     : ServerCall(loop),
       options_(std::move(options)),
-      peer_{.address = options_.address, .tls = options_.tls, .connection = options_.connection},
+      peer_{.address = options_.address,
+            .tls = options_.tls,
+            .connection = options_.connection,
+            .client = options_.client},
       client_(std::move(client)) {
   CHECK(options_.method);
   CHECK(client_);

@@ -47,7 +47,8 @@ class InnerCall final : public ServerCall, private LoopWork, private Timer {
     std::vector<std::pair<std::string, std::string>> metadata;
     std::string address;  // of the client's connection, for logs
     bool tls = false;
-    uint64_t connection = 0;  // PeerInfo's: its calls share what is one connection's
+    uint64_t connection = 0;  // PeerInfo's, as `client`: its calls share what is one connection's
+    uint64_t client = 0;
     std::optional<Duration> timeout;
   };
 

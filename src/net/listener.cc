@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "net/accept_gate.h"
 #include "net/address.h"
+#include "net/client_number.h"
 #include "net/connection.h"
 #include "net/loop_impl.h"
 #include "net/protocol.h"
@@ -161,7 +162,7 @@ void Listener::Impl::accept_some() {
     int fd = ::accept4(socket_, address.get(), &address.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       backoff_ = kFirstBackoff;
-      adopt(fd, {.address = address.text()});
+      adopt(fd, {.address = address.text(), .client = client_at(address)});
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return;

@@ -107,7 +107,7 @@ absl::Status find_name_now(const std::string& host, const std::vector<std::strin
 Resolver::Resolver()
     : workers_({.name = "resolver",
                 .threads = kThreads,
-                .threads_per_owner = 1,
+                .threads_per_connection = 1,
                 .max_waiting = kMostWaiting}) {}
 
 void Resolver::resolve(const std::string& host, const std::string& port, Loop* loop, Done done) {

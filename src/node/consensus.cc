@@ -50,6 +50,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
       storage_(std::move(start.storage)),
       core_(std::move(start.core)),
       doors_(std::move(doors)),
+      proposals_(options.window),
       reads_(options.read_context_seed),
       debt_(options.debt, start.position),
       log_watch_(options.election_ticks),

@@ -50,6 +50,7 @@ class Consensus {
     int election_ticks = 10;                         // --election-timeout
     LogStorage::Keep keep;                           // --snapshot-catchup-entries
     LogDebt::Limits debt;                            // --snapshot-count
+    Proposals::Window window;
     uint64_t read_context_seed = 0;  // starts the unique contexts of read-index rounds
   };
   using Fatal = std::function<void(absl::Status)>;

@@ -14,70 +14,98 @@ namespace {
 // How long answers go on in one task of the lane.
 constexpr Duration kSlice = std::chrono::milliseconds(1);
 
-}  // namespace
+// Of the tables in which shares are counted. With 500 clients of which each floods one in a
+// thousand of the others is mistaken for one of them; of a lane's reads, one in seventy.
+constexpr size_t kProposalRows = 16 << 10;
+constexpr size_t kReadRows = 4 << 10;
 
-Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
-                 Limits limits)
-    : home_(home), consensus_(consensus), state_(state), clock_(clock), limits_(limits) {
-  CHECK(limits_.max_pending > 0);
-  CHECK(limits_.max_pending_bytes > 0);
-  CHECK(limits_.max_pending_reads > 0);
-  CHECK(limits_.request_timeout > Duration(0));
+template <Threads threads>
+absl::Status judge(const Shares<threads>& shares, Origin from, int64_t more, Refusals& refusals) {
+  using Verdict = typename Shares<threads>::Verdict;
+  const Verdict verdict = shares.ask(from, more);
+  if (verdict == Verdict::kYes) return absl::OkStatus();
+  auto& why = verdict == Verdict::kFull ? refusals.full : refusals.share;
+  why.fetch_add(1, std::memory_order_relaxed);
+  return errors::RequestTooManyRequests();
 }
 
-absl::Status Gateway::admit(Space space) const {
+}  // namespace
+
+SharedShares Gateway::shares(const Limits& limits) {
+  return SharedShares(limits.max_pending_bytes, kProposalRows);
+}
+
+Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, SharedShares& proposals,
+                 const Clock& clock, Limits limits)
+    : home_(home),
+      consensus_(consensus),
+      state_(state),
+      proposal_shares_(proposals),
+      clock_(clock),
+      limits_(limits),
+      least_cost_(std::max<int64_t>(1, limits.max_pending_bytes / limits.max_pending)),
+      read_shares_(limits.max_pending_reads, kReadRows) {
+  CHECK(limits_.request_timeout > Duration(0));
+  CHECK(proposal_shares_.most() == limits_.max_pending_bytes);
+}
+
+absl::Status Gateway::admit(Origin from, Space space, int64_t cost) {
   if (space == Space::kTaken && state_.no_space()) return errors::NoSpace();
-  const int64_t times = space == Space::kRevoked && limits_.revocations_first ? 2 : 1;
-  if (state_.store_behind.load(std::memory_order_relaxed) ||
-      state_.proposals_pending.load(std::memory_order_relaxed) >= times * limits_.max_pending ||
-      state_.proposal_bytes.load(std::memory_order_relaxed) >= times * limits_.max_pending_bytes) {
+  if (state_.store_behind.load(std::memory_order_relaxed)) {
+    state_.proposals_refused.behind.fetch_add(1, std::memory_order_relaxed);
     return errors::RequestTooManyRequests();
   }
-  return absl::OkStatus();
+  if (space == Space::kRevoked && limits_.revocations_first &&
+      proposal_shares_.total() + cost <= 2 * proposal_shares_.most()) {
+    return absl::OkStatus();
+  }
+  return judge(proposal_shares_, from, cost, state_.proposals_refused);
 }
 
 // Null: refused, and answered.
-Proposal* Gateway::gather(uint64_t id, Bytes data, Space space, ProposalDone done) {
-  if (absl::Status status = admit(space); !status.ok()) {
+Proposal* Gateway::gather(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done) {
+  const int64_t cost = std::max(least_cost_, static_cast<int64_t>(data.size()));
+  if (absl::Status status = admit(from, space, cost); !status.ok()) {
     done(apply::Reply{std::move(status)});
     return nullptr;
   }
   auto proposal = std::make_unique<Proposal>();
   proposal->id = id;
   proposal->gateway = this;
+  proposal->from = from;
+  proposal->cost = cost;
   proposal->deadline = clock_.now() + limits_.request_timeout;
-  proposal->charged_bytes = data.size();
   proposal->data = std::move(data);
   proposal->ticket = waiting_.add(proposal->deadline, std::move(done));
   const int64_t before = state_.proposals_pending.fetch_add(1, std::memory_order_relaxed);
   CHECK(before >= static_cast<int64_t>(proposals_.size()));  // these are counted already
-  state_.proposal_bytes.fetch_add(static_cast<int64_t>(proposal->charged_bytes),
-                                  std::memory_order_relaxed);
+  proposal_shares_.add(from, cost);
   proposals_.push_back(std::move(proposal));
   return proposals_.back().get();
 }
 
-void Gateway::propose(uint64_t id, Bytes data, Space space, ProposalDone done) {
-  gather(id, std::move(data), space, std::move(done));
+void Gateway::propose(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done) {
+  gather(from, id, std::move(data), space, std::move(done));
 }
 
 void Gateway::propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done) {
   CHECK(term != Term(0));
-  Proposal* proposal = gather(id, std::move(data), space, std::move(done));
+  Proposal* proposal = gather({}, id, std::move(data), space, std::move(done));
   if (proposal) proposal->only_in = term;
 }
 
 void Gateway::propose_change(raft::ConfChange change, ProposalDone done) {
-  Proposal* proposal = gather(change.id, raft::encode(change), Space::kSpared, std::move(done));
+  Proposal* proposal = gather({}, change.id, raft::encode(change), Space::kSpared, std::move(done));
   if (proposal) proposal->entry_type = raft::EntryType::kConfChange;
 }
 
-void Gateway::read(ReadDone done) {
-  if (reads_pending_ >= limits_.max_pending_reads) return done(errors::RequestTooManyRequests());
-  ++reads_pending_;
-  reads_.push_back(std::move(done));
-  CHECK(reads_pending_ >= static_cast<int64_t>(reads_.size()));
-  CHECK(reads_pending_ <= limits_.max_pending_reads);
+void Gateway::read(Origin from, ReadDone done) {
+  if (absl::Status s = judge(read_shares_, from, 1, state_.reads_refused); !s.ok()) {
+    return done(std::move(s));
+  }
+  read_shares_.add(from, 1);
+  reads_.push_back({from, std::move(done)});
+  CHECK(read_shares_.total() >= static_cast<int64_t>(reads_.size()));
 }
 
 void Gateway::flush() {
@@ -115,10 +143,8 @@ void Gateway::finish_from(size_t next, std::vector<ProposalPtr> answered) {
 void Gateway::finish(ProposalPtr proposal) {
   CHECK(proposal->gateway == this);
   const int64_t pending = state_.proposals_pending.fetch_sub(1, std::memory_order_relaxed);
-  const auto bytes = static_cast<int64_t>(proposal->charged_bytes);
-  const int64_t charged = state_.proposal_bytes.fetch_sub(bytes, std::memory_order_relaxed);
   CHECK(pending > 0);
-  CHECK(charged >= bytes);
+  proposal_shares_.remove(proposal->from, proposal->cost);
   std::optional<ProposalDone> done = waiting_.take(proposal->ticket);
   if (done) answer(*std::move(done), std::move(proposal->reply));
 }
@@ -127,9 +153,7 @@ void Gateway::answer_reads(ReadBatch batch, absl::Status status) {
   CHECK(batch.gateway == this);
   CHECK(batch.count > 0);
   home_.post([this, batch, status = std::move(status)] {
-    reads_pending_ -= batch.count;
-    CHECK(reads_pending_ >= 0);
-    std::optional<std::vector<ReadDone>> reads = reading_.take(batch.ticket);
+    std::optional<std::vector<Read>> reads = reading_.take(batch.ticket);
     if (reads) answer(*std::move(reads), status);
   });
 }
@@ -141,18 +165,20 @@ void Gateway::answer(ProposalDone done, apply::Reply reply) {
   done(std::move(reply));
 }
 
-void Gateway::answer(std::vector<ReadDone> reads, const absl::Status& status) {
+void Gateway::answer(std::vector<Read> reads, const absl::Status& status) {
   if (!status.ok()) state_.read_indexes_failed.fetch_add(1, std::memory_order_relaxed);
   answer_from(0, std::move(reads), status);
 }
 
 // One round may answer thousands of reads, and each may take a good part of a millisecond: the rest
 // has its turn when the lane's other work has had it.
-void Gateway::answer_from(size_t next, std::vector<ReadDone> reads, const absl::Status& status) {
+void Gateway::answer_from(size_t next, std::vector<Read> reads, const absl::Status& status) {
   CHECK(next <= reads.size());
   const MonotonicTime until = clock_.now() + kSlice;
   while (next < reads.size()) {
-    reads[next++](status);
+    Read& read = reads[next++];
+    read_shares_.remove(read.from, 1);
+    read.done(status);
     if (clock_.now() >= until) break;
   }
   if (next == reads.size()) return;
@@ -181,7 +207,7 @@ void Gateway::expire() {
   while (std::optional<ProposalDone> done = waiting_.take_expired(now)) {
     answer(*std::move(done), apply::Reply{errors::Timeout()});
   }
-  while (std::optional<std::vector<ReadDone>> reads = reading_.take_expired(now)) {
+  while (std::optional<std::vector<Read>> reads = reading_.take_expired(now)) {
     answer(*std::move(reads), errors::Timeout());
   }
   CHECK(waiting_.empty() || waiting_.next_deadline() > now);

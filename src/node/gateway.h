@@ -11,8 +11,10 @@
 //   As with etcd, a proposal that timed out may still be done.
 // Fairness: what comes home is answered for about a millisecond in one task of the lane; then the
 //   rest is posted again.
-// Bounds: propose() and read() refuse with TooManyRequests when too much is under way in the
-//   member. Under way is what has not come home, answered or not.
+// Bounds: propose() and read() refuse with TooManyRequests when too much is under way: of proposals
+//   in the member, until they come home, answered or not; of reads in one gateway, until answered.
+// Shares: who has much under way is refused first (base/shares.h). The member's own is not, as long
+//   as there is room.
 
 #pragma once
 
@@ -21,6 +23,8 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "base/executor.h"
+#include "base/origin.h"
+#include "base/shares.h"
 #include "node/member_state.h"
 #include "node/proposal.h"
 #include "node/wait_table.h"
@@ -48,8 +52,13 @@ class Gateway {
     bool revocations_first = false;
   };
 
-  Gateway(Executor& home, Consensus& consensus, MemberState& state, const Clock& clock,
-          Limits limits);
+  // Of what is under way in the member: in bytes, where a proposal counts for as many as would let
+  // max_pending of them in.
+  static SharedShares shares(const Limits& limits);
+
+  // `proposals` is all gateways', made by shares() of the same limits.
+  Gateway(Executor& home, Consensus& consensus, MemberState& state, SharedShares& proposals,
+          const Clock& clock, Limits limits);
 
   // Whether a proposal adds to the store. What does not (it deletes, compacts, names an alarm or
   // the member) is let in on a full disk, too: by it the disk gets space again. kRevoked: a lease's
@@ -58,7 +67,7 @@ class Gateway {
 
   // `data` is an encoded InternalRaftRequest that carries `id`. `done` gets the reply of the state
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
-  void propose(uint64_t id, Bytes data, Space space, ProposalDone done);
+  void propose(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done);
   // As the leader of `term`, or not at all: LeaderChanged.
   void propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done);
   // A change of the membership. The reply says whether it was made; the table has it then.
@@ -66,7 +75,7 @@ class Gateway {
 
   // `done` is called once a linearizable read may be served from what is published; or with
   // TooManyRequests, Timeout, Stopped, LeaderChanged.
-  void read(ReadDone done);
+  void read(Origin from, ReadDone done);
 
   // Hands over what was gathered. To be called at the end of each batch of the home lane.
   void flush();
@@ -78,29 +87,35 @@ class Gateway {
   Executor& home() { return home_; }
 
  private:
-  absl::Status admit(Space space) const;
-  Proposal* gather(uint64_t id, Bytes data, Space space, ProposalDone done);
+  struct Read {
+    Origin from;
+    ReadDone done;
+  };
+
+  absl::Status admit(Origin from, Space space, int64_t cost);
+  Proposal* gather(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done);
   void finish_from(size_t next, std::vector<ProposalPtr> answered);
   void finish(ProposalPtr proposal);
   void answer(ProposalDone done, apply::Reply reply);
-  void answer(std::vector<ReadDone> reads, const absl::Status& status);
-  void answer_from(size_t next, std::vector<ReadDone> reads, const absl::Status& status);
+  void answer(std::vector<Read> reads, const absl::Status& status);
+  void answer_from(size_t next, std::vector<Read> reads, const absl::Status& status);
   void watch_deadlines();
   void expire();
 
   Executor& home_;
   Consensus& consensus_;
   MemberState& state_;
+  SharedShares& proposal_shares_;
   const Clock& clock_;
   const Limits limits_;
+  const int64_t least_cost_;            // of a proposal
+  LaneShares read_shares_;              // of those that are not answered: >= reads_.size()
   std::vector<ProposalPtr> proposals_;  // gathered
-  std::vector<ReadDone> reads_;         // gathered
+  std::vector<Read> reads_;             // gathered
   // Who waits. All have the same time, so the deadlines are in order.
   WaitTable<ProposalDone> waiting_;
-  WaitTable<std::vector<ReadDone>> reading_;
+  WaitTable<std::vector<Read>> reading_;
   bool timer_set_ = false;  // while anybody waits who was handed over
-  // Not come home yet, those in reads_ included: reads_.size() <= reads_pending_ <= the limit.
-  int64_t reads_pending_ = 0;
 };
 
 }  // namespace keelson::node

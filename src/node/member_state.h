@@ -14,6 +14,13 @@
 
 namespace keelson::node {
 
+// How often somebody was refused, by why.
+struct Refusals {
+  std::atomic<uint64_t> full{0};    // there was no room left
+  std::atomic<uint64_t> share{0};   // there was, but not for a client that had so much
+  std::atomic<uint64_t> behind{0};  // the store does not keep up
+};
+
 struct MemberState {
   // Written by the consensus lane.
   std::atomic<uint64_t> term{0};
@@ -45,9 +52,10 @@ struct MemberState {
   std::atomic<uint64_t> proposals_failed{0};     // that timed out
   std::atomic<uint64_t> read_indexes_failed{0};  // batches of reads
   // Added to by the gateways, taken from when a proposal comes home; >= 0. Proposals that are under
-  // way, and their payload bytes: the bound on everything between the lanes.
+  // way. What they cost is in the gateways' shares, which bound everything between the lanes.
   std::atomic<int64_t> proposals_pending{0};
-  std::atomic<int64_t> proposal_bytes{0};
+  // By the gateways, with TooManyRequests.
+  Refusals proposals_refused, reads_refused;
 };
 
 }  // namespace keelson::node

@@ -74,6 +74,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
       published_(std::move(parts.published)),
       applier_(std::move(parts.applier)),
       hashes_(*lanes_.background, clock_),
+      proposal_shares_(Gateway::shares(options_.gateway)),
       consensus_(
           *lanes_.consensus, clock_, state_,
           {.id = member_,
@@ -81,6 +82,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
            .election_ticks = options_.election_ticks,
            .keep = options_.recovery.keep,
            .debt = options_.debt,
+           .window = options_.window,
            .read_context_seed = random->next()},
           std::move(parts.start),
           {.log = log_lane_,
@@ -105,7 +107,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
                    .send_state = [this](raft::Message message) { send_state(std::move(message)); },
                    .members_changed = [this] { members_changed(); },
                    .fatal = fatal_}),
-      own_gateway_(*lanes_.apply, consensus_, state_, clock_, options_.gateway),
+      own_gateway_(*lanes_.apply, consensus_, state_, proposal_shares_, clock_, options_.gateway),
       own_ids_(request_ids_),
       versions_(*lanes_.apply, *members_, member_, options_.versions,
                 [this](wire::InternalKind kind, std::string request,
@@ -211,8 +213,8 @@ absl::Status Node::open_core(const Options& options, Random* random, Parts* part
 }
 
 Gateway* Node::add_gateway(Executor& home) {
-  gateways_.push_back(
-      std::make_unique<Gateway>(home, consensus_, state_, clock_, options_.gateway));
+  gateways_.push_back(std::make_unique<Gateway>(home, consensus_, state_, proposal_shares_, clock_,
+                                                options_.gateway));
   return gateways_.back().get();
 }
 
@@ -403,8 +405,8 @@ void Node::checkpoint_leases() {
 void Node::propose_internal(wire::InternalKind kind, std::string_view request,
                             std::function<void(absl::Status)> done) {
   const uint64_t id = own_ids_.next();
-  own_gateway_.propose(id, wire::wrap_internal(id, {}, 0, kind, request), Gateway::Space::kSpared,
-                       own_done(kind, std::move(done)));
+  own_gateway_.propose({}, id, wire::wrap_internal(id, {}, 0, kind, request),
+                       Gateway::Space::kSpared, own_done(kind, std::move(done)));
   own_gateway_.flush();
 }
 

@@ -63,6 +63,7 @@ struct Options {
   int64_t max_learners = 1;
   bool lease_checkpoints = false;  // the leader puts remaining TTLs into the log (LeaseCheckpoint)
   LogDebt::Limits debt;
+  Proposals::Window window;
   apply::Applier::Options applier;
   mvcc::StoreOptions store;
   Gateway::Limits gateway;
@@ -190,6 +191,7 @@ class Node {
   const std::unique_ptr<apply::Applier::Published> published_;  // set from outside, may be empty
   const std::unique_ptr<apply::Applier> applier_;
   HashRunner hashes_;
+  SharedShares proposal_shares_;
   // They know each other; none uses another before start().
   Consensus consensus_;
   LogLane log_lane_;

@@ -69,6 +69,7 @@ TEST_F(NodeTest, AFullDiskRefusesWritesAndServesReads) {
 }
 
 TEST_F(NodeTest, WritesThatWaitForTheDiskShareOneSync) {
+  member_.options().window = {};
   start();
   int answered = 0;
   member_.schedule.hold(member_.schedule.log);
@@ -250,10 +251,11 @@ TEST_F(NodeTest, NoReadIsAnsweredByAMemberThatCannotGoOn) {
   ASSERT_FALSE(member_.run_until([&] { return false; }));
   ASSERT_TRUE(member_.dead());
 
-  Gateway gateway(member_.schedule.io, member_.node().consensus(), member_.node().state(),
+  SharedShares shares = Gateway::shares({});
+  Gateway gateway(member_.schedule.io, member_.node().consensus(), member_.node().state(), shares,
                   member_.schedule, {});
   int answered = 0;
-  gateway.read([&](absl::Status status) { answered += status.ok(); });
+  gateway.read({}, [&](absl::Status status) { answered += status.ok(); });
   gateway.flush();
   const ReadBatch batch{.gateway = &gateway, .ticket = {.slot = 0, .turn = 1}, .count = 1};
   member_.node().apply_lane().when_applied(put, {batch});

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/origin.h"
 #include "node/wait_table.h"
 #include "raft/entries.h"
 
@@ -28,10 +29,11 @@ struct Proposal {
   raft::EntryType entry_type = raft::EntryType::kNormal;  // or kConfChange
   Term only_in;  // not 0: to be proposed by this member as the leader of that term, or not at all
   Gateway* gateway = nullptr;
+  Origin from;
   WaitTicket ticket;
   MonotonicTime deadline;
-  Term term;                 // in which this member, its leader, took it; 0: sent to another
-  size_t charged_bytes = 0;  // what MemberState::proposal_bytes was raised by
+  Term term;         // in which this member, its leader, took it; 0: sent to another
+  int64_t cost = 0;  // what it takes of the gateways' shares; > 0
   apply::Reply reply;
 };
 using ProposalPtr = std::unique_ptr<Proposal>;

@@ -150,6 +150,7 @@ class TestMember {
     options.client_urls = {"http://localhost:2379"};
     options.debt = {
         .mark_entries = 20, .mark_bytes = 6 << 10, .flush_entries = 400, .flush_bytes = 64 << 10};
+    options.window = {.proposals = 5, .cost = 64 << 10};
     options.applier.compaction_slice = 3;
     return options;
   }
@@ -221,7 +222,7 @@ class TestMember {
     const uint64_t id = ids_->next();
     const bool adds = kind == wire::InternalKind::kPut || kind == wire::InternalKind::kTxn ||
                       kind == wire::InternalKind::kLeaseGrant;
-    gateway_->propose(id, wire::wrap_internal(id, {}, 0, kind, request),
+    gateway_->propose({}, id, wire::wrap_internal(id, {}, 0, kind, request),
                       adds                                       ? Gateway::Space::kTaken
                       : kind == wire::InternalKind::kLeaseRevoke ? Gateway::Space::kRevoked
                                                                  : Gateway::Space::kSpared,
@@ -242,7 +243,7 @@ class TestMember {
   }
   // `answer` comes once a linearizable read may be served here.
   void confirm(std::function<void(absl::Status)> answer) {
-    gateway_->read(std::move(answer));
+    gateway_->read({}, std::move(answer));
     gateway_->flush();
   }
   // Everything, linearizable.

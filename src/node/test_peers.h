@@ -54,7 +54,7 @@ class TestPeers final : public Transport {
         reply.context = message.context;
         break;
       case raft::MessageType::kMsgProp:
-        ++proposals;
+        proposals += message.entries.size();
         return;
       case raft::MessageType::kMsgTimeoutNow:
         told_to_lead.insert(message.to);

@@ -75,8 +75,10 @@ struct Network::Impl {
   const std::unique_ptr<net::LoopPool> own_loops =
       options.loops ? nullptr : std::make_unique<net::LoopPool>(1, "peer");
   // Databases that go to other members and come from them. They give way to everybody else.
-  Workers workers{
-      {.name = "peer-db", .threads = 2, .threads_per_owner = 1, .niceness = kDatabaseNiceness}};
+  Workers workers{{.name = "peer-db",
+                   .threads = 2,
+                   .threads_per_connection = 1,
+                   .niceness = kDatabaseNiceness}};
 
   // On the loop.
   std::shared_ptr<net::HttpClient> client;

@@ -222,7 +222,7 @@ class TestPeer {
     io_.post([this, done, text = request.SerializeAsString()] {
       node::RequestIds ids(node_->request_ids());
       const uint64_t id = ids.next();
-      gateway_->propose(id, wire::wrap_internal(id, {}, 0, wire::InternalKind::kPut, text),
+      gateway_->propose({}, id, wire::wrap_internal(id, {}, 0, wire::InternalKind::kPut, text),
                         node::Gateway::Space::kTaken,
                         [done](apply::Reply reply) { done->set(std::move(reply.status)); });
       gateway_->flush();
@@ -232,7 +232,7 @@ class TestPeer {
   absl::Status read() {
     auto done = std::make_shared<Later<absl::Status>>();
     io_.post([this, done] {
-      gateway_->read([done](absl::Status status) { done->set(std::move(status)); });
+      gateway_->read({}, [done](absl::Status status) { done->set(std::move(status)); });
       gateway_->flush();
     });
     return done->wait().value_or(absl::InternalError("no answer"));

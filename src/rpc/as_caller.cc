@@ -54,7 +54,8 @@ void read(ReadingPtr reading) {
       run(context.node().store().read(*context.lane(*call).slot, &bounds));
   if (!mvcc::is_not_here(found.status())) return finish(reading, *right, std::move(found));
   const bool taken = context.long_reads().offer(
-      call, [reading, run, right = *right](const mvcc::ReadView& view) -> Task {
+      context.origin(*call), call,
+      [reading, run, right = *right](const mvcc::ReadView& view) -> Task {
         return [reading, right, found = run(view)]() mutable {
           if (!reading->call->over()) finish(reading, right, std::move(found));
         };
@@ -112,10 +113,11 @@ void range_as_caller(Context& context, net::CallRef call, CallerRange range,
                      CallerDone<mvcc::RangeResult> done) {
   Lane& lane = context.lane(*call);
   const bool linearizable = range.linearizable;
+  const Origin from = context.origin(*call);
   auto reading = std::make_shared<Reading>(
       Reading{context, std::move(call), std::move(range), std::move(done), lane.loop.now()});
   if (!linearizable) return read(std::move(reading));
-  lane.gateway->read([reading = std::move(reading)](absl::Status status) mutable {
+  lane.gateway->read(from, [reading = std::move(reading)](absl::Status status) mutable {
     if (!status.ok()) return reading->done(std::move(status));
     read(std::move(reading));
   });

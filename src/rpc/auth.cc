@@ -66,11 +66,12 @@ class WithPassword final : public Unary {
     if (!has_password(*request)) return context_.propose(std::move(call), kKind, bytes);
     if (context_.require_admin(*call).ok()) return hash(std::move(call), std::move(request));
     // Perhaps this member has yet to hear that it is one.
-    context_.lane(*call).gateway->read([this, call, request](absl::Status status) {
-      if (status.ok()) status = context_.require_admin(*call);
-      if (!status.ok()) return call->fail(std::move(status));
-      hash(call, request);
-    });
+    context_.lane(*call).gateway->read(context_.origin(*call),
+                                       [this, call, request](absl::Status status) {
+                                         if (status.ok()) status = context_.require_admin(*call);
+                                         if (!status.ok()) return call->fail(std::move(status));
+                                         hash(call, request);
+                                       });
   }
 
   void hash(net::CallRef call, std::shared_ptr<Request> request) {
@@ -189,7 +190,7 @@ class Authenticate final : public Unary {
     pb::AuthenticateRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     auto login = std::make_shared<Login>(context_, call, std::move(request));
-    context_.lane(*call).gateway->read([call, login](absl::Status status) {
+    context_.lane(*call).gateway->read(context_.origin(*call), [call, login](absl::Status status) {
       if (!status.ok()) return call->fail(std::move(status));
       login->check();
     });

@@ -74,7 +74,7 @@ class MemberList final : public ClusterMethod<pb::MemberListRequest, pb::MemberL
  private:
   void ask(net::CallRef call, const pb::MemberListRequest& request) override {
     if (!request.linearizable()) return answer_now(*call);
-    context_.lane(*call).gateway->read([this, call](absl::Status status) {
+    context_.lane(*call).gateway->read(context_.origin(*call), [this, call](absl::Status status) {
       if (!status.ok()) return call->fail(std::move(status));
       answer_now(*call);
     });

@@ -33,16 +33,17 @@ void compare_created(pb::TxnRequest& txn, const std::string& key, int64_t revisi
 // Takes away what a call has left behind. What stays in spite of that ends with its lease.
 class Departure : public std::enable_shared_from_this<Departure> {
  public:
-  Departure(Context& context, net::CallRef call, std::string user, wire::InternalKind kind,
-            std::string request)
+  Departure(Context& context, net::CallRef call, Origin from, std::string user,
+            wire::InternalKind kind, std::string request)
       : context_(context),
         call_(std::move(call)),
+        from_(from),
         user_(std::move(user)),
         kind_(kind),
         request_(std::move(request)) {}
 
   void attempt() {
-    context_.propose_as(context_.lane(*call_), user_, kind_, request_,
+    context_.propose_as(context_.lane(*call_), from_, user_, kind_, request_,
                         [self = shared_from_this()](apply::Reply reply) {
                           if (!is_passing(reply.status) || --self->attempts_ == 0) return;
                           self->call_->loop().post_after(kPause, [self] { self->attempt(); });
@@ -60,6 +61,7 @@ class Departure : public std::enable_shared_from_this<Departure> {
 
   Context& context_;
   const net::CallRef call_;
+  const Origin from_;
   const std::string user_;
   const wire::InternalKind kind_;
   const std::string request_;
@@ -81,6 +83,7 @@ void Contender::begin() {
   absl::StatusOr<auth::Identity> asks = context_.who(*call_);
   if (!asks.ok()) return failed(asks.status());
   user_ = std::string(asks->user);
+  from_ = context_.origin(*call_);
   call_->on_cancel([self = shared_from_this()] { self->cancelled(); });
   if (place_.lease != 0) return enter();
   grant_as_caller(context_, call_, kSessionTtl,
@@ -233,7 +236,7 @@ void Contender::leave() {
     request = txn.SerializeAsString();
   }
   placed_ = granted_ = false;
-  std::make_shared<Departure>(context_, call_, user_, kind, std::move(request))->attempt();
+  std::make_shared<Departure>(context_, call_, from_, user_, kind, std::move(request))->attempt();
 }
 
 }  // namespace keelson::rpc

@@ -75,6 +75,7 @@ class Contender : public std::enable_shared_from_this<Contender> {
   const Bid bid_;
   Done done_;
   std::string user_;  // who asks; empty: nobody
+  Origin from_;
   Place place_;
   bool granted_ = false;  // the lease is ours to revoke
   bool placed_ = false;   // the key is there, as far as we know

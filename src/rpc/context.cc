@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
+#include "net/client_number.h"
 #include "rpc/watch_source.h"
 
 namespace keelson::rpc {
@@ -147,28 +148,40 @@ Parts Context::respond_without_revision(Parts body) {
   return respond_with(0, false, std::move(body));
 }
 
-void Context::submit(Lane& lane, wire::InternalKind kind, uint64_t id, Bytes entry, int64_t cost,
-                     absl::AnyInvocable<void(apply::Reply)> done) {
+Origin Context::origin(const net::ServerCall& call) {
+  if (rules(lane(call)).enabled()) {
+    if (absl::StatusOr<auth::Identity> asks = who(call); asks.ok()) return origin(call, *asks);
+  }
+  return origin(call, {});
+}
+
+Origin Context::origin(const net::ServerCall& call, const auth::Identity& asks) {
+  const net::PeerInfo& peer = call.peer();
+  return {asks.user.empty() ? peer.client : net::client_named(asks.user), peer.connection};
+}
+
+void Context::submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
+                     int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
   if (entry.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
   CHECK(cost >= 0);
   using Space = node::Gateway::Space;
   const Space space = cost > 0                                   ? Space::kTaken
                       : kind == wire::InternalKind::kLeaseRevoke ? Space::kRevoked
                                                                  : Space::kSpared;
-  lane.gateway->propose(id, std::move(entry), space, std::move(done));
+  lane.gateway->propose(from, id, std::move(entry), space, std::move(done));
 }
 
 void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                       absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
-  submit(lane, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
+  submit(lane, {}, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
 }
 
-void Context::propose_as(Lane& lane, std::string_view user, wire::InternalKind kind,
+void Context::propose_as(Lane& lane, Origin from, std::string_view user, wire::InternalKind kind,
                          std::string_view request, absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
   const uint64_t revision = user.empty() ? 0 : rules(lane).revision();
-  submit(lane, kind, id, wire::wrap_internal(id, user, revision, kind, request), 0,
+  submit(lane, from, kind, id, wire::wrap_internal(id, user, revision, kind, request), 0,
          std::move(done));
 }
 
@@ -178,14 +191,16 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::strin
   absl::StatusOr<auth::Identity> asks = who(*call);
   if (!asks.ok()) return done({asks.status()});
   const uint64_t id = on.ids.next();
+  const Origin from = origin(*call, *asks);
   Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
   // In place of the client's bytes, which need not be kept beside their copy in the entry.
   if (call->kept_request()) {
     call->keep_request(wire::wrapped_request(entry, kind, request.size()));
   }
-  if (asks->revision == 0) return submit(on, kind, id, std::move(entry), cost, std::move(done));
+  if (asks->revision == 0)
+    return submit(on, from, kind, id, std::move(entry), cost, std::move(done));
   // The lambda shares the entry, which is kept for the log anyway.
-  submit(on, kind, id, entry, cost,
+  submit(on, from, kind, id, entry, cost,
          [this, call = std::move(call), kind, entry, cost, revision = asks->revision,
           done = std::move(done)](apply::Reply reply) mutable {
            if (reply.status == errors::AuthOldRevision() && may_be_new(*call, revision)) {
@@ -218,7 +233,7 @@ void Context::hold_until_token_known(const net::CallRef& call) {
   const uint64_t applied = node_.state().applied.load(std::memory_order_acquire);
   if (!access_.may_come(on.access, *call, applied)) return;
   call->set_reading(false);
-  on.gateway->read([call](absl::Status) { call->set_reading(true); });
+  on.gateway->read(origin(*call), [call](absl::Status) { call->set_reading(true); });
 }
 
 absl::StatusOr<Context::Asker> Context::user_of(const net::ServerCall& call) {

@@ -16,6 +16,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "apply/permits.h"
+#include "base/origin.h"
 #include "base/parts.h"
 #include "base/random.h"
 #include "base/workers.h"
@@ -152,11 +153,15 @@ class Context {
     Lane& on = lane(*call);
     const uint64_t applied = node_.state().applied.load(std::memory_order_acquire);
     if (!access_.may_come(on.access, *call, applied)) return run();
-    on.gateway->read([run = std::forward<Run>(run)](absl::Status) mutable { run(); });
+    on.gateway->read(origin(*call),
+                     [run = std::forward<Run>(run)](absl::Status) mutable { run(); });
   }
 
   // The same for a stream: no message of it is looked at before.
   void hold_until_token_known(const net::CallRef& call);
+
+  // Whose share of what there is it takes: a user's, where that matters, else the connection's.
+  Origin origin(const net::ServerCall& call);
 
   // A read by a user's rights: to be asked before it, and again behind it, when what it saw may be
   // newer than the rules it was held against. A value.
@@ -188,7 +193,7 @@ class Context {
                    int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
   // In the name of a user whose call may be over; empty: of nobody. No new try is made when the
   // rules have changed: AuthOldRevision.
-  void propose_as(Lane& lane, std::string_view user, wire::InternalKind kind,
+  void propose_as(Lane& lane, Origin from, std::string_view user, wire::InternalKind kind,
                   std::string_view request, absl::AnyInvocable<void(apply::Reply)> done);
   // The member's own; the size limit is checked here.
   void propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
@@ -211,8 +216,9 @@ class Context {
                                      absl::FunctionRef<absl::Status(const apply::Permits&)> ask);
   bool may_be_new(const net::ServerCall& call, uint64_t revision);
   void leave_former_store(Lane& lane);
-  void submit(Lane& lane, wire::InternalKind kind, uint64_t id, Bytes entry, int64_t cost,
-              absl::AnyInvocable<void(apply::Reply)> done);
+  static Origin origin(const net::ServerCall& call, const auth::Identity& asks);
+  void submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
+              int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);
 
   node::Node& node_;

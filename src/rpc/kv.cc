@@ -35,8 +35,9 @@ class Range final : public Unary {
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     MonotonicTime start = lane.loop.now();
     if (request.serializable()) return answer(lane, std::move(call), request, start);
+    const Origin from = context_.origin(*call);
     lane.gateway->read(
-        [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
+        from, [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
           Lane& lane = context_.lane(*call);
           if (!status.ok()) return fail(lane, *call, std::move(status), start);
           if (absl::Status s = apply::decode(bytes, &lane.range_request); !s.ok())
@@ -69,7 +70,7 @@ class Range final : public Unary {
   void answer_elsewhere(net::CallRef call, Right right, const mvcc::ReadBounds& bounds,
                         const pb::RangeRequest& request, MonotonicTime start) {
     auto kept = std::make_unique<pb::RangeRequest>(request);
-    context_.long_reads().run(call, bounds,
+    context_.long_reads().run(context_.origin(*call), call, bounds,
                               [this, call, right, kept = std::move(kept),
                                start](const mvcc::ReadView& view) mutable -> Task {
                                 MonotonicTime began = context_.node().clock().now();
@@ -144,8 +145,9 @@ class Txn final : public Unary {
       return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
     MonotonicTime start = lane.loop.now();
     if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);
-    lane.gateway->read([this, call = std::move(call), request = std::move(request),
-                        start](absl::Status read) mutable {
+    const Origin from = context_.origin(*call);
+    lane.gateway->read(from, [this, call = std::move(call), request = std::move(request),
+                              start](absl::Status read) mutable {
       if (!read.ok()) return call->fail(std::move(read));
       answer(std::move(call), std::move(request), start);
     });
@@ -168,7 +170,7 @@ class Txn final : public Unary {
   void answer_elsewhere(net::CallRef call, Right right, const mvcc::ReadBounds& bounds,
                         std::unique_ptr<pb::TxnRequest> request, MonotonicTime start) {
     context_.long_reads().run(
-        call, bounds,
+        context_.origin(*call), call, bounds,
         [this, call, right, request = std::move(request),
          start](const mvcc::ReadView& view) mutable -> Task {
           MonotonicTime began = context_.node().clock().now();

@@ -72,7 +72,7 @@ class LeaseTimeToLive final : public Unary {
     if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     const LeaseId id(request.id());
     keeper_.times(
-        context_.lane(*call), id, request.keys(),
+        context_.lane(*call), context_.origin(*call), id, request.keys(),
         [this, call, id](absl::StatusOr<LeaseTimes> times) { answer(call, id, std::move(times)); });
   }
 
@@ -120,7 +120,7 @@ class LeaseTimeToLive final : public Unary {
       return finish(*call, body_of(std::move(response), listing, asker));
     }
     context_.long_reads().compute(
-        call,
+        context_.origin(*call), call,
         [this, call, response = std::move(response), listing = std::move(listing),
          asker = std::move(asker)]() mutable -> Task {
           return [this, call, body = body_of(std::move(response), listing, asker)]() mutable {
@@ -176,20 +176,20 @@ class LeaseLeases final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     absl::StatusOr<Context::Asker> asker = context_.user_of(*call);
     if (!asker.ok()) return call->fail(asker.status());
-    context_.node().apply_lane().run(
-        [this, call, asker = *std::move(asker)](apply::Applier& applier) mutable {
-          const bool sees_all = applier.auth().rules().may_administrate(asker.identity()).ok();
-          auto listed = std::make_shared<Listed>(
-              Listed{.listing = applier.leases().list(), .asker = std::move(asker)});
-          call->loop().post([this, call, sees_all, listed = std::move(listed)] {
-            if (call->over()) return;
-            if (sees_all) return answer(call, listed->listing);
-            context_.long_reads().compute(call, [this, call, listed]() -> Task {
-              listed->ids = listed->listing.by_expiry();
-              return [this, call, listed] { look_at(call, listed, 0); };
-            });
-          });
+    context_.node().apply_lane().run([this, call,
+                                      asker = *std::move(asker)](apply::Applier& applier) mutable {
+      const bool sees_all = applier.auth().rules().may_administrate(asker.identity()).ok();
+      auto listed = std::make_shared<Listed>(
+          Listed{.listing = applier.leases().list(), .asker = std::move(asker)});
+      call->loop().post([this, call, sees_all, listed = std::move(listed)] {
+        if (call->over()) return;
+        if (sees_all) return answer(call, listed->listing);
+        context_.long_reads().compute(context_.origin(*call), call, [this, call, listed]() -> Task {
+          listed->ids = listed->listing.by_expiry();
+          return [this, call, listed] { look_at(call, listed, 0); };
         });
+      });
+    });
   }
 
   void look_at(net::CallRef call, ListedPtr listed, size_t next) {
@@ -213,7 +213,7 @@ class LeaseLeases final : public Unary {
     if (listing.size() <= kMostOnTheLane) {
       return call->respond(context_.respond(0, leases_body(listing)));
     }
-    context_.long_reads().compute(call, [this, call, listing]() -> Task {
+    context_.long_reads().compute(context_.origin(*call), call, [this, call, listing]() -> Task {
       return [this, call, body = leases_body(listing)]() mutable {
         call->respond(context_.respond(0, std::move(body)));
       };
@@ -247,7 +247,7 @@ class KeepAliveCall final : public net::StreamReceiver {
     if (!asker.ok()) return done(asker.status());
     Lane& lane = context_.lane(*call_);
     if (lane.access.rules->may_administrate(asker->identity()).ok()) {
-      return keeper_.renew(lane, id, std::move(done));
+      return keeper_.renew(lane, context_.origin(*call_), id, std::move(done));
     }
     renew_if_permitted(lane, id, *std::move(asker), std::move(done));
   }
@@ -275,7 +275,7 @@ class KeepAliveCall final : public net::StreamReceiver {
       lane.loop.post([this, &lane, id, may = permits(applier, asker.identity()).write_lease(id),
                       done = std::move(done), call = call_]() mutable {
         if (!may.ok() || call->over()) return done(std::move(may));
-        keeper_.renew(lane, id, std::move(done));
+        keeper_.renew(lane, context_.origin(*call), id, std::move(done));
       });
     });
   }

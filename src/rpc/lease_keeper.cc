@@ -35,17 +35,18 @@ absl::StatusOr<LeaseTimes> times_in(lease::LeaseTable& leases, LeaseId id, bool 
 
 }  // namespace
 
-void LeaseKeeper::renew(Lane& lane, LeaseId id, Done<int64_t> done) {
-  renew_here(lane, id,
-             [this, &lane, id, done = std::move(done)](absl::StatusOr<int64_t> ttl) mutable {
+void LeaseKeeper::renew(Lane& lane, Origin from, LeaseId id, Done<int64_t> done) {
+  renew_here(lane, from, id,
+             [this, &lane, from, id, done = std::move(done)](absl::StatusOr<int64_t> ttl) mutable {
                if (ttl.ok() || !is_elsewhere(ttl.status())) return done(std::move(ttl));
-               renew_at_leader(lane, id, std::move(done));
+               renew_at_leader(lane, from, id, std::move(done));
              });
 }
 
-void LeaseKeeper::renew_at_leader(Lane& lane, LeaseId id, Done<int64_t> done) {
+void LeaseKeeper::renew_at_leader(Lane& lane, Origin from, LeaseId id, Done<int64_t> done) {
   AtLeader<int64_t>::Question question{
-      .here = [this, &lane, id](Done<int64_t> done) { renew_here(lane, id, std::move(done)); },
+      .here = [this, &lane, from,
+               id](Done<int64_t> done) { renew_here(lane, from, id, std::move(done)); },
       .there =
           [this, id](const membership::Member& leader, Duration timeout, Done<int64_t> done) {
             context_.others()->renew_lease(id, leader, timeout, std::move(done));
@@ -54,10 +55,10 @@ void LeaseKeeper::renew_at_leader(Lane& lane, LeaseId id, Done<int64_t> done) {
   AtLeader<int64_t>::ask(context_, lane, std::move(question), std::move(done));
 }
 
-void LeaseKeeper::times(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done) {
+void LeaseKeeper::times(Lane& lane, Origin from, LeaseId id, bool keys, Done<LeaseTimes> done) {
   AtLeader<LeaseTimes>::Question question{
-      .here = [this, &lane, id,
-               keys](Done<LeaseTimes> done) { times_here(lane, id, keys, std::move(done)); },
+      .here = [this, &lane, from, id,
+               keys](Done<LeaseTimes> done) { times_here(lane, from, id, keys, std::move(done)); },
       .there =
           [this, id, keys](const membership::Member& leader, Duration timeout,
                            Done<LeaseTimes> done) {
@@ -70,9 +71,9 @@ void LeaseKeeper::times(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done
 // etcd asks a quorum only when its own clock has not ticked for a while; a member that stood still
 // may tick before it hears who leads now. A lease that was just granted is known, too, behind a
 // read.
-void LeaseKeeper::renew_here(Lane& lane, LeaseId id, Done<int64_t> done) {
+void LeaseKeeper::renew_here(Lane& lane, Origin from, LeaseId id, Done<int64_t> done) {
   if (!context_.node().is_leader()) return done(errors::NotLeader());
-  lane.gateway->read([this, &lane, id, done = std::move(done)](absl::Status status) mutable {
+  lane.gateway->read(from, [this, &lane, id, done = std::move(done)](absl::Status status) mutable {
     if (!status.ok()) return done(std::move(status));
     renew_behind_failpoint(lane, id, std::move(done));
   });
@@ -124,14 +125,16 @@ void LeaseKeeper::clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64
 }
 
 // Behind everything committed, so that a lease just granted is known.
-void LeaseKeeper::times_here(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done) {
-  lane.gateway->read([this, &lane, id, keys, done = std::move(done)](absl::Status status) mutable {
-    if (!status.ok()) return done(std::move(status));
-    context_.node().apply_lane().run(
-        [&lane, id, keys, done = std::move(done)](apply::Applier& applier) mutable {
+void LeaseKeeper::times_here(Lane& lane, Origin from, LeaseId id, bool keys,
+                             Done<LeaseTimes> done) {
+  lane.gateway->read(
+      from, [this, &lane, id, keys, done = std::move(done)](absl::Status status) mutable {
+        if (!status.ok()) return done(std::move(status));
+        context_.node().apply_lane().run([&lane, id, keys,
+                                          done = std::move(done)](apply::Applier& applier) mutable {
           bring(lane.loop, std::move(done), times_in(applier.leases(), id, keys, applier.now()));
         });
-  });
+      });
 }
 
 }  // namespace keelson::rpc

@@ -29,15 +29,15 @@ class LeaseKeeper {
   explicit LeaseKeeper(Context& context) : context_(context) {}
 
   // `done` gets the seconds that it lives from now on.
-  void renew(Lane& lane, LeaseId id, Done<int64_t> done);
-  void times(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done);
+  void renew(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
+  void times(Lane& lane, Origin from, LeaseId id, bool keys, Done<LeaseTimes> done);
 
   // As the leader.
-  void renew_here(Lane& lane, LeaseId id, Done<int64_t> done);
-  void times_here(Lane& lane, LeaseId id, bool keys, Done<LeaseTimes> done);
+  void renew_here(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
+  void times_here(Lane& lane, Origin from, LeaseId id, bool keys, Done<LeaseTimes> done);
 
  private:
-  void renew_at_leader(Lane& lane, LeaseId id, Done<int64_t> done);
+  void renew_at_leader(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
   void renew_behind_failpoint(Lane& lane, LeaseId id, Done<int64_t> done);
   void renew_now(Lane& lane, LeaseId id, Done<int64_t> done);
   void clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64_t> done);

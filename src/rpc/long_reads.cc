@@ -18,17 +18,24 @@ constexpr uint64_t kHeldAbove = 1 << 20;
 // Reads of a few values that go together.
 constexpr size_t kTogether = 16;
 
-// They wait for the disk most of the time, so there are more of them than processors.
+// They wait for the disk most of the time, so there are more of them than processors. One thread
+// is never the same client's as all others.
 Workers::Options for_values() {
-  return {.name = "read-value", .threads = 8, .threads_per_owner = 4};
+  constexpr int kThreads = 8;
+  return {.name = "read-value",
+          .threads = kThreads,
+          .threads_per_connection = 4,
+          .threads_per_client = kThreads - 1};
 }
 
 // They would take every processor for seconds; the lanes' share stays theirs.
 Workers::Options for_ranges() {
   const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = std::clamp(processors, 4, 16);
   return {.name = "read-range",
-          .threads = std::clamp(processors, 4, 16),
-          .threads_per_owner = std::clamp(processors / 2, 2, 8),
+          .threads = threads,
+          .threads_per_connection = std::clamp(processors / 2, 2, 8),
+          .threads_per_client = threads - 1,
           .niceness = 10};
 }
 
@@ -52,32 +59,29 @@ LongReads::LongReads(mvcc::Store& store, net::LoopPool& loops)
 
 LongReads::~LongReads() { stop(); }
 
-void LongReads::run(net::CallRef call, const mvcc::ReadBounds& tried, Read read) {
-  const uint64_t owner = call->peer().connection;
+void LongReads::run(Origin from, net::CallRef call, const mvcc::ReadBounds& tried, Read read) {
   One one{std::move(call), std::move(read)};
   if (tried.lacking > 0 && tried.lacking <= kFewValues) {
     Gathered& gathered = gathered_[static_cast<size_t>(one.call->loop().number())];
-    if (gathered.owner != owner || gathered.reads.size() >= kTogether) hand_over(gathered);
-    gathered.owner = owner;
+    if (gathered.from != from || gathered.reads.size() >= kTogether) hand_over(gathered);
+    gathered.from = from;
     gathered.reads.push_back(std::move(one));
     return;
   }
   net::CallRef asking = one.call;
-  if (!offer(asking, std::move(one.read))) asking->fail(errors::RequestTooManyRequests());
+  if (!offer(from, asking, std::move(one.read))) asking->fail(errors::RequestTooManyRequests());
 }
 
-bool LongReads::offer(net::CallRef call, Read read) {
-  const uint64_t owner = call->peer().connection;
+bool LongReads::offer(Origin from, net::CallRef call, Read read) {
   One one{std::move(call), std::move(read)};
-  return ranges_.workers.run(owner, [this, owner, one = std::move(one)](int worker) mutable {
-    Task then = this->read(ranges_, worker, owner, one);
+  return ranges_.workers.run(from, [this, from, one = std::move(one)](int worker) mutable {
+    Task then = this->read(ranges_, worker, from, one);
     if (then) one.call->loop().post(std::move(then));
   });
 }
 
-void LongReads::compute(net::CallRef call, absl::AnyInvocable<Task()> work) {
-  const uint64_t owner = call->peer().connection;
-  bool taken = ranges_.workers.run(owner, [call, work = std::move(work)](int) mutable {
+void LongReads::compute(Origin from, net::CallRef call, absl::AnyInvocable<Task()> work) {
+  bool taken = ranges_.workers.run(from, [call, work = std::move(work)](int) mutable {
     if (call->over()) return;
     Task then = work();
     if (!call->over()) call->loop().post(std::move(then));
@@ -95,25 +99,25 @@ void LongReads::hand_over(Gathered& gathered) {
   if (gathered.reads.empty()) return;
   std::vector<net::CallRef> asking;
   for (const One& one : gathered.reads) asking.push_back(one.call);
-  auto job = [this, owner = gathered.owner,
+  auto job = [this, from = gathered.from,
               reads = std::exchange(gathered.reads, {})](int worker) mutable {
     net::Loop& loop = reads.front().call->loop();
     std::vector<Task> answers;
     for (One& one : reads) {
-      if (Task then = read(values_, worker, owner, one)) answers.push_back(std::move(then));
+      if (Task then = read(values_, worker, from, one)) answers.push_back(std::move(then));
     }
     loop.post([answers = std::move(answers)]() mutable {
       for (Task& answer : answers) answer();
     });
   };
-  if (values_.workers.run(gathered.owner, std::move(job))) return;
+  if (values_.workers.run(gathered.from, std::move(job))) return;
   for (const net::CallRef& call : asking) call->fail(errors::RequestTooManyRequests());
 }
 
-Task LongReads::read(Pool& pool, int worker, uint64_t owner, One& one) {
+Task LongReads::read(Pool& pool, int worker, Origin from, One& one) {
   if (one.call->over()) return nullptr;
-  const std::function<void(Task)> elsewhere = [this, owner](Task task) {
-    values_.workers.go_on(owner, [task = std::move(task)](int) mutable { task(); });
+  const std::function<void(Task)> elsewhere = [this, from](Task task) {
+    values_.workers.go_on(from, [task = std::move(task)](int) mutable { task(); });
   };
   mvcc::ReadBounds bounds{
       .unwanted = &one.call->over_mark(), .hold_above = kHeldAbove, .elsewhere = &elsewhere};

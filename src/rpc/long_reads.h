@@ -7,12 +7,13 @@
 // A read is tried on its lane first, within try_bounds(). Told "not here", it is run again from the
 // beginning by run(), on one of two sorts of worker threads: some for what lacks a few values and
 // will be done as soon as the disk has answered; others, that give way to everybody, for what takes
-// long. The connections take turns at both. Reads of a few values that one connection asks for in
-// the same batch of its loop go to a worker together, and come back together: the way there costs
-// more than such a read.
+// long. Clients, and a client's connections, take turns at both (base/workers.h). Reads of a few
+// values that one connection asks for in the same batch of its loop go to a worker together, and
+// come back together: the way there costs more than such a read.
 //
 // Threads: run() on the call's loop; the read on a worker; what it returns on the loop again.
-// Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(). Once its call
+// Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(), first those of
+//   a client who has many. Once its call
 //   is over a read ends within a few thousand keys, or is not begun at all.
 // Lifetime: stop() ends it, while the loops and the store still live. Answers to what was dropped
 //   are never given.
@@ -43,13 +44,13 @@ class LongReads {
 
   // REQUIRES: a read within `tried` was told is_not_here().
   // A range that lacks more than a megabyte is held rather than read, where it may be.
-  void run(net::CallRef call, const mvcc::ReadBounds& tried, Read read);
+  void run(Origin from, net::CallRef call, const mvcc::ReadBounds& tried, Read read);
   // The same, but whoever is refused is told by `false` and still has its call. REQUIRES: no values
   // are wanted, or the range holds few.
-  bool offer(net::CallRef call, Read read);
+  bool offer(Origin from, net::CallRef call, Read read);
   // What reads nothing and still takes long (sorting, encoding), among the reads that do; the same
   // bounds and turns. Not begun once the call is over.
-  void compute(net::CallRef call, absl::AnyInvocable<Task()> work);
+  void compute(Origin from, net::CallRef call, absl::AnyInvocable<Task()> work);
 
   // What a lane's watchers need of the store's past. One at a time for each owner: it is not
   // refused.
@@ -60,6 +61,14 @@ class LongReads {
 
   void stop();
 
+  // How often a read was refused, because too many waited in all, or of the client. Any thread.
+  uint64_t times_full() const {
+    return values_.workers.times_full() + ranges_.workers.times_full();
+  }
+  uint64_t times_over_share() const {
+    return values_.workers.times_over_share() + ranges_.workers.times_over_share();
+  }
+
  private:
   struct One {
     net::CallRef call;
@@ -67,7 +76,7 @@ class LongReads {
   };
   // Reads of a few values, of one connection.
   struct Gathered {
-    uint64_t owner = 0;
+    Origin from;
     std::vector<One> reads;
   };
   struct Pool {
@@ -78,7 +87,7 @@ class LongReads {
 
   void leave_former_store(Pool& pool, int worker);
   // On a worker.
-  Task read(Pool& pool, int worker, uint64_t owner, One& one);
+  Task read(Pool& pool, int worker, Origin from, One& one);
   // On the loop that gathered them.
   void hand_over(Gathered& gathered);
 

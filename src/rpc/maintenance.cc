@@ -340,15 +340,16 @@ class Downgrade final : public Unary {
     if (context_.node().members().view()->cluster_version.empty()) {
       return call->fail(errors::ClusterVersionUnavailable());
     }
-    context_.lane(*call).gateway->read([this, call, target, enable](absl::Status status) {
-      if (status.ok()) status = check(target);
-      if (!status.ok()) {
-        if (enable) log::warn("reject downgrade request", {{"error", message_of(status)}});
-        return call->fail(std::move(status));
-      }
-      if (!enable) return answer(*call);
-      propose(call, true, target.str());
-    });
+    context_.lane(*call).gateway->read(
+        context_.origin(*call), [this, call, target, enable](absl::Status status) {
+          if (status.ok()) status = check(target);
+          if (!status.ok()) {
+            if (enable) log::warn("reject downgrade request", {{"error", message_of(status)}});
+            return call->fail(std::move(status));
+          }
+          if (!enable) return answer(*call);
+          propose(call, true, target.str());
+        });
   }
 
   absl::Status check(membership::Version target) const {
@@ -362,7 +363,7 @@ class Downgrade final : public Unary {
 
   // As with etcd, to call off what is not under way is no error but a line in the log.
   void cancel(net::CallRef call) {
-    context_.lane(*call).gateway->read([this, call](absl::Status status) {
+    context_.lane(*call).gateway->read(context_.origin(*call), [this, call](absl::Status status) {
       if (status.ok() && !context_.node().members().view()->downgrade.enabled) {
         status = errors::NoInflightDowngrade();
       }

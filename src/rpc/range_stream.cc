@@ -41,6 +41,7 @@ class RangeStreamCall final : public net::StreamReceiver {
     if (absl::Status s = check_range_stream(request_); !s.ok()) return call_->fail(std::move(s));
     if (request_.serializable()) return begin();
     context_.lane(*call_).gateway->read(
+        context_.origin(*call_),
         [this, call = call_, alive = std::weak_ptr<bool>(alive_)](absl::Status status) {
           if (alive.expired()) return;
           if (!status.ok()) return call->fail(std::move(status));
@@ -87,7 +88,7 @@ class RangeStreamCall final : public net::StreamReceiver {
     Chunk chunk = read_chunk(context_.node().store().read(*lane.slot, &bounds), next());
     if (!mvcc::is_not_here(chunk.status)) return take(std::move(chunk));
     reading_ = true;
-    context_.long_reads().run(call_, bounds,
+    context_.long_reads().run(context_.origin(*call_), call_, bounds,
                               [this, next = next(), alive = std::weak_ptr<bool>(alive_)](
                                   const mvcc::ReadView& view) -> Task {
                                 // Not a look at this object, which may be gone: it is only looked

@@ -147,7 +147,7 @@ void Reconfiguration::update(Lane& lane, MemberId id, std::vector<std::string> p
 void Reconfiguration::judge_progress(Lane& lane, MemberId id,
                                      absl::AnyInvocable<void(absl::Status)> done) {
   if (!context_.node().is_leader()) return done(errors::NotLeader());
-  lane.gateway->read([this, &lane, id, done = std::move(done)](absl::Status status) mutable {
+  lane.gateway->read({}, [this, &lane, id, done = std::move(done)](absl::Status status) mutable {
     if (!status.ok()) return done(std::move(status));
     context_.node().consensus().with_core(
         [&lane, id, done = std::move(done)](raft::RawNode& core) mutable {

@@ -35,7 +35,7 @@ void CorruptionDoor::ask_others(int64_t revision, Done<std::vector<PeerHash>> do
   });
 }
 
-void CorruptionDoor::confirm(Done<absl::Status> done) { lane().gateway->read(std::move(done)); }
+void CorruptionDoor::confirm(Done<absl::Status> done) { lane().gateway->read({}, std::move(done)); }
 
 // One that stands is not raised again, at every look.
 void CorruptionDoor::raise_alarm(Term term, MemberId member) {

@@ -30,14 +30,14 @@ void PeerAnswers::promote(MemberId member, std::string token,
 
 void PeerAnswers::renew_lease(LeaseId lease, peer::Done<int64_t> done) {
   on_lane([this, lease, done = std::move(done)](rpc::Lane& lane) mutable {
-    keeper_.renew_here(lane, lease, std::move(done));
+    keeper_.renew_here(lane, {}, lease, std::move(done));
   });
 }
 
 void PeerAnswers::lease_times(LeaseId lease, bool keys, peer::Done<peer::LeaseTimes> done) {
   on_lane([this, lease, keys, done = std::move(done)](rpc::Lane& lane) mutable {
     keeper_.times_here(
-        lane, lease, keys,
+        lane, {}, lease, keys,
         [this, done = std::move(done)](absl::StatusOr<rpc::LeaseTimes> times) mutable {
           if (!times.ok()) return done(times.status());
           tell_times(*std::move(times), std::move(done));
@@ -70,7 +70,7 @@ void PeerAnswers::hash_kv(int64_t revision, peer::Done<peer::HashAnswer> done) {
 
 void PeerAnswers::downgrade_enabled(peer::Done<bool> done) {
   on_lane([this, done = std::move(done)](rpc::Lane& lane) mutable {
-    lane.gateway->read([this, done = std::move(done)](absl::Status status) mutable {
+    lane.gateway->read({}, [this, done = std::move(done)](absl::Status status) mutable {
       if (!status.ok()) return done(std::move(status));
       done(context_.node().members().view()->downgrade.enabled);
     });

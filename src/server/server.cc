@@ -163,6 +163,7 @@ struct Server::Running {
   absl::Status listen(Kinds which);
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
   void show_held(http::Metrics& m) const;
+  void show_refused(http::Metrics& m) const;
   void hand_over_leadership();
   absl::Status stop_node();
 };
@@ -182,6 +183,25 @@ void Server::Running::show_held(http::Metrics& m) const {
   m.handshakes_waiting.set(static_cast<int64_t>(counts.waiting));
   m.handshakes_asked.set(static_cast<int64_t>(counts.asked));
   m.handshakes_put_out.set(static_cast<int64_t>(counts.put_out));
+}
+
+void Server::Running::show_refused(http::Metrics& m) const {
+  const auto show = [&m](const char* what, const char* why, uint64_t times) {
+    m.requests_refused.set({what, why}, static_cast<double>(times));
+  };
+  const auto show_both = [&show](const char* what, const auto& refuses) {
+    show(what, "full", refuses.times_full());
+    show(what, "share", refuses.times_over_share());
+  };
+  const node::MemberState& now = node->state();
+  show("proposals", "full", now.proposals_refused.full.load());
+  show("proposals", "share", now.proposals_refused.share.load());
+  show("proposals", "behind", now.proposals_refused.behind.load());
+  show("reads", "full", now.reads_refused.full.load());
+  show("reads", "share", now.reads_refused.share.load());
+  show_both("long_reads", context->long_reads());
+  show_both("logins", context->logins());
+  if (gateway) show_both("json", gateway->work());
 }
 
 // What has to hold before anything is written, and the directories.
@@ -364,6 +384,7 @@ void Server::Running::build_services() {
     m.accept_paused.set(gate.shut() ? 1 : 0);
     m.accept_pauses.set(gate.times_shut());
     show_held(m);
+    show_refused(m);
   };
   pages = std::make_unique<ThreadLane>("pages");
   handlers = std::make_unique<http::Handlers>(

@@ -52,7 +52,7 @@ void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)>
     if (serializable) {
       read(absl::OkStatus());
     } else {
-      lane.gateway->read(std::move(read));
+      lane.gateway->read({}, std::move(read));
     }
   });
 }
