@@ -41,9 +41,12 @@ class Gateway::Upgrade final : public net::HttpBodyReceiver {
   const net::HttpReplyRef reply_;
 };
 
-Gateway::Gateway(const net::Router& methods, net::CallObserver* observer, const FrontDoor& door,
-                 int loops, std::shared_ptr<net::HeldBudgets> budgets)
-    : door_(door), routes_(gateway_routes(methods)), work_(loops, std::move(budgets), observer) {
+Gateway::Gateway(const net::Router& methods, net::CallObserver* observer,
+                 net::CallRecorder* recorder, const FrontDoor& door, int loops,
+                 std::shared_ptr<net::HeldBudgets> budgets)
+    : door_(door),
+      routes_(gateway_routes(methods)),
+      work_(loops, std::move(budgets), observer, recorder) {
   for (const GatewayRoute& route : routes_) {
     if (!route.entry) continue;
     longest_body_ =

@@ -35,9 +35,10 @@ size_t cost_of(const net::MessageParts& message) {
 }  // namespace
 
 JsonWork::JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets,
-                   net::CallObserver* observer)
+                   net::CallObserver* observer, net::CallRecorder* recorder)
     : budgets_(std::move(budgets)),
       observer_(observer),
+      recorder_(recorder),
       lanes_(static_cast<size_t>(loops)),
       workers_({.name = "json",
                 .threads = 2,
@@ -151,6 +152,7 @@ void JsonCall::start(const net::HttpRequest& head) {
   call_ = net::InnerCall::make(&reply_->loop(),
                                {.method = route_.entry,
                                 .observer = work_.observer(),
+                                .recorder = work_.recorder(),
                                 .metadata = std::move(metadata->entries),
                                 .address = head.peer.address,
                                 .tls = head.peer.tls,

@@ -43,7 +43,9 @@ class JsonWork : private net::Holder {
   // Longer than this is not for a lane.
   static constexpr size_t kShort = 32 << 10;
 
-  JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets, net::CallObserver* observer);
+  // Who hears of the calls may be null.
+  JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets, net::CallObserver* observer,
+           net::CallRecorder* recorder);
   // When the loops have stopped.
   ~JsonWork();
 
@@ -80,6 +82,7 @@ class JsonWork : private net::Holder {
   uint64_t times_full() const { return full_.load() + workers_.times_full(); }
   uint64_t times_over_share() const { return over_share_.load() + workers_.times_over_share(); }
   net::CallObserver* observer() const { return observer_; }
+  net::CallRecorder* recorder() const { return recorder_; }
 
  private:
   // Who waits for a worker has nothing to give up.
@@ -88,6 +91,7 @@ class JsonWork : private net::Holder {
 
   const std::shared_ptr<net::HeldBudgets> budgets_;
   net::CallObserver* const observer_;
+  net::CallRecorder* const recorder_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::atomic<uint64_t> full_{0}, over_share_{0};
   Workers workers_;

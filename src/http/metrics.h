@@ -182,6 +182,9 @@ struct Metrics {
   Counter log_stalls;           // how often that has begun
   Counter leaderships_yielded;  // for it
 
+  // Of the access log; nothing without one.
+  Labelled access_lines;  // {what: written|dropped}
+
   Counter pages_served;  // of metrics
   Gauge pages_in_flight;
 

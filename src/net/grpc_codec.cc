@@ -9,6 +9,7 @@
 #include "base/endian.h"
 #include "base/errors.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 namespace keelson::net {
 namespace {
@@ -16,24 +17,6 @@ namespace {
 constexpr size_t kFirstBuffer = 16 << 10;
 
 bool is_plain(unsigned char c) { return c >= 0x20 && c <= 0x7e && c != '%'; }
-
-// The length of the UTF-8 character at the front of `text`, 0 if there is none.
-size_t utf8_length(std::string_view text) {
-  auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates, and what lies beyond U+10FFFF.
-  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
-  if (lead == 0xed && byte(1) > 0x9f) return 0;
-  if (lead == 0xf0 && byte(1) < 0x90) return 0;
-  if (lead == 0xf4 && byte(1) > 0x8f) return 0;
-  return length;
-}
 
 void append_escaped(std::string* out, std::string_view bytes) {
   static constexpr char kHex[] = "0123456789ABCDEF";

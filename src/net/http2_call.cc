@@ -73,6 +73,7 @@ void Http2Call::clear() {
   Timer::cancel();
   head_.clear();
   counted_ = false;
+  record_.reset();
   entry_ = nullptr;
   deadline_.reset();
   request_ = Bytes();
@@ -267,6 +268,7 @@ void Http2Call::take_message(Bytes message) {
   if (CallObserver* o = session_->server_.observer) {
     o->message_received(*this, message);
   }
+  if (record_) record_->received(message);
   if (entry_->unary) {
     request_ = std::move(message);
   } else {
@@ -396,6 +398,7 @@ void Http2Call::enqueue(MessageParts message) {
   if (CallObserver* o = session_->server_.observer) {
     o->message_sent(*this, message);
   }
+  if (record_) record_->sent(message.size());
   queued_ += kGrpcPrefix + message.size();
   if (queued_ >= entry_->options.low_water) above_low_water_ = true;
   auto size = static_cast<uint32_t>(message.size());
@@ -436,18 +439,22 @@ void Http2Call::count_start() {
   counted_ = true;
   started_ = loop_->impl().now();
   if (CallObserver* o = session_->server_.observer) o->call_started(*this);
+  if (CallRecorder* r = session_->server_.options.recorder) {
+    record_ = r->record(*this, CallRecorder::Door::kGrpc);
+  }
 }
 
 void Http2Call::report_end() {
   if (std::exchange(reported_, true)) return;
-  CallObserver* o = session_->server_.observer;
-  if (counted_ && o) {
+  if (counted_) {
     const bool answered = entry_->unary && status_.ok() && !out_.empty();
-    o->call_finished(*this, {.code = status_.code(),
-                             .text = message_of(status_),
-                             .elapsed = loop_->impl().now() - started_,
-                             .remote = peer().address,
-                             .response = answered ? &out_.back().parts : nullptr});
+    const CallSummary summary{.code = status_.code(),
+                              .text = message_of(status_),
+                              .elapsed = loop_->impl().now() - started_,
+                              .remote = peer().address,
+                              .response = answered ? &out_.back().parts : nullptr};
+    if (CallObserver* o = session_->server_.observer) o->call_finished(*this, summary);
+    if (const auto record = std::exchange(record_, nullptr)) record->ended(summary);
   }
   kept_request_.reset();
 }

@@ -11,10 +11,12 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "net/call_record.h"
 #include "net/grpc_codec.h"
 #include "net/http2_stream.h"
 #include "net/loop_impl.h"
@@ -171,10 +173,11 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   bool above_low_water_ = false;
   bool finished_ = false;  // the status is set
   bool trailers_sent_ = false;
-  bool late_parts_ = false;     // not all parts in out_ are made
-  MonotonicTime late_until_{};  // then; of no meaning else
-  bool making_ = false;         // one of them is being made
-  bool reported_ = false;       // the observer knows the end
+  bool late_parts_ = false;             // not all parts in out_ are made
+  MonotonicTime late_until_{};          // then; of no meaning else
+  bool making_ = false;                 // one of them is being made
+  bool reported_ = false;               // the observer knows the end
+  std::unique_ptr<CallRecord> record_;  // while the call is counted and has not ended; may be null
   absl::Status status_;
   std::vector<std::pair<std::string, std::string>> extra_headers_;
   std::vector<std::pair<std::string, std::string>> extra_trailers_;

@@ -115,6 +115,7 @@ void InnerCall::take(Bytes message) {
   if (options_.observer) {
     options_.observer->message_received(*this, message);
   }
+  if (record_) record_->received(message);
   if (unary()) {
     request_ = std::move(message);
   } else {
@@ -187,6 +188,7 @@ void InnerCall::respond(MessageParts message) {
   }
   const CallRef keep(this);
   if (options_.observer) options_.observer->message_sent(*this, message);
+  if (record_) record_->sent(message.size());
   // The call is over with this: what becomes of the answer is not the method's time any more.
   report_end(absl::OkStatus(), &message);
   pass(std::move(message));
@@ -196,6 +198,7 @@ void InnerCall::respond(MessageParts message) {
 void InnerCall::send(MessageParts message) {
   if (!client_) return;
   if (options_.observer) options_.observer->message_sent(*this, message);
+  if (record_) record_->sent(message.size());
   pass(std::move(message));
 }
 
@@ -241,12 +244,14 @@ void InnerCall::end(absl::Status status) {
 }
 
 void InnerCall::report_end(const absl::Status& status, const MessageParts* response) {
-  if (std::exchange(counted_, false) && options_.observer) {
-    options_.observer->call_finished(*this, {.code = status.code(),
-                                             .text = message_of(status),
-                                             .elapsed = loop_->impl().now() - started_,
-                                             .remote = options_.address,
-                                             .response = response});
+  if (std::exchange(counted_, false)) {
+    const CallSummary summary{.code = status.code(),
+                              .text = message_of(status),
+                              .elapsed = loop_->impl().now() - started_,
+                              .remote = options_.address,
+                              .response = response};
+    if (options_.observer) options_.observer->call_finished(*this, summary);
+    if (const auto record = std::exchange(record_, nullptr)) record->ended(summary);
   }
   kept_request_.reset();
 }
@@ -265,6 +270,9 @@ void InnerCall::count_start() {
   counted_ = true;
   started_ = loop_->impl().now();
   if (options_.observer) options_.observer->call_started(*this);
+  if (options_.recorder) {
+    record_ = options_.recorder->record(*this, CallRecorder::Door::kGateway);
+  }
 }
 
 }  // namespace keelson::net

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/call_record.h"
 #include "net/grpc.h"
 #include "net/loop.h"
 #include "net/router.h"
@@ -43,6 +44,7 @@ class InnerCall final : public ServerCall, private LoopWork, private Timer {
   struct Options {
     const MethodEntry* method = nullptr;  // outlives the call
     CallObserver* observer = nullptr;     // may be null
+    CallRecorder* recorder = nullptr;     // may be null
     // Names in lower case; values of those that end in "-bin" decoded.
     std::vector<std::pair<std::string, std::string>> metadata;
     std::string address;  // of the client's connection, for logs
@@ -110,7 +112,8 @@ class InnerCall final : public ServerCall, private LoopWork, private Timer {
   std::shared_ptr<Client> client_;  // null: over
   std::optional<MonotonicTime> deadline_;
   MonotonicTime started_{};
-  bool counted_ = false;  // the observer knows of the call, and not of its end
+  bool counted_ = false;                // the observer knows of the call, and not of its end
+  std::unique_ptr<CallRecord> record_;  // while it does and the call has not ended; may be null
   bool opened_ = false;
   bool got_message_ = false;
   bool reading_ = true;

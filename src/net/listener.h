@@ -29,6 +29,7 @@
 namespace keelson::net {
 
 class AcceptGate;
+class CallRecorder;
 struct HeldBudgets;
 struct ListenerTls;
 
@@ -63,6 +64,9 @@ struct ListenerOptions {
   Duration body_stall_timeout = std::chrono::seconds(30);
   Duration read_body_timeout = std::chrono::minutes(5);
   Duration idle_timeout = std::chrono::minutes(5);
+
+  // Hears of each call; null: nobody does. Outlives the listener.
+  CallRecorder* recorder = nullptr;
 
   // Asked before each accept; null: nobody is.
   AcceptGate* gate = nullptr;

@@ -175,6 +175,8 @@ struct Config {
   uint64_t keelson_io_threads = 0;                  // 0: one per core. See effective_io_threads()
   uint64_t keelson_wal_segment_bytes = 64'000'000;  // a log segment ends after this many
   uint64_t keelson_write_buffer_bytes = 64 << 20;   // changes the store holds in memory, at most
+  std::string keelson_access_log;                   // stderr, stdout or a path; empty: none
+  bool keelson_access_log_keys = false;             // with the keys that calls are about
 
   // The names that were set on the command line, in the environment or in the file.
   std::set<std::string, std::less<>> explicitly_set;

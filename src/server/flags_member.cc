@@ -101,6 +101,11 @@ std::vector<FlagSpec> rows_of_keelson() {
       flag("keelson-write-buffer-bytes", FlagGroup::kKeelson, kYes,
            KEELSON_FIELD(keelson_write_buffer_bytes),
            "Memory for changes that the store has not written to its files yet."),
+      flag("keelson-access-log", FlagGroup::kKeelson, kYes, KEELSON_FIELD(keelson_access_log),
+           "Write a line for each call of a client to stderr, stdout or a file: who, what, how "
+           "long."),
+      flag("keelson-access-log-keys", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_access_log_keys), "Tell there which keys it was about."),
   };
 }
 

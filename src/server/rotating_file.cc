@@ -140,15 +140,17 @@ absl::Status RotatingFile::open_file() {
   return absl::OkStatus();
 }
 
-void RotatingFile::write(std::string_view text) {
+size_t RotatingFile::write(std::string_view text) {
   if (size_ > 0 && size_ + text.size() > rotation_.max_bytes) rotate();
-  while (!text.empty() && file_ >= 0) {
-    const ssize_t n = ::write(file_, text.data(), text.size());
+  size_t done = 0;
+  while (done < text.size() && file_ >= 0) {
+    const ssize_t n = ::write(file_, text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    size_ += static_cast<uint64_t>(n);
-    text.remove_prefix(static_cast<size_t>(n));
+    if (n <= 0) break;
+    done += static_cast<size_t>(n);
   }
+  size_ += done;
+  return done;
 }
 
 void RotatingFile::rotate() {

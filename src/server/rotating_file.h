@@ -44,8 +44,8 @@ class RotatingFile {
   RotatingFile(const RotatingFile&) = delete;
   RotatingFile& operator=(const RotatingFile&) = delete;
 
-  // The whole text goes into one file.
-  void write(std::string_view text);
+  // The whole text goes into one file. How much of it did: of what was not written nothing is kept.
+  size_t write(std::string_view text);
   // Waits until what is due with old files is done.
   void tidy();
 

@@ -27,6 +27,8 @@
 #include "node/node.h"
 #include "rpc/context.h"
 #include "rpc/services.h"
+#include "server/access_log.h"
+#include "server/access_output.h"
 #include "server/auth.h"
 #include "server/auto_compaction.h"
 #include "server/corruption_checks.h"
@@ -34,6 +36,7 @@
 #include "server/data_dir.h"
 #include "server/discovery.h"
 #include "server/go_values.h"
+#include "server/logging.h"
 #include "server/observers.h"
 #include "server/peering.h"
 #include "server/places.h"
@@ -113,6 +116,8 @@ struct Server::Running {
   ApplyMetrics apply_metrics{metrics};
 
   // Consensus and the network among members: a message is taken, answered and sent in one turn.
+  std::unique_ptr<AccessOutput> access_output;  // with --keelson-access-log
+  std::unique_ptr<AccessLog> access_log;        // set exactly when access_output is
   std::unique_ptr<net::LoopPool> consensus;
   std::unique_ptr<ThreadLane> log, apply, background, pages;
   std::unique_ptr<ThreadLane> profiles;  // with --enable-pprof
@@ -154,6 +159,7 @@ struct Server::Running {
   absl::Status open_node(std::function<void(absl::Status)> fatal,
                          const std::function<bool()>& given_up);
   absl::Status check_initially();
+  absl::Status open_access_log();
   void build_services();
   void build_http();
   net::CallObserver* call_observer() {
@@ -202,6 +208,9 @@ void Server::Running::show_refused(http::Metrics& m) const {
   show_both("long_reads", context->long_reads());
   show_both("logins", context->logins());
   if (gateway) show_both("json", gateway->work());
+  if (!access_output) return;
+  m.access_lines.set({"written"}, static_cast<double>(access_output->written()));
+  m.access_lines.set({"dropped"}, static_cast<double>(access_output->dropped()));
 }
 
 // What has to hold before anything is written, and the directories.
@@ -334,6 +343,20 @@ absl::Status Server::Running::check_initially() {
   return judge_initially(node->member(), own, peering->hashes_of_others(*node, own.hash_revision));
 }
 
+absl::Status Server::Running::open_access_log() {
+  if (config.keelson_access_log.empty()) return absl::OkStatus();
+  AccessOutput::Options options{.target = config.keelson_access_log, .clock = &clock};
+  if (config.log.rotation) {
+    absl::StatusOr<LogRotation> rotation = parse_log_rotation(config.log.rotation_json);
+    if (!rotation.ok()) return rotation.status();
+    options.rotation = *rotation;
+  }
+  absl::StatusOr<std::unique_ptr<AccessOutput>> opened = AccessOutput::open(std::move(options));
+  if (!opened.ok()) return opened.status();
+  access_output = *std::move(opened);
+  return absl::OkStatus();
+}
+
 void Server::Running::build_services() {
   loops = std::make_unique<net::LoopPool>(static_cast<int>(config.effective_io_threads()));
   budgets = std::make_shared<net::HeldBudgets>(loops->size());
@@ -367,6 +390,10 @@ void Server::Running::build_services() {
                            config.effective_quota(), static_cast<uint64_t>(INT64_MAX)))},
       rpc::ClusterFacts{.parse_urls = checked_urls});
   services->register_on(client_router);
+  if (access_output) {
+    access_log = std::make_unique<AccessLog>(*context, client_router, *loops, clock, *access_output,
+                                             config.keelson_access_log_keys);
+  }
   hashes = std::make_unique<StoreHashes>(*node);
   corruption_door = std::make_unique<CorruptionDoor>(*context, *peering, *hashes);
   CorruptionChecks::Options checks{.interval = config.corrupt_check_time,
@@ -425,8 +452,8 @@ void Server::Running::build_http() {
     debug_pages->add_to(router);
   }
   if (!config.enable_grpc_gateway) return;
-  gateway = std::make_unique<http::Gateway>(client_router, call_observer(), *door, loops->size(),
-                                            budgets);
+  gateway = std::make_unique<http::Gateway>(client_router, call_observer(), access_log.get(), *door,
+                                            loops->size(), budgets);
   gateway->add_to(router);
 }
 
@@ -436,6 +463,7 @@ absl::Status Server::Running::listen(Kinds which) {
                                .keepalive_min_time = config.grpc_keepalive_min_time,
                                .max_concurrent_streams = config.max_concurrent_streams,
                                .budgets = budgets,
+                               .recorder = access_log.get(),
                                .gate = &gate,
                                .reuse_address = config.socket_reuse_address,
                                .reuse_port = config.socket_reuse_port,
@@ -511,6 +539,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   if (absl::Status s = net::AcceptGate::raise_limit(); !s.ok()) return s;
   auto running = std::make_unique<Running>(config);
   Running& r = *running;
+  if (absl::Status s = r.open_access_log(); !s.ok()) return s;
   if (absl::Status s = r.open_node(std::move(calls.fatal), calls.given_up); !s.ok()) return s;
   r.build_services();
   auto server = std::unique_ptr<Server>(new Server(std::move(running)));
@@ -580,6 +609,10 @@ absl::Status Server::stop(Duration deadline) {
   if (r.context) r.context->stop_workers();
   if (r.loops) r.loops->stop();
   r.listeners.clear();
+  if (r.access_log) {
+    r.access_log->stop();
+    r.access_output->stop();
+  }
   r.handshakes.reset();  // nobody shakes hands any more
   // What is left in the queues of the lanes holds calls, which belong to loops, and readers of the
   // store.
