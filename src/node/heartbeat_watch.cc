@@ -1,7 +1,7 @@
 #include "node/heartbeat_watch.h"
 
 #include "absl/strings/str_cat.h"
-#include "base/duration_text.h"
+#include "base/time_text.h"
 #include "base/log.h"
 
 namespace keelson::node {
@@ -13,9 +13,9 @@ bool HeartbeatWatch::is_late(MemberId to, MonotonicTime now) {
       "leader failed to send out heartbeat on time; took too long, leader is overloaded likely "
       "from slow disk",
       {{"to", absl::StrCat(absl::Hex(to.value))},
-       {"heartbeat-interval", milliseconds_text(most_ / 2)},
-       {"expected-duration", milliseconds_text(most_)},
-       {"exceeded-duration", milliseconds_text(exceeded)}});
+       {"heartbeat-interval", duration_text(most_ / 2)},
+       {"expected-duration", duration_text(most_)},
+       {"exceeded-duration", duration_text(exceeded)}});
   return true;
 }
 
