@@ -4,11 +4,11 @@
 // whom least has been given since he came to have something here. Of one client's items the oldest
 // is next.
 //
-// So of two clients that always have something waiting neither gets more than the other but by one
-// item, whoever has more waiting; and who comes with one item waits for one of each other client
-// at most (start-time fair queueing).
-// Threads: one caller at a time. Bounds: those of whoever pushes. Cost: a search among those who
-//   have items; a client without any costs nothing.
+// So of two clients that always have something waiting, or that come back as soon as they are
+// served, neither gets more than the other but by one item, whoever has more waiting; and who comes
+// with one item waits for one of each other client at most (start-time fair queueing).
+// Threads: one caller at a time. Bounds: those of whoever pushes, and kMostIdle. Cost: a search
+//   among those who have items, or had some until their turn would be over.
 
 #pragma once
 
@@ -18,6 +18,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -33,9 +34,10 @@ class FairQueue {
   void push(uint64_t client, uint64_t cost, Item item) {
     CHECK(cost > 0);
     std::unique_ptr<Row>& row = rows_[client];
-    if (!row) {
-      row = std::make_unique<Row>(Row{.client = client});
-      enlist(*row, now_);
+    if (!row) row = std::make_unique<Row>(Row{.client = client});
+    if (row->items.empty()) {
+      if (row->idle) idle_.erase(Turn{row->finish, *std::exchange(row->idle, std::nullopt)});
+      enlist(*row, std::max(now_, row->finish));
     }
     row->items.push_back({cost, std::move(item)});
     ++size_;
@@ -43,7 +45,8 @@ class FairQueue {
 
   bool empty() const { return size_ == 0; }
   size_t size() const { return size_; }
-  size_t clients() const { return rows_.size(); }
+  // That have items.
+  size_t clients() const { return turns_.size(); }
 
   // REQUIRES: not empty.
   const Item& front() const {
@@ -62,12 +65,13 @@ class FairQueue {
     Priced priced = std::move(row.items.front());
     row.items.pop_front();
     --size_;
+    row.finish = now_ + priced.cost;
     if (row.items.empty()) {
-      rows_.erase(row.client);
+      rest(row);
     } else {
-      enlist(row, now_ + priced.cost);
+      enlist(row, row.finish);
     }
-    CHECK(turns_.size() == rows_.size());
+    forget();
     return std::move(priced.item);
   }
 
@@ -96,9 +100,9 @@ class FairQueue {
         continue;
       }
       turn = turns_.erase(turn);
-      rows_.erase(row.client);
+      rest(row);
     }
-    CHECK(turns_.size() == rows_.size());
+    forget();
   }
 
  private:
@@ -108,7 +112,9 @@ class FairQueue {
   };
   struct Row {
     uint64_t client = 0;
-    std::deque<Priced> items;  // none only while a method runs
+    std::deque<Priced> items;
+    uint64_t finish = 0;           // of the item that was given last
+    std::optional<uint64_t> idle;  // the order in idle_; then it has no items
   };
   // What had been given to somebody who was always here when its client's turn comes; of equals
   // who came first.
@@ -118,11 +124,29 @@ class FairQueue {
     friend auto operator<=>(const Turn&, const Turn&) = default;
   };
 
-  void enlist(Row& row, uint64_t time) { turns_.emplace(Turn{time, next_order_++}, &row); }
+  // More have been served and have gone at one time than that only if that many were let in.
+  static constexpr size_t kMostIdle = 64 << 10;
 
-  absl::flat_hash_map<uint64_t, std::unique_ptr<Row>> rows_;  // who has items
-  std::map<Turn, Row*> turns_;                                // the same; none is before now_
-  uint64_t now_ = 0;                                          // the time of the turn taken last
+  void enlist(Row& row, uint64_t time) { turns_.emplace(Turn{time, next_order_++}, &row); }
+  // Who has been served and comes back before his turn would be over has it behind the others.
+  void rest(Row& row) {
+    row.idle = next_order_++;
+    idle_.emplace(Turn{row.finish, *row.idle}, &row);
+  }
+  void forget() {
+    while (!idle_.empty() &&
+           (idle_.begin()->first.time <= now_ || turns_.empty() || idle_.size() > kMostIdle)) {
+      const uint64_t client = idle_.begin()->second->client;
+      idle_.erase(idle_.begin());
+      rows_.erase(client);
+    }
+    CHECK(turns_.size() + idle_.size() == rows_.size());
+  }
+
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Row>> rows_;
+  std::map<Turn, Row*> turns_;  // who has items; none is before now_
+  std::map<Turn, Row*> idle_;   // who has none, by its finish > now_
+  uint64_t now_ = 0;            // the time of the turn taken last
   uint64_t next_order_ = 0;
   size_t size_ = 0;
 };
