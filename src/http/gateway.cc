@@ -42,11 +42,11 @@ class Gateway::Upgrade final : public net::HttpBodyReceiver {
 };
 
 Gateway::Gateway(const net::Router& methods, net::CallObserver* observer,
-                 net::CallRecorder* recorder, const FrontDoor& door, int loops,
-                 std::shared_ptr<net::HeldBudgets> budgets)
+                 net::CallRecorder* recorder, trace::Tracer* tracer, const FrontDoor& door,
+                 int loops, std::shared_ptr<net::HeldBudgets> budgets)
     : door_(door),
       routes_(gateway_routes(methods)),
-      work_(loops, std::move(budgets), observer, recorder) {
+      work_(loops, std::move(budgets), observer, recorder, tracer) {
   for (const GatewayRoute& route : routes_) {
     if (!route.entry) continue;
     longest_body_ =

@@ -25,9 +25,10 @@ namespace keelson::http {
 
 class Gateway final : public net::HttpHandler, public net::HttpStreamHandler {
  public:
-  // The methods are those that `methods` has now. `observer` and `recorder` may be null.
+  // The methods are those that `methods` has now. `observer`, `recorder` and `tracer` may be null.
   Gateway(const net::Router& methods, net::CallObserver* observer, net::CallRecorder* recorder,
-          const FrontDoor& door, int loops, std::shared_ptr<net::HeldBudgets> budgets);
+          trace::Tracer* tracer, const FrontDoor& door, int loops,
+          std::shared_ptr<net::HeldBudgets> budgets);
 
   // Registers everything below /v3/ and, as etcd's first clients have it, /v3beta/.
   void add_to(net::Router& router);

@@ -35,10 +35,11 @@ size_t cost_of(const net::MessageParts& message) {
 }  // namespace
 
 JsonWork::JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets,
-                   net::CallObserver* observer, net::CallRecorder* recorder)
+                   net::CallObserver* observer, net::CallRecorder* recorder, trace::Tracer* tracer)
     : budgets_(std::move(budgets)),
       observer_(observer),
       recorder_(recorder),
+      tracer_(tracer),
       lanes_(static_cast<size_t>(loops)),
       workers_({.name = "json",
                 .threads = 2,
@@ -154,7 +155,9 @@ void JsonCall::start(const net::HttpRequest& head) {
                                 .observer = work_.observer(),
                                 .recorder = work_.recorder(),
                                 .metadata = std::move(metadata->entries),
+                                .tracer = work_.tracer(),
                                 .address = head.peer.address,
+                                .local = head.peer.local,
                                 .tls = head.peer.tls,
                                 .connection = head.peer.connection,
                                 .client = head.peer.client,

@@ -45,7 +45,7 @@ class JsonWork : private net::Holder {
 
   // Who hears of the calls may be null.
   JsonWork(int loops, std::shared_ptr<net::HeldBudgets> budgets, net::CallObserver* observer,
-           net::CallRecorder* recorder);
+           net::CallRecorder* recorder, trace::Tracer* tracer);
   // When the loops have stopped.
   ~JsonWork();
 
@@ -83,6 +83,7 @@ class JsonWork : private net::Holder {
   uint64_t times_over_share() const { return over_share_.load() + workers_.times_over_share(); }
   net::CallObserver* observer() const { return observer_; }
   net::CallRecorder* recorder() const { return recorder_; }
+  trace::Tracer* tracer() const { return tracer_; }
 
  private:
   // Who waits for a worker has nothing to give up.
@@ -92,6 +93,7 @@ class JsonWork : private net::Holder {
   const std::shared_ptr<net::HeldBudgets> budgets_;
   net::CallObserver* const observer_;
   net::CallRecorder* const recorder_;
+  trace::Tracer* const tracer_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::atomic<uint64_t> full_{0}, over_share_{0};
   Workers workers_;

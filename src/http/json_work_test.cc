@@ -14,7 +14,7 @@ class JsonWorkTest : public ::testing::Test {
  protected:
   SystemClock clock_;
   net::Loop loop_{&clock_};
-  JsonWork work_{1, std::make_shared<net::HeldBudgets>(1), nullptr, nullptr};
+  JsonWork work_{1, std::make_shared<net::HeldBudgets>(1), nullptr, nullptr, nullptr};
 };
 
 TEST_F(JsonWorkTest, OneClientDoesNotUseUpWhatThereIs) {

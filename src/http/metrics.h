@@ -184,6 +184,7 @@ struct Metrics {
 
   // Of the access log; nothing without one.
   Labelled access_lines;  // {what: written|dropped}
+  Labelled spans;         // {outcome}
 
   Counter pages_served;  // of metrics
   Gauge pages_in_flight;

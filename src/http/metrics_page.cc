@@ -220,6 +220,8 @@ void add_own(const Metrics& m, Families& out) {
               m.handshakes_put_out.value());
   out.counters("keelson_access_log_lines_total", "Lines of the access log, by what became of them.",
                {"what"}, m.access_lines);
+  out.counters("keelson_tracing_spans_total", "Spans that have ended, by what became of them.",
+               {"outcome"}, m.spans);
   out.gauge("keelson_log_stalled",
             "Whether the log's device has not completed a write for an election timeout.",
             m.log_stalled);

@@ -24,6 +24,10 @@ std::string Address::text() const {
   }
   if (family() == AF_INET6) {
     auto* in6 = reinterpret_cast<const sockaddr_in6*>(&storage);
+    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+      inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
+      return cat(host, ":", ntohs(in6->sin6_port));
+    }
     inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
     return cat("[", host, "]:", ntohs(in6->sin6_port));
   }

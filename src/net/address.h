@@ -23,7 +23,8 @@ struct Address {
 
   sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
   int family() const { return storage.ss_family; }
-  // "127.0.0.1:2379", "[::1]:2379", or a path ("@" for a socket without a name).
+  // "127.0.0.1:2379", "[::1]:2379", or a path ("@" for a socket without a name). IPv4 is IPv4, also
+  // on a socket for both.
   std::string text() const;
   // Of this machine alone; an IPv4 address in IPv6's clothes counts as what it is.
   bool is_loopback() const;

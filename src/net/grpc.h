@@ -32,6 +32,7 @@
 #include "base/executor.h"
 #include "net/loop.h"
 #include "net/message.h"
+#include "trace/call_trace.h"
 
 namespace keelson::net {
 
@@ -56,7 +57,8 @@ struct MethodInfo {
 
 // Who is at the other end. Lives as long as the connection; empty after that.
 struct PeerInfo {
-  std::string address;  // "127.0.0.1:51234", or "@" for an unnamed Unix socket
+  std::string address;     // "127.0.0.1:51234", or "@" for an unnamed Unix socket
+  std::string local = {};  // where it came in, in the same spelling; empty where nobody traces
   bool tls = false;
   // Of the verified client certificate; null without one. Shared with the calls, which may outlive
   // the connection.
@@ -106,6 +108,9 @@ class ServerCall {
   // The connection's PeerInfo::identity, and the call's own: valid after the connection, too.
   const std::shared_ptr<const TlsIdentity>& identity() const { return identity_; }
   virtual std::optional<MonotonicTime> deadline() const = 0;
+
+  // Null as a rule: the call is not sampled, or over.
+  trace::CallTrace* trace() const { return trace_.get(); }
 
   // True once the call is over for the client: reset, connection gone, deadline passed, or
   // answered. Any thread.
@@ -168,6 +173,9 @@ class ServerCall {
 
   // The last reference has gone; any thread.
   virtual void unreferenced() = 0;
+  // On the loop, when the method is known, and once the call is over.
+  void begin_trace(trace::Tracer& tracer);
+  void end_trace(const absl::Status& status);
   // Takes an answer that came by respond_later() (`message` when status is ok).
   virtual void post_answer(absl::Status status, MessageParts message) = 0;
 
@@ -177,6 +185,7 @@ class ServerCall {
   Loop* loop_;
   std::shared_ptr<const TlsIdentity> identity_;
   std::optional<Bytes> kept_request_;  // none once the observer knows the end
+  std::unique_ptr<trace::CallTrace> trace_;
 
  private:
   friend class CallRef;

@@ -70,6 +70,7 @@ Http2Call::~Http2Call() { clear(); }
 
 void Http2Call::clear() {
   identity_.reset();
+  trace_.reset();
   Timer::cancel();
   head_.clear();
   counted_ = false;
@@ -199,6 +200,7 @@ void Http2Call::begin(bool end_stream) {
   std::string_view path = known(RequestHead::kPath);
   entry_ = table.find_method(path);
   if (!entry_) return refuse(200, table.unknown(path));
+  if (trace::Tracer* tracer = session_->server_.options.tracer) begin_trace(*tracer);
   std::string_view encoding = known(RequestHead::kEncoding);
   bool gzip = encoding == "gzip";
   reader_.reset(entry_->options.max_request_bytes, gzip);
@@ -446,6 +448,7 @@ void Http2Call::count_start() {
 
 void Http2Call::report_end() {
   if (std::exchange(reported_, true)) return;
+  if (trace_) end_trace(status_);
   if (counted_) {
     const bool answered = entry_->unary && status_.ok() && !out_.empty();
     const CallSummary summary{.code = status_.code(),
@@ -642,6 +645,19 @@ void Http2Call::tell_cancelled() {
 }
 
 // ---- ServerCall
+
+void ServerCall::begin_trace(trace::Tracer& tracer) {
+  trace_ = trace::CallTrace::begin(tracer,
+                                   {.name = std::string_view(method().path).substr(1),
+                                    .traceparent = metadata("traceparent").value_or(""),
+                                    .tracestate = metadata("tracestate").value_or("")},
+                                   peer().local);
+}
+
+void ServerCall::end_trace(const absl::Status& status) {
+  trace_->finish(status);
+  trace_.reset();
+}
 
 void ServerCall::respond_later(CallRef call, MessageParts message) {
   call->post_answer(absl::OkStatus(), std::move(message));

@@ -27,6 +27,7 @@ InnerCall::InnerCall(Loop* loop, Options options, std::shared_ptr<Client> client
     : ServerCall(loop),
       options_(std::move(options)),
       peer_{.address = options_.address,
+            .local = options_.local,
             .tls = options_.tls,
             .connection = options_.connection,
             .client = options_.client},
@@ -77,6 +78,7 @@ void InnerCall::drop() {
 void InnerCall::open() {
   const CallRef keep(this);
   CHECK(!std::exchange(opened_, true));
+  if (options_.tracer) begin_trace(*options_.tracer);
   const MonotonicTime now = loop_->impl().now();
   if (options_.timeout) {
     // A century is never; this keeps the sum in range.
@@ -233,6 +235,7 @@ void InnerCall::on_cancel(Task task) {
 
 void InnerCall::end(absl::Status status) {
   over_.store(true, std::memory_order_relaxed);
+  if (trace_) end_trace(status);
   Timer::cancel();
   held_.clear();
   request_ = Bytes();

@@ -47,7 +47,9 @@ class InnerCall final : public ServerCall, private LoopWork, private Timer {
     CallRecorder* recorder = nullptr;     // may be null
     // Names in lower case; values of those that end in "-bin" decoded.
     std::vector<std::pair<std::string, std::string>> metadata;
-    std::string address;  // of the client's connection, for logs
+    trace::Tracer* tracer = nullptr;  // may be null; see ListenerOptions
+    std::string address;              // of the client's connection, for logs
+    std::string local = {};           // PeerInfo's
     bool tls = false;
     uint64_t connection = 0;  // PeerInfo's, as `client`: its calls share what is one connection's
     uint64_t client = 0;

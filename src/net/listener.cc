@@ -128,6 +128,7 @@ class Listener::Impl final : public std::enable_shared_from_this<Listener::Impl>
   using Connections = std::unordered_map<Connection*, std::shared_ptr<Connection>>;
 
   void accept_some();
+  std::string local_address(int fd) const;
   void adopt(int fd, PeerInfo peer);
   void add(size_t number, int fd, PeerInfo peer);
   void remove(size_t number, Connection* connection);
@@ -162,7 +163,8 @@ void Listener::Impl::accept_some() {
     int fd = ::accept4(socket_, address.get(), &address.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       backoff_ = kFirstBackoff;
-      adopt(fd, {.address = address.text(), .client = client_at(address)});
+      adopt(fd,
+            {.address = address.text(), .local = local_address(fd), .client = client_at(address)});
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return;
@@ -174,6 +176,16 @@ void Listener::Impl::accept_some() {
     return;
   }
   call_again();
+}
+
+// Where a connection came in is of interest to spans only.
+std::string Listener::Impl::local_address(int fd) const {
+  if (!server_->options.tracer) return {};
+  if (!unix_path_.empty()) return unix_path_;
+  Address address;
+  address.size = sizeof(address.storage);
+  if (::getsockname(fd, address.get(), &address.size) != 0) return {};
+  return address.text();
 }
 
 void Listener::Impl::adopt(int fd, PeerInfo peer) {

@@ -26,6 +26,10 @@
 #include "net/grpc.h"
 #include "net/loop.h"
 
+namespace keelson::trace {
+class Tracer;
+}
+
 namespace keelson::net {
 
 class AcceptGate;
@@ -70,6 +74,8 @@ struct ListenerOptions {
 
   // Asked before each accept; null: nobody is.
   AcceptGate* gate = nullptr;
+  // Makes spans of gRPC's calls; null: nobody does. Outlives the connections.
+  trace::Tracer* tracer = nullptr;
 
   bool reuse_address = false;  // --socket-reuse-address (Go sets SO_REUSEADDR anyway; so do we)
   bool reuse_port = false;     // --socket-reuse-port

@@ -373,9 +373,11 @@ void Node::revoke_expired_leases() {
   for (LeaseId id : leases_->take_expired(clock_.now())) {
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(id.value);
+    Revoked told = tell_revoking_ ? tell_revoking_(id) : nullptr;
     propose_as_leader(wire::InternalKind::kLeaseRevoke, who, request.SerializeAsString(),
-                      [this](absl::Status status) {
+                      [this, told = std::move(told)](const absl::Status& status) mutable {
                         if (status.ok()) ++state_.leases_expired;
+                        if (told) told(status);
                       });
   }
 }
@@ -402,8 +404,7 @@ void Node::checkpoint_leases() {
 }
 
 // On the apply lane.
-void Node::propose_internal(wire::InternalKind kind, std::string_view request,
-                            std::function<void(absl::Status)> done) {
+void Node::propose_internal(wire::InternalKind kind, std::string_view request, OwnDone done) {
   const uint64_t id = own_ids_.next();
   own_gateway_.propose({}, id, wire::wrap_internal(id, {}, 0, kind, request),
                        Gateway::Space::kSpared, own_done(kind, std::move(done)));
@@ -412,7 +413,7 @@ void Node::propose_internal(wire::InternalKind kind, std::string_view request,
 
 // What only the leader may ask for, in the term in which it leads.
 void Node::propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
-                             std::string_view request, std::function<void(absl::Status)> done) {
+                             std::string_view request, OwnDone done) {
   CHECK(leading_ != Term(0));
   const uint64_t id = own_ids_.next();
   own_gateway_.propose_in(
@@ -422,8 +423,8 @@ void Node::propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
   own_gateway_.flush();
 }
 
-ProposalDone Node::own_done(wire::InternalKind kind, std::function<void(absl::Status)> done) {
-  return [done = std::move(done), kind](apply::Reply reply) {
+ProposalDone Node::own_done(wire::InternalKind kind, OwnDone done) {
+  return [done = std::move(done), kind](apply::Reply reply) mutable {
     if (!reply.status.ok()) {
       log::warn("the member's own proposal failed",
                 {{"request", wire::name_of(kind)}, {"error", message_of(reply.status)}});

@@ -91,6 +91,10 @@ class Node {
   // raft goes by it.
   using MembersChanged = std::function<void(std::shared_ptr<const membership::View>)>;
   void set_members_changed(MembersChanged changed) { tell_members_ = std::move(changed); }
+  // Before start(). Called on the apply lane when this member, which leads, asks for a lease that
+  // has expired to be revoked; what it returns, if anything, with what became of that.
+  using Revoked = absl::AnyInvocable<void(const absl::Status&)>;
+  void set_revoking(std::function<Revoked(LeaseId)> tell) { tell_revoking_ = std::move(tell); }
   // Before start(). How the versions of other members are found out.
   void set_ask_versions(Versions::Ask ask) { versions_.set_ask(std::move(ask)); }
   // Before start(). Called once, on the apply lane, when this member is not one of the cluster any
@@ -159,11 +163,11 @@ class Node {
   void raise_no_space();
   void revoke_expired_leases();
   void checkpoint_leases();
-  void propose_internal(wire::InternalKind kind, std::string_view request,
-                        std::function<void(absl::Status)> done);
+  using OwnDone = absl::AnyInvocable<void(absl::Status)>;
+  void propose_internal(wire::InternalKind kind, std::string_view request, OwnDone done);
   void propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
-                         std::string_view request, std::function<void(absl::Status)> done);
-  ProposalDone own_done(wire::InternalKind kind, std::function<void(absl::Status)> done);
+                         std::string_view request, OwnDone done);
+  ProposalDone own_done(wire::InternalKind kind, OwnDone done);
   void log_space_changed();
   void listen_to_store();
   absl::Status install(ReceivedState state);
@@ -202,6 +206,7 @@ class Node {
   std::function<void()> tell_removed_;
   std::function<void()> tell_replaced_;
   MembersChanged tell_members_;
+  std::function<Revoked(LeaseId)> tell_revoking_;
 
   // The member's own door, on the apply lane: leases that expired, what it publishes of itself.
   Gateway own_gateway_;

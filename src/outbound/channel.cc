@@ -21,6 +21,10 @@ using std::chrono::milliseconds;
 // grpc-go raises shorter keepalive times to this; servers answer faster pings with GOAWAY.
 constexpr milliseconds kMinKeepAlive{10000};
 
+int in_milliseconds(Duration time) {
+  return static_cast<int>(std::chrono::duration_cast<milliseconds>(time).count());
+}
+
 struct Target {
   std::string address;
   enum class Tls { kRequired, kNever, kIfConfigured } tls = Tls::kIfConfigured;
@@ -118,15 +122,13 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> open_channel(const std::string& e
   args.SetMaxSendMessageSize(-1);                      // whoever sends looks at that
   int64_t receive = options.max_receive_bytes;
   args.SetMaxReceiveMessageSize(receive > 0 ? static_cast<int>(receive) : -1);
-  auto keepalive =
-      std::max(std::chrono::duration_cast<milliseconds>(options.keepalive_time), kMinKeepAlive);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(keepalive.count()));
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-              static_cast<int>(
-                  std::chrono::duration_cast<milliseconds>(options.keepalive_timeout).count()));
-  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
+              in_milliseconds(std::max<Duration>(options.keepalive_time, kMinKeepAlive)));
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, in_milliseconds(options.keepalive_timeout));
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, in_milliseconds(options.longest_backoff));
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, in_milliseconds(options.connect_timeout));
+  if (!options.user_agent.empty()) args.SetUserAgentPrefix(options.user_agent);
   // On a socket in the file system the certificate has to name the file, as for etcdctl.
   std::string name = options.server_name;
   if (name.empty() && starts_with(target.address, "unix:")) {

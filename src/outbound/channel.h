@@ -10,6 +10,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -27,7 +28,10 @@ struct ChannelOptions {
   bool insecure_transport = true;
   Duration keepalive_time{0};  // at least ten seconds, as grpc-go has it
   Duration keepalive_timeout{0};
-  int64_t max_receive_bytes = 0;  // 0: no limit
+  Duration connect_timeout = std::chrono::milliseconds(200);  // of an attempt, at least
+  Duration longest_backoff = std::chrono::milliseconds(500);  // between attempts to connect
+  int64_t max_receive_bytes = 0;                              // 0: no limit
+  std::string user_agent;                                     // ahead of grpc++'s own
 };
 
 // Connects when it is first used.

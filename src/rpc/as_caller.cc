@@ -8,6 +8,7 @@
 #include "base/errors.h"
 #include "base/text.h"
 #include "rpc/checks.h"
+#include "rpc/spans.h"
 
 namespace keelson::rpc {
 namespace {
@@ -26,6 +27,21 @@ using ReadingPtr = std::shared_ptr<Reading>;
 
 void read(ReadingPtr reading);
 
+// As etcd's Lock and Election ask for it.
+etcdserverpb::RangeRequest request_of(const CallerRange& range) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(range.key);
+  request.set_range_end(range.end);
+  request.set_limit(range.options.limit);
+  request.set_revision(range.options.revision);
+  return request;
+}
+
+// What was done for the call is done, and more may follow.
+void end_span(net::ServerCall& call) {
+  if (trace::CallTrace* trace = call.trace()) trace->work_done();
+}
+
 void finish(const ReadingPtr& reading, Context::ReadRight right,
             absl::StatusOr<mvcc::RangeResult> found) {
   Lane& lane = reading->context.lane(*reading->call);
@@ -36,6 +52,7 @@ void finish(const ReadingPtr& reading, Context::ReadRight right,
     observer->request_done(InternalKind::kRange, true, found.ok(),
                            lane.loop.now() - reading->start);
   }
+  end_span(*reading->call);
   reading->done(std::move(found));
 }
 
@@ -76,34 +93,37 @@ void txn_as_caller(Context& context, net::CallRef call, const etcdserverpb::TxnR
   absl::Status status = context.check_quota(lane, cost);
   if (status.ok()) status = check(txn, context.limits().max_txn_ops);
   if (!status.ok()) return done(std::move(status));
+  if (trace::CallTrace* trace = call->trace()) begin_span(*trace, txn);
   const MonotonicTime start = lane.loop.now();
-  context.propose_for(std::move(call), InternalKind::kTxn, txn.SerializeAsString(), cost,
-                      [&context, &lane, start, done = std::move(done)](apply::Reply reply) mutable {
-                        context.proposal_done(lane, InternalKind::kTxn, start, reply.status.ok());
-                        if (!reply.status.ok()) return done(std::move(reply.status));
-                        TxnAnswer answer{.revision = reply.revision};
-                        CHECK(answer.response.ParseFromString(reply.body.flat()));
-                        if (answer.revision == 0)
-                          answer.revision = context.node().store().revision();
-                        done(std::move(answer));
-                      });
+  context.propose_for(
+      call, InternalKind::kTxn, txn.SerializeAsString(), cost,
+      [&context, call, &lane, start, done = std::move(done)](apply::Reply reply) mutable {
+        context.proposal_done(lane, InternalKind::kTxn, start, reply.status.ok());
+        end_span(*call);
+        if (!reply.status.ok()) return done(std::move(reply.status));
+        TxnAnswer answer{.revision = reply.revision};
+        CHECK(answer.response.ParseFromString(reply.body.flat()));
+        if (answer.revision == 0) answer.revision = context.node().store().revision();
+        done(std::move(answer));
+      });
 }
 
 void grant_as_caller(Context& context, net::CallRef call, int64_t ttl_seconds,
                      CallerDone<int64_t> done) {
   Lane& lane = context.lane(*call);
-  absl::Status status = context.check_quota(lane, apply::kLeaseCost);
-  if (status.ok()) status = context.require_user(*call);
-  if (!status.ok()) return done(std::move(status));
+  if (absl::Status s = context.check_quota(lane, apply::kLeaseCost); !s.ok()) return done(s);
   etcdserverpb::LeaseGrantRequest request;
   request.set_ttl(ttl_seconds);
   while (request.id() == 0) request.set_id(static_cast<int64_t>(lane.ids.next() & INT64_MAX));
+  if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
+  if (absl::Status s = context.require_user(*call); !s.ok()) return done(s);
   const MonotonicTime start = lane.loop.now();
   context.propose_for(
-      std::move(call), InternalKind::kLeaseGrant, request.SerializeAsString(), apply::kLeaseCost,
-      [&context, &lane, start, id = request.id(),
+      call, InternalKind::kLeaseGrant, request.SerializeAsString(), apply::kLeaseCost,
+      [&context, call, &lane, start, id = request.id(),
        done = std::move(done)](apply::Reply reply) mutable {
         context.proposal_done(lane, InternalKind::kLeaseGrant, start, reply.status.ok());
+        end_span(*call);
         if (!reply.status.ok()) return done(std::move(reply.status));
         done(id);
       });
@@ -114,6 +134,7 @@ void range_as_caller(Context& context, net::CallRef call, CallerRange range,
   Lane& lane = context.lane(*call);
   const bool linearizable = range.linearizable;
   const Origin from = context.origin(*call);
+  if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request_of(range));
   auto reading = std::make_shared<Reading>(
       Reading{context, std::move(call), std::move(range), std::move(done), lane.loop.now()});
   if (!linearizable) return read(std::move(reading));

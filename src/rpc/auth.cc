@@ -142,10 +142,11 @@ class Login : public std::enable_shared_from_this<Login> {
     entry.set_name(request_.name());
     entry.set_simple_token(*std::move(letters));
     Lane& lane = context_.lane(*call_);
-    context_.propose(lane, InternalKind::kAuthenticate, entry.SerializeAsString(), 0,
-                     [self = shared_from_this(), start = lane.loop.now()](apply::Reply reply) {
-                       self->applied(std::move(reply), start);
-                     });
+    context_.propose_for_nobody(
+        call_, InternalKind::kAuthenticate, entry.SerializeAsString(),
+        [self = shared_from_this(), start = lane.loop.now()](apply::Reply reply) {
+          self->applied(std::move(reply), start);
+        });
   }
 
   void applied(apply::Reply reply, MonotonicTime start) {

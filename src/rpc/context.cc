@@ -11,6 +11,7 @@
 #include "base/protobuf.h"
 #include "base/text.h"
 #include "net/client_number.h"
+#include "rpc/spans.h"
 #include "rpc/watch_source.h"
 
 namespace keelson::rpc {
@@ -35,6 +36,13 @@ bool is_utf8(std::string_view text) {
     }
   }
   return follow == 0;
+}
+
+// etcd's spans tell of errors ahead of the log, but not of these two kinds'.
+std::string_view told_error(wire::InternalKind kind, const absl::Status& status) {
+  const bool told =
+      kind != wire::InternalKind::kCompaction && kind != wire::InternalKind::kAuthenticate;
+  return told ? message_of(status) : std::string_view();
 }
 
 }  // namespace
@@ -171,10 +179,35 @@ void Context::submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t 
   lane.gateway->propose(from, id, std::move(entry), space, std::move(done));
 }
 
+void Context::submit_for(net::CallRef call, Origin from, wire::InternalKind kind, uint64_t id,
+                         Bytes entry, int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
+  Lane& on = lane(*call);
+  if (!call->trace()) return submit(on, from, kind, id, std::move(entry), cost, std::move(done));
+  auto waits = std::make_shared<bool>(true);
+  submit(on, from, kind, id, std::move(entry), cost,
+         [call, kind, waits, done = std::move(done)](apply::Reply reply) mutable {
+           *waits = false;
+           if (trace::CallTrace* trace = call->trace()) {
+             trace->answered(is_applied(reply.status), told_error(kind, reply.status));
+           }
+           done(std::move(reply));
+         });
+  if (trace::CallTrace* trace = call->trace(); trace && *waits) trace->proposed();
+}
+
 void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
                       absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
   submit(lane, {}, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
+}
+
+void Context::propose_for_nobody(net::CallRef call, wire::InternalKind kind,
+                                 std::string_view request,
+                                 absl::AnyInvocable<void(apply::Reply)> done) {
+  const uint64_t id = lane(*call).ids.next();
+  const Origin from = origin(*call);
+  submit_for(std::move(call), from, kind, id, wire::wrap_internal(id, {}, 0, kind, request), 0,
+             std::move(done));
 }
 
 void Context::propose_as(Lane& lane, Origin from, std::string_view user, wire::InternalKind kind,
@@ -189,7 +222,12 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::strin
                           int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
   Lane& on = lane(*call);
   absl::StatusOr<auth::Identity> asks = who(*call);
-  if (!asks.ok()) return done({asks.status()});
+  if (!asks.ok()) {
+    if (trace::CallTrace* trace = call->trace()) {
+      trace->answered(false, told_error(kind, asks.status()));
+    }
+    return done({asks.status()});
+  }
   const uint64_t id = on.ids.next();
   const Origin from = origin(*call, *asks);
   Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
@@ -197,19 +235,20 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::strin
   if (call->kept_request()) {
     call->keep_request(wire::wrapped_request(entry, kind, request.size()));
   }
-  if (asks->revision == 0)
-    return submit(on, from, kind, id, std::move(entry), cost, std::move(done));
+  if (asks->revision == 0) {
+    return submit_for(std::move(call), from, kind, id, std::move(entry), cost, std::move(done));
+  }
   // The lambda shares the entry, which is kept for the log anyway.
-  submit(on, from, kind, id, entry, cost,
-         [this, call = std::move(call), kind, entry, cost, revision = asks->revision,
-          done = std::move(done)](apply::Reply reply) mutable {
-           if (reply.status == errors::AuthOldRevision() && may_be_new(*call, revision)) {
-             absl::StatusOr<wire::InternalRequest> parts = wire::unwrap_internal(entry);
-             CHECK(parts.ok());
-             return propose_for(std::move(call), kind, parts->body, cost, std::move(done));
-           }
-           done(std::move(reply));
-         });
+  submit_for(call, from, kind, id, entry, cost,
+             [this, call, kind, entry, cost, revision = asks->revision,
+              done = std::move(done)](apply::Reply reply) mutable {
+               if (reply.status == errors::AuthOldRevision() && may_be_new(*call, revision)) {
+                 absl::StatusOr<wire::InternalRequest> parts = wire::unwrap_internal(entry);
+                 CHECK(parts.ok());
+                 return propose_for(std::move(call), kind, parts->body, cost, std::move(done));
+               }
+               done(std::move(reply));
+             });
 }
 
 // Nothing was done of what was refused. A token that names its revision stays old, as etcd has it.

@@ -111,6 +111,9 @@ class Context {
   // Null: there are none to ask. Set before the first call is served.
   Others* others() { return others_; }
   void set_others(Others* others) { others_ = others; }
+  // Null: nobody makes spans. Set before anything is served; outlives the lanes.
+  trace::Tracer* tracer() { return tracer_; }
+  void set_tracer(trace::Tracer* tracer) { tracer_ = tracer; }
   Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
   Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
@@ -191,6 +194,9 @@ class Context {
   // changed since it was let in, it is proposed again under the new ones.
   void propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
                    int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  // The same in nobody's name.
+  void propose_for_nobody(net::CallRef call, wire::InternalKind kind, std::string_view request,
+                          absl::AnyInvocable<void(apply::Reply)> done);
   // In the name of a user whose call may be over; empty: of nobody. No new try is made when the
   // rules have changed: AuthOldRevision.
   void propose_as(Lane& lane, Origin from, std::string_view user, wire::InternalKind kind,
@@ -219,6 +225,9 @@ class Context {
   static Origin origin(const net::ServerCall& call, const auth::Identity& asks);
   void submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
               int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  // The same for a call, whose span hears of it.
+  void submit_for(net::CallRef call, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
+                  int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);
 
   node::Node& node_;
@@ -226,6 +235,7 @@ class Context {
   const Access access_;
   RequestObserver* const observer_;
   Others* others_ = nullptr;
+  trace::Tracer* tracer_ = nullptr;
   std::vector<std::unique_ptr<Lane>> lanes_;
   LongReads long_reads_;
   Workers snapshot_workers_;

@@ -11,6 +11,7 @@
 #include "base/errors.h"
 #include "rpc/checks.h"
 #include "rpc/services.h"
+#include "rpc/spans.h"
 
 namespace keelson::rpc {
 namespace {
@@ -33,6 +34,7 @@ class Range final : public Unary {
     }
     call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     MonotonicTime start = lane.loop.now();
     if (request.serializable()) return answer(lane, std::move(call), request, start);
     const Origin from = context_.origin(*call);
@@ -108,6 +110,7 @@ class Put final : public Unary {
     int64_t cost = apply::put_cost(request.key.size(), request.value.size());
     if (absl::Status s = context_.check_quota(lane, cost); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
+    if (trace::CallTrace* trace = call->trace()) begin_put_span(*trace, request.key);
     context_.propose(std::move(call), InternalKind::kPut, bytes, cost);
   }
 };
@@ -122,6 +125,7 @@ class DeleteRange final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     context_.propose(std::move(call), InternalKind::kDeleteRange, bytes);
   }
 };
@@ -141,6 +145,7 @@ class Txn final : public Unary {
     absl::Status status = context_.check_quota(lane, cost);
     if (status.ok()) status = check(*request, context_.limits().max_txn_ops);
     if (!status.ok()) return call->fail(std::move(status));
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, *request);
     if (!is_read_only(*request))
       return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
     MonotonicTime start = lane.loop.now();
@@ -205,6 +210,7 @@ class Compact final : public Unary {
     pb::CompactionRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     if (!request.physical()) {
       return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
     }

@@ -13,6 +13,7 @@
 #include "base/protobuf.h"
 #include "rpc/lease_keeper.h"
 #include "rpc/services.h"
+#include "rpc/spans.h"
 
 namespace keelson::rpc {
 namespace {
@@ -38,11 +39,12 @@ class LeaseGrant final : public Unary {
     if (absl::Status s = context_.check_quota(lane, apply::kLeaseCost); !s.ok()) {
       return call->fail(std::move(s));
     }
-    if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     // The id is chosen here, so that every member grants the same.
     while (request.id() == 0) {
       request.set_id(static_cast<int64_t>(lane.ids.next() & INT64_MAX));
     }
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
+    if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kLeaseGrant, request.SerializeAsString(),
                      apply::kLeaseCost);
   }
@@ -56,6 +58,7 @@ class LeaseRevoke final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseRevokeRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
     context_.propose(std::move(call), InternalKind::kLeaseRevoke, bytes);
   }
@@ -239,8 +242,11 @@ class KeepAliveCall final : public net::StreamReceiver {
     // The header is of the time before the renewal: a client must not see a keep-alive succeed at a
     // revision at which the lease was already revoked.
     const LeaseId id(request_.id());
-    auto done = [this, alive = std::weak_ptr<bool>(alive_), id,
-                 header = context_.respond(0, {})](absl::StatusOr<int64_t> ttl) mutable {
+    trace::CallTrace* trace = call_->trace();
+    auto done = [this, alive = std::weak_ptr<bool>(alive_), id, header = context_.respond(0, {}),
+                 span = trace ? make_span(*trace, request_)
+                              : nullptr](absl::StatusOr<int64_t> ttl) mutable {
+      span.reset();
       if (!alive.expired()) answer(id, std::move(header), std::move(ttl));
     };
     absl::StatusOr<Context::Asker> asker = context_.user_of(*call_);

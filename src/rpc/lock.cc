@@ -9,6 +9,7 @@
 #include "rpc/checks.h"
 #include "rpc/contender.h"
 #include "rpc/services.h"
+#include "rpc/spans.h"
 
 namespace keelson::rpc {
 namespace {
@@ -50,6 +51,7 @@ class Unlock final : public Unary {
     etcdserverpb::DeleteRangeRequest deletion;
     deletion.set_key(request.key());
     if (absl::Status s = check(deletion); !s.ok()) return call->fail(client_error(s));
+    if (trace::CallTrace* trace = call->trace()) begin_span(*trace, deletion);
     const MonotonicTime start = context_.lane(*call).loop.now();
     constexpr auto kKind = wire::InternalKind::kDeleteRange;
     context_.propose_for(

@@ -377,11 +377,12 @@ class Downgrade final : public Unary {
     membershippb::DowngradeInfoSetRequest request;
     request.set_enabled(enable);
     request.set_ver(std::move(target));
-    context_.propose(context_.lane(*call), InternalKind::kDowngradeInfoSet,
-                     request.SerializeAsString(), 0, [this, call](apply::Reply reply) {
-                       if (!reply.status.ok()) return call->fail(std::move(reply.status));
-                       answer(*call);
-                     });
+    context_.propose_for_nobody(call, InternalKind::kDowngradeInfoSet, request.SerializeAsString(),
+                                [this, call](apply::Reply reply) {
+                                  if (!reply.status.ok())
+                                    return call->fail(std::move(reply.status));
+                                  answer(*call);
+                                });
   }
 
   void answer(net::ServerCall& call) {

@@ -17,6 +17,7 @@
 #include "base/protobuf.h"
 #include "rpc/checks.h"
 #include "rpc/services.h"
+#include "rpc/spans.h"
 
 namespace keelson::rpc {
 namespace {
@@ -39,6 +40,7 @@ class RangeStreamCall final : public net::StreamReceiver {
   void on_message(Bytes bytes) override {
     if (absl::Status s = apply::decode(bytes, &request_); !s.ok()) return call_->fail(std::move(s));
     if (absl::Status s = check_range_stream(request_); !s.ok()) return call_->fail(std::move(s));
+    if (trace::CallTrace* trace = call_->trace()) begin_stream_span(*trace, request_);
     if (request_.serializable()) return begin();
     context_.lane(*call_).gateway->read(
         context_.origin(*call_),

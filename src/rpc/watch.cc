@@ -1,6 +1,8 @@
 // The Watch service: a client's stream between the connection and the lane's watch engine.
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -8,6 +10,7 @@
 #include "apply/decode.h"
 #include "base/errors.h"
 #include "rpc/services.h"
+#include "rpc/spans.h"
 
 namespace keelson::rpc {
 namespace {
@@ -48,6 +51,7 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
         break;
       case pb::WatchRequest::kCancelRequest:
         stream_->cancel(request_.cancel_request().watch_id());
+        spans_.erase(request_.cancel_request().watch_id());
         break;
       case pb::WatchRequest::kProgressRequest:
         stream_->request_progress();
@@ -85,15 +89,18 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
       return std::find(request.filters().begin(), request.filters().end(), type) !=
              request.filters().end();
     };
-    stream_->create({.key = request.key(),
-                     .range_end = request.range_end(),
-                     .start_revision = request.start_revision(),
-                     .progress_notify = request.progress_notify(),
-                     .no_put = has(pb::WatchCreateRequest::NOPUT),
-                     .no_delete = has(pb::WatchCreateRequest::NODELETE),
-                     .prev_kv = request.prev_kv(),
-                     .watch_id = request.watch_id(),
-                     .fragment = request.fragment()});
+    const std::optional<int64_t> id =
+        stream_->create({.key = request.key(),
+                         .range_end = request.range_end(),
+                         .start_revision = request.start_revision(),
+                         .progress_notify = request.progress_notify(),
+                         .no_put = has(pb::WatchCreateRequest::NOPUT),
+                         .no_delete = has(pb::WatchCreateRequest::NODELETE),
+                         .prev_kv = request.prev_kv(),
+                         .watch_id = request.watch_id(),
+                         .fragment = request.fragment()});
+    trace::CallTrace* trace = call_->trace();
+    if (trace && id && spans_.size() < kMostSpans) spans_[*id] = make_span(*trace, request);
   }
 
   void leave(absl::Status why) {
@@ -108,6 +115,10 @@ class WatchCall final : public net::StreamReceiver, private watch::WatchSink {
   const net::CallRef call_;
   pb::WatchRequest request_;
   std::unique_ptr<watch::WatchStream> stream_;
+  // Of watchers, if the stream is sampled: each until it is cancelled, or the stream ends. Of the
+  // first kMostSpans alone, as they cost far more than the requests for them.
+  static constexpr size_t kMostSpans = 64;
+  std::map<int64_t, trace::SpanPtr> spans_;
   LeaderBounds::Bound bound_;
 };
 

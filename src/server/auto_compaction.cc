@@ -6,6 +6,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "rpc/spans.h"
 
 namespace keelson::server {
 namespace {
@@ -77,8 +78,13 @@ void AutoCompaction::compact(int64_t revision) {
   log::info("starting auto compaction", {{"revision", revision}});
   etcdserverpb::CompactionRequest request;
   request.set_revision(revision);
+  trace::SpanPtr span = rpc::make_own_span(context_.tracer(), request);
+  if (span) span->event(trace::kProposed);
   context_.propose(*context_.lanes().front(), wire::InternalKind::kCompaction,
-                   request.SerializeAsString(), 0, [this, revision](apply::Reply reply) {
+                   request.SerializeAsString(), 0,
+                   [this, revision, span = std::move(span)](apply::Reply reply) mutable {
+                     if (span && rpc::is_applied(reply.status)) span->event(trace::kAnswered);
+                     span.reset();
                      if (reply.status.ok() || reply.status == errors::Compacted()) {
                        log::info("completed auto compaction", {{"revision", revision}});
                        schedule_.succeeded(revision, context_.node().clock().now());

@@ -263,10 +263,8 @@ void note_effects(CommandLine& line) {
       line.notes.push_back({log::Level::kWarn, std::string(deprecation_text(name)), {}});
       continue;
     }
-    const std::string_view what = flag->effect == FlagEffect::kNotYet
-                                      ? "flag is accepted but has no effect yet"
-                                      : "flag has no meaning in Keelson - ignoring";
-    line.notes.push_back({log::Level::kWarn, std::string(what), {{"flag-name", name}}});
+    line.notes.push_back(
+        {log::Level::kWarn, "flag has no meaning in Keelson - ignoring", {{"flag-name", name}}});
   }
 }
 

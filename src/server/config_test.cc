@@ -181,12 +181,9 @@ TEST(CommandLine, AcceptsOldNamesAndWarns) {
   EXPECT_TRUE(has_note(line, "flag is no longer supported - ignoring", "vv"));
 }
 
-TEST(CommandLine, WarnsOfFlagsWithoutEffect) {
-  CommandLine line =
-      parse({"--enable-distributed-tracing", "--backend-batch-limit=5", "--max-snapshots=3"});
+TEST(CommandLine, WarnsOfFlagsWithoutMeaning) {
+  CommandLine line = parse({"--backend-batch-limit=5", "--max-snapshots=3"});
   ASSERT_FALSE(line.exit);
-  EXPECT_TRUE(
-      has_note(line, "flag is accepted but has no effect yet", "enable-distributed-tracing"));
   EXPECT_TRUE(has_note(line, "flag has no meaning in Keelson - ignoring", "backend-batch-limit"));
 }
 

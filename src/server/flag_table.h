@@ -36,7 +36,6 @@ enum class FlagGroup {
 
 enum class FlagEffect {
   kYes,
-  kNotYet,      // accepted; a warning says that nothing comes of it yet
   kNoMeaning,   // accepted; it tunes a part of etcd that Keelson does not have
   kDeprecated,  // accepted; going away in etcd too
   kRefused,     // in the help, as in etcd, and unknown on the command line, as there

@@ -126,7 +126,6 @@ std::set<std::string> documented(std::string_view title) {
 TEST(FlagTable, TheTableOfTheDocumentationIsTrue) {
   const std::pair<FlagEffect, std::string_view> rows[] = {
       {FlagEffect::kYes, "take effect"},
-      {FlagEffect::kNotYet, "accepted, no effect yet"},
       {FlagEffect::kNoMeaning, "accepted, no meaning here"},
       {FlagEffect::kDeprecated, "accepted and ignored"},
       {FlagEffect::kRefused, "refused, as by etcd"}};

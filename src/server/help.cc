@@ -27,8 +27,6 @@ std::string_view effect_text(FlagEffect effect) {
   switch (effect) {
     case FlagEffect::kYes:
       return "";
-    case FlagEffect::kNotYet:
-      return " [accepted; no effect yet]";
     case FlagEffect::kNoMeaning:
       return " [accepted; no meaning here]";
     case FlagEffect::kDeprecated:

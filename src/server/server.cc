@@ -46,6 +46,7 @@
 #include "server/state_home.h"
 #include "server/store_hashes.h"
 #include "server/tls.h"
+#include "server/tracing.h"
 #include "wal/wal.h"
 
 namespace keelson::server {
@@ -58,6 +59,8 @@ constexpr size_t kGrpcOverhead = 512 * 1024;
 constexpr size_t kHashSlice = 4096;
 // Heartbeats that a leader stays for after it has handed over.
 constexpr int kFarewell = 3;
+// What the end waits for a collector of traces.
+constexpr Duration kLastSpans = seconds(5);
 // Recent events that lagging watchers catch up from without a disk.
 constexpr size_t kWatchWindow = 16 << 20;
 
@@ -115,9 +118,10 @@ struct Server::Running {
   RequestMetrics request_metrics{metrics};
   ApplyMetrics apply_metrics{metrics};
 
-  // Consensus and the network among members: a message is taken, answered and sent in one turn.
+  std::unique_ptr<Tracing> tracing;  // with --enable-distributed-tracing; spans end as lanes do
   std::unique_ptr<AccessOutput> access_output;  // with --keelson-access-log
   std::unique_ptr<AccessLog> access_log;        // set exactly when access_output is
+  // Consensus and the network among members: a message is taken, answered and sent in one turn.
   std::unique_ptr<net::LoopPool> consensus;
   std::unique_ptr<ThreadLane> log, apply, background, pages;
   std::unique_ptr<ThreadLane> profiles;  // with --enable-pprof
@@ -168,8 +172,11 @@ struct Server::Running {
   enum class Kinds : uint8_t { kMetrics, kClients };
   absl::Status listen(Kinds which);
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
+  trace::Tracer* tracer() const { return tracing ? &tracing->tracer() : nullptr; }
+  absl::Status start_tracing();
   void show_held(http::Metrics& m) const;
   void show_refused(http::Metrics& m) const;
+  void show_spans(http::Metrics& m) const;
   void hand_over_leadership();
   absl::Status stop_node();
 };
@@ -211,6 +218,24 @@ void Server::Running::show_refused(http::Metrics& m) const {
   if (!access_output) return;
   m.access_lines.set({"written"}, static_cast<double>(access_output->written()));
   m.access_lines.set({"dropped"}, static_cast<double>(access_output->dropped()));
+}
+
+void Server::Running::show_spans(http::Metrics& m) const {
+  if (!tracing) return;
+  const trace::Batcher::Counts counts = tracing->counts();
+  m.spans.set({"exported"}, static_cast<double>(counts.sent));
+  m.spans.set({"dropped"}, static_cast<double>(counts.dropped));
+  m.spans.set({"failed"}, static_cast<double>(counts.failed));
+}
+
+absl::Status Server::Running::start_tracing() {
+  if (!config.tracing.enabled) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<Tracing>> started =
+      Tracing::start(config.tracing, clock, random.next());
+  if (!started.ok()) return started.status();
+  tracing = *std::move(started);
+  trace_revocations(*node, tracing->tracer());
+  return absl::OkStatus();
 }
 
 // What has to hold before anything is written, and the directories.
@@ -383,6 +408,7 @@ void Server::Running::build_services() {
                      .election_timeout = milliseconds(config.election_timeout_ms)};
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
                                            auth_settings, random.next(), &request_metrics);
+  context->set_tracer(tracer());
   services = std::make_unique<rpc::Services>(
       *context,
       rpc::StatusFacts{.version = std::string(kEtcdVersion),
@@ -412,6 +438,7 @@ void Server::Running::build_services() {
     m.accept_pauses.set(gate.times_shut());
     show_held(m);
     show_refused(m);
+    show_spans(m);
   };
   pages = std::make_unique<ThreadLane>("pages");
   handlers = std::make_unique<http::Handlers>(
@@ -452,8 +479,8 @@ void Server::Running::build_http() {
     debug_pages->add_to(router);
   }
   if (!config.enable_grpc_gateway) return;
-  gateway = std::make_unique<http::Gateway>(client_router, call_observer(), access_log.get(), *door,
-                                            loops->size(), budgets);
+  gateway = std::make_unique<http::Gateway>(client_router, call_observer(), access_log.get(),
+                                            tracer(), *door, loops->size(), budgets);
   gateway->add_to(router);
 }
 
@@ -465,6 +492,7 @@ absl::Status Server::Running::listen(Kinds which) {
                                .budgets = budgets,
                                .recorder = access_log.get(),
                                .gate = &gate,
+                               .tracer = tracer(),
                                .reuse_address = config.socket_reuse_address,
                                .reuse_port = config.socket_reuse_port,
                                .unix_socket_mode = config.unix_socket_mode};
@@ -541,6 +569,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   Running& r = *running;
   if (absl::Status s = r.open_access_log(); !s.ok()) return s;
   if (absl::Status s = r.open_node(std::move(calls.fatal), calls.given_up); !s.ok()) return s;
+  if (absl::Status s = r.start_tracing(); !s.ok()) return s;
   r.build_services();
   auto server = std::unique_ptr<Server>(new Server(std::move(running)));
   if (absl::Status s = r.peering->listen(); !s.ok()) return s;
@@ -594,6 +623,7 @@ absl::Status Server::stop(Duration deadline) {
       log::warn("connections are still open; going on", {{"address", listener->address()}});
     }
   }
+  if (r.tracing) r.tracing->begin_close(kLastSpans);
   r.hand_over_leadership();
   r.home->closing();
   r.peering->stop();
@@ -628,6 +658,7 @@ absl::Status Server::stop(Duration deadline) {
   r.node.reset();
   r.peering.reset();
   r.hashes.reset();
+  if (r.tracing) r.tracing->finish_close();
   return status;
 }
 

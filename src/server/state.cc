@@ -7,6 +7,7 @@
 #include "base/errors.h"
 #include "base/text.h"
 #include "rpc/services.h"
+#include "rpc/spans.h"
 
 namespace keelson::server {
 namespace {
@@ -36,6 +37,19 @@ bool State::is_learner() const { return node_.state().is_learner.load(); }
 bool State::log_stalled() const { return node_.state().log_stalled.load(); }
 
 void State::probe_read(bool serializable, absl::AnyInvocable<void(absl::Status)> done) {
+  etcdserverpb::RangeRequest told;
+  told.set_limit(1);
+  told.set_keys_only(true);
+  trace::SpanPtr span = rpc::make_own_span(context_.tracer(), told);
+  if (!span) return read_once(serializable, std::move(done));
+  read_once(serializable,
+            [span = std::move(span), done = std::move(done)](absl::Status status) mutable {
+              span.reset();
+              done(std::move(status));
+            });
+}
+
+void State::read_once(bool serializable, absl::AnyInvocable<void(absl::Status)> done) {
   rpc::Lane& lane = *context_.lanes().front();
   lane.loop.post([this, &lane, serializable, done = std::move(done)]() mutable {
     auto read = [this, &lane, done = std::move(done)](absl::Status status) mutable {
@@ -67,7 +81,7 @@ void State::raft_status(absl::AnyInvocable<void(std::string)> done) {
 }
 
 void State::when_ready(std::function<void()> ready) {
-  probe_read(false, [this, ready = std::move(ready)](absl::Status status) mutable {
+  read_once(false, [this, ready = std::move(ready)](absl::Status status) mutable {
     if (status.ok() && node_.is_published()) return ready();
     context_.lanes().front()->loop.post_after(
         milliseconds(20),

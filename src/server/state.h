@@ -47,6 +47,7 @@ class State final : public http::ServerState {
   void collect_counts(http::Metrics& metrics);
   void collect_alarms(http::Metrics& metrics);
   void collect_watches(http::Metrics& metrics);
+  void read_once(bool serializable, absl::AnyInvocable<void(absl::Status)> done);
 
   node::Node& node_;
   rpc::Context& context_;

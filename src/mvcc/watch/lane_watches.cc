@@ -24,7 +24,9 @@ void LaneWatches::check_invariants() const { engine_->check_invariants(); }
 WatchStream::WatchStream(std::unique_ptr<StreamState> state) : state_(std::move(state)) {}
 WatchStream::~WatchStream() = default;
 
-void WatchStream::create(const CreateRequest& request) { state_->create(request); }
+std::optional<int64_t> WatchStream::create(const CreateRequest& request) {
+  return state_->create(request);
+}
 void WatchStream::refuse(std::string_view reason) { state_->refuse(reason); }
 void WatchStream::cancel(int64_t watch_id) { state_->cancel(watch_id); }
 void WatchStream::request_progress() { state_->request_progress(); }

@@ -27,6 +27,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/executor.h"
@@ -46,8 +47,8 @@ class WatchStream {
   ~WatchStream();
 
   // Answers with a created response: at once, before any event of the watcher. A bad request gets
-  // watch_id -1, created and canceled, and the reason.
-  void create(const CreateRequest& request);
+  // watch_id -1, created and canceled, and the reason. Returns the watcher's id, if there is one.
+  std::optional<int64_t> create(const CreateRequest& request);
 
   // The answer to a create request that may not be served (permissions): as above, with this
   // reason. etcd's texts: "rpc error: code = PermissionDenied desc = etcdserver: permission denied"

@@ -43,14 +43,18 @@ StreamState::~StreamState() {
   engine_.stream_closed(*this);
 }
 
-void StreamState::create(const CreateRequest& request) {
-  if (request.start_revision < 0) return refuse(message_of(errors::Compacted()));
+std::optional<int64_t> StreamState::create(const CreateRequest& request) {
+  const auto refused = [this](std::string_view reason) {
+    refuse(reason);
+    return std::nullopt;
+  };
+  if (request.start_revision < 0) return refused(message_of(errors::Compacted()));
   engine_.take_all_new();
   WatchedKeys range = range_of(request);
   if (range.kind == WatchedKeys::Kind::kBounded && range.begin >= range.end) {
-    return refuse(kEmptyRange);
+    return refused(kEmptyRange);
   }
-  if (request.watch_id != 0 && watchers_.contains(request.watch_id)) return refuse(kDuplicateId);
+  if (request.watch_id != 0 && watchers_.contains(request.watch_id)) return refused(kDuplicateId);
 
   auto watcher = std::make_unique<Watcher>();
   watcher->stream = this;
@@ -63,6 +67,7 @@ void StreamState::create(const CreateRequest& request) {
   if (request.progress_notify) start_progress_timer();
   Watcher& added = *(watchers_[watcher->id] = std::move(watcher));
   engine_.add(added, range);
+  return added.id;
 }
 
 int64_t StreamState::choose_id() {

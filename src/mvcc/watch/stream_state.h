@@ -41,7 +41,7 @@ class StreamState {
   StreamState& operator=(const StreamState&) = delete;
 
   // See WatchStream.
-  void create(const CreateRequest& request);
+  std::optional<int64_t> create(const CreateRequest& request);
   void refuse(std::string_view reason);
   void cancel(int64_t watch_id);
   void request_progress();
