@@ -12,11 +12,6 @@
 namespace keelson::net {
 namespace {
 
-rlim_t limit() {
-  rlimit value{};
-  return getrlimit(RLIMIT_NOFILE, &value) == 0 ? value.rlim_cur : RLIM_INFINITY;
-}
-
 // What the next descriptor would be; nothing when there is none left.
 std::optional<rlim_t> next_number(int any) {
   const int fd = ::fcntl(any, F_DUPFD_CLOEXEC, 0);
@@ -26,6 +21,11 @@ std::optional<rlim_t> next_number(int any) {
 }
 
 }  // namespace
+
+rlim_t AcceptGate::limit() {
+  rlimit value{};
+  return getrlimit(RLIMIT_NOFILE, &value) == 0 ? value.rlim_cur : RLIM_INFINITY;
+}
 
 absl::Status AcceptGate::raise_limit() {
   rlimit value{};
@@ -42,7 +42,7 @@ absl::Status AcceptGate::raise_limit() {
   if (value.rlim_cur > kReserve) return absl::OkStatus();
   return absl::FailedPreconditionError(
       cat("the limit of file descriptors is too low; please set it higher (limit: ", value.rlim_cur,
-          ", kept for the store and the log: ", kReserve, ")"));
+          ", kept for other things: ", kReserve, ")"));
 }
 
 bool AcceptGate::open(int any) {

@@ -31,6 +31,8 @@ class AcceptGate {
   // Raises the soft limit of this process to the hard one, as Go's runtime does.
   // Errors: FailedPrecondition when that leaves nothing but the reserve.
   static absl::Status raise_limit();
+  // The limit of this process now.
+  static rlim_t limit();
 
   // Whether another connection may be accepted now. `any` is an open descriptor. Logs when the
   // answer changes.

@@ -18,6 +18,20 @@ namespace {
 // No attempt is given less, as long as there is so much (Go's net.Dialer).
 constexpr Duration kLeastForOne = std::chrono::seconds(2);
 
+// Of a call that failed with `error`.
+absl::StatusCode code_of(int error) {
+  switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EADDRNOTAVAIL:  // no ports left
+      return absl::StatusCode::kResourceExhausted;
+    default:
+      return absl::StatusCode::kUnavailable;
+  }
+}
+
 }  // namespace
 
 Dial::Dial(Loop* loop, std::string network, Duration time, Done done)
@@ -89,10 +103,10 @@ void Dial::try_next() {
         std::max(time / static_cast<int64_t>(left), std::min(time, kLeastForOne));
     absl::Status begun = begin(address);
     if (begun.ok()) return loop_.impl().timers().arm(this, loop_.now() + share);
-    if (first_failure_.ok()) first_failure_ = begun;
+    note(std::move(begun));
   }
-  CHECK(!first_failure_.ok());
-  finish(first_failure_);
+  CHECK(!failure_.ok());
+  finish(failure_);
 }
 
 bool is_refused(const absl::Status& failure) {
@@ -112,7 +126,7 @@ absl::Status Dial::bind(int fd) {
 
 absl::Status Dial::begin(Address& address) {
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return absl::UnavailableError(named(cat("socket: ", errno_text(errno))));
+  if (fd < 0) return {code_of(errno), named(cat("socket: ", errno_text(errno)))};
   if (address.family() != AF_UNIX) set_tcp_options(fd);
   if (absl::Status bound = bind(fd); !bound.ok()) {
     ::close(fd);
@@ -121,11 +135,16 @@ absl::Status Dial::begin(Address& address) {
   if (::connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
     const int error = errno;
     ::close(fd);
-    return absl::UnavailableError(named(cat("connect: ", errno_text(error))));
+    return {code_of(error), named(cat("connect: ", errno_text(error)))};
   }
   fd_ = fd;
   watch(&loop_.impl().poller(), fd);
   return absl::OkStatus();
+}
+
+// The first one is told; but what says something of the other side, before what does not.
+void Dial::note(absl::Status failure) {
+  if (failure_.ok() || absl::IsResourceExhausted(failure_)) failure_ = std::move(failure);
 }
 
 void Dial::give_up_attempt() {
@@ -144,9 +163,7 @@ void Dial::on_ready(uint32_t events) {
     unwatch();
     return finish(std::exchange(fd_, -1));
   }
-  if (first_failure_.ok()) {
-    first_failure_ = absl::UnavailableError(named(cat("connect: ", errno_text(error))));
-  }
+  note({code_of(error), named(cat("connect: ", errno_text(error)))});
   give_up_attempt();
   try_next();
 }
@@ -154,10 +171,9 @@ void Dial::on_ready(uint32_t events) {
 void Dial::on_timer() {
   auto keep = shared_from_this();
   give_up_attempt();
-  absl::Status late = absl::DeadlineExceededError(named("i/o timeout"));
-  if (first_failure_.ok()) first_failure_ = late;
+  note(absl::DeadlineExceededError(named("i/o timeout")));
   if (next_ < addresses_.size() && loop_.now() < due_) return try_next();
-  finish(first_failure_);
+  finish(failure_);
 }
 
 void Dial::finish(absl::StatusOr<int> result) {

@@ -5,7 +5,8 @@
 //
 // Threads: the loop's, all of it. Lifetime: whoever started it holds it until `done` or forget().
 // Errors: in Go's words ("dial tcp 127.0.0.1:1: connect: connection refused"), Unavailable, or
-//   DeadlineExceeded ("… i/o timeout").
+//   DeadlineExceeded ("… i/o timeout"); ResourceExhausted for what this machine is short of
+//   (descriptors, ports of its own, memory), which says nothing of the other side.
 // Where the call comes from may be chosen, too: then what is of the other family is not tried.
 
 #pragma once
@@ -53,6 +54,7 @@ class Dial final : public std::enable_shared_from_this<Dial>, private Timer, pri
   absl::Status bind(int fd);
   void on_ready(uint32_t events) override;
   void on_timer() override;
+  void note(absl::Status failure);
   void give_up_attempt();
   void finish(absl::StatusOr<int> result);
   std::string named(std::string_view what) const;
@@ -65,8 +67,8 @@ class Dial final : public std::enable_shared_from_this<Dial>, private Timer, pri
   std::vector<Address> addresses_;
   size_t next_ = 0;  // <= addresses_.size(); those before it have been tried
   std::string trying_;
-  absl::Status first_failure_;
-  int fd_ = -1;  // of the attempt under way, which is what is watched
+  absl::Status failure_;  // to be told if no address takes the call
+  int fd_ = -1;           // of the attempt under way, which is what is watched
 };
 
 }  // namespace keelson::net

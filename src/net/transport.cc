@@ -69,6 +69,12 @@ class SocketTransport final : public Transport, private Watch {
     std::shared_ptr<void> keep = std::move(keep_);
   }
 
+  void abort() override {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    if (fd_ >= 0) ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    close();
+  }
+
  private:
   static constexpr uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
   static constexpr uint32_t kOutput = EPOLLOUT | EPOLLHUP | EPOLLERR;

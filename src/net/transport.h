@@ -53,6 +53,8 @@ class Transport {
   // Says that nothing more will be written, keeping the reading side open.
   virtual void shutdown_write() = 0;
   virtual void close() = 0;
+  // As close(), but the peer is told of a failure where it can be (by a reset), not of an end.
+  virtual void abort() { close(); }
 };
 
 // Takes over a connected, non-blocking socket.
