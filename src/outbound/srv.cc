@@ -68,7 +68,8 @@ std::optional<SrvRecord> record_of(const ns_msg& message, const ns_rr& found) {
   }
   SrvRecord record{.target = target.data(),
                    .port = static_cast<uint16_t>(ns_get16(data + 4)),
-                   .priority = static_cast<uint16_t>(ns_get16(data))};
+                   .priority = static_cast<uint16_t>(ns_get16(data)),
+                   .weight = static_cast<uint16_t>(ns_get16(data + 2))};
   if (record.target.empty() || record.target == ".") return std::nullopt;
   return record;
 }
@@ -102,24 +103,36 @@ std::string srv_service(std::string_view service, std::string_view name, std::st
   return cat(service, scheme == "https" ? "-ssl" : "", name.empty() ? "" : "-", name);
 }
 
-absl::StatusOr<std::vector<std::string>> client_urls(std::string_view domain, std::string_view name,
-                                                     const NameServer& server) {
-  std::vector<std::string> urls;
+std::string ClientRecord::url() const {
+  return cat(tls ? "https://" : "http://", srv.target, ":", srv.port);
+}
+
+absl::StatusOr<std::vector<ClientRecord>> client_records(std::string_view domain,
+                                                         std::string_view name,
+                                                         const NameServer& server) {
+  std::vector<ClientRecord> all;
   std::vector<absl::Status> failures;
-  for (std::string_view scheme : {"https", "http"}) {
-    absl::StatusOr<std::vector<SrvRecord>> records =
-        lookup_srv(srv_service("etcd-client", name, scheme), domain, server);
+  for (const bool tls : {true, false}) {
+    const std::string service = srv_service("etcd-client", name, tls ? "https" : "http");
+    absl::StatusOr<std::vector<SrvRecord>> records = lookup_srv(service, domain, server);
     if (!records.ok()) {
       failures.push_back(records.status());
       continue;
     }
-    for (const SrvRecord& record : *records) {
-      urls.push_back(cat(scheme, "://", record.target, ":", record.port));
-    }
+    for (SrvRecord& record : *records) all.push_back({std::move(record), tls});
   }
-  if (failures.size() < 2) return urls;
+  if (failures.size() < 2) return all;
   return absl::Status(failures[0].code(), cat("dns lookup errors: ", message_of(failures[0]),
                                               " and ", message_of(failures[1])));
+}
+
+absl::StatusOr<std::vector<std::string>> client_urls(std::string_view domain, std::string_view name,
+                                                     const NameServer& server) {
+  absl::StatusOr<std::vector<ClientRecord>> records = client_records(domain, name, server);
+  if (!records.ok()) return records.status();
+  std::vector<std::string> urls;
+  for (const ClientRecord& record : *records) urls.push_back(record.url());
+  return urls;
 }
 
 }  // namespace keelson::outbound

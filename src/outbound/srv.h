@@ -26,6 +26,7 @@ struct SrvRecord {
   std::string target;  // without a dot at its end
   uint16_t port = 0;
   uint16_t priority = 0;
+  uint16_t weight = 0;
 
   friend bool operator==(const SrvRecord&, const SrvRecord&) = default;
 };
@@ -33,16 +34,25 @@ struct SrvRecord {
 // Instead of those of /etc/resolv.conf.
 using NameServer = std::optional<sockaddr_in>;
 
-// Those of "_service._tcp.domain", the most wanted first. Weights count for nothing: whoever asks
-// here goes to all of them. Never empty.
+// Those of "_service._tcp.domain", the most wanted first, whatever their weights. Never empty.
 absl::StatusOr<std::vector<SrvRecord>> lookup_srv(std::string_view service, std::string_view domain,
                                                   const NameServer& server = std::nullopt);
 
 // "etcd-client" for http, "etcd-client-ssl" for https; with "-name" where there is a name.
 std::string srv_service(std::string_view service, std::string_view name, std::string_view scheme);
 
-// URLs of a cluster for its clients: those that speak TLS first. An error only if neither kind has
+struct ClientRecord {
+  SrvRecord srv;
+  bool tls = false;
+
+  std::string url() const;
+};
+// Where a cluster serves its clients: those who speak TLS first. An error only if neither kind has
 // records.
+absl::StatusOr<std::vector<ClientRecord>> client_records(std::string_view domain,
+                                                         std::string_view name,
+                                                         const NameServer& server = std::nullopt);
+// Their URLs.
 absl::StatusOr<std::vector<std::string>> client_urls(std::string_view domain, std::string_view name,
                                                      const NameServer& server = std::nullopt);
 

@@ -31,6 +31,7 @@ class TestNameServer {
   struct Srv {
     uint16_t priority, port;
     std::string target;
+    uint16_t weight = 0;
   };
   using Records = std::map<std::string, std::vector<Srv>>;  // by name, without a dot at its end
 
@@ -136,7 +137,7 @@ class TestNameServer {
       const std::string target = labels(srv.target);
       put16(out, 6 + target.size());
       put16(out, srv.priority);
-      put16(out, 0);
+      put16(out, srv.weight);
       put16(out, srv.port);
       out += target;
     }
