@@ -38,13 +38,14 @@ size_t first_word(const std::vector<std::string>& args, const FlagSet& known) {
   return std::string::npos;
 }
 
-const Command* child(const Command& parent, std::string_view word) {
+const Command* child(const Program& program, const Command& parent, std::string_view word) {
+  const bool abbreviates = program.style != HelpStyle::kEtcd;
   const Command* match = nullptr;
   size_t matches = 0;
   for (const Command& command : parent.commands) {
     std::string name = command.name();
     if (name == word) return &command;
-    if (!word.empty() && std::string_view(name).substr(0, word.size()) == word) {
+    if (abbreviates && !word.empty() && std::string_view(name).starts_with(word)) {
       match = &command;
       ++matches;
     }
@@ -58,7 +59,7 @@ Path find_command(const Program& program, std::vector<std::string>& args) {
   while (!path.back()->commands.empty()) {
     size_t at = first_word(args, flags_of(program, path));
     if (at == std::string::npos) break;
-    const Command* next = child(*path.back(), args[at]);
+    const Command* next = child(program, *path.back(), args[at]);
     if (next == nullptr) break;
     path.push_back(next);
     args.erase(args.begin() + static_cast<ptrdiff_t>(at));
@@ -77,7 +78,7 @@ int report(const absl::Status& status, Console& console) {
 int misused(const Program& program, std::string_view what, std::string_view more,
             Console& console) {
   console.err << "Error: " << what << "\n" << more;
-  if (program.plain_help) console.err << "Error: " << what << "\n";
+  if (program.style == HelpStyle::kEtcdutl) console.err << "Error: " << what << "\n";
   return static_cast<int>(ExitCode::kError);
 }
 

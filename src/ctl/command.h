@@ -47,14 +47,21 @@ struct Command {
   std::string name() const { return use.substr(0, use.find(' ')); }
 };
 
+// How a program's help looks, after which of etcd's programs, which differ in it.
+enum class HelpStyle {
+  kEtcdctl,  // what the command is about, then its usage; a command lists the global flags
+  // The usage alone, with the global flags; what is wrong with a command line is said before the
+  // usage and again behind it.
+  kEtcdutl,
+  kEtcd,  // what the command is about, then its usage; names of commands are given in full
+};
+
 // A program's command line as a whole.
 struct Program {
   std::string name;
   Command root;
   std::vector<Flag> global_flags;  // may stand anywhere
-  // etcdutl: help is the usage alone and lists the global flags; what is wrong with a command line
-  // is said before the usage and again behind it. (etcdctl has a command that lists them.)
-  bool plain_help = false;
+  HelpStyle style = HelpStyle::kEtcdctl;
 };
 
 // Runs one command line (without the program's name). Prints its own errors; returns the exit code.

@@ -137,8 +137,9 @@ std::string usage_text(const Program& program, const std::vector<const Command*>
   }
   if (!command.commands.empty()) out += cat("\n  ", path_text(program, path), " [command]");
   out += command_groups(command);
-  if (path.size() > 1 || program.plain_help) out += flag_block("Flags:", own_flags(program, path));
-  if (program.plain_help) {
+  const bool etcdutl = program.style == HelpStyle::kEtcdutl;
+  if (path.size() > 1 || etcdutl) out += flag_block("Flags:", own_flags(program, path));
+  if (etcdutl) {
     if (path.size() > 1) out += flag_block("Global Flags:", program.global_flags);
   } else if (path.size() == 3) {
     out += flag_block("Global Flags:", path[1]->inherited_flags);
@@ -151,10 +152,12 @@ std::string usage_text(const Program& program, const std::vector<const Command*>
 }
 
 std::string help_text(const Program& program, const std::vector<const Command*>& path) {
-  if (program.plain_help) return usage_text(program, path);
+  if (program.style == HelpStyle::kEtcdutl) return usage_text(program, path);
   const Command& command = *path.back();
   std::string about(trim_space(command.details.empty() ? command.brief : command.details));
-  return cat(about, "\n\n", usage_text(program, path), "Use \"", program.name,
+  const std::string text = cat(about, "\n\n", usage_text(program, path));
+  if (program.style == HelpStyle::kEtcd) return text;
+  return cat(text, "Use \"", program.name,
              " options\" for a list of global command-line options (applies to all commands).\n");
 }
 

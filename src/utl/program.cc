@@ -65,7 +65,7 @@ ctl::Program keelutl() {
                             .default_value = "simple",
                             .usage = "set the output format (fields, json, protobuf, simple, "
                                      "table)"}},
-          .plain_help = true};
+          .style = ctl::HelpStyle::kEtcdutl};
 }
 
 }  // namespace keelson::utl
