@@ -53,7 +53,8 @@ std::string usage_text() {
          "  keelson [flags]              serve\n"
          "  keelson --config-file FILE   serve as a YAML file says; other flags are ignored\n"
          "  keelson --version            say which version this is\n"
-         "  keelson -h | --help          list the flags\n";
+         "  keelson -h | --help          list the flags\n"
+         "  keelson gateway              lead clients to a cluster, over TCP\n";
 }
 
 std::string help_text() {

@@ -1,15 +1,12 @@
-// keelson: the server. Flags, logging, then Server until a signal ends it.
+// keelson: the server. Flags, logging, then Server until a signal ends it; or another mode of the
+// program, named by its first argument.
 
 #include <google/protobuf/stubs/logging.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -24,12 +21,13 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "server/config.h"
 #include "server/failpoint_door.h"
+#include "server/gateway_run.h"
 #include "server/logging.h"
+#include "server/occasions.h"
 #include "server/server.h"
 #include "server/supervisor.h"
 
@@ -38,74 +36,10 @@ extern char** environ;
 namespace {
 
 using namespace keelson;  // NOLINT: the program itself
+using server::Occasions;
 
 constexpr Duration kDrain = std::chrono::seconds(5);
 constexpr Duration kLongestEnd = std::chrono::seconds(60);
-
-// What the main thread waits for: signals, which are blocked for all threads, so this is made
-// before any other starts; and what the server's lanes have to say.
-class Occasions {
- public:
-  enum Kind : uint64_t { kNothing = 0, kReady = 1, kRemoved = 2, kSignal = 4 };
-
-  Occasions() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
-    bell_ = ::eventfd(0, EFD_CLOEXEC);
-    CHECK(signals_ >= 0);
-    CHECK(bell_ >= 0);
-  }
-  ~Occasions() {
-    ::close(signals_);
-    ::close(bell_);
-  }
-  Occasions(const Occasions&) = delete;
-  Occasions& operator=(const Occasions&) = delete;
-
-  // Any thread.
-  void say(Kind kind) {
-    said_.fetch_or(kind);
-    const uint64_t one = 1;
-    CHECK(::write(bell_, &one, sizeof one) == sizeof one);
-  }
-
-  // The next one; a signal before all else.
-  Kind wait() {
-    while (true) {
-      if (take_signal()) return kSignal;
-      for (Kind kind : {kRemoved, kReady}) {
-        if (said_.fetch_and(~uint64_t{kind}) & kind) return kind;
-      }
-      pollfd fds[] = {{signals_, POLLIN, 0}, {bell_, POLLIN, 0}};
-      if (::poll(fds, 2, -1) < 0) continue;  // EINTR
-      uint64_t rings = 0;
-      if (fds[1].revents != 0) CHECK(::read(bell_, &rings, sizeof rings) == sizeof rings);
-    }
-  }
-  int signal() const { return signal_; }
-  // A signal has come that wait() has not told of yet.
-  bool signal_waits() {
-    pollfd fd = {signals_, POLLIN, 0};
-    return ::poll(&fd, 1, 0) == 1;
-  }
-
- private:
-  bool take_signal() {
-    pollfd fd = {signals_, POLLIN, 0};
-    signalfd_siginfo info = {};
-    if (::poll(&fd, 1, 0) != 1 || ::read(signals_, &info, sizeof info) != sizeof info) return false;
-    signal_ = static_cast<int>(info.ssi_signo);
-    return true;
-  }
-
-  int signals_ = -1, bell_ = -1;
-  int signal_ = 0;  // the last one
-  std::atomic<uint64_t> said_{0};
-};
 
 // As under etcd, where the runtime of Go swallows these. SIGHUP ends a member there too, unless
 // whoever started it (nohup) had it ignored; so does a signal by which its author means a crash.
@@ -269,6 +203,13 @@ int main(int argc, char** argv) {
   // What a member writes is for its user alone, whatever the shell's mask; also what RocksDB
   // writes. Sockets are as open as that mask has them, as etcd's are.
   const mode_t mask = ::umask(0077);
+  int signal = 0;
+  const std::vector<std::string> command_line(argv, argv + argc);
+  if (server::asks_for_gateway(command_line)) {
+    const int code = server::run_gateway(command_line, &signal);
+    if (signal != 0) die_by(signal);
+    return code;
+  }
   std::vector<std::string> args(argv + 1, argv + argc);
   server::CommandLine line = server::parse_command_line(args, server::environment_of(environ));
   if (line.exit) {
@@ -277,7 +218,6 @@ int main(int argc, char** argv) {
     return line.exit->exit_code;
   }
   line.config.unix_socket_mode = 0777 & ~mask;
-  int signal = 0;
   const int code = serve(line, &signal);
   if (signal != 0) die_by(signal);
   return code;
