@@ -32,7 +32,9 @@ class Range final : public Unary {
     if (!request.serializable() && context_.is_learner()) {
       return call->fail(errors::NotSupportedForLearner());
     }
-    call->keep_request(bytes);
+    // Thousands may wait for a worker, and lines say no more of a longer one than its beginning.
+    constexpr size_t kMostKept = 64 << 10;
+    if (bytes.size() <= kMostKept) call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     MonotonicTime start = lane.loop.now();
