@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "node/condense.h"
 #include "node/gateway.h"
+#include "node/keep_time.h"
 #include "raft/quorum/quorum.h"
 #include "wire/internal_request.h"
 
@@ -26,18 +27,6 @@ constexpr uint64_t kMostHeld = uint64_t{512} << 20;
 // A store that flushes for the sake of its memory does so more often under load. One that does not
 // loses little by one small file in so long.
 constexpr Duration kFlushPause = std::chrono::seconds(10);
-
-// Calls `beat` every `period`, beginning now, until it says false. A lane's timers are late by up
-// to a millisecond, which a hundred ticks would add up; what is missed is not made up for.
-void keep_time(Executor& lane, const Clock& clock, Duration period, MonotonicTime due,
-               std::function<bool()> beat) {
-  if (!beat()) return;
-  const MonotonicTime now = clock.now();
-  const MonotonicTime next = std::max(due + period, now);
-  lane.post_after(next - now, [&lane, &clock, period, next, beat = std::move(beat)]() mutable {
-    keep_time(lane, clock, period, next, std::move(beat));
-  });
-}
 
 }  // namespace
 
@@ -543,10 +532,8 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       if (message.type == raft::MessageType::kMsgReadIndex && message.from == options_.id) {
         message.term = standing().term;
       }
-      if (message.type == raft::MessageType::kMsgHeartbeat &&
-          heartbeats_.is_late(message.to, clock_.now())) {
-        state_.heartbeats_late.fetch_add(1, std::memory_order_relaxed);
-      }
+      const bool beats = message.type == raft::MessageType::kMsgHeartbeat;
+      if (beats && heartbeats_.is_late(message.to, clock_.now())) ++state_.heartbeats_late;
       outgoing.push_back(std::move(message));
     }
   }

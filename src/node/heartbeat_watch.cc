@@ -1,8 +1,8 @@
 #include "node/heartbeat_watch.h"
 
 #include "absl/strings/str_cat.h"
-#include "base/time_text.h"
 #include "base/log.h"
+#include "base/time_text.h"
 
 namespace keelson::node {
 
