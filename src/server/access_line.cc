@@ -46,7 +46,10 @@ constexpr std::pair<std::string_view, RequestForm> kForms[] = {
     {"/v3electionpb.Election/Resign", kLeader},
 };
 
-// Their numbers; 0: none. The last one of each counts, as protobuf has it.
+// Transactions in one another.
+constexpr int kMostDepth = 16;
+
+// Numbers of fields that are no messages; 0: none. The last one of each counts, as protobuf has it.
 struct Wanted {
   uint32_t first, second;
 };
@@ -60,6 +63,42 @@ bool take(std::string_view message, Wanted wanted, std::string_view* first,
   }
   return reader.ok();
 }
+
+// A message in another. Of several they are what all say, one after the other: that is how protobuf
+// merges them, and so what the request does. Of a choice (oneof) that is for those that come behind
+// the last other member of it.
+class Inner {
+ public:
+  // The members of the choice, in order of their numbers; one that is none stands alone.
+  Inner(uint32_t first, uint32_t last) : first_(first), last_(last) {}
+
+  // False: `message` is malformed, or has none.
+  bool read(std::string_view message) {
+    pb::Reader reader(message);
+    for (pb::Field field; reader.next(&field);) {
+      if (field.type != pb::kBytes || field.number < first_ || field.number > last_) continue;
+      if (std::exchange(number_, field.number) != field.number) {
+        bytes_ = field.bytes;
+      } else if (bytes_.empty()) {
+        bytes_ = field.bytes;
+      } else if (!field.bytes.empty()) {
+        if (bytes_.data() != joined_.data()) joined_ = bytes_;
+        joined_ += field.bytes;
+        bytes_ = joined_;
+      }
+    }
+    return reader.ok() && number_ != 0;
+  }
+  uint32_t number() const { return number_; }
+  // Lives as long as this and the message.
+  std::string_view bytes() const { return bytes_; }
+
+ private:
+  const uint32_t first_, last_;
+  uint32_t number_ = 0;
+  std::string_view bytes_;
+  std::string joined_;
+};
 
 void append_number(std::string& out, std::string_view name, uint64_t number) {
   char text[24];
@@ -90,32 +129,25 @@ void append_key(std::string& out, std::string_view message, Wanted wanted) {
   if (!range_end.empty()) append_text(out, "range_end", range_end);
 }
 
-// Of a transaction.
+// Of a transaction, with those in it.
 class Operations {
  public:
   explicit Operations(bool keys) : keys_(keys) {}
 
-  void add_compare(std::string_view compare) {
-    ++compares_;
-    add("compare", compare, {3, 64});
-  }
-  void add_op(std::string_view op, uint64_t& count) {
-    ++count;
-    static constexpr std::string_view kNames[] = {"", "range", "put", "delete_range", "txn"};
-    constexpr uint32_t kPut = 2, kTxnOp = 4;
-    pb::Reader reader(op);
+  // False: malformed.
+  bool read(std::string_view request) {
+    pb::Reader reader(request);
     for (pb::Field field; reader.next(&field);) {
-      if (field.type != pb::kBytes || field.number == 0 || field.number > kTxnOp) continue;
-      const Wanted wanted = field.number == kTxnOp ? Wanted{0, 0}
-                            : field.number == kPut ? Wanted{1, 0}
-                                                   : Wanted{1, 2};
-      add(kNames[field.number], field.bytes, wanted);
+      if (field.type != pb::kBytes || field.number < kCompare || field.number > kFailure) continue;
+      ++counts_[field.number - kCompare];
+      if (keys_) add(field, 0);
     }
+    return reader.ok();
   }
   void append(std::string& out) const {
-    append_number(out, "compares", compares_);
-    append_number(out, "successes", successes);
-    append_number(out, "failures", failures);
+    append_number(out, "compares", counts_[0]);
+    append_number(out, "successes", counts_[1]);
+    append_number(out, "failures", counts_[2]);
     if (!keys_) return;
     out += ",\"operations\":[";
     out += list_;
@@ -123,11 +155,41 @@ class Operations {
     if (left_out_ > 0) append_number(out, "left_out", left_out_);
   }
 
-  uint64_t successes = 0, failures = 0;
-
  private:
-  void add(std::string_view what, std::string_view message, Wanted wanted) {
-    if (!keys_) return;
+  enum : uint32_t { kCompare = 1, kSuccess = 2, kFailure = 3 };
+  enum : uint32_t { kRangeOp = 1, kPutOp = 2, kDeleteOp = 3, kTxnOp = 4 };
+
+  void add(const pb::Field& field, int depth) {
+    if (field.number == kCompare) return add("compare", field.bytes, {3, 64}, depth);
+    Inner op(kRangeOp, kTxnOp);
+    if (!op.read(field.bytes)) return;
+    switch (op.number()) {
+      case kRangeOp:
+        return add("range", op.bytes(), {1, 2}, depth);
+      case kPutOp:
+        return add("put", op.bytes(), {1, 0}, depth);
+      case kDeleteOp:
+        return add("delete_range", op.bytes(), {1, 2}, depth);
+      default:
+        return add_txn(op.bytes(), depth);
+    }
+  }
+  // Left out, it counts as one.
+  void add_txn(std::string_view txn, int depth) {
+    if (depth == kMostDepth) {
+      ++left_out_;
+      return;
+    }
+    const uint64_t before = left_out_;
+    add("txn", txn, {0, 0}, depth);
+    if (left_out_ > before) return;
+    pb::Reader reader(txn);
+    for (pb::Field field; reader.next(&field);) {
+      if (field.type != pb::kBytes || field.number < kCompare || field.number > kFailure) continue;
+      add(field, depth + 1);
+    }
+  }
+  void add(std::string_view what, std::string_view message, Wanted wanted, int depth) {
     if (list_.size() >= kMostOfKeys) {
       ++left_out_;
       return;
@@ -136,35 +198,35 @@ class Operations {
     list_ += "{\"op\":\"";
     list_ += what;
     list_ += '"';
-    // What is nested in it is counted as one.
+    if (depth > 0) append_number(list_, "depth", static_cast<uint64_t>(depth));
     if (wanted.first != 0) append_key(list_, message, wanted);
     list_ += '}';
   }
 
   const bool keys_;
-  uint64_t compares_ = 0;
+  uint64_t counts_[3] = {};
   std::string list_;
   uint64_t left_out_ = 0;
 };
 
 void append_txn(std::string& out, std::string_view request, bool keys) {
   Operations operations(keys);
-  pb::Reader reader(request);
-  for (pb::Field field; reader.next(&field);) {
-    if (field.is(1, pb::kBytes)) operations.add_compare(field.bytes);
-    if (field.is(2, pb::kBytes)) operations.add_op(field.bytes, operations.successes);
-    if (field.is(3, pb::kBytes)) operations.add_op(field.bytes, operations.failures);
-  }
-  if (reader.ok()) operations.append(out);
+  if (operations.read(request)) operations.append(out);
 }
 
+// REQUIRES: UTF-8.
 void append_escaped(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    auto byte = static_cast<unsigned char>(c);
+    // Terminals take U+0080 to U+009F for commands, too.
+    const bool c1 =
+        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (c1) byte = static_cast<unsigned char>(text[++i]);
     if (byte == '"' || byte == '\\') {
       out += '\\';
       out += c;
-    } else if (byte >= 0x20 && byte != 0x7f) {
+    } else if (!c1 && byte >= 0x20 && byte != 0x7f) {
       out += c;
     } else {
       char escape[8];
@@ -217,7 +279,7 @@ void append_request(std::string& out, RequestForm form, std::string_view request
     case kTxn:
       return append_txn(out, request, keys);
     case kLeader:
-      if (keys && take(request, {1, 0}, &first, &second)) append_key(out, first, {1, 0});
+      if (Inner leader(1, 1); keys && leader.read(request)) append_key(out, leader.bytes(), {1, 0});
       return;
     case kLease:
       return append_lease(out, request, 1);
@@ -231,11 +293,14 @@ void append_request(std::string& out, RequestForm form, std::string_view request
       append_text(out, "name", first);
       append_text(out, "role", second);
       return;
-    case kRoleMay:
-      if (!take(request, {1, 2}, &first, &second)) return;
+    case kRoleMay: {
+      if (!take(request, {1, 0}, &first, &second)) return;
       append_text(out, "name", first);
-      if (keys) append_key(out, second, {2, 3});
+      if (Inner permission(2, 2); keys && permission.read(request)) {
+        append_key(out, permission.bytes(), {2, 3});
+      }
       return;
+    }
     case kRoleMayNot:
       if (!take(request, {1, 0}, &first, &second)) return;
       append_text(out, "name", first);
@@ -245,10 +310,10 @@ void append_request(std::string& out, RequestForm form, std::string_view request
 }
 
 bool append_watch(std::string& out, std::string_view message, bool keys) {
-  std::string_view creation, none;
-  if (!keys || !take(message, {1, 0}, &creation, &none)) return false;
-  if (creation.data() == nullptr) return false;
-  append_key(out, creation, {1, 2});
+  constexpr uint32_t kCreation = 1, kProgress = 3;
+  Inner wanted(kCreation, kProgress);
+  if (!keys || !wanted.read(message) || wanted.number() != kCreation) return false;
+  append_key(out, wanted.bytes(), {1, 2});
   return true;
 }
 

@@ -6,8 +6,9 @@
 // Secrecy: of a request nothing is told but names of users and roles, ids of leases, numbers of
 //   operations, and, where keys are wanted, keys. No value, password or token has a way here:
 //   fields are taken out by their numbers, one kind of request after the other.
-// Bounds: of a text kMostOfText bytes are shown, of a transaction as many keys as about kMostOfKeys
-//   bytes hold.
+// Bounds: of a text kMostOfText bytes are shown, of a transaction, and those in it, as many
+//   operations as about kMostOfKeys bytes hold; the line says how many more there are, where one
+//   that is a transaction counts as one.
 // Threads: pure functions.
 
 #pragma once

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/protobuf.h"
 #include "base/text.h"
 #include "proto/rpc.pb.h"
 #include "proto/v3election.pb.h"
@@ -98,12 +99,84 @@ TEST(AccessLine, OfATransactionItsOperations) {
   EXPECT_EQ(about(form, txn, true),
             ",\"compares\":1,\"successes\":2,\"failures\":1,\"operations\":["
             "{\"op\":\"compare\",\"key\":\"c\"},{\"op\":\"put\",\"key\":\"p\"},{\"op\":\"txn\"},"
+            "{\"op\":\"put\",\"depth\":1,\"key\":\"nested\"},"
             "{\"op\":\"delete_range\",\"key\":\"d\",\"range_end\":\"e\"}]");
   for (int i = 0; i < 1000; ++i) *txn.add_success() = txn.success(0);
   const json long_one = parsed(about(form, txn, true));
   EXPECT_EQ(long_one["successes"], 1002);
-  EXPECT_EQ(long_one["operations"].size() + long_one["left_out"].get<size_t>(), 1004u);
+  EXPECT_EQ(long_one["operations"].size() + long_one["left_out"].get<size_t>(), 1005u);
   EXPECT_LT(about(form, txn, true).size(), kMostOfKeys + 1000);
+}
+
+TEST(AccessLine, ATransactionIsNotHiddenInOthers) {
+  pb::TxnRequest txn;
+  pb::TxnRequest* inner = &txn;
+  for (int depth = 0; depth < 40; ++depth) {
+    auto* next = inner->add_failure()->mutable_request_txn();
+    inner->add_success()->mutable_request_put()->set_key(cat("k", depth));
+    inner = next;
+  }
+  inner->add_compare()->set_key("deepest");
+  const json told = parsed(about(RequestForm::kTxn, txn, true));
+  EXPECT_EQ(told["operations"].size(), 2u * 16 + 1);
+  EXPECT_EQ(told["operations"][1], (json{{"op", "put"}, {"depth", 1}, {"key", "k1"}}));
+  EXPECT_EQ(told["left_out"], 1);
+}
+
+// Protobuf merges what stands there more than once.
+TEST(AccessLine, ARequestInPartsIsToldAsItIsMeant) {
+  pb::WatchRequest named, empty, cancel;
+  named.mutable_create_request()->set_key("secret");
+  empty.mutable_create_request();
+  cancel.mutable_cancel_request();
+  const std::string all = named.SerializeAsString() + empty.SerializeAsString();
+  std::string out;
+  EXPECT_TRUE(append_watch(out, all, true));
+  EXPECT_EQ(out, ",\"key\":\"secret\"");
+  // Of a choice the last one counts, and what came before another one is forgotten.
+  EXPECT_FALSE(append_watch(out, all + cancel.SerializeAsString(), true));
+  out.clear();
+  EXPECT_TRUE(
+      append_watch(out, all + cancel.SerializeAsString() + empty.SerializeAsString(), true));
+  EXPECT_EQ(out, ",\"key\":\"\"");
+
+  v3electionpb::ResignRequest leader, nobody;
+  leader.mutable_leader()->set_name("a");
+  nobody.mutable_leader();
+  out.clear();
+  append_request(out, RequestForm::kLeader, leader.SerializeAsString() + nobody.SerializeAsString(),
+                 true);
+  EXPECT_EQ(out, ",\"key\":\"a\"");
+
+  pb::AuthRoleGrantPermissionRequest key, end, role;
+  key.mutable_perm()->set_key("k");
+  end.mutable_perm()->set_range_end("l");
+  role.set_name("r");
+  role.mutable_perm();
+  out.clear();
+  append_request(out, RequestForm::kRoleMay,
+                 key.SerializeAsString() + end.SerializeAsString() + role.SerializeAsString(),
+                 true);
+  EXPECT_EQ(out, ",\"name\":\"r\",\"key\":\"k\",\"range_end\":\"l\"");
+
+  pb::RequestOp put, range, no_range;
+  put.mutable_request_put()->set_key("p");
+  range.mutable_request_range()->set_key("r");
+  no_range.mutable_request_range();
+  std::string txn;
+  keelson::pb::append_bytes_field(
+      txn, 2, put.SerializeAsString() + range.SerializeAsString() + no_range.SerializeAsString());
+  out.clear();
+  append_request(out, RequestForm::kTxn, txn, true);
+  EXPECT_EQ(parsed(out)["operations"], (json{{{"op", "range"}, {"key", "r"}}}));
+}
+
+TEST(AccessLine, NothingInItCommandsATerminal) {
+  std::string out;
+  append_text(out, "key",
+              "a\xc2\x9b"
+              "31m\xc2\x80\xc2\xa0\x1b");
+  EXPECT_EQ(out, ",\"key\":\"a\\u009b31m\\u0080\xc2\xa0\\u001b\"");
 }
 
 TEST(AccessLine, OfAWatcherItsRange) {
