@@ -94,7 +94,7 @@ class AccessOutput::Rotated final : public Destination {
 
 // Others write there as well, and somebody may read it who does not go on: no flag of it is
 // changed, and no more is written at a time than a pipe takes that has said that it takes
-// something.
+// something. That is whole lines as long as they fit: between two writes others may write theirs.
 class AccessOutput::Stream final : public Destination {
  public:
   Stream(int file, const std::atomic<bool>& hurry) : file_(file), hurry_(hurry) {}
@@ -102,7 +102,7 @@ class AccessOutput::Stream final : public Destination {
   size_t write(std::string_view text) override {
     size_t done = 0;
     while (done < text.size() && is_ready()) {
-      const size_t wanted = std::min<size_t>(text.size() - done, PIPE_BUF);
+      const size_t wanted = portion(text.substr(done));
       const size_t n = write_all(file_, text.substr(done, wanted));
       done += n;
       if (n < wanted) break;
@@ -111,6 +111,11 @@ class AccessOutput::Stream final : public Destination {
   }
 
  private:
+  static size_t portion(std::string_view text) {
+    if (text.size() <= PIPE_BUF) return text.size();
+    const size_t end = text.substr(0, PIPE_BUF).rfind('\n');
+    return end == std::string_view::npos ? PIPE_BUF : end + 1;
+  }
   bool is_ready() const {
     pollfd waits{.fd = file_, .events = POLLOUT, .revents = 0};
     const int patience = hurry_.load(std::memory_order_relaxed) ? 0 : kPatienceMs;

@@ -113,6 +113,33 @@ TEST_F(AccessOutputTest, HasNoRoomForMoreThanItMayHold) {
   close(ends[1]);
 }
 
+// Others write to the same pipe.
+TEST_F(AccessOutputTest, WritesWholeLinesToAPipe) {
+  // Of packets, so that each write is told from the next.
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_DIRECT), 0);
+  const int before = dup(STDOUT_FILENO);
+  ASSERT_GE(dup2(ends[1], STDOUT_FILENO), 0);
+  auto opened = AccessOutput::open({.target = "stdout", .clock = &clock_});
+  ASSERT_TRUE(opened.ok());
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += std::string(1000, 'x') + "\n";
+  (*opened)->write(text + std::string(5000, 'y') + "\n", 21, 0);
+  settle(**opened, 21);
+  EXPECT_EQ((*opened)->written(), 21u);
+  (*opened)->stop();
+  ASSERT_GE(dup2(before, STDOUT_FILENO), 0);
+  close(before);
+  close(ends[1]);
+  std::vector<size_t> writes;
+  char packet[8192];
+  for (ssize_t n; (n = ::read(ends[0], packet, sizeof packet)) > 0;) {
+    writes.push_back(static_cast<size_t>(n));
+  }
+  EXPECT_EQ(writes, (std::vector<size_t>{4004, 4004, 4004, 4004, 4004, 4096, 905}));
+  close(ends[0]);
+}
+
 TEST_F(AccessOutputTest, LeavesADisksLastSpaceToOthers) {
   auto output = open();
   output->write("a\n", 1, 0);
