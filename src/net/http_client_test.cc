@@ -318,7 +318,7 @@ TEST(IpAddressTest, WhatIsOneAndWhatIsNot) {
   EXPECT_EQ(read("2001:db8::1"), "[2001:db8::1]:0");
   EXPECT_EQ(read("::1"), "[::1]:0 loopback");
   EXPECT_EQ(read("::"), "[::]:0 unspecified");
-  EXPECT_EQ(read("::ffff:127.0.0.1"), "[::ffff:127.0.0.1]:0 loopback");
+  EXPECT_EQ(read("::ffff:127.0.0.1"), "127.0.0.1:0 loopback");
   EXPECT_EQ(read("fe80::1%lo"), "[fe80::1]:0");
   for (const char* text :
        {"", "localhost", "127.1", "1.2.3.256", "fe80::1%no-such", "[::1]", ":"}) {

@@ -305,6 +305,9 @@ std::vector<Case> newer_streams() {
 
 // What Lock does is told by the spans of what it is made of.
 std::vector<Case> locks() {
+  pb::LeaseGrantRequest session;
+  session.set_id(77);
+  session.set_ttl(600);
   v3lockpb::LockRequest lock;
   lock.set_name("L");
   lock.set_lease(77);
@@ -313,6 +316,10 @@ std::vector<Case> locks() {
   v3electionpb::LeaderRequest leader;
   leader.set_name("nobody");
   return {
+      {"a lease for it",
+       ask("/etcdserverpb.Lease/LeaseGrant", session),
+       {call("etcdserverpb.Lease/LeaseGrant"),
+        "lease_grant < etcdserverpb.Lease/LeaseGrant [id=#77, ttl=#600]" + kThroughLog}},
       {"a lock",
        ask("/v3lockpb.Lock/Lock", lock),
        {call("v3lockpb.Lock/Lock"),
