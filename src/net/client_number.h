@@ -7,7 +7,10 @@
 // as a host has all of its addresses. But on this machine, where proxies and gateways speak for
 // others, it is the connection.
 //
-// Numbers: the same throughout the process, unknown outside of it, and not 0 but where it says so.
+// Numbers: the same throughout the process, and not 0 but where it says so. A secret of the process
+// is in them (base/keyed_hash.h): nobody can choose names, addresses or connections that would meet
+// somebody else's in a table by hashes (base/shares.h). A user and a certificate of the same name
+// are two clients.
 
 #pragma once
 
@@ -18,10 +21,13 @@
 
 namespace keelson::net {
 
-uint64_t client_named(std::string_view name);
+uint64_t client_of_user(std::string_view name);
+uint64_t client_of_certificate(std::string_view common_name);
 // 0: on this machine.
 uint64_t client_at(const Address& address);
-// `connection` is PeerInfo's.
+// `connection` tells it from every other that is open.
 uint64_t client_of_connection(uint64_t connection);
+// As PeerInfo has it: a number among a client's connections.
+uint64_t connection_number(uint64_t connection);
 
 }  // namespace keelson::net

@@ -3,8 +3,12 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <set>
+#include <string>
 
 namespace keelson::net {
 namespace {
@@ -25,6 +29,32 @@ Address ipv6(const char* host, uint16_t port) {
   in6->sin6_port = htons(port);
   EXPECT_EQ(inet_pton(AF_INET6, host, &in6->sin6_addr), 1);
   return address;
+}
+
+// Ahead of all others: nothing has asked for a number yet, and two children that have the same
+// addresses for everything draw a secret each.
+TEST(ClientNumber, IsAnotherInEachProcess) {
+  const auto numbers = [] {
+    return std::array{client_of_user("a"), client_of_certificate("a"), client_of_connection(1),
+                      connection_number(1), client_at(ipv6("2001:db8::1", 1))};
+  };
+  using Numbers = decltype(numbers());
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  std::array<Numbers, 2> seen;
+  for (Numbers& of_one : seen) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const Numbers mine = numbers();
+      _exit(::write(ends[1], mine.data(), sizeof mine) == sizeof mine ? 0 : 1);
+    }
+    ASSERT_EQ(::read(ends[0], of_one.data(), sizeof of_one), static_cast<ssize_t>(sizeof of_one));
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  }
+  for (size_t i = 0; i < seen[0].size(); ++i) EXPECT_NE(seen[0][i], seen[1][i]) << i;
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(ClientNumber, IsTheHosts) {
@@ -52,9 +82,11 @@ TEST(ClientNumber, IsNeverNobodys) {
   std::set<uint64_t> seen;
   for (uint64_t i = 0; i < 1000; ++i) {
     seen.insert(client_of_connection(i));
-    seen.insert(client_named(std::to_string(i)));
+    seen.insert(connection_number(i));
+    seen.insert(client_of_user(std::to_string(i)));
+    seen.insert(client_of_certificate(std::to_string(i)));
   }
-  EXPECT_EQ(seen.size(), 2000u);
+  EXPECT_EQ(seen.size(), 4000u);
   EXPECT_FALSE(seen.contains(0));
 }
 

@@ -45,8 +45,9 @@ Connection::Connection(std::shared_ptr<const ServerContext> server, Loop* loop, 
       outgoing_(server_->options.budgets->outgoing, loop, server_->options.connection_outgoing,
                 this),
       transport_(make_transport(*server_, loop, fd, peer_.address, this)) {
-  peer_.connection = reinterpret_cast<uintptr_t>(this);
-  if (peer_.client == 0) peer_.client = client_of_connection(peer_.connection);
+  const auto number = reinterpret_cast<uintptr_t>(this);
+  peer_.connection = connection_number(number);
+  if (peer_.client == 0) peer_.client = client_of_connection(number);
 }
 
 Connection::~Connection() { outgoing_.change(told_output_, 0); }
@@ -217,7 +218,7 @@ void Connection::on_secured(std::shared_ptr<const TlsIdentity> identity) {
   peer_.tls = true;
   peer_.identity = std::move(identity);
   if (peer_.identity && !peer_.identity->common_name.empty()) {
-    peer_.client = client_named(peer_.identity->common_name);
+    peer_.client = client_of_certificate(peer_.identity->common_name);
   }
 }
 

@@ -63,7 +63,8 @@ struct PeerInfo {
   // Of the verified client certificate; null without one. Shared with the calls, which may outlive
   // the connection.
   std::shared_ptr<const TlsIdentity> identity = nullptr;
-  // Tells it from every other connection that is open; 0: none.
+  // Tells it from every other connection that is open, but for one chance in 2^63, and is no
+  // guessing matter (net/client_number.h); 0: none.
   uint64_t connection = 0;
   // Whose connection it is, as far as that can be known (net/client_number.h); 0: nobody's.
   uint64_t client = 0;

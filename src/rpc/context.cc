@@ -165,7 +165,7 @@ Origin Context::origin(const net::ServerCall& call) {
 
 Origin Context::origin(const net::ServerCall& call, const auth::Identity& asks) {
   const net::PeerInfo& peer = call.peer();
-  return {asks.user.empty() ? peer.client : net::client_named(asks.user), peer.connection};
+  return {asks.user.empty() ? peer.client : net::client_of_user(asks.user), peer.connection};
 }
 
 void Context::submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
