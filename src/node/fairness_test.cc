@@ -125,6 +125,10 @@ TEST_F(FairnessTest, WhoComesLaterIsNotBehindAllOfTheFlood) {
       << ::testing::PrintToString(first);
 }
 
+TEST_F(FairnessTest, NothingAtATimeIsNoLimit) {
+  EXPECT_DEATH(Gateway::shares({.max_pending = 0}), "max_pending");
+}
+
 // What was in the window of a leader may be cut off the log when another one leads: it keeps nobody
 // from having his turn when this one leads again.
 TEST_F(FairnessTest, AWindowEndsWithItsTerm) {

@@ -29,9 +29,15 @@ absl::Status judge(const Shares<threads>& shares, Origin from, int64_t more, Ref
   return errors::RequestTooManyRequests();
 }
 
+int64_t least_cost(const Gateway::Limits& limits) {
+  CHECK(limits.max_pending > 0);
+  return std::max<int64_t>(1, limits.max_pending_bytes / limits.max_pending);
+}
+
 }  // namespace
 
 SharedShares Gateway::shares(const Limits& limits) {
+  CHECK(limits.max_pending > 0);
   return SharedShares(limits.max_pending_bytes, kProposalRows);
 }
 
@@ -43,7 +49,7 @@ Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, Share
       proposal_shares_(proposals),
       clock_(clock),
       limits_(limits),
-      least_cost_(std::max<int64_t>(1, limits.max_pending_bytes / limits.max_pending)),
+      least_cost_(least_cost(limits)),
       read_shares_(limits.max_pending_reads, kReadRows) {
   CHECK(limits_.request_timeout > Duration(0));
   CHECK(proposal_shares_.most() == limits_.max_pending_bytes);

@@ -43,7 +43,7 @@ using ReadDone = absl::AnyInvocable<void(absl::Status)>;
 class Gateway {
  public:
   struct Limits {
-    int64_t max_pending = 64 * 1024;
+    int64_t max_pending = 64 * 1024;  // > 0
     int64_t max_pending_bytes = 256 << 20;
     int64_t max_pending_reads = 256 * 1024;              // of one gateway
     Duration request_timeout = std::chrono::seconds(7);  // etcd: 5 s + 2 election timeouts
