@@ -100,8 +100,9 @@ void Gateway::propose_in(Term term, uint64_t id, Bytes data, Space space, Propos
   if (proposal) proposal->only_in = term;
 }
 
-void Gateway::propose_change(raft::ConfChange change, ProposalDone done) {
-  Proposal* proposal = gather({}, change.id, raft::encode(change), Space::kSpared, std::move(done));
+void Gateway::propose_change(Origin from, raft::ConfChange change, ProposalDone done) {
+  Proposal* proposal =
+      gather(from, change.id, raft::encode(change), Space::kSpared, std::move(done));
   if (proposal) proposal->entry_type = raft::EntryType::kConfChange;
 }
 

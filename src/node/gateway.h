@@ -71,7 +71,7 @@ class Gateway {
   // As the leader of `term`, or not at all: LeaderChanged.
   void propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done);
   // A change of the membership. The reply says whether it was made; the table has it then.
-  void propose_change(raft::ConfChange change, ProposalDone done);
+  void propose_change(Origin from, raft::ConfChange change, ProposalDone done);
 
   // `done` is called once a linearizable read may be served from what is published; or with
   // TooManyRequests, Timeout, Stopped, LeaderChanged.

@@ -238,7 +238,7 @@ class TestMember {
   // `change` but for its id.
   void propose_change(raft::ConfChange change, Answer answer) {
     change.id = ids_->next();
-    gateway_->propose_change(std::move(change), std::move(answer));
+    gateway_->propose_change({}, std::move(change), std::move(answer));
     gateway_->flush();
   }
   // `answer` comes once a linearizable read may be served here.

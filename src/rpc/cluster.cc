@@ -102,7 +102,8 @@ class MemberAdd final : public ClusterMethod<pb::MemberAddRequest, pb::MemberAdd
     added->set_id(member.id.value);
     added->set_islearner(member.is_learner);
     for (const std::string& url : member.peer_urls) added->add_peerurls(url);
-    changes_.add(context_.lane(*call), member, answering(call, std::move(response)));
+    changes_.add(context_.lane(*call), context_.origin(*call), member,
+                 answering(call, std::move(response)));
   }
 };
 
@@ -113,7 +114,8 @@ class MemberRemove final : public ClusterMethod<pb::MemberRemoveRequest, pb::Mem
  private:
   void ask(net::CallRef call, const pb::MemberRemoveRequest& request) override {
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
-    changes_.remove(context_.lane(*call), MemberId(request.id()), answering(call));
+    changes_.remove(context_.lane(*call), context_.origin(*call), MemberId(request.id()),
+                    answering(call));
   }
 };
 
@@ -128,8 +130,8 @@ class MemberUpdate final : public ClusterMethod<pb::MemberUpdateRequest, pb::Mem
     if (!facts_.parse_urls(texts(request.peerurls())).ok()) {
       return call->fail(errors::MemberBadURLs());
     }
-    changes_.update(context_.lane(*call), MemberId(request.id()), texts(request.peerurls()),
-                    answering(call));
+    changes_.update(context_.lane(*call), context_.origin(*call), MemberId(request.id()),
+                    texts(request.peerurls()), answering(call));
   }
 };
 
@@ -141,8 +143,8 @@ class MemberPromote final
  private:
   void ask(net::CallRef call, const pb::MemberPromoteRequest& request) override {
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
-    changes_.promote(context_.lane(*call), MemberId(request.id()), Access::token_of(*call),
-                     answering(call));
+    changes_.promote(context_.lane(*call), context_.origin(*call), MemberId(request.id()),
+                     Access::token_of(*call), answering(call));
   }
 };
 

@@ -107,36 +107,38 @@ absl::Status Reconfiguration::may_remove(MemberId id) const {
   return errors::Unhealthy();
 }
 
-void Reconfiguration::propose(Lane& lane, raft::ConfChange change, Done done) {
+void Reconfiguration::propose(Lane& lane, Origin from, raft::ConfChange change, Done done) {
   change.id = lane.ids.next();
-  lane.gateway->propose_change(change, [this, type = change.type, id = change.node_id,
-                                        done = std::move(done)](apply::Reply reply) mutable {
-    if (!reply.status.ok()) return done(std::move(reply.status));
-    log::info("applied a configuration change through raft",
-              {{"local-member-id", hex(context_.node().member())},
-               {"raft-conf-change", raft::name_of(type)},
-               {"raft-conf-change-node-id", hex(id)}});
-    done(context_.node().members().view()->members);
-  });
+  lane.gateway->propose_change(from, change,
+                               [this, type = change.type, id = change.node_id,
+                                done = std::move(done)](apply::Reply reply) mutable {
+                                 if (!reply.status.ok()) return done(std::move(reply.status));
+                                 log::info("applied a configuration change through raft",
+                                           {{"local-member-id", hex(context_.node().member())},
+                                            {"raft-conf-change", raft::name_of(type)},
+                                            {"raft-conf-change-node-id", hex(id)}});
+                                 done(context_.node().members().view()->members);
+                               });
 }
 
-void Reconfiguration::add(Lane& lane, const membership::Member& member, Done done) {
+void Reconfiguration::add(Lane& lane, Origin from, const membership::Member& member, Done done) {
   if (absl::Status s = may_add(member); !s.ok()) return done(std::move(s));
   const auto type =
       member.is_learner ? raft::ConfChangeType::kAddLearnerNode : raft::ConfChangeType::kAddNode;
-  propose(lane, {.type = type, .node_id = member.id, .context = membership::encode_context(member)},
+  propose(lane, from,
+          {.type = type, .node_id = member.id, .context = membership::encode_context(member)},
           std::move(done));
 }
 
-void Reconfiguration::remove(Lane& lane, MemberId id, Done done) {
+void Reconfiguration::remove(Lane& lane, Origin from, MemberId id, Done done) {
   if (absl::Status s = may_remove(id); !s.ok()) return done(std::move(s));
-  propose(lane, {.type = raft::ConfChangeType::kRemoveNode, .node_id = id}, std::move(done));
+  propose(lane, from, {.type = raft::ConfChangeType::kRemoveNode, .node_id = id}, std::move(done));
 }
 
-void Reconfiguration::update(Lane& lane, MemberId id, std::vector<std::string> peer_urls,
-                             Done done) {
+void Reconfiguration::update(Lane& lane, Origin from, MemberId id,
+                             std::vector<std::string> peer_urls, Done done) {
   const membership::Member member{.id = id, .peer_urls = std::move(peer_urls)};
-  propose(lane,
+  propose(lane, from,
           {.type = raft::ConfChangeType::kUpdateNode,
            .node_id = id,
            .context = membership::encode_context(member)},
@@ -144,10 +146,10 @@ void Reconfiguration::update(Lane& lane, MemberId id, std::vector<std::string> p
 }
 
 // Behind what is committed, so that a member just added is known to raft.
-void Reconfiguration::judge_progress(Lane& lane, MemberId id,
+void Reconfiguration::judge_progress(Lane& lane, Origin from, MemberId id,
                                      absl::AnyInvocable<void(absl::Status)> done) {
   if (!context_.node().is_leader()) return done(errors::NotLeader());
-  lane.gateway->read({}, [this, &lane, id, done = std::move(done)](absl::Status status) mutable {
+  lane.gateway->read(from, [this, &lane, id, done = std::move(done)](absl::Status status) mutable {
     if (!status.ok()) return done(std::move(status));
     context_.node().consensus().with_core(
         [&lane, id, done = std::move(done)](raft::RawNode& core) mutable {
@@ -158,29 +160,30 @@ void Reconfiguration::judge_progress(Lane& lane, MemberId id,
   });
 }
 
-void Reconfiguration::promote_here(Lane& lane, MemberId id, Done asked) {
+void Reconfiguration::promote_here(Lane& lane, Origin from, MemberId id, Done asked) {
   auto done = [this, asked = std::move(asked)](absl::StatusOr<Members> members) mutable {
     RequestObserver* observer = context_.observer();
     if (observer && members.status() != errors::NotLeader()) observer->promoted(members.status());
     asked(std::move(members));
   };
-  judge_progress(lane, id, [this, &lane, id, done = std::move(done)](absl::Status ready) mutable {
-    if (!ready.ok()) return done(std::move(ready));
-    if (context_.limits().strict_reconfiguration &&
-        !membership::may_promote(*context_.node().members().view())) {
-      return done(not_enough_started());
-    }
-    propose(lane,
-            {.type = raft::ConfChangeType::kAddNode,
-             .node_id = id,
-             .context = membership::encode_promotion(id)},
-            std::move(done));
-  });
+  judge_progress(lane, from, id,
+                 [this, &lane, from, id, done = std::move(done)](absl::Status ready) mutable {
+                   if (!ready.ok()) return done(std::move(ready));
+                   if (context_.limits().strict_reconfiguration &&
+                       !membership::may_promote(*context_.node().members().view())) {
+                     return done(not_enough_started());
+                   }
+                   propose(lane, from,
+                           {.type = raft::ConfChangeType::kAddNode,
+                            .node_id = id,
+                            .context = membership::encode_promotion(id)},
+                           std::move(done));
+                 });
 }
 
-void Reconfiguration::promote(Lane& lane, MemberId id, std::string token, Done done) {
+void Reconfiguration::promote(Lane& lane, Origin from, MemberId id, std::string token, Done done) {
   AtLeader<Members>::Question question{
-      .here = [this, &lane, id](Done done) { promote_here(lane, id, std::move(done)); },
+      .here = [this, &lane, from, id](Done done) { promote_here(lane, from, id, std::move(done)); },
       .there =
           [this, id, token = std::move(token)](const membership::Member& leader, Duration timeout,
                                                Done done) {

@@ -5,6 +5,7 @@
 //
 // With --strict-reconfig-check (the default) a change is refused that would leave no quorum of
 // members that have started, or of those that this member has been hearing of for five seconds.
+// Shares: of `from`, what it takes at this member; {} for what a peer asks in its clients' name.
 // Threads: on the lane's loop; `done` too, once.
 // Errors: etcd's: MemberNotEnoughStarted, Unhealthy, MemberExist, PeerURLExist, MemberNotFound,
 //   MemberNotLearner, TooManyLearners, LearnerNotReady; those of a proposal.
@@ -32,21 +33,22 @@ class Reconfiguration {
   // Outlived by `context`.
   explicit Reconfiguration(Context& context) : context_(context) {}
 
-  void add(Lane& lane, const membership::Member& member, Done done);
-  void remove(Lane& lane, MemberId id, Done done);
-  void update(Lane& lane, MemberId id, std::vector<std::string> peer_urls, Done done);
+  void add(Lane& lane, Origin from, const membership::Member& member, Done done);
+  void remove(Lane& lane, Origin from, MemberId id, Done done);
+  void update(Lane& lane, Origin from, MemberId id, std::vector<std::string> peer_urls, Done done);
   // A learner that has all but a tenth of what the leader has becomes a voter. The leader knows,
   // and does it, wherever this is asked; it is shown the `token` of who asks, which may be empty.
-  void promote(Lane& lane, MemberId id, std::string token, Done done);
+  void promote(Lane& lane, Origin from, MemberId id, std::string token, Done done);
   // The same as the leader, or NotLeader.
-  void promote_here(Lane& lane, MemberId id, Done done);
+  void promote_here(Lane& lane, Origin from, MemberId id, Done done);
 
  private:
   absl::Status may_add(const membership::Member& member) const;
   absl::Status may_remove(MemberId id) const;
   size_t connected(const membership::View& view) const;
-  void propose(Lane& lane, raft::ConfChange change, Done done);
-  void judge_progress(Lane& lane, MemberId id, absl::AnyInvocable<void(absl::Status)> done);
+  void propose(Lane& lane, Origin from, raft::ConfChange change, Done done);
+  void judge_progress(Lane& lane, Origin from, MemberId id,
+                      absl::AnyInvocable<void(absl::Status)> done);
 
   Context& context_;
 };

@@ -24,7 +24,7 @@ void PeerAnswers::promote(MemberId member, std::string token,
       [this, member, token = std::move(token), done = std::move(done)](rpc::Lane& lane) mutable {
         if (absl::Status s = context_.require_admin(lane, token); !s.ok())
           return done(std::move(s));
-        changes_.promote(lane, member, std::move(token), std::move(done));
+        changes_.promote(lane, {}, member, std::move(token), std::move(done));
       });
 }
 
