@@ -121,10 +121,11 @@ absl::Status Context::check_quota(Lane& lane, int64_t cost) {
     alarm.set_memberid(node_.member().value);
     alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
     alarm.set_alarm(etcdserverpb::NOSPACE);
-    propose(lane, wire::InternalKind::kAlarm, alarm.SerializeAsString(), 0, [](apply::Reply reply) {
-      if (reply.status.ok()) return;
-      log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
-    });
+    propose(lane, {}, wire::InternalKind::kAlarm, alarm.SerializeAsString(), 0,
+            [](apply::Reply reply) {
+              if (reply.status.ok()) return;
+              log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
+            });
   }
   return errors::NoSpace();
 }
@@ -195,10 +196,11 @@ void Context::submit_for(net::CallRef call, Origin from, wire::InternalKind kind
   if (trace::CallTrace* trace = call->trace(); trace && *waits) trace->proposed();
 }
 
-void Context::propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
-                      absl::AnyInvocable<void(apply::Reply)> done) {
+void Context::propose(Lane& lane, Origin from, wire::InternalKind kind, std::string_view request,
+                      int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
-  submit(lane, {}, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost, std::move(done));
+  submit(lane, from, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost,
+         std::move(done));
 }
 
 void Context::propose_for_nobody(net::CallRef call, wire::InternalKind kind,

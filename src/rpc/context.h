@@ -201,9 +201,9 @@ class Context {
   // rules have changed: AuthOldRevision.
   void propose_as(Lane& lane, Origin from, std::string_view user, wire::InternalKind kind,
                   std::string_view request, absl::AnyInvocable<void(apply::Reply)> done);
-  // The member's own; the size limit is checked here.
-  void propose(Lane& lane, wire::InternalKind kind, std::string_view request, int64_t cost,
-               absl::AnyInvocable<void(apply::Reply)> done);
+  // In the name of no user; `from` {}: the member's own. The size limit is checked here.
+  void propose(Lane& lane, Origin from, wire::InternalKind kind, std::string_view request,
+               int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
   void answer(net::ServerCall& call, apply::Reply reply);
 
   // Notes that a read began at `start` (by the loop's clock) and is ready to be answered now.

@@ -73,34 +73,35 @@ void LeaseKeeper::times(Lane& lane, Origin from, LeaseId id, bool keys, Done<Lea
 // read.
 void LeaseKeeper::renew_here(Lane& lane, Origin from, LeaseId id, Done<int64_t> done) {
   if (!context_.node().is_leader()) return done(errors::NotLeader());
-  lane.gateway->read(from, [this, &lane, id, done = std::move(done)](absl::Status status) mutable {
-    if (!status.ok()) return done(std::move(status));
-    renew_behind_failpoint(lane, id, std::move(done));
-  });
+  lane.gateway->read(from,
+                     [this, &lane, from, id, done = std::move(done)](absl::Status status) mutable {
+                       if (!status.ok()) return done(std::move(status));
+                       renew_behind_failpoint(lane, from, id, std::move(done));
+                     });
 }
 
 // It may sleep there, and the lease be revoked meanwhile by way of this lane.
-void LeaseKeeper::renew_behind_failpoint(Lane& lane, LeaseId id, Done<int64_t> done) {
-  if (!failpoint::any_armed()) return renew_now(lane, id, std::move(done));
+void LeaseKeeper::renew_behind_failpoint(Lane& lane, Origin from, LeaseId id, Done<int64_t> done) {
+  if (!failpoint::any_armed()) return renew_now(lane, from, id, std::move(done));
   context_.snapshot_workers().go_on(
       static_cast<uint64_t>(id.value),
-      [this, &lane, id, done = std::move(done)](int /*worker*/) mutable {
+      [this, &lane, from, id, done = std::move(done)](int /*worker*/) mutable {
         KEELSON_FAILPOINT("lease_before_renew");
-        lane.loop.post([this, &lane, id, done = std::move(done)]() mutable {
-          renew_now(lane, id, std::move(done));
+        lane.loop.post([this, &lane, from, id, done = std::move(done)]() mutable {
+          renew_now(lane, from, id, std::move(done));
         });
       });
 }
 
-void LeaseKeeper::renew_now(Lane& lane, LeaseId id, Done<int64_t> done) {
+void LeaseKeeper::renew_now(Lane& lane, Origin from, LeaseId id, Done<int64_t> done) {
   context_.node().apply_lane().run(
-      [this, &lane, id, done = std::move(done)](apply::Applier& applier) mutable {
+      [this, &lane, from, id, done = std::move(done)](apply::Applier& applier) mutable {
         absl::StatusOr<lease::Renewal> renewal = applier.leases().renew(id, applier.now());
         if (!renewal.ok()) {
           bring<int64_t>(lane.loop, std::move(done), renewal.status());
         } else if (renewal->state == lease::Renewal::State::kClearCheckpointFirst) {
-          lane.loop.post([this, &lane, id, done = std::move(done)]() mutable {
-            clear_checkpoint_then_renew(lane, id, std::move(done));
+          lane.loop.post([this, &lane, from, id, done = std::move(done)]() mutable {
+            clear_checkpoint_then_renew(lane, from, id, std::move(done));
           });
         } else if (renewal->state == lease::Renewal::State::kExpired) {
           applier.leases().when_settled(
@@ -114,13 +115,14 @@ void LeaseKeeper::renew_now(Lane& lane, LeaseId id, Done<int64_t> done) {
 }
 
 // A remaining TTL is on record; were it left there, the next leader would cut the lease short.
-void LeaseKeeper::clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64_t> done) {
+void LeaseKeeper::clear_checkpoint_then_renew(Lane& lane, Origin from, LeaseId id,
+                                              Done<int64_t> done) {
   etcdserverpb::LeaseCheckpointRequest request;
   request.add_checkpoints()->set_id(id.value);
-  context_.propose(lane, wire::InternalKind::kLeaseCheckpoint, request.SerializeAsString(), 0,
-                   [this, &lane, id, done = std::move(done)](apply::Reply reply) mutable {
+  context_.propose(lane, from, wire::InternalKind::kLeaseCheckpoint, request.SerializeAsString(), 0,
+                   [this, &lane, from, id, done = std::move(done)](apply::Reply reply) mutable {
                      if (!reply.status.ok()) return done(std::move(reply.status));
-                     renew_now(lane, id, std::move(done));
+                     renew_now(lane, from, id, std::move(done));
                    });
 }
 

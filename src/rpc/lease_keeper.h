@@ -38,9 +38,9 @@ class LeaseKeeper {
 
  private:
   void renew_at_leader(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
-  void renew_behind_failpoint(Lane& lane, LeaseId id, Done<int64_t> done);
-  void renew_now(Lane& lane, LeaseId id, Done<int64_t> done);
-  void clear_checkpoint_then_renew(Lane& lane, LeaseId id, Done<int64_t> done);
+  void renew_behind_failpoint(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
+  void renew_now(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
+  void clear_checkpoint_then_renew(Lane& lane, Origin from, LeaseId id, Done<int64_t> done);
 
   Context& context_;
 };

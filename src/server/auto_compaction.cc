@@ -80,7 +80,7 @@ void AutoCompaction::compact(int64_t revision) {
   request.set_revision(revision);
   trace::SpanPtr span = rpc::make_own_span(context_.tracer(), request);
   if (span) span->event(trace::kProposed);
-  context_.propose(*context_.lanes().front(), wire::InternalKind::kCompaction,
+  context_.propose(*context_.lanes().front(), {}, wire::InternalKind::kCompaction,
                    request.SerializeAsString(), 0,
                    [this, revision, span = std::move(span)](apply::Reply reply) mutable {
                      if (span && rpc::is_applied(reply.status)) span->event(trace::kAnswered);
