@@ -116,18 +116,23 @@ absl::Status Context::check_quota(Lane& lane, int64_t cost) {
   if (node_.backend()->has_room(static_cast<uint64_t>(cost), limits_.quota_bytes)) {
     return absl::OkStatus();
   }
-  if (!node_.alarms().no_space()) {
-    etcdserverpb::AlarmRequest alarm;
-    alarm.set_memberid(node_.member().value);
-    alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
-    alarm.set_alarm(etcdserverpb::NOSPACE);
-    propose(lane, {}, wire::InternalKind::kAlarm, alarm.SerializeAsString(), 0,
-            [](apply::Reply reply) {
-              if (reply.status.ok()) return;
-              log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
-            });
-  }
+  if (!node_.alarms().no_space()) raise_no_space(lane);
   return errors::NoSpace();
+}
+
+// The member's own, so who floods must not make one for each request that is refused.
+void Context::raise_no_space(Lane& lane) {
+  if (raising_alarm_.exchange(true, std::memory_order_relaxed)) return;
+  etcdserverpb::AlarmRequest alarm;
+  alarm.set_memberid(node_.member().value);
+  alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  alarm.set_alarm(etcdserverpb::NOSPACE);
+  propose(lane, {}, wire::InternalKind::kAlarm, alarm.SerializeAsString(), 0,
+          [this](apply::Reply reply) {
+            CHECK(raising_alarm_.exchange(false, std::memory_order_relaxed));
+            if (reply.status.ok()) return;
+            log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
+          });
 }
 
 Parts Context::respond_with(int64_t revision, bool with_revision, Parts body) {

@@ -228,6 +228,7 @@ class Context {
   // The same for a call, whose span hears of it.
   void submit_for(net::CallRef call, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
                   int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  void raise_no_space(Lane& lane);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);
 
   node::Node& node_;
@@ -237,6 +238,7 @@ class Context {
   Others* others_ = nullptr;
   trace::Tracer* tracer_ = nullptr;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::atomic<bool> raising_alarm_{false};  // while a proposal of it is under way
   LongReads long_reads_;
   Workers snapshot_workers_;
   Logins logins_;

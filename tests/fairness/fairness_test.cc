@@ -34,14 +34,18 @@ constexpr char kPut[] = "/etcdserverpb.KV/Put";
 constexpr char kRange[] = "/etcdserverpb.KV/Range";
 constexpr Milliseconds kPatience{60000};
 
-// Of keelson_requests_refused_total, with these labels; -1: there is none.
-double refused(const Server& server, std::string_view what, std::string_view why) {
+// Of the metrics' row that begins so; -1: there is none.
+double number(const Server& server, std::string_view row) {
   const auto page = harness::http_request(server.address(), "GET", "/metrics");
   if (!page.ok()) return -1;
-  const std::string row =
-      cat("\nkeelson_requests_refused_total{what=\"", what, "\",why=\"", why, "\"} ");
   const size_t at = page->body.find(row);
   return at == std::string::npos ? -1 : std::atof(page->body.c_str() + at + row.size());
+}
+
+// Of keelson_requests_refused_total, with these labels.
+double refused(const Server& server, std::string_view what, std::string_view why) {
+  return number(server,
+                cat("\nkeelson_requests_refused_total{what=\"", what, "\",why=\"", why, "\"} "));
 }
 
 std::string put_of(std::string_view key, size_t value_size) {
@@ -82,6 +86,30 @@ TEST(Fairness, AFloodOfPutsIsRefusedAndAModestClientIsNot) {
   EXPECT_GT(of_share, 0);
   EXPECT_EQ(of_share + refused(server, "proposals", "full"), flood.refused());
   EXPECT_EQ(refused(server, "reads", "share"), 0);
+}
+
+// The alarm is the member's own proposal, which no share holds back: those who are refused because
+// the quota is full do not make one each while the first is under way.
+TEST(Fairness, AFullQuotaIsProposedOnce) {
+  Server server({.binary = binary,
+                 .flags = {"--quota-backend-bytes=1"},
+                 .environment = {"KEELSON_FAILPOINTS=wal_before_sync=sleep:300"}});
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  const double before = number(server, "\netcd_server_proposals_committed_total ");
+  ASSERT_GT(before, 0);
+  Flood flood({.address = server.address(),
+               .method = kPut,
+               .body = put_of("a", 1),
+               .connections = 4,
+               .calls = 500});
+  flood.stop();
+  EXPECT_EQ(flood.done(), 0);
+  EXPECT_EQ(flood.other_error(), "8 etcdserver: mvcc: database space exceeded");
+  // Behind all that was proposed until then.
+  pb::RangeRequest range;
+  range.set_key("a");
+  ASSERT_TRUE(Client(server.address()).unary(kRange, range.SerializeAsString()).status.ok());
+  EXPECT_LE(number(server, "\netcd_server_proposals_committed_total ") - before, 20);
 }
 
 // A connection over HTTP/2 that has asked for so many long messages to be written, in JSON.
