@@ -22,7 +22,10 @@ void follow(http::Counter& counter, uint64_t value) {
 
 }  // namespace
 
-State::State(node::Node& node, rpc::Context& context) : node_(node), context_(context) {}
+State::State(node::Node& node, rpc::Context& context)
+    : node_(node), context_(context), reads_([&context](JointProbe::Done done) {
+        context.lanes().front()->gateway->read({}, std::move(done));
+      }) {}
 
 std::vector<http::ServerState::Alarm> State::alarms() const {
   std::vector<Alarm> active;
@@ -66,7 +69,7 @@ void State::read_once(bool serializable, absl::AnyInvocable<void(absl::Status)> 
     if (serializable) {
       read(absl::OkStatus());
     } else {
-      lane.gateway->read({}, std::move(read));
+      reads_.ask(std::move(read));
     }
   });
 }

@@ -18,6 +18,7 @@
 #include "node/node.h"
 #include "rpc/context.h"
 #include "server/config.h"
+#include "server/joint_probe.h"
 
 namespace keelson::server {
 
@@ -51,6 +52,9 @@ class State final : public http::ServerState {
 
   node::Node& node_;
   rpc::Context& context_;
+  // Of the read index, on the first lane: the member's own, so that nobody is unhealthy because
+  // somebody floods; one for all, so that nobody floods by it.
+  JointProbe reads_;
 };
 
 // The program's own arguments, its name first.
