@@ -7,6 +7,11 @@
 //   may come to have up to kGreed times what is free. So nobody is limited while there is enough; n
 //   clients that want all they can get end up with equal parts (max-min), and 1 / (kGreed * n + 1)
 //   stays free for those who come. What a client may have, its connections share by the same rule.
+// Beyond all: with many who are greedy what stays free may be less than one thing that is asked
+// for.
+//   So whoever has nothing gets what he asks for as long as anything is free. By that thing, and no
+//   more, all together may be above what there is (and by one for each thread that asks just then);
+//   nobody gets anything until they are not.
 // Bookkeeping: no row for each client, but two tables of sums in which everybody has a place by a
 //   hash of his number (a count-min sketch): it never grows, nothing is looked up, allocated or
 //   removed, and a sum is never less than what is held. It is more for him whose places in both
@@ -31,7 +36,8 @@ inline constexpr int64_t kGreed = 2;
 
 // The rule for one who has `own`. REQUIRES: nothing is negative but `free`.
 constexpr bool may_have_more(int64_t own, int64_t more, int64_t free) {
-  return more <= free && (own == 0 || own + more <= kGreed * free);
+  if (own == 0) return free > 0;
+  return more <= free && own + more <= kGreed * free;
 }
 
 // The rule for a connection that has `connection` of what its client has.
@@ -103,16 +109,19 @@ class Shares {
     kShare,  // there is, for others
   };
 
-  // `most`: of all together. REQUIRES: as Holdings.
+  // `most`: of all together, but for one thing. REQUIRES: as Holdings.
   Shares(int64_t most, size_t rows) : most_(most), clients_(rows), connections_(rows) {
     CHECK(most > 0);
   }
 
-  Verdict ask(const Origin& from, int64_t more) const {
-    const int64_t free = most_ - total();
+  Verdict ask(const Origin& from, int64_t more) const { return ask(from, more, most_); }
+  // As if there were `most` of it.
+  Verdict ask(const Origin& from, int64_t more, int64_t most) const {
+    const int64_t free = most - total();
+    if (free <= 0 || more > most) return Verdict::kFull;
+    const int64_t client = from.is_own() ? 0 : clients_.of(from.client);
+    if (client == 0) return Verdict::kYes;
     if (more > free) return Verdict::kFull;
-    if (from.is_own()) return Verdict::kYes;
-    const int64_t client = clients_.of(from.client);
     const int64_t connection = connections_.of(from.connection);
     return may_have_more(client, connection, more, free) ? Verdict::kYes : Verdict::kShare;
   }
