@@ -29,8 +29,10 @@ class FairnessTest : public AmongPeers {
     int done = 0, refused = 0, failed = 0;
   };
 
-  void start() {
-    alone_.emplace(random_, options());
+  void start(bool revocations_first = false) {
+    Options with = options();
+    with.gateway.revocations_first = revocations_first;
+    alone_.emplace(random_, with);
     ASSERT_TRUE(alone_->start().ok());
     ASSERT_TRUE(alone_->run_until([&] { return alone_->node().is_leader(); }));
     gateway_ = alone_->node().add_gateway(alone_->schedule.io);
@@ -38,14 +40,14 @@ class FairnessTest : public AmongPeers {
   }
   int64_t pending() { return alone_->node().state().proposals_pending.load(); }
 
-  void put(Origin from) {
+  void put(Origin from, Gateway::Space space = Gateway::Space::kTaken) {
     etcdserverpb::PutRequest request;
     request.set_key("k");
     const uint64_t id = ++last_id_;
     gateway_->propose(
         from, id,
         wire::wrap_internal(id, {}, 0, wire::InternalKind::kPut, request.SerializeAsString()),
-        Gateway::Space::kTaken, [this, from](apply::Reply reply) {
+        space, [this, from](apply::Reply reply) {
           count(from, reply.status);
           if (reply.status.ok()) order_.push_back(from.client);
         });
@@ -123,6 +125,20 @@ TEST_F(FairnessTest, WhoComesLaterIsNotBehindAllOfTheFlood) {
   const std::vector<uint64_t> first(order_.begin(), order_.begin() + 12);
   EXPECT_EQ(std::count(first.begin(), first.end(), kModest.client), 3)
       << ::testing::PrintToString(first);
+}
+
+TEST_F(FairnessTest, RevocationsHaveAShareOfTwiceAsMuch) {
+  start(true);
+  alone_->schedule.hold(alone_->schedule.apply);
+  for (int i = 0; i < 500; ++i) put(kFlood, Gateway::Space::kRevoked);
+  EXPECT_GT(pending(), 90);
+  EXPECT_LT(pending(), 150);
+  put(kModest);
+  put(kModest, Gateway::Space::kRevoked);
+  EXPECT_EQ(counts_[2].refused, 1);
+  alone_->schedule.release();
+  ASSERT_TRUE(alone_->run_until([&] { return pending() == 0; }));
+  EXPECT_EQ(counts_[2].done, 1);
 }
 
 TEST_F(FairnessTest, NothingAtATimeIsNoLimit) {

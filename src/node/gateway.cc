@@ -20,9 +20,10 @@ constexpr size_t kProposalRows = 16 << 10;
 constexpr size_t kReadRows = 4 << 10;
 
 template <Threads threads>
-absl::Status judge(const Shares<threads>& shares, Origin from, int64_t more, Refusals& refusals) {
+absl::Status judge(const Shares<threads>& shares, Origin from, int64_t more, int64_t most,
+                   Refusals& refusals) {
   using Verdict = typename Shares<threads>::Verdict;
-  const Verdict verdict = shares.ask(from, more);
+  const Verdict verdict = shares.ask(from, more, most);
   if (verdict == Verdict::kYes) return absl::OkStatus();
   auto& why = verdict == Verdict::kFull ? refusals.full : refusals.share;
   why.fetch_add(1, std::memory_order_relaxed);
@@ -61,11 +62,9 @@ absl::Status Gateway::admit(Origin from, Space space, int64_t cost) {
     state_.proposals_refused.behind.fetch_add(1, std::memory_order_relaxed);
     return errors::RequestTooManyRequests();
   }
-  if (space == Space::kRevoked && limits_.revocations_first &&
-      proposal_shares_.total() + cost <= 2 * proposal_shares_.most()) {
-    return absl::OkStatus();
-  }
-  return judge(proposal_shares_, from, cost, state_.proposals_refused);
+  const bool first = space == Space::kRevoked && limits_.revocations_first;
+  const int64_t most = (first ? 2 : 1) * proposal_shares_.most();
+  return judge(proposal_shares_, from, cost, most, state_.proposals_refused);
 }
 
 // Null: refused, and answered.
@@ -107,7 +106,8 @@ void Gateway::propose_change(Origin from, raft::ConfChange change, ProposalDone 
 }
 
 void Gateway::read(Origin from, ReadDone done) {
-  if (absl::Status s = judge(read_shares_, from, 1, state_.reads_refused); !s.ok()) {
+  if (absl::Status s = judge(read_shares_, from, 1, read_shares_.most(), state_.reads_refused);
+      !s.ok()) {
     return done(std::move(s));
   }
   read_shares_.add(from, 1);

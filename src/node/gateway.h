@@ -48,7 +48,8 @@ class Gateway {
     int64_t max_pending_reads = 256 * 1024;              // of one gateway
     Duration request_timeout = std::chrono::seconds(7);  // etcd: 5 s + 2 election timeouts
     // Feature gate PriorityRequest: where others are refused, revocations of leases are let in
-    // until twice as much of everything is under way. They are what takes the load off.
+    // until twice as much of everything is under way, by shares of that. They are what takes the
+    // load off.
     bool revocations_first = false;
   };
 
