@@ -435,6 +435,9 @@ void Consensus::flush() {
   relays_.release(*core_, clock_.now());
   start_read_round();
   drain_ready();
+  // What was committed makes room in the log's window: nobody else may come to say so until it is
+  // applied, and the disk would have nothing to do.
+  if (proposals_.may_go_on(standing())) schedule_flush();
   check_invariants();
 }
 

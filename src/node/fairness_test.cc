@@ -127,6 +127,20 @@ TEST_F(FairnessTest, WhoComesLaterIsNotBehindAllOfTheFlood) {
       << ::testing::PrintToString(first);
 }
 
+// Where this member is a quorum alone, the whole window is committed at once: the rest of the flood
+// does not wait for the state machine.
+TEST_F(FairnessTest, TheLogGoesOnWhileTheStateMachineWaits) {
+  start();
+  alone_->schedule.hold(alone_->schedule.apply);
+  const uint64_t before = alone_->node().state().committed.load();
+  for (int i = 0; i < 50; ++i) put(kFlood);
+  while (alone_->schedule.run_one()) {
+  }
+  EXPECT_EQ(alone_->node().state().committed.load(), before + 50);
+  alone_->schedule.release();
+  ASSERT_TRUE(alone_->run_until([&] { return order_.size() == 50; }));
+}
+
 TEST_F(FairnessTest, RevocationsHaveAShareOfTwiceAsMuch) {
   start(true);
   alone_->schedule.hold(alone_->schedule.apply);

@@ -48,6 +48,7 @@ void Proposals::add(std::vector<ProposalPtr> proposals) {
 }
 
 void Proposals::propose(raft::RawNode& core, const Standing& standing) {
+  held_up_ = false;
   if (!any_waits()) return;
   refuse_outdated(standing);
   if (standing.leader == raft::kNobody) return;
@@ -56,6 +57,7 @@ void Proposals::propose(raft::RawNode& core, const Standing& standing) {
   if (next_.empty() && queue_.empty()) give_in_order(waiting_, core, standing);
   if (!waiting_.empty() || !next_.empty() || !queue_.empty()) give_in_turns(core, standing);
   if (changing_ == 0 && !changes_.empty()) propose_change(core, standing);
+  held_up_ = any_waits() && !has_room(standing);
   check_invariants();
 }
 

@@ -59,6 +59,8 @@ class Proposals {
   void propose(raft::RawNode& core, const Standing& standing);
   // The entry at `index` with this request id is about to be applied; null: none of ours.
   ProposalPtr take(uint64_t id, Index index);
+  // Since propose() room has come free for somebody whom it had none for.
+  bool may_go_on(const Standing& standing) const { return held_up_ && has_room(standing); }
   // The core knows that all up to `index` is applied.
   void applied(Index index);
   bool none_proposed() const { return under_way_.empty(); }
@@ -106,6 +108,7 @@ class Proposals {
   Term window_term_;  // 0: none; then it is empty
   size_t in_window_ = 0;
   int64_t window_cost_ = 0;  // 0 if in_window_ is, else > 0
+  bool held_up_ = false;     // somebody waits, and the last propose() left no room
   // The membership change under way, 0: none. It is in under_way_, or its entry at change_index_ is
   // on its way through the state machine.
   uint64_t changing_ = 0;
