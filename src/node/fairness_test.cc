@@ -53,8 +53,8 @@ class FairnessTest : public AmongPeers {
         });
     gateway_->flush();
   }
-  void read(Origin from) {
-    gateway_->read(from, [this, from](absl::Status status) { count(from, status); });
+  void read(Origin from, size_t bytes = 0) {
+    gateway_->read(from, bytes, [this, from](absl::Status status) { count(from, status); });
     gateway_->flush();
   }
   void count(Origin from, const absl::Status& status) {
@@ -153,6 +153,20 @@ TEST_F(FairnessTest, RevocationsHaveAShareOfTwiceAsMuch) {
   alone_->schedule.release();
   ASSERT_TRUE(alone_->run_until([&] { return pending() == 0; }));
   EXPECT_EQ(counts_[2].done, 1);
+}
+
+TEST_F(FairnessTest, WhatAReadKeepsCounts) {
+  start();
+  alone_->schedule.hold(alone_->schedule.consensus);
+  for (int i = 0; i < 10; ++i) read(kFlood, 20 << 10);
+  EXPECT_EQ(counts_[1].refused, 7);
+  read(kModest);
+  EXPECT_EQ(counts_[2].refused, 0);
+  alone_->schedule.release();
+  ASSERT_TRUE(alone_->run_until([&] { return counts_[1].done + counts_[2].done == 4; }));
+  // All of it is given back.
+  for (int i = 0; i < 40; ++i) read(kFlood);
+  EXPECT_EQ(counts_[1].refused, 7);
 }
 
 TEST_F(FairnessTest, NothingAtATimeIsNoLimit) {

@@ -19,6 +19,9 @@ constexpr Duration kSlice = std::chrono::milliseconds(1);
 constexpr size_t kProposalRows = 16 << 10;
 constexpr size_t kReadRows = 4 << 10;
 
+// Of what a read keeps while it waits, so much counts as one more read.
+constexpr size_t kReadUnit = 1 << 10;
+
 template <Threads threads>
 absl::Status judge(const Shares<threads>& shares, Origin from, int64_t more, int64_t most,
                    Refusals& refusals) {
@@ -105,13 +108,14 @@ void Gateway::propose_change(Origin from, raft::ConfChange change, ProposalDone 
   if (proposal) proposal->entry_type = raft::EntryType::kConfChange;
 }
 
-void Gateway::read(Origin from, ReadDone done) {
-  if (absl::Status s = judge(read_shares_, from, 1, read_shares_.most(), state_.reads_refused);
+void Gateway::read(Origin from, size_t bytes, ReadDone done) {
+  const auto cost = static_cast<int64_t>(1 + bytes / kReadUnit);
+  if (absl::Status s = judge(read_shares_, from, cost, read_shares_.most(), state_.reads_refused);
       !s.ok()) {
     return done(std::move(s));
   }
-  read_shares_.add(from, 1);
-  reads_.push_back({from, std::move(done)});
+  read_shares_.add(from, cost);
+  reads_.push_back({from, cost, std::move(done)});
   CHECK(read_shares_.total() >= static_cast<int64_t>(reads_.size()));
 }
 
@@ -184,7 +188,7 @@ void Gateway::answer_from(size_t next, std::vector<Read> reads, const absl::Stat
   const MonotonicTime until = clock_.now() + kSlice;
   while (next < reads.size()) {
     Read& read = reads[next++];
-    read_shares_.remove(read.from, 1);
+    read_shares_.remove(read.from, read.cost);
     read.done(status);
     if (clock_.now() >= until) break;
   }

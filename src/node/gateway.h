@@ -76,7 +76,9 @@ class Gateway {
 
   // `done` is called once a linearizable read may be served from what is published; or with
   // TooManyRequests, Timeout, Stopped, LeaderChanged.
-  void read(Origin from, ReadDone done);
+  void read(Origin from, ReadDone done) { read(from, 0, std::move(done)); }
+  // `bytes`: what is kept until then; a kilobyte counts as one read.
+  void read(Origin from, size_t bytes, ReadDone done);
 
   // Hands over what was gathered. To be called at the end of each batch of the home lane.
   void flush();
@@ -90,6 +92,7 @@ class Gateway {
  private:
   struct Read {
     Origin from;
+    int64_t cost;  // > 0
     ReadDone done;
   };
 

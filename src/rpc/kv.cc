@@ -1,7 +1,7 @@
 // The KV service but for RangeStream. Reads run on the call's own lane, on a view of the store, or
 // on workers when they are long; writes go through the log. Each call keeps its request for the
 // lines of the log that may describe it: of what is proposed the part of the entry that it has
-// become, so that it is in memory but once.
+// become, so that it is in memory but once; of others, no more than a line has room for.
 
 #include <utility>
 
@@ -40,8 +40,10 @@ class Range final : public Unary {
     MonotonicTime start = lane.loop.now();
     if (request.serializable()) return answer(lane, std::move(call), request, start);
     const Origin from = context_.origin(*call);
+    const size_t size = bytes.size();
     lane.gateway->read(
-        from, [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
+        from, size,
+        [this, call = std::move(call), bytes = std::move(bytes), start](absl::Status status) {
           Lane& lane = context_.lane(*call);
           if (!status.ok()) return fail(lane, *call, std::move(status), start);
           if (absl::Status s = apply::decode(bytes, &lane.range_request); !s.ok())
@@ -153,11 +155,12 @@ class Txn final : public Unary {
     MonotonicTime start = lane.loop.now();
     if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);
     const Origin from = context_.origin(*call);
-    lane.gateway->read(from, [this, call = std::move(call), request = std::move(request),
-                              start](absl::Status read) mutable {
-      if (!read.ok()) return call->fail(std::move(read));
-      answer(std::move(call), std::move(request), start);
-    });
+    lane.gateway->read(from, bytes.size(),
+                       [this, call = std::move(call), request = std::move(request),
+                        start](absl::Status read) mutable {
+                         if (!read.ok()) return call->fail(std::move(read));
+                         answer(std::move(call), std::move(request), start);
+                       });
   }
 
   // All of it on one view, which keeps compactions from removing what it shows.
