@@ -7,6 +7,7 @@
 #include "apply/body.h"
 #include "apply/decode.h"
 #include "apply/go_text.h"
+#include "base/check.h"
 #include "base/protobuf.h"
 #include "base/text.h"
 #include "proto/raft_internal.pb.h"
@@ -222,9 +223,11 @@ std::string entry_text(std::string_view payload) {
   return out.take();
 }
 
-RequestStats request_stats(InternalKind kind, std::string_view request, const Parts* response) {
+RequestStats request_stats(InternalKind kind, std::string_view request, size_t size,
+                           const Parts* response) {
+  CHECK(request.empty() || request.size() == size);
   RequestStats stats{.request_count = 0,
-                     .request_size = static_cast<int64_t>(request.size()),
+                     .request_size = static_cast<int64_t>(size),
                      .response_count = 0,
                      .response_size = response ? static_cast<int64_t>(response->size()) : 0};
   switch (kind) {
@@ -240,6 +243,10 @@ RequestStats request_stats(InternalKind kind, std::string_view request, const Pa
       }
       break;
     case InternalKind::kTxn:
+      if (request.size() < size) {
+        stats.request_count = -1;
+        return stats;
+      }
       // Only what was done counts, and of what was refused nothing is said.
       stats.request_size = 0;
       if (!response) return stats;

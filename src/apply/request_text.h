@@ -37,8 +37,10 @@ struct RequestStats {
   int64_t response_size = -1;
   std::string content = {};
 };
-// `request`: as for request_text. `response`: the whole message; null: there was none.
-RequestStats request_stats(wire::InternalKind kind, std::string_view request,
+// `request`: as for request_text, or empty where no more is known than its `size`; of a transaction
+// that is told then in place of its operations'. `response`: the whole message; null: there was
+// none.
+RequestStats request_stats(wire::InternalKind kind, std::string_view request, size_t size,
                            const Parts* response);
 
 }  // namespace keelson::apply

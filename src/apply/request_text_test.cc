@@ -170,25 +170,29 @@ std::string told(const RequestStats& stats) {
              stats.response_size, " ", stats.content);
 }
 
+RequestStats stats_of(InternalKind kind, std::string_view request, const Parts* response) {
+  return request_stats(kind, request, request.size(), response);
+}
+
 TEST(RequestStats, CountWhatEtcdCounts) {
   const std::string request = encoded<etcd::RangeRequest>("key: 'a'");
-  EXPECT_EQ(told(request_stats(InternalKind::kRange, request, nullptr)), R"(0 3 0 0 key:"a")");
+  EXPECT_EQ(told(stats_of(InternalKind::kRange, request, nullptr)), R"(0 3 0 0 key:"a")");
   const Parts none = response({});
-  EXPECT_EQ(told(request_stats(InternalKind::kRange, request, &none)),
+  EXPECT_EQ(told(stats_of(InternalKind::kRange, request, &none)),
             cat("0 3 0 ", none.size(), R"( key:"a")"));
   const std::string one = encoded<etcd::PutRequest>("key: 'a' value: 'b'");
-  EXPECT_EQ(told(request_stats(InternalKind::kPut, one, &none)),
+  EXPECT_EQ(told(stats_of(InternalKind::kPut, one, &none)),
             cat("1 6 0 ", none.size(), R"( key:"a" value_size:1 )"));
-  EXPECT_EQ(told(request_stats(InternalKind::kPut, "", nullptr)), "1 0 0 0 ");
+  EXPECT_EQ(told(stats_of(InternalKind::kPut, "", nullptr)), "1 0 0 0 ");
   mvcc::DeleteResult deleted;
   deleted.deleted = 300;
   const Parts gone = response(delete_body(deleted));
   const std::string removal = encoded<etcd::DeleteRangeRequest>("key: 'a'");
-  EXPECT_EQ(told(request_stats(InternalKind::kDeleteRange, removal, &gone)),
+  EXPECT_EQ(told(stats_of(InternalKind::kDeleteRange, removal, &gone)),
             cat("0 3 300 ", gone.size(), R"( key:"a")"));
-  EXPECT_EQ(told(request_stats(InternalKind::kDeleteRange, removal, &none)),
+  EXPECT_EQ(told(stats_of(InternalKind::kDeleteRange, removal, &none)),
             cat("0 3 0 ", none.size(), R"( key:"a")"));
-  EXPECT_EQ(told(request_stats(InternalKind::kCompaction, "\x08\x05", &none)), "-1 -1 -1 -1 ");
+  EXPECT_EQ(told(stats_of(InternalKind::kCompaction, "\x08\x05", &none)), "-1 -1 -1 -1 ");
 }
 
 TEST(RequestStats, OfATransactionWhatWasDoneCounts) {
@@ -197,11 +201,13 @@ TEST(RequestStats, OfATransactionWhatWasDoneCounts) {
       "failure { request_range { key: 'def' } }");
   const std::string text = request_text(InternalKind::kTxn, request);
   const Parts yes = response(txn_body(true, {})), no = response(txn_body(false, {}));
-  EXPECT_EQ(told(request_stats(InternalKind::kTxn, request, &yes)),
+  EXPECT_EQ(told(stats_of(InternalKind::kTxn, request, &yes)),
             cat("2 11 0 ", yes.size(), " ", text));
-  EXPECT_EQ(told(request_stats(InternalKind::kTxn, request, &no)),
-            cat("1 7 0 ", no.size(), " ", text));
-  EXPECT_EQ(told(request_stats(InternalKind::kTxn, request, nullptr)), "0 0 0 0 ");
+  EXPECT_EQ(told(stats_of(InternalKind::kTxn, request, &no)), cat("1 7 0 ", no.size(), " ", text));
+  EXPECT_EQ(told(stats_of(InternalKind::kTxn, request, nullptr)), "0 0 0 0 ");
+  // Of what is too long to be kept, its size.
+  EXPECT_EQ(told(request_stats(InternalKind::kTxn, "", 70'000, nullptr)), "-1 70000 0 0 ");
+  EXPECT_EQ(told(request_stats(InternalKind::kRange, "", 70'000, nullptr)), "0 70000 0 0 ");
 }
 
 // The term of the header ends as a count would.

@@ -102,7 +102,8 @@ void GrpcObserver::log_request(const net::ServerCall& call, const net::CallSumma
   const Duration elapsed = summary.elapsed + (clock_.now() - call.loop().now());
   const auto& request = call.kept_request();
   const apply::RequestStats stats =
-      request ? apply::request_stats(kind, *request, summary.response) : apply::RequestStats();
+      request ? apply::request_stats(kind, request->bytes, request->size, summary.response)
+              : apply::RequestStats();
   log::write(debug ? log::Level::kDebug : log::Level::kWarn, "request stats",
              {{"start time", timestamp_text(clock_.unix_time() - elapsed)},
               {"time spent", duration_text(elapsed)},

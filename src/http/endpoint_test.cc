@@ -239,8 +239,11 @@ TEST_F(GrpcObserverTest, SaysWhatWasAskedAndAnswered) {
   EXPECT_FALSE(client_->call("/etcdserverpb.KV/Put", "unkept").ok());
   EXPECT_FALSE(client_->call("/etcdserverpb.KV/Put", "").ok());
   ASSERT_TRUE(client_->call("/etcdserverpb.KV/Compact", "\x08\x07").ok());
+  // What is long is not kept for the line's sake.
+  const std::string key(net::ServerCall::kMostKept, 'k');
+  ASSERT_TRUE(client_->call("/etcdserverpb.KV/DeleteRange", "\x0a\x80\x80\x04" + key).ok());
   const auto lines = log.take("request stats");
-  ASSERT_EQ(lines.size(), 5u);
+  ASSERT_EQ(lines.size(), 6u);
   std::vector<std::string> told;
   for (const auto& line : lines) {
     EXPECT_EQ(line.level, log::Level::kDebug);
@@ -256,7 +259,8 @@ TEST_F(GrpcObserverTest, SaysWhatWasAskedAndAnswered) {
                                             "/etcdserverpb.KV/Put 1 11 0 0 key:\"k\" value_size:6 ",
                                             "/etcdserverpb.KV/Put -1 -1 -1 -1 ",
                                             "/etcdserverpb.KV/Put 1 0 0 0 ",
-                                            "/etcdserverpb.KV/Compact -1 -1 -1 -1 "}));
+                                            "/etcdserverpb.KV/Compact -1 -1 -1 -1 ",
+                                            "/etcdserverpb.KV/DeleteRange 0 65540 5 6 "}));
 }
 
 TEST_F(GrpcObserverTest, WarnsOfSlowCallsOnly) {

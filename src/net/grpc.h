@@ -125,11 +125,22 @@ class ServerCall {
   Loop& loop() const { return *loop_; }
 
   // The request as who describes the call at its end may want to see it; none unless the handler
-  // has said so. What it shares memory with is held until then.
-  void keep_request(Bytes request) {
-    if (!over()) kept_request_ = std::move(request);
+  // has said so. What it shares memory with is held until then, so of one that is longer than
+  // kMostKept no more than its size is kept.
+  static constexpr size_t kMostKept = 64 << 10;
+  struct KeptRequest {
+    Bytes bytes;  // whole, or none
+    size_t size = 0;
+  };
+  void keep_request(const Bytes& request) {
+    keep(request.size() <= kMostKept ? request : Bytes(), request.size());
   }
-  const std::optional<Bytes>& kept_request() const { return kept_request_; }
+  // Of any size: it is in memory for others' sake, who count it.
+  void keep_whole_request(Bytes request) {
+    const size_t size = request.size();
+    keep(std::move(request), size);
+  }
+  const std::optional<KeptRequest>& kept_request() const { return kept_request_; }
 
   // ---- the answer; whatever comes after the call is over is dropped without a word
 
@@ -185,11 +196,14 @@ class ServerCall {
   std::atomic<uint32_t> refs_{0};
   Loop* loop_;
   std::shared_ptr<const TlsIdentity> identity_;
-  std::optional<Bytes> kept_request_;  // none once the observer knows the end
+  std::optional<KeptRequest> kept_request_;  // none once the observer knows the end
   std::unique_ptr<trace::CallTrace> trace_;
 
  private:
   friend class CallRef;
+  void keep(Bytes bytes, size_t size) {
+    if (!over()) kept_request_ = KeptRequest{std::move(bytes), size};
+  }
 };
 
 inline CallRef::CallRef(ServerCall* call) : call_(call) {

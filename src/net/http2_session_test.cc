@@ -321,7 +321,7 @@ class Diary final : public CallObserver {
     text += cat("end ", call.method().name, " ", static_cast<int>(s.code), " after ",
                 s.elapsed / milliseconds(1), " ms\n");
     if (s.response) text += cat("answer ", s.response->size(), "\n");
-    if (call.kept_request()) text += cat("kept ", call.kept_request()->str(), "\n");
+    if (call.kept_request()) text += cat("kept ", call.kept_request()->bytes.str(), "\n");
     if (!s.text.empty()) text += cat("text ", s.text, "\n");
   }
   std::string text;

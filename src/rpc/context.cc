@@ -240,7 +240,7 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::strin
   Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
   // In place of the client's bytes, which need not be kept beside their copy in the entry.
   if (call->kept_request()) {
-    call->keep_request(wire::wrapped_request(entry, kind, request.size()));
+    call->keep_whole_request(wire::wrapped_request(entry, kind, request.size()));
   }
   if (asks->revision == 0) {
     return submit_for(std::move(call), from, kind, id, std::move(entry), cost, std::move(done));
@@ -343,7 +343,7 @@ void Context::warn_slow_read(const net::ServerCall& call, wire::InternalKind kin
                           .expected = limits_.warning_apply_duration,
                           .prefix = range ? "read-only range " : "read-only txn ",
                           .status = reply.status()};
-  if (call.kept_request()) slow.request = apply::request_text(kind, *call.kept_request());
+  if (call.kept_request()) slow.request = apply::request_text(kind, call.kept_request()->bytes);
   if (reply.ok()) {
     slow.response = range ? apply::range_answer_text(*reply) : apply::txn_answer_text(*reply);
   }
