@@ -19,6 +19,7 @@ Workers::Workers(Options options)
   CHECK(options_.threads > 0);
   CHECK(options_.threads_per_connection > 0);
   CHECK(options_.threads_per_client > 0);
+  CHECK(options_.bytes_as_one > 0);
   for (int i = 0; i < options_.threads; ++i) {
     threads_[static_cast<size_t>(i)] = Thread([this, i] { work(i); });
   }
@@ -26,30 +27,31 @@ Workers::Workers(Options options)
 
 Workers::~Workers() { stop(); }
 
-bool Workers::run(Origin from, Job job) {
+bool Workers::run(Origin from, Job job, size_t bytes) {
+  const size_t weight = 1 + bytes / options_.bytes_as_one;
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return true;
-    if (!admit(from)) return false;
-    push(from, std::move(job));
+    if (!admit(from, weight)) return false;
+    push(from, std::move(job), weight);
   }
   wake_.notify_one();
   return true;
 }
 
-bool Workers::admit(Origin from) {
-  if (waiting_ >= options_.max_waiting) {
+bool Workers::admit(Origin from, size_t weight) {
+  if (weight_ >= options_.max_waiting) {
     full_.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   const auto client = clients_.find(from.client);
   if (client == clients_.end()) return true;
   const auto connection = client->second.connections.find(from.connection);
-  const size_t own =
-      connection == client->second.connections.end() ? 0 : connection->second.waiting.size();
+  const size_t own = connection == client->second.connections.end() ? 0 : connection->second.weight;
   if (own < options_.max_waiting_of_connection &&
-      may_have_more(static_cast<int64_t>(client->second.waiting), static_cast<int64_t>(own), 1,
-                    static_cast<int64_t>(options_.max_waiting - waiting_))) {
+      may_have_more(static_cast<int64_t>(client->second.weight), static_cast<int64_t>(own),
+                    static_cast<int64_t>(weight),
+                    static_cast<int64_t>(options_.max_waiting - weight_))) {
     return true;
   }
   over_share_.fetch_add(1, std::memory_order_relaxed);
@@ -60,7 +62,7 @@ void Workers::go_on(Origin from, Job job) {
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return;
-    push(from, std::move(job));
+    push(from, std::move(job), 1);
   }
   wake_.notify_one();
 }
@@ -76,13 +78,14 @@ void Workers::run_on(int worker, Job job) {
   wake_.notify_all();
 }
 
-void Workers::push(Origin from, Job job) {
+void Workers::push(Origin from, Job job, size_t weight) {
   Client& client = clients_[from.client];
   Connection& connection = client.connections[from.connection];
   const bool had_turn = may_begin(connection);
-  connection.waiting.push_back(std::move(job));
-  ++client.waiting;
-  ++waiting_;
+  connection.waiting.push_back({std::move(job), weight});
+  connection.weight += weight;
+  client.weight += weight;
+  weight_ += weight;
   if (!had_turn && may_begin(connection)) client.turns.push_back(from.connection);
   enlist(from.client, client);
 }
@@ -105,10 +108,14 @@ Workers::Taken Workers::take() {
   client.turns.pop_front();
   Connection& connection = client.connections[from.connection];
   CHECK(may_begin(connection));
-  Job job = std::move(connection.waiting.front());
+  auto [job, weight] = std::move(connection.waiting.front());
   connection.waiting.pop_front();
-  --client.waiting;
-  --waiting_;
+  CHECK(weight <= connection.weight);
+  CHECK(connection.weight <= client.weight);
+  CHECK(client.weight <= weight_);
+  connection.weight -= weight;
+  client.weight -= weight;
+  weight_ -= weight;
   ++connection.running;
   ++client.running;
   if (may_begin(connection)) client.turns.push_back(from.connection);
@@ -175,7 +182,7 @@ void Workers::stop() {
   std::swap(dropped, clients_);
   std::swap(dropped_own, own_);
   turns_.clear();
-  waiting_ = 0;
+  weight_ = 0;
 }
 
 }  // namespace keelson

@@ -8,7 +8,8 @@
 //   a connection begin in order.
 // Threads: run() and go_on() from any; stop() from none of the workers. A lock guards the queue: it
 //   is held for a push or a pop, by those who are about to work for a hundred times as long.
-// Bounds: run() refuses when too many jobs wait, first those of whom many do (base/shares.h).
+// Bounds: run() refuses when too many jobs wait, first those of whom many do (base/shares.h). One
+//   that holds bytes while it waits counts as more than one.
 // Lifetime: what jobs hold lives until stop() has returned; what waits then is dropped unrun.
 
 #pragma once
@@ -39,6 +40,7 @@ class Workers {
     int threads_per_connection = 2;  // > 0
     int threads_per_client = INT32_MAX;
     size_t max_waiting = 4096;
+    size_t bytes_as_one = 64 << 10;  // > 0; a job counts as one more for so many that it holds
     size_t max_waiting_of_connection = SIZE_MAX;
     int niceness = 0;  // as nice(2): how much the threads give way to others
   };
@@ -48,10 +50,12 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // False: too many wait, and `job` will not run.
-  [[nodiscard]] bool run(Origin from, Job job);
+  // False: too many wait, and `job` will not run. `bytes`: what it holds until then.
+  [[nodiscard]] bool run(Origin from, Job job, size_t bytes = 0);
   // For those of whom nobody has more than one connection.
-  [[nodiscard]] bool run(uint64_t owner, Job job) { return run({owner, owner}, std::move(job)); }
+  [[nodiscard]] bool run(uint64_t owner, Job job, size_t bytes = 0) {
+    return run({owner, owner}, std::move(job), bytes);
+  }
   // The rest of something that was admitted, of which there is one job at a time: never refused.
   void go_on(Origin from, Job job);
   void go_on(uint64_t owner, Job job) { go_on({owner, owner}, std::move(job)); }
@@ -69,15 +73,20 @@ class Workers {
   uint64_t times_over_share() const { return over_share_.load(std::memory_order_relaxed); }
 
  private:
+  struct Waiting {
+    Job job;
+    size_t weight;  // > 0
+  };
   struct Connection {
-    std::deque<Job> waiting;
-    int running = 0;  // <= threads_per_connection
+    std::deque<Waiting> waiting;
+    size_t weight = 0;  // of all that wait
+    int running = 0;    // <= threads_per_connection
   };
   // Who has jobs, waiting or running.
   struct Client {
     absl::flat_hash_map<uint64_t, Connection> connections;  // who has jobs
     std::deque<uint64_t> turns;  // exactly those connections that may_begin(), each once
-    size_t waiting = 0;          // of all connections
+    size_t weight = 0;           // of all that wait, of all connections
     int running = 0;             // of all connections; <= threads_per_client
     bool listed = false;         // in turns_
   };
@@ -88,8 +97,8 @@ class Workers {
 
   void work(int worker);
   // With the lock.
-  bool admit(Origin from);
-  void push(Origin from, Job job);
+  bool admit(Origin from, size_t weight);
+  void push(Origin from, Job job, size_t weight);
   Taken take();
   void done(Origin from);
   void enlist(uint64_t id, Client& client);
@@ -105,7 +114,7 @@ class Workers {
   std::condition_variable wake_;
   absl::flat_hash_map<uint64_t, Client> clients_;  // who has jobs, waiting or running
   std::deque<uint64_t> turns_;  // exactly those clients that may_begin(), each once
-  size_t waiting_ = 0;          // the jobs that wait, of all clients
+  size_t weight_ = 0;           // of all jobs that wait
   bool stopping_ = false;
   std::vector<std::deque<Job>> own_;  // of run_on(), one for each worker
   std::atomic<uint64_t> full_{0}, over_share_{0};

@@ -77,6 +77,26 @@ TEST(Workers, RefusesWhenTooManyWait) {
   done.get_future().wait();
 }
 
+TEST(Workers, WhatWaitingJobsHoldCounts) {
+  Workers workers({.threads = 1, .max_waiting = 10, .bytes_as_one = 1000});
+  Gate gate;
+  ASSERT_TRUE(workers.run(1, gate.job()));
+  gate.wait();
+  std::promise<void> done;
+  EXPECT_TRUE(workers.run(
+      1, [](int) {}, 3'999));
+  EXPECT_FALSE(workers.run(
+      1, [](int) {}, 9'000));
+  EXPECT_EQ(workers.times_over_share(), 1u);
+  EXPECT_TRUE(workers.run(
+      2, [](int) {}, 9'000));
+  EXPECT_FALSE(workers.run(3, [](int) {}));
+  EXPECT_EQ(workers.times_full(), 1u);
+  workers.go_on(3, [&](int) { done.set_value(); });
+  gate.go.set_value();
+  done.get_future().wait();
+}
+
 TEST(Workers, AClientsConnectionsShareItsTurns) {
   Workers workers({.threads = 1, .threads_per_connection = 1});
   Gate gate;

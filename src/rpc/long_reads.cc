@@ -39,6 +39,11 @@ Workers::Options for_ranges() {
           .niceness = 10};
 }
 
+// What it has of its client's while it waits.
+size_t bytes_of(const net::ServerCall& call) {
+  return call.kept_request() ? call.kept_request()->size : 0;
+}
+
 }  // namespace
 
 LongReads::Pool::Pool(mvcc::Store& store, Workers::Options options) : workers(std::move(options)) {
@@ -73,11 +78,13 @@ void LongReads::run(Origin from, net::CallRef call, const mvcc::ReadBounds& trie
 }
 
 bool LongReads::offer(Origin from, net::CallRef call, Read read) {
+  const size_t bytes = bytes_of(*call);
   One one{std::move(call), std::move(read)};
-  return ranges_.workers.run(from, [this, from, one = std::move(one)](int worker) mutable {
+  auto job = [this, from, one = std::move(one)](int worker) mutable {
     Task then = this->read(ranges_, worker, from, one);
     if (then) one.call->loop().post(std::move(then));
-  });
+  };
+  return ranges_.workers.run(from, std::move(job), bytes);
 }
 
 void LongReads::compute(Origin from, net::CallRef call, absl::AnyInvocable<Task()> work) {
@@ -98,7 +105,11 @@ void LongReads::look_back(uint64_t owner, absl::AnyInvocable<void(mvcc::ReaderSl
 void LongReads::hand_over(Gathered& gathered) {
   if (gathered.reads.empty()) return;
   std::vector<net::CallRef> asking;
-  for (const One& one : gathered.reads) asking.push_back(one.call);
+  size_t bytes = 0;
+  for (const One& one : gathered.reads) {
+    asking.push_back(one.call);
+    bytes += bytes_of(*one.call);
+  }
   auto job = [this, from = gathered.from,
               reads = std::exchange(gathered.reads, {})](int worker) mutable {
     net::Loop& loop = reads.front().call->loop();
@@ -110,7 +121,7 @@ void LongReads::hand_over(Gathered& gathered) {
       for (Task& answer : answers) answer();
     });
   };
-  if (values_.workers.run(gathered.from, std::move(job))) return;
+  if (values_.workers.run(gathered.from, std::move(job), bytes)) return;
   for (const net::CallRef& call : asking) call->fail(errors::RequestTooManyRequests());
 }
 

@@ -13,8 +13,8 @@
 //
 // Threads: run() on the call's loop; the read on a worker; what it returns on the loop again.
 // Bounds: too many reads waiting are refused with errors::RequestTooManyRequests(), first those of
-//   a client who has many. Once its call
-//   is over a read ends within a few thousand keys, or is not begun at all.
+//   a client who has many; one with a large request counts as several. Once its call is over a read
+//   ends within a few thousand keys, or is not begun at all.
 // Lifetime: stop() ends it, while the loops and the store still live. Answers to what was dropped
 //   are never given.
 
