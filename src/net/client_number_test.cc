@@ -1,6 +1,7 @@
 #include "net/client_number.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/wait.h>

@@ -130,7 +130,7 @@ class ServerCall {
   static constexpr size_t kMostKept = 64 << 10;
   struct KeptRequest {
     Bytes bytes;  // whole, or none
-    size_t size = 0;
+    size_t size;
   };
   void keep_request(const Bytes& request) {
     keep(request.size() <= kMostKept ? request : Bytes(), request.size());
