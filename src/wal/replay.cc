@@ -38,11 +38,13 @@ absl::StatusOr<LogReader::Outcome> Replay::run(LogReader& reader) {
 }
 
 absl::Status Replay::found() const {
-  if (found_ || !from_) return absl::OkStatus();
+  const bool finished = !from_ || !unfinished_ || unfinished_->index != from_->index;
+  if (!from_ || (found_ && finished)) return absl::OkStatus();
   return absl::NotFoundError("wal: snapshot not found");
 }
 
 absl::Status Replay::take(const LogReader::Record& record) {
+  unfinished_.reset();
   switch (record.type) {
     case wire::RecordType::kEntry:
       return take_entry(record);
@@ -51,7 +53,7 @@ absl::Status Replay::take(const LogReader::Record& record) {
     case wire::RecordType::kMetadata:
       return take_metadata(record);
     case wire::RecordType::kSnapshot:
-      return take_mark(record.data);
+      return take_mark(record);
     case wire::RecordType::kCrc:
       break;
   }
@@ -163,9 +165,10 @@ absl::Status Replay::take_metadata(const LogReader::Record& record) {
   return bad("wal: conflicting metadata found");
 }
 
-absl::Status Replay::take_mark(std::string_view data) {
-  absl::StatusOr<wire::WalSnapshot> mark = wire::decode_wal_snapshot(data);
+absl::Status Replay::take_mark(const LogReader::Record& record) {
+  absl::StatusOr<wire::WalSnapshot> mark = wire::decode_wal_snapshot(record.data);
   if (!mark.ok()) return bad("no snapshot mark");
+  if (mark->index > state_.commit) unfinished_ = {record.place, mark->index, last_};
   last_ = std::max(last_, mark->index);
   if (from_ && mark->index == from_->index) {
     if (mark->term != from_->term) {

@@ -46,6 +46,13 @@ class Replay {
   const std::vector<wire::WalSnapshot>& marks() const { return marks_; }
   // Of the last entry or, further on, mark: where the next segment begins.
   Index last_index() const { return last_; }
+  // What a crash left of a mark and the commit that follows it, when the log ends so: not made.
+  struct UnfinishedMark {
+    LogReader::Place place;
+    Index index;
+    Index last_before;  // last_index() without it
+  };
+  const std::optional<UnfinishedMark>& unfinished_mark() const { return unfinished_; }
   uint64_t entries() const { return entries_; }
 
  private:
@@ -58,7 +65,7 @@ class Replay {
   size_t pending() const { return held_.size() + beyond_.size(); }
   absl::Status take_state(std::string_view data);
   absl::Status take_metadata(const LogReader::Record& record);
-  absl::Status take_mark(std::string_view data);
+  absl::Status take_mark(const LogReader::Record& record);
   void drop_replaced(const wire::WalSnapshot& mark);
 
   const std::optional<SnapshotMark> from_;
@@ -67,6 +74,7 @@ class Replay {
   std::optional<Bytes> metadata_;
   raft::HardState state_;  // each field only ever grows; the vote only with the term
   std::vector<wire::WalSnapshot> marks_;
+  std::optional<UnfinishedMark> unfinished_;  // the last record, if so; its index > state_.commit
   bool found_ = false;
   Index last_;  // of the last entry or mark
   // The last entry's, for order: entries lie one after the other, or go back to replace a tail.

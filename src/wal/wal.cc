@@ -138,8 +138,10 @@ absl::Status Wal::Impl::append(const raft::HardState& state, std::span<const raf
   return absl::IsResourceExhausted(status) ? absl::OkStatus() : status;
 }
 
-// A mark is of use only with a commit that covers it, so the two go out together, that first: what
-// a crash leaves is a prefix.
+// A mark is of use only with a commit that covers it, so the two go out together, the mark first:
+// of what a crash leaves, open() cuts off one that lacks its commit. The other way around the
+// commit could be left alone, and say of a log that ends before a received state that it was
+// committed.
 absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) {
   if (absl::Status status = usable(); !status.ok()) return status;
   wire::WalSnapshot record{mark.index, mark.term, std::nullopt};
@@ -148,12 +150,12 @@ absl::Status Wal::Impl::save_snapshot(SnapshotMark mark, const raft::ConfState& 
   KEELSON_FAILPOINT("wal_before_mark");
   const uint64_t bound = framed_bound(wire::kMaxHardStateSize) + framed_bound(data.size());
   if (absl::Status status = begin_records(bound, For::kMark); !status.ok()) return status;
+  buffer_.add_data(wire::RecordType::kSnapshot, data);
   if (state_.commit < mark.index) {
     if (state_.term < mark.term) state_ = {mark.term, raft::kNobody, state_.commit};
     state_.commit = mark.index;
     buffer_.add_state(state_);
   }
-  buffer_.add_data(wire::RecordType::kSnapshot, data);
   last_index_ = std::max(last_index_, mark.index);
   newest_mark_ = std::max(newest_mark_, mark.index);
   CHECK(newest_mark_ <= state_.commit);

@@ -138,6 +138,8 @@ class History {
         << mark_.index;
     possible_ = {Content(*match)};
     durable_mark_ = mark_.index;
+    // A commit that came with a mark is not there without it.
+    ASSERT_LE(match->state.commit, last_index());
   }
 
   // Possible contents only ever grow from now(), the newest.
@@ -169,15 +171,25 @@ class History {
     durable_mark_ = mark_.index;
   }
 
-  // At any entry that raft may know to be committed, also past the commit that the log knows.
+  // At any entry that raft may know to be committed, also past the commit that the log knows; or
+  // further on, as a received state is.
   bool save_mark() {
     const auto& entries = now().entries;
     auto past = [&](const auto& e) { return e.index > mark_.index; };
     auto first = std::find_if(entries.begin(), entries.end(), past);
-    if (first == entries.end()) return true;
-    auto at =
-        first + static_cast<ptrdiff_t>(random_.below(static_cast<uint64_t>(entries.end() - first)));
-    const SnapshotMark mark{at->index, at->term};
+    SnapshotMark mark;
+    if (random_.below(3) == 0) {
+      const Term newest =
+          std::max(now().state.term, entries.empty() ? mark_.term : entries.back().term);
+      mark = {last_index() + 1 + random_.below(3),
+              Term(std::max<uint64_t>(newest.value, 1) + random_.below(2))};
+    } else if (first == entries.end()) {
+      return true;
+    } else {
+      auto at = first +
+                static_cast<ptrdiff_t>(random_.below(static_cast<uint64_t>(entries.end() - first)));
+      mark = {at->index, at->term};
+    }
     Content next = now();
     if (next.state.commit < mark.index) {
       if (next.state.term < mark.term) next.state = {mark.term, MemberId(0), Index(0)};
@@ -225,7 +237,10 @@ class History {
     return fine;
   }
 
-  Index last_index() { return now().entries.empty() ? mark_.index : now().entries.back().index; }
+  Index last_index() {
+    const auto& entries = now().entries;
+    return entries.empty() ? mark_.index : std::max(mark_.index, entries.back().index);
+  }
 
   // New entries at the end, or, in a new term, in the place of uncommitted ones.
   std::vector<raft::Entry> some_entries(raft::HardState& state) {

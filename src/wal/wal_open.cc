@@ -182,7 +182,16 @@ absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& vi
   ends_in_sum_ = reader.ends_in_sum();
   written_ = reader.offset();
 
-  const bool torn = *outcome == LogReader::Outcome::kTorn;
+  bool torn = *outcome == LogReader::Outcome::kTorn;
+  if (const auto& mark = replay.unfinished_mark();
+      mark && mark->place.segment + 1 == segments_.size()) {
+    CHECK(mark->place.offset < written_);
+    last_index_ = std::max(mark->last_before, from.index);
+    buffer_ = RecordBuffer(mark->place.chain);
+    ends_in_sum_ = false;  // of the two possible answers the one that costs a few bytes
+    written_ = mark->place.offset;
+    torn = true;
+  }
   absl::StatusOr<bool> rubbish = torn ? true : reader.rubbish_follows();
   if (!rubbish.ok()) return rubbish.status();
   absl::Status status = torn ? repair_tail(written_) : absl::OkStatus();
