@@ -62,14 +62,10 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
     auto in_force = std::prev(std::upper_bound(
         configurations_.begin(), configurations_.end(), applied_,
         [](Index at, const auto& configuration) { return at < configuration.first; }));
-    return raft::SnapshotMetadata{in_force->second, applied_, term_at(applied_)};
+    return raft::SnapshotMetadata{in_force->second, applied_, terms_.at(applied_)};
   });
-  for (Index i = storage_->first() - 1; i <= storage_->last(); ++i) {
-    Term term = *storage_->term(i);
-    if (term_starts_.empty() || term_starts_.back().second != term) {
-      term_starts_.emplace_back(i, term);
-    }
-  }
+  terms_ = TermStarts(storage_->first() - 1, *storage_->term(storage_->first() - 1));
+  for (Index i = storage_->first(); i <= storage_->last(); ++i) terms_.note(i, *storage_->term(i));
   check_invariants();
 }
 
@@ -77,10 +73,8 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
 void Consensus::check_invariants() const {
   CHECK(applied_.value <= state_.committed.load(std::memory_order_relaxed));
   CHECK(durable_term_.value <= state_.term.load(std::memory_order_relaxed));
-  CHECK(!term_starts_.empty());
   CHECK(!configurations_.empty());
   CHECK(configurations_.front().first <= configurations_.back().first);
-  CHECK(term_starts_.front().second <= term_starts_.back().second);
   CHECK(!announced_ || is_leader_);
   CHECK(!is_leader_ || leader_ == options_.id);
   CHECK(state_.log_stalled.load(std::memory_order_relaxed) == log_watch_.stalled());
@@ -223,7 +217,7 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
   CHECK(snapshot.index.value <= state_.committed.load(std::memory_order_relaxed));
   KEELSON_FAILPOINT("consensus_start_over");
   CHECK(storage_->start_over(snapshot.index, snapshot.term, snapshot.conf_state).ok());
-  term_starts_.assign(1, {snapshot.index, snapshot.term});
+  terms_ = TermStarts(snapshot.index, snapshot.term);
   configurations_.assign(1, {snapshot.index, snapshot.conf_state});
   debt_ = LogDebt(options_.debt,
                   {.marked = snapshot.index, .durable = snapshot.index, .applied = snapshot.index});
@@ -244,7 +238,7 @@ void Consensus::durable(std::vector<raft::Message> appends) {
     for (raft::Message& append : appends) {
       if (!raft::is_empty(append.snapshot)) start_over(append.snapshot->metadata);
       if (!append.entries.empty()) storage_->append(append.entries);
-      note_terms(append.entries);
+      terms_.note(append.entries);
       if (!append.hard_state().empty()) storage_->set_hard_state(append.hard_state());
       durable_term_ = std::max(durable_term_, append.term);
       CHECK(durable_term_.value <= state_.term.load(std::memory_order_relaxed));
@@ -275,8 +269,8 @@ void Consensus::applied(std::vector<raft::Message> applies, Index index) {
 // Not before everything of earlier terms is applied: until then the leader may not know of a lease
 // that was granted or revoked.
 void Consensus::announce_leadership() {
-  if (!is_leader_ || announced_ || applied_ < term_starts_.front().first) return;
-  if (term_at(applied_) != standing().term) return;
+  if (!is_leader_ || announced_ || applied_ < terms_.first()) return;
+  if (terms_.at(applied_) != standing().term) return;
   CHECK(leader_ == options_.id);
   announced_ = true;
   doors_.leadership_changed(true, standing().term);
@@ -285,7 +279,7 @@ void Consensus::announce_leadership() {
 void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
   post([this, change = std::move(change), index] {
     // A snapshot that was taken meanwhile brought it, and whatever came after it.
-    if (index < term_starts_.front().first) return;
+    if (index < terms_.first()) return;
     CHECK(configurations_.back().first <= index);
     CHECK(applied_ < index);
     CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
@@ -318,8 +312,8 @@ void Consensus::mark_when_due() {
     configurations_.pop_front();
   }
   CHECK(configurations_.front().first <= index);
-  while (term_starts_.size() > 1 && term_starts_[1].first <= index) term_starts_.pop_front();
-  const Term term = term_at(index);
+  terms_.forget_before(index);
+  const Term term = terms_.at(index);
   log::info("marking in the log how far the store is durable",
             {{"index", index.value},
              {"term", term.value},
@@ -383,29 +377,6 @@ void Consensus::store_flushed() {
 }
 
 // A new leader's entries may replace a tail, and with it the terms that began there.
-void Consensus::note_terms(std::span<const raft::Entry> entries) {
-  if (entries.empty()) return;
-  CHECK(!term_starts_.empty());
-  while (term_starts_.size() > 1 && term_starts_.back().first >= entries.front().index) {
-    term_starts_.pop_back();
-  }
-  CHECK(term_starts_.back().second <= entries.front().term);
-  if (entries.back().term == term_starts_.back().second) return;
-  for (const raft::Entry& entry : entries) {
-    if (entry.term != term_starts_.back().second)
-      term_starts_.emplace_back(entry.index, entry.term);
-  }
-  CHECK(term_starts_.back().second == entries.back().term);
-}
-
-Term Consensus::term_at(Index index) const {
-  auto next = std::upper_bound(
-      term_starts_.begin(), term_starts_.end(), index,
-      [](Index at, const std::pair<Index, Term>& start) { return at < start.first; });
-  CHECK(next != term_starts_.begin());
-  return std::prev(next)->second;
-}
-
 void Consensus::transfer_leader(MemberId to, Duration patience, Transfers::Done done) {
   post([this, to, patience, done = std::move(done)]() mutable {
     if (stopped_) return done(errors::Stopped());

@@ -36,6 +36,7 @@
 #include "node/read_rounds.h"
 #include "node/received_state.h"
 #include "node/relays.h"
+#include "node/term_starts.h"
 #include "node/transfers.h"
 #include "node/transport.h"
 #include "raft/raw_node.h"
@@ -152,8 +153,6 @@ class Consensus {
   void flush_when_due();
   void note_flush();
   void note_handed(Index last, uint64_t bytes);
-  void note_terms(std::span<const raft::Entry> entries);
-  Term term_at(Index index) const;
   void campaign_if_alone();
   void announce_leadership();
   void check_invariants() const;
@@ -192,15 +191,12 @@ class Consensus {
   LogWatch log_watch_;         // state_.log_stalled == stalled()
   HeartbeatWatch heartbeats_;  // that leave; nothing unless this member leads
   bool handed_over_ = false;   // because of it, since the log last moved
-  // Where terms begin, oldest first: the first at or below debt_.durable_index(). The mark of a
-  // durable store needs the term at an index that the storage may have forgotten long ago.
-  std::deque<std::pair<Index, Term>> term_starts_;
+  TermStarts terms_;           // first() <= debt_.durable_index()
   // Configurations with the index that brought each, oldest first; the first at or below
-  // debt_.durable_index().
+  // debt_.durable_index(). Never empty, and indexes only rise.
   std::deque<std::pair<Index, raft::ConfState>> configurations_;
-  // Of these two neither is ever empty, and indexes and terms only rise.
   // <= state_.committed, <= storage_->last(), only grows. While a state is installed it may be
-  // before the beginning of storage_ and of term_starts_.
+  // before the beginning of storage_ and of terms_.
   Index applied_;
 };
 
