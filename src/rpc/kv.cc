@@ -33,8 +33,7 @@ class Range final : public Unary {
       return call->fail(errors::NotSupportedForLearner());
     }
     // Thousands may wait for a worker, and lines say no more of a longer one than its beginning.
-    constexpr size_t kMostKept = 64 << 10;
-    if (bytes.size() <= kMostKept) call->keep_request(bytes);
+    call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     MonotonicTime start = lane.loop.now();
