@@ -38,11 +38,16 @@ int64_t least_cost(const Gateway::Limits& limits) {
   return std::max<int64_t>(1, limits.max_pending_bytes / limits.max_pending);
 }
 
+// What max_pending of the least ones cost, not a byte more: as long as anything is free somebody
+// who has nothing gets in.
+int64_t most_pending(const Gateway::Limits& limits) {
+  return std::min(limits.max_pending_bytes, limits.max_pending * least_cost(limits));
+}
+
 }  // namespace
 
 SharedShares Gateway::shares(const Limits& limits) {
-  CHECK(limits.max_pending > 0);
-  return SharedShares(limits.max_pending_bytes, kProposalRows);
+  return SharedShares(most_pending(limits), kProposalRows);
 }
 
 Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, SharedShares& proposals,
@@ -56,7 +61,7 @@ Gateway::Gateway(Executor& home, Consensus& consensus, MemberState& state, Share
       least_cost_(least_cost(limits)),
       read_shares_(limits.max_pending_reads, kReadRows) {
   CHECK(limits_.request_timeout > Duration(0));
-  CHECK(proposal_shares_.most() == limits_.max_pending_bytes);
+  CHECK(proposal_shares_.most() == most_pending(limits_));
 }
 
 absl::Status Gateway::admit(Origin from, Space space, int64_t cost) {
