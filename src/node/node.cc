@@ -223,6 +223,8 @@ void Node::start() {
   CHECK(state_.applied.load() <= state_.committed.load());
   consensus_.space_changed();  // the disk may have been found full
   consensus_.start();
+  // With a compaction that the last end interrupted: nothing else may come for a while.
+  apply_lane_.run([](apply::Applier&) {});
   lanes_.apply->post([this] { warm_up(); });
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
 }

@@ -126,6 +126,13 @@ int Cluster::add(const Program& program, bool learner, int by) {
   return i;
 }
 
+void Cluster::found_anew(int i, const Program& program) {
+  at(i).wipe();
+  at(i).set_flags(flags_of(
+      i, program, {"--initial-cluster=" + initial_cluster(), "--initial-cluster-token=anew"}));
+  ids_[static_cast<size_t>(i)] = 0;
+}
+
 void Cluster::join(int i) { check(at(i).start(), "join " + at(i).name()); }
 
 void Cluster::promote(int i, int by) {

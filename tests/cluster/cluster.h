@@ -50,6 +50,10 @@ class Cluster {
   void promote(int i, int by);
   void remove(int i, int by);
   void move_leader(int to);
+  // Of member i, which does not run, nothing is left; from its next start on it is of another
+  // cluster, which it founds with those that are told the same.
+  void found_anew(int i, const Program& program);
+  void learn_ids(int by);
 
   // Who leads, as a member that is up says; -1 (and a failure): nobody, for half a minute.
   int leader();
@@ -72,7 +76,6 @@ class Cluster {
   bool ok() const { return failures_ == 0; }
 
  private:
-  void learn_ids(int by);
   void add_door(int i);
   std::string initial_cluster() const;
   std::vector<std::string> flags_of(int i, const Program& program,
