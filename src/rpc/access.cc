@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "auth/token_text.h"
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "net/tls/identity.h"
@@ -36,6 +37,13 @@ std::optional<uint64_t> place_of(std::string_view token) {
 }
 
 }  // namespace
+
+void RefusedTokens::add(uint64_t number) {
+  CHECK(!know(number));
+  if (last_.size() == kMost) before_ = std::exchange(last_, {});
+  last_.insert(number);
+  CHECK(last_.size() <= kMost);
+}
 
 void Access::fetch(LaneAccess& lane, uint64_t version) const {
   lane.rules = store_.newest();
@@ -70,8 +78,14 @@ absl::StatusOr<auth::Identity> Access::of_token(LaneAccess& lane, std::string_vi
 const auth::Jwt::Claims* Access::verified(LaneAccess& lane, std::string_view token) const {
   auto known = lane.verified.find(to_absl(token));
   if (known == lane.verified.end()) {
+    const uint64_t number = keyed_hash(refused_key_, token);
+    if (lane.refused.know(number)) return nullptr;
     std::optional<auth::Jwt::Claims> claims = settings_.jwt->verify(token);
-    if (!claims) return nullptr;
+    ++lane.times_verified;
+    if (!claims) {
+      lane.refused.add(number);
+      return nullptr;
+    }
     if (lane.verified.size() >= kMostVerified) lane.verified.clear();
     known = lane.verified.emplace(to_absl(token), *std::move(claims)).first;
   }

@@ -10,6 +10,8 @@
 //   to fetch rules that have changed.
 // Errors: errors::InvalidAuthToken for a token that is nobody's, and those of auth/rules.h. No
 //   token is in a log or an error: a fingerprint is.
+// Cost: of a JWT that comes again, or is asked about several times in one call, the signature is
+//   verified once, whether it holds or not, as long as a lane remembers.
 // Source: etcd v3.7.1, server/auth/store.go (AuthInfoFromCtx, AuthInfoFromTLS), v3_server.go.
 
 #pragma once
@@ -20,12 +22,14 @@
 #include <string_view>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "auth/auth_store.h"
 #include "auth/jwt.h"
 #include "auth/rules.h"
 #include "base/clock.h"
+#include "base/keyed_hash.h"
 #include "net/grpc.h"
 
 namespace keelson::rpc {
@@ -36,6 +40,19 @@ struct AuthSettings {
   int bcrypt_cost = 10;
 };
 
+// Numbers of the JWTs whose signature was last found not to hold, which is for good: at least so
+// many as kMost, at most twice as many.
+class RefusedTokens {
+ public:
+  static constexpr size_t kMost = 4096;
+
+  bool know(uint64_t number) const { return last_.contains(number) || before_.contains(number); }
+  void add(uint64_t number);
+
+ private:
+  absl::flat_hash_set<uint64_t> last_, before_;  // <= kMost each
+};
+
 // What one io lane knows.
 struct LaneAccess {
   uint64_t version = 0;  // of the rules; 0: none fetched
@@ -43,6 +60,9 @@ struct LaneAccess {
   // JWTs whose signature holds, by their text: verifying costs more than a read does. At most
   // Access::kMostVerified.
   absl::flat_hash_map<std::string, auth::Jwt::Claims> verified;
+  // The others, by a hash that nobody foresees: what clients make up may be long, and be many.
+  RefusedTokens refused;
+  uint64_t times_verified = 0;
   MonotonicTime next_warning;  // of bad tokens, of which there may be many
 };
 
@@ -88,6 +108,7 @@ class Access {
   const auth::AuthStore& store_;
   const Clock& clock_;
   const AuthSettings settings_;
+  const HashKey refused_key_ = random_hash_key();
 };
 
 }  // namespace keelson::rpc
