@@ -186,6 +186,7 @@ absl::Status Applier::cannot_go_on(const raft::Entry& entry, std::string_view wh
 // kept here ends the member: going on would be another state than the others have.
 absl::StatusOr<Reply> Applier::apply_request(const wire::InternalRequest& request, bool wanted) {
   who_ = {request.username, request.auth_revision};
+  asked_ = true;
   if (is_auth(request.kind)) return auth_request(request);
   switch (request.kind) {
     case InternalKind::kPut:
@@ -424,12 +425,13 @@ void Applier::note_applied(const raft::Entry& entry, InternalKind kind, const Re
   CHECK(kind != InternalKind::kNone);
   const MonotonicTime now = clock_.now();
   const Duration took = std::max(now - std::exchange(applied_at_, now), Duration(0));
+  // A refusal ahead of it all is none of the state machine's doing.
+  if (!asked_) return;
   const bool ok = reply.status.ok() || reply.status == errors::Compacted();
   const auto magnitude = static_cast<uint8_t>(magnitude_of(took));
-  if (options_.warning_duration > Duration(0) && took > options_.warning_duration) {
-    warn_slow(entry, reply, took);
-    if (options_.observer) options_.observer->slow_apply();
-  }
+  const bool slow = is_slow(took);
+  if (slow || !ok) warn_of(entry, reply, took);
+  if (slow && options_.observer) options_.observer->slow_apply();
   for (Applied& row : applied_) {
     if (row.kind == kind && row.ok == ok && row.magnitude == magnitude) {
       ++row.count;
@@ -447,12 +449,23 @@ void Applier::report_applied() {
   applied_.clear();
 }
 
-void Applier::warn_slow(const raft::Entry& entry, const Reply& reply, Duration took) const {
-  apply::warn_slow({.took = took,
-                    .expected = options_.warning_duration,
-                    .request = entry_text(entry.data),
-                    .response = reply.status.ok() ? answer_text(reply) : std::string(),
-                    .status = reply.status});
+bool Applier::is_slow(Duration took) const {
+  return options_.warning_duration > Duration(0) && took > options_.warning_duration;
+}
+
+void Applier::warn_of(const raft::Entry& entry, const Reply& reply, Duration took) const {
+  if (!may_warn(options_.lines)) return;
+  const std::string request = entry_text(entry.data);
+  if (is_slow(took)) {
+    warn_slow({.took = took,
+               .expected = options_.warning_duration,
+               .request = request,
+               .response = reply.status.ok() ? answer_text(reply) : std::string(),
+               .status = reply.status},
+              options_.lines);
+  }
+  if (reply.status.ok() || reply.status == errors::Compacted()) return;
+  warn_failed({.took = took, .request = request, .status = reply.status}, options_.lines);
 }
 
 absl::Status Applier::publish(Index index, Term term) {

@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/ids.h"
+#include "base/line_budget.h"
 #include "lease/lease_table.h"
 #include "membership/cluster.h"
 #include "mvcc/compaction_pace.h"
@@ -70,6 +71,8 @@ class Applier {
     Duration warning_duration{0};
     auth::StoreOptions auth;
     Observer* observer = nullptr;  // outlives the applier
+    // Of lines about entries that were slow, or refused; null: no bound. Outlives the applier.
+    LineBudget* lines = nullptr;
   };
   // Told of every published batch that changed keys, before anyone is told that it is applied.
   using Published = std::function<void(mvcc::EventBatchPtr)>;
@@ -181,7 +184,8 @@ class Applier {
 
   void note_applied(const raft::Entry& entry, wire::InternalKind kind, const Reply& reply);
   void report_applied();
-  void warn_slow(const raft::Entry& entry, const Reply& reply, Duration took) const;
+  bool is_slow(Duration took) const;
+  void warn_of(const raft::Entry& entry, const Reply& reply, Duration took) const;
   // The transaction is done: its keys go to their leases.
   void conclude(const mvcc::WriteTxn& txn);
   void run_compacted();
@@ -201,6 +205,7 @@ class Applier {
   Alarms alarms_;
   auth::AuthStore auth_;
   auth::Identity who_;  // of the entry being applied
+  bool asked_ = true;   // that was asked of the state machine; false: refused ahead of it
   // started_at_ <= published_index_ <= index_, each entry is the one after index_, and terms never
   // go down: published_term_ <= term_. With failure_ set nothing moves any more.
   Index started_at_;

@@ -53,7 +53,10 @@ absl::StatusOr<Reply> Applier::auth_request(const wire::InternalRequest& request
     default:
       break;
   }
-  if (absl::Status s = auth_.rules().may_administrate(who_); !s.ok()) return Reply{std::move(s)};
+  if (absl::Status s = auth_.rules().may_administrate(who_); !s.ok()) {
+    asked_ = false;
+    return Reply{std::move(s)};
+  }
   switch (request.kind) {
     case InternalKind::kAuthEnable:
       return changed(auth_.enable(store_.batch()));

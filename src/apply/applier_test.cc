@@ -16,6 +16,7 @@
 
 #include "backend/memory_backend.h"
 #include "base/errors.h"
+#include "base/line_budget.h"
 #include "base/quiet_log.h"
 #include "base/test_log.h"
 #include "base/text.h"
@@ -64,6 +65,13 @@ class CountingObserver final : public Observer {
   std::vector<std::string> rows;
 };
 
+// Runs at once what is for later.
+class TellingLane final : public Executor {
+ public:
+  void post(Task task) override { task(); }
+  void post_after(Duration, Task task) override { task(); }
+};
+
 class ApplierTest : public ::testing::Test {
  protected:
   // A member on what is in backend_.
@@ -72,10 +80,12 @@ class ApplierTest : public ::testing::Test {
     members_ = std::make_unique<membership::Cluster>(ClusterId(1));
     index_ = backend_->consistent_index();
     store_ = *mvcc::Store::open(backend_.get());
-    absl::StatusOr<std::unique_ptr<Applier>> made = Applier::create(
-        backend_.get(), store_.get(), &leases_, members_.get(), &clock_,
-        {.warning_duration = std::chrono::milliseconds(100), .observer = &observer_},
-        [](mvcc::EventBatchPtr) {});
+    absl::StatusOr<std::unique_ptr<Applier>> made =
+        Applier::create(backend_.get(), store_.get(), &leases_, members_.get(), &clock_,
+                        {.warning_duration = std::chrono::milliseconds(100),
+                         .observer = &observer_,
+                         .lines = lines_.get()},
+                        [](mvcc::EventBatchPtr) {});
     if (!made.ok()) return made.status();
     applier_ = *std::move(made);
     return absl::OkStatus();
@@ -121,6 +131,8 @@ class ApplierTest : public ::testing::Test {
   StillClock clock_;
   std::shared_ptr<backend::MemoryBackend> backend_ = std::make_shared<backend::MemoryBackend>();
   CountingObserver observer_;
+  TellingLane lane_;
+  std::unique_ptr<LineBudget> lines_;
   std::unique_ptr<membership::Cluster> members_;
   lease::LeaseTable leases_{lease::LeaseOptions{}};
   std::unique_ptr<mvcc::Store> store_;
@@ -347,6 +359,56 @@ TEST_F(ApplierTest, ASlowEntryIsNamed) {
                        {"request", "header:{ID:1} compaction:{revision:100}"},
                        {"response", ""},
                        {"error", "etcdserver: mvcc: required revision is a future revision"}}}));
+}
+
+// What is refused is named, as in etcd, whether it was slow or not; but what was compacted before
+// is no failure, and what only an administrator may ask never comes to be tried.
+TEST_F(ApplierTest, WhatIsRefusedIsNamed) {
+  log::TestLog log(log::Level::kWarn);
+  ASSERT_TRUE(start().ok());
+  etcdserverpb::PutRequest leased;
+  leased.set_key("a");
+  leased.set_value("secret");
+  leased.set_lease(7);
+  ASSERT_FALSE(apply(InternalKind::kPut, leased.SerializeAsString())->status.ok());
+  ASSERT_TRUE(put("b")->status.ok());
+  ASSERT_TRUE(compact(2)->status.ok());
+  ASSERT_EQ(compact(2)->status, errors::Compacted());
+  using Fields = std::map<std::string, std::string>;
+  auto said = log.take("failed to apply request");
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].fields,
+            (Fields{{"took", "0s"},
+                    {"request", "header:<ID:1> put:<key:\"a\" value_size:6 lease:7 >"},
+                    {"response", ""},
+                    {"error", "etcdserver: requested lease not found"}}));
+  EXPECT_TRUE(log.take("apply request took too long").empty());
+}
+
+TEST_F(ApplierTest, WhatIsRefusedAheadIsNeitherNamedNorCounted) {
+  log::TestLog log(log::Level::kWarn);
+  backend::WriteBatch batch;
+  batch.put(backend::Bucket::kAuth, "authEnabled", "\x01");
+  batch.put(backend::Bucket::kAuth, "authRevision", std::string("\0\0\0\0\0\0\0\x05", 8));
+  ASSERT_TRUE(backend_->commit(batch, Index(0), Term(0)).ok());
+  ASSERT_TRUE(start().ok());
+  ASSERT_EQ(apply(InternalKind::kAuthUserList, "")->status, errors::UserEmpty());
+  ASSERT_EQ(put("a")->status, errors::UserEmpty());
+  ASSERT_TRUE(applier_->publish(index_, Term(1)).ok());
+  EXPECT_EQ(observer_.rows, (std::vector<std::string>{"put refused 1 in 0s"}));
+  EXPECT_EQ(log.take("failed to apply request").size(), 1u);
+}
+
+TEST_F(ApplierTest, WhatIsSaidOfEntriesIsBounded) {
+  log::TestLog log(log::Level::kWarn);
+  lines_ = std::make_unique<LineBudget>(
+      clock_, &lane_, LineBudget::Options{.bytes_per_second = 1, .bytes_at_once = 1000});
+  ASSERT_TRUE(start().ok());
+  for (int i = 0; i < 50; ++i) ASSERT_FALSE(compact(100)->status.ok());
+  const size_t said = log.take("failed to apply request").size();
+  EXPECT_GT(said, 1u);
+  EXPECT_LT(said, 10u);
+  EXPECT_EQ(log.take("there was more to say of requests than the log takes").size(), 50 - said);
 }
 
 }  // namespace

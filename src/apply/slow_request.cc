@@ -1,5 +1,6 @@
 #include "apply/slow_request.h"
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
@@ -9,6 +10,8 @@ namespace keelson::apply {
 namespace {
 
 constexpr size_t kMostFlat = 1 << 20;
+// What a line has besides the request and the answer, about.
+constexpr size_t kFrame = 256;
 
 enum Field : uint32_t { kTxnResponses = 3, kOpRange = 1, kRangeKvs = 2 };
 
@@ -21,7 +24,12 @@ size_t count_fields(std::string_view message, uint32_t number) {
 
 }  // namespace
 
-void warn_slow(const SlowRequest& slow) {
+bool may_warn(LineBudget* lines) {
+  return log::enabled(log::Level::kWarn) && (!lines || lines->may_write());
+}
+
+void warn_slow(const SlowRequest& slow, LineBudget* lines) {
+  if (lines) lines->written(kFrame + slow.request.size() + slow.response.size());
   const std::string took = duration_text(slow.took), expected = duration_text(slow.expected);
   if (slow.status.ok()) {
     return log::warn("apply request took too long", {{"took", took},
@@ -36,6 +44,15 @@ void warn_slow(const SlowRequest& slow) {
                                             {"request", slow.request},
                                             {"response", slow.response},
                                             {"error", message_of(slow.status)}});
+}
+
+void warn_failed(const FailedRequest& failed, LineBudget* lines) {
+  CHECK(!failed.status.ok());
+  if (lines) lines->written(kFrame + failed.request.size());
+  log::warn("failed to apply request", {{"took", duration_text(failed.took)},
+                                        {"request", failed.request},
+                                        {"response", ""},
+                                        {"error", message_of(failed.status)}});
 }
 
 std::string answer_text(const Reply& reply) {

@@ -1,7 +1,9 @@
 // apply/slow_request.h
 //
-// etcd's line about a request that took longer than --warning-apply-duration
-// (source: etcd v3.7.1, server/etcdserver/txn/util.go).
+// etcd's lines about a request that took longer than --warning-apply-duration, and about an entry
+// that was refused (source: etcd v3.7.1, server/etcdserver/txn/util.go).
+//
+// Bounds: a LineBudget, which all such lines share.
 //
 // Threads: any.
 
@@ -13,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "apply/reply.h"
 #include "base/clock.h"
+#include "base/line_budget.h"
 
 namespace keelson::apply {
 
@@ -25,7 +28,19 @@ struct SlowRequest {
   absl::Status status = absl::OkStatus();
 };
 
-void warn_slow(const SlowRequest& slow);
+// Whether such a line is written at all and `lines` has room for one; null: it always has. To be
+// asked before a request is described.
+bool may_warn(LineBudget* lines);
+// REQUIRES: may_warn().
+void warn_slow(const SlowRequest& slow, LineBudget* lines);
+
+struct FailedRequest {
+  Duration took{0};
+  std::string_view request = {};  // of apply/request_text.h
+  absl::Status status;            // !ok()
+};
+// REQUIRES: may_warn().
+void warn_failed(const FailedRequest& failed, LineBudget* lines);
 
 // What the line says of an answer: "size:4", "range_response_count:2 size:71",
 // "responses:<range_response_count:2> size:80". The header counts with its revision alone, as it

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/line_budget.h"
 #include "http/front_door.h"
 #include "http/handlers.h"
 #include "http/metrics.h"
@@ -42,9 +43,11 @@ wire::InternalKind described_kind(const net::MethodInfo& method);
 class GrpcObserver final : public net::CallObserver {
  public:
   // A unary call that takes longer than `slow` gets etcd's warning "request stats", and every one
-  // its debug line. `clock` is the system's; both outlive it.
-  GrpcObserver(Metrics& metrics, const Clock& clock, Duration slow = std::chrono::milliseconds(300))
-      : metrics_(metrics), clock_(clock), slow_(slow) {}
+  // its debug line. Of warnings there are as many as `lines` lets out; null: all of them. `clock`
+  // is the system's; all of them outlive it.
+  GrpcObserver(Metrics& metrics, const Clock& clock, LineBudget* lines = nullptr,
+               Duration slow = std::chrono::milliseconds(300))
+      : metrics_(metrics), clock_(clock), lines_(lines), slow_(slow) {}
 
   // Learns which of the router's methods is which. A method that is none of etcd's is not counted.
   void bind(const net::Router& router);
@@ -60,12 +63,14 @@ class GrpcObserver final : public net::CallObserver {
     wire::InternalKind kind;  // of the requests that can be described; kNone: of no kind
   };
   Known known(const net::ServerCall& call) const;
+  bool may_warn() const;
   void log_request(const net::ServerCall& call, const net::CallSummary& summary,
                    wire::InternalKind kind) const;
   void count_broken(const net::MethodInfo& method, absl::StatusCode code);
 
   Metrics& metrics_;
   const Clock& clock_;
+  LineBudget* const lines_;
   const Duration slow_;
   std::vector<Known> methods_;  // by MethodInfo::index
 };

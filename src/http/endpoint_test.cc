@@ -192,6 +192,12 @@ class WallClock final : public Clock {
   Duration unix_time() const override { return std::chrono::seconds(1'700'000'000); }
 };
 
+class StandingClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return {std::chrono::hours(1)}; }
+  Duration unix_time() const override { return std::chrono::hours(1); }
+};
+
 class GrpcObserverTest : public ::testing::Test {
  protected:
   void observe(Duration slow) {
@@ -199,7 +205,7 @@ class GrpcObserverTest : public ::testing::Test {
     router_.unary("/etcdserverpb.KV/Put", &failing_);
     router_.unary("/etcdserverpb.KV/DeleteRange", &answering_);
     router_.unary("/etcdserverpb.KV/Compact", &answering_);
-    observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, slow);
+    observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, nullptr, slow);
     observer_->bind(router_);
     client_ = std::make_unique<TestInnerClient>(loops_, router_, observer_.get());
   }
@@ -268,7 +274,7 @@ TEST_F(GrpcObserverTest, WarnsOfSlowCallsOnly) {
   observe(std::chrono::seconds(100));
   ASSERT_TRUE(client_->call("/etcdserverpb.KV/DeleteRange", "\x0a\x01k").ok());
   EXPECT_TRUE(log.take("request stats").empty());
-  observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, Duration(-1));
+  observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, nullptr, Duration(-1));
   observer_->bind(router_);
   TestInnerClient impatient(loops_, router_, observer_.get());
   ASSERT_TRUE(impatient.call("/etcdserverpb.KV/DeleteRange", "\x0a\x01k").ok());
@@ -276,6 +282,31 @@ TEST_F(GrpcObserverTest, WarnsOfSlowCallsOnly) {
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_EQ(lines.front().level, log::Level::kWarn);
   EXPECT_EQ(lines.front().fields.at("request content"), "key:\"k\"");
+}
+
+// Warnings of many slow calls are left out; debug lines, which somebody asked for, are not.
+TEST_F(GrpcObserverTest, WarningsAreBounded) {
+  StandingClock still;
+  ThreadLane lane("telling");
+  observe(Duration(0));
+  for (const log::Level level : {log::Level::kInfo, log::Level::kDebug}) {
+    LineBudget lines(still, &lane, {.bytes_per_second = 1, .bytes_at_once = 2000});
+    log::TestLog log(level);
+    observer_ = std::make_unique<GrpcObserver>(metrics_, clock_, &lines, Duration(-1));
+    observer_->bind(router_);
+    TestInnerClient impatient(loops_, router_, observer_.get());
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(impatient.call("/etcdserverpb.KV/DeleteRange", "\x0a\x01k").ok());
+    }
+    const size_t said = log.take("request stats").size();
+    if (level == log::Level::kDebug) {
+      EXPECT_EQ(said, 20u);
+    } else {
+      EXPECT_GT(said, 2u);
+      EXPECT_LT(said, 8u);
+      lane.stop();
+    }
+  }
 }
 
 }  // namespace

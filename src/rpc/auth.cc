@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apply/decode.h"
+#include "apply/slow_request.h"
 #include "auth/base64.h"
 #include "auth/password.h"
 #include "auth/token_text.h"
@@ -120,6 +121,7 @@ class Login : public std::enable_shared_from_this<Login> {
 
  private:
   static constexpr int kMostTries = 10;
+  static constexpr size_t kMostTold = 256;
 
   bool matches(const std::string& hash, int cost) const {
     if (auth::cost_of(hash) > 0) return auth::password_matches(hash, request_.password());
@@ -131,8 +133,7 @@ class Login : public std::enable_shared_from_this<Login> {
     if (call_->over()) return;
     if (!matches) {
       absl::Status why = no_password ? auth::no_password_user() : errors::AuthFailed();
-      log::warn("invalid authentication was requested",
-                {{"user", request_.name()}, {"error", message_of(why)}});
+      if (apply::may_warn(context_.lines())) warn_of(why);
       return call_->fail(std::move(why));
     }
     absl::StatusOr<std::string> letters =
@@ -147,6 +148,13 @@ class Login : public std::enable_shared_from_this<Login> {
         [self = shared_from_this(), start = lane.loop.now()](apply::Reply reply) {
           self->applied(std::move(reply), start);
         });
+  }
+
+  // Of a name that nobody has there may be megabytes.
+  void warn_of(const absl::Status& why) {
+    const std::string user = request_.name().substr(0, kMostTold);
+    if (LineBudget* lines = context_.lines()) lines->written(kMostTold + user.size());
+    log::warn("invalid authentication was requested", {{"user", user}, {"error", message_of(why)}});
   }
 
   void applied(apply::Reply reply, MonotonicTime start) {

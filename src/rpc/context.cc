@@ -338,6 +338,8 @@ void Context::warn_slow_read(const net::ServerCall& call, wire::InternalKind kin
                              const absl::StatusOr<apply::Reply>& reply) {
   if (limits_.warning_apply_duration <= Duration(0)) return;
   if (took <= limits_.warning_apply_duration) return;
+  if (observer_) observer_->slow_read();
+  if (!apply::may_warn(lines_)) return;
   const bool range = kind == wire::InternalKind::kRange;
   apply::SlowRequest slow{.took = took,
                           .expected = limits_.warning_apply_duration,
@@ -347,8 +349,7 @@ void Context::warn_slow_read(const net::ServerCall& call, wire::InternalKind kin
   if (reply.ok()) {
     slow.response = range ? apply::range_answer_text(*reply) : apply::txn_answer_text(*reply);
   }
-  apply::warn_slow(slow);
-  if (observer_) observer_->slow_read();
+  apply::warn_slow(slow, lines_);
 }
 
 void Context::answer(net::ServerCall& call, apply::Reply reply) {

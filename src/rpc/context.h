@@ -16,6 +16,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "apply/permits.h"
+#include "base/line_budget.h"
 #include "base/origin.h"
 #include "base/parts.h"
 #include "base/random.h"
@@ -114,6 +115,9 @@ class Context {
   // Null: nobody makes spans. Set before anything is served; outlives the lanes.
   trace::Tracer* tracer() { return tracer_; }
   void set_tracer(trace::Tracer* tracer) { tracer_ = tracer; }
+  // Of lines about single requests. Null: no bound. Set before anything is served; outlives this.
+  LineBudget* lines() { return lines_; }
+  void set_lines(LineBudget* lines) { lines_ = lines; }
   Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
   Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
@@ -237,6 +241,7 @@ class Context {
   RequestObserver* const observer_;
   Others* others_ = nullptr;
   trace::Tracer* tracer_ = nullptr;
+  LineBudget* lines_ = nullptr;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::atomic<bool> raising_alarm_{false};  // while a proposal of it is under way
   LongReads long_reads_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/thread_lane.h"
@@ -121,6 +122,7 @@ struct Server::Running {
   std::unique_ptr<Tracing> tracing;  // with --enable-distributed-tracing; spans end as lanes do
   std::unique_ptr<AccessOutput> access_output;  // with --keelson-access-log
   std::unique_ptr<AccessLog> access_log;        // set exactly when access_output is
+  std::unique_ptr<LineBudget> lines;            // tells on `background`, and outlives it
   // Consensus and the network among members: a message is taken, answered and sent in one turn.
   std::unique_ptr<net::LoopPool> consensus;
   std::unique_ptr<ThreadLane> log, apply, background, pages;
@@ -324,6 +326,8 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   log = std::make_unique<ThreadLane>("log");
   apply = std::make_unique<ThreadLane>("apply");
   background = std::make_unique<ThreadLane>("background");
+  lines = std::make_unique<LineBudget>(clock, background.get());
+  options.applier.lines = lines.get();
   absl::StatusOr<std::unique_ptr<node::Node>> made =
       node::Node::create(std::move(options), *std::move(backend),
                          {&consensus->at(0), log.get(), apply.get(), background.get()}, &clock,
@@ -409,6 +413,7 @@ void Server::Running::build_services() {
   context = std::make_unique<rpc::Context>(*node, *loops, *feed, watch_options, limits,
                                            auth_settings, random.next(), &request_metrics);
   context->set_tracer(tracer());
+  context->set_lines(lines.get());
   services = std::make_unique<rpc::Services>(
       *context,
       rpc::StatusFacts{.version = std::string(kEtcdVersion),
@@ -468,8 +473,8 @@ void Server::Running::build_http() {
     pprof = std::make_unique<http::Pprof>(*door, profiles.get(), own_command_line());
     pprof->add_to(router);
   }
-  grpc_observer =
-      std::make_unique<http::GrpcObserver>(metrics, clock, config.warning_unary_request_duration);
+  grpc_observer = std::make_unique<http::GrpcObserver>(metrics, clock, lines.get(),
+                                                       config.warning_unary_request_duration);
   grpc_observer->bind(client_router);
   if (debug) {
     traces = std::make_unique<http::CallTraces>(*grpc_observer, clock, loops->size());
