@@ -198,11 +198,11 @@ void JsonCall::drop_output() {
 // ---- from the call
 
 void JsonCall::on_message(net::MessageParts message) {
-  if (over()) return;
+  if (over() || overfull_) return;
   const size_t cost = cost_of(message);
   JsonWork::Account& outgoing = work_.lane(reply_->loop()).outgoing;
-  if (!route_.streams_out() && cost > 0 && !work_.admits(outgoing, from_, cost)) {
-    return fail(errors::RequestTooManyRequests());
+  if (cost > 0 && !work_.admits(outgoing, from_, cost)) {
+    return route_.streams_out() ? end_overfull() : fail(errors::RequestTooManyRequests());
   }
   outgoing.add(from_, cost);
   waiting_bytes_ += message.size();
@@ -210,9 +210,20 @@ void JsonCall::on_message(net::MessageParts message) {
   if (route_.streams_out()) write_output();
 }
 
+// The client gets what was let in, and then why there is no more. The handler may be in the middle
+// of something.
+void JsonCall::end_overfull() {
+  overfull_ = true;
+  reply_->loop().post([self = shared_from_this()] {
+    if (self->finished_ || self->over()) return;
+    self->call_->cancel();
+    self->on_finish(absl::OkStatus());
+  });
+}
+
 void JsonCall::on_finish(absl::Status status) {
   finished_ = true;
-  status_ = std::move(status);
+  status_ = overfull_ ? errors::RequestTooManyRequests() : std::move(status);
   input_over_ = true;
   if (!over()) return write_output();
   drop_output();

@@ -13,7 +13,8 @@
 // Bounds: a value is no longer than the method's longest message is in JSON. What is there of one
 //   counts as the connection's, and what is long while it is worked at (JsonWork::Account). An
 //   answer is written as the client takes it; a client that takes one message for longer than two
-//   minutes, and a second for each megabyte, is cut off.
+//   minutes, and a second for each megabyte, is cut off. For what is too much to wait the call ends
+//   with errors::RequestTooManyRequests(), a stream behind what was let in.
 // Source: grpc-gateway v2.29, runtime/handler.go and errors.go (forms, codes, fields).
 
 #pragma once
@@ -153,6 +154,7 @@ class JsonCall final : public net::InnerCall::Client,
   void fail(const absl::Status& status);
   void gone();
   void drop_output();
+  void end_overfull();
   void guard_against_slowness(size_t bytes);
   net::HttpResponse success();
   bool over() const { return done_ || reply_->over(); }
@@ -188,7 +190,8 @@ class JsonCall final : public net::InnerCall::Client,
   bool away_ = false;   // now_ is with a worker, or waits for a part
   bool begun_ = false;  // the answer
   bool finished_ = false;
-  bool done_ = false;  // answered, or nobody waits
+  bool overfull_ = false;  // a message of a stream was more than may wait: it ends before that
+  bool done_ = false;      // answered, or nobody waits
   absl::Status status_;
   uint64_t messages_ = 0;  // written
 };
