@@ -1,11 +1,11 @@
 #include "http/debug_pages.h"
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::string_view kRequests = "/debug/requests";
 constexpr std::string_view kEvents = "/debug/events";
+// After each page.
+constexpr Duration kRest = std::chrono::milliseconds(20);
 
 std::string first_value(std::string_view query, std::string_view key) {
   std::vector<std::string> values = query_values(query, key);
@@ -65,13 +67,14 @@ EventPage event_page(std::string_view query) {
 
 }  // namespace
 
-// One page, while the loops say what they know.
-struct DebugPages::Gathering {
-  TracePage page;
+// One page.
+struct DebugPages::Asked {
+  std::variant<TracePage, EventPage> page;
   net::HttpReplyRef reply;
   std::vector<net::HttpField> fields;
+  // While the loops say what they know.
   std::vector<TraceView> views;  // by loop, each written there
-  std::atomic<int> left;
+  std::atomic<int> left{0};
 };
 
 void DebugPages::add_to(net::Router& router) {
@@ -95,47 +98,77 @@ void DebugPages::serving(const std::vector<std::string>& addresses, const net::R
 
 void DebugPages::handle(net::HttpRequest request, net::HttpReplyRef reply) {
   if (parts_.door.answers(request, *reply)) return;
-  std::vector<net::HttpField> fields = parts_.door.fields(request);
+  auto asked = std::make_shared<Asked>();
+  asked->reply = std::move(reply);
+  asked->fields = parts_.door.fields(request);
   if (request.path() == kRequests) {
-    return gather(trace_page(request.query()), std::move(reply), std::move(fields));
+    asked->page = trace_page(request.query());
+  } else {
+    asked->page = event_page(request.query());
   }
-  answer(reply, std::move(fields),
-         events_page(logs_, event_page(request.query()), parts_.clock.unix_time()));
+  if (waiting_.fetch_add(1) >= kMostWaiting) {
+    waiting_.fetch_sub(1);
+    return answer(asked, 503, "text/plain; charset=utf-8", "too many pages are being made\n");
+  }
+  parts_.lane.post([this, asked = std::move(asked)]() mutable {
+    asked_.push_back(std::move(asked));
+    next();
+  });
 }
 
-void DebugPages::gather(TracePage page, net::HttpReplyRef reply,
-                        std::vector<net::HttpField> fields) {
-  auto gathering = std::make_shared<Gathering>();
-  gathering->page = std::move(page);
-  gathering->reply = std::move(reply);
-  gathering->fields = std::move(fields);
-  gathering->views.resize(static_cast<size_t>(parts_.loops.size()));
-  gathering->left = parts_.loops.size();
+void DebugPages::next() {
+  CHECK(asked_.size() <= kMostWaiting);
+  if (busy_ || asked_.empty()) return;
+  busy_ = true;
+  const AskedRef asked = std::move(asked_.front());
+  asked_.pop_front();
+  if (const auto* events = std::get_if<EventPage>(&asked->page)) {
+    return made(asked, events_page(logs_, *events, parts_.clock.unix_time()));
+  }
+  gather(asked);
+}
+
+void DebugPages::gather(const AskedRef& asked) {
+  asked->views.resize(static_cast<size_t>(parts_.loops.size()));
+  asked->left = parts_.loops.size();
   for (int i = 0; i < parts_.loops.size(); ++i) {
-    parts_.loops.at(i).post([this, gathering, i] {
-      Gathering& g = *gathering;
-      g.views[static_cast<size_t>(i)] = parts_.traces.view(i, g.page.query);
-      if (g.left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-      TraceView all;
-      for (TraceView& view : g.views) all.add(std::move(view));
-      all.settle(g.page.query);
-      net::Loop& loop = g.reply->loop();
-      loop.post([gathering, text = requests_page(all, g.page)]() mutable {
-        answer(gathering->reply, std::move(gathering->fields), std::move(text));
-      });
+    parts_.loops.at(i).post([this, asked, i] {
+      asked->views[static_cast<size_t>(i)] =
+          parts_.traces.view(i, std::get<TracePage>(asked->page).query);
+      if (asked->left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+      parts_.lane.post([this, asked] { write(asked); });
     });
   }
 }
 
+void DebugPages::write(const AskedRef& asked) {
+  const TracePage& page = std::get<TracePage>(asked->page);
+  TraceView all;
+  for (TraceView& view : asked->views) all.add(std::move(view));
+  all.settle(page.query);
+  made(asked, requests_page(all, page));
+}
+
+void DebugPages::made(const AskedRef& asked, std::string page) {
+  asked->reply->loop().post(
+      [asked, page = std::move(page)] { answer(asked, 200, "text/html; charset=utf-8", page); });
+  waiting_.fetch_sub(1);
+  parts_.lane.post_after(kRest, [this] {
+    busy_ = false;
+    next();
+  });
+}
+
 // On the reply's loop.
-void DebugPages::answer(const net::HttpReplyRef& reply, std::vector<net::HttpField> fields,
-                        std::string page) {
-  if (reply->over()) return;
+void DebugPages::answer(const AskedRef& asked, int status, std::string_view type,
+                        std::string_view page) {
+  if (asked->reply->over()) return;
   net::HttpResponse response;
-  response.fields = std::move(fields);
-  response.fields.push_back({"Content-Type", "text/html; charset=utf-8"});
+  response.status = status;
+  response.fields = std::move(asked->fields);
+  response.fields.push_back({"Content-Type", std::string(type)});
   response.body = net::MessageParts::copy(page);
-  reply->send(std::move(response));
+  asked->reply->send(std::move(response));
 }
 
 }  // namespace keelson::http

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <future>
 #include <map>
 #include <mutex>
 
@@ -13,6 +15,7 @@
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
+#include "base/thread_lane.h"
 #include "http/test_exchange.h"
 #include "http/test_inner_client.h"
 #include "net/listener.h"
@@ -71,6 +74,39 @@ class Nobody final : public net::CallObserver {
   std::atomic<int> started{0}, finished{0};
 };
 
+// A thread's, which does nothing as long as it is held.
+class HeldLane final : public Executor {
+ public:
+  void post(Task task) override {
+    const std::lock_guard lock(mutex_);
+    if (!held_) return lane_.post(std::move(task));
+    kept_.push_back(std::move(task));
+    changed_.notify_all();
+  }
+  void post_after(Duration delay, Task task) override { lane_.post_after(delay, std::move(task)); }
+  void hold() {
+    const std::lock_guard lock(mutex_);
+    held_ = true;
+  }
+  void wait_for(size_t tasks) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return kept_.size() >= tasks; });
+  }
+  void let_go() {
+    const std::lock_guard lock(mutex_);
+    held_ = false;
+    for (Task& task : std::exchange(kept_, {})) lane_.post(std::move(task));
+  }
+  void stop() { lane_.stop(); }
+
+ private:
+  ThreadLane lane_{"pages"};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool held_ = false;
+  std::vector<Task> kept_;
+};
+
 class DebugPagesTest : public ::testing::Test {
  protected:
   static constexpr const char* kPut = "/etcdserverpb.KV/Put";
@@ -89,6 +125,7 @@ class DebugPagesTest : public ::testing::Test {
   }
   void TearDown() override {
     listener_.reset();
+    lane_.stop();
     loops_.stop();
   }
 
@@ -122,7 +159,8 @@ class DebugPagesTest : public ::testing::Test {
   net::Router router_;
   FrontDoor door_{{}};
   CallTraces traces_{nobody_, clock_, 3};
-  DebugPages pages_{{door_, traces_, loops_, clock_}};
+  HeldLane lane_;
+  DebugPages pages_{{door_, traces_, loops_, clock_, lane_}};
   std::unique_ptr<net::Listener> listener_;
   TestInnerClient client_{loops_, router_, &traces_};
 };
@@ -319,6 +357,24 @@ TEST(LatencySeriesTest, CountsTheLastMinuteAndHour) {
     ASSERT_LE(told, 2 * exact + 2);
     ASSERT_LE(exact, 2 * told + 2);
   });
+}
+
+// Pages are made on their lane; as long as that does nothing, loops serve others, and only so many
+// wait.
+TEST_F(DebugPagesTest, PagesWaitForTheirLane) {
+  lane_.hold();
+  std::vector<std::future<std::string>> pages;
+  for (int i = 0; i < DebugPages::kMostWaiting; ++i) {
+    const char* path = i % 2 == 0 ? "/debug/requests" : "/debug/events";
+    pages.push_back(std::async(std::launch::async, [this, path] { return page("", path); }));
+  }
+  lane_.wait_for(pages.size());
+  EXPECT_TRUE(page("").starts_with("HTTP/1.1 503 "));
+  EXPECT_TRUE(page("", "/debug/events").starts_with("HTTP/1.1 503 "));
+  EXPECT_TRUE(client_.call(kPut, "at once").ok());
+  lane_.let_go();
+  for (auto& page : pages) EXPECT_TRUE(page.get().starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(page("").starts_with("HTTP/1.1 200 "));
 }
 
 }  // namespace

@@ -479,8 +479,8 @@ void Server::Running::build_http() {
   if (debug) {
     traces = std::make_unique<http::CallTraces>(*grpc_observer, clock, loops->size());
     traces->bind(client_router);
-    debug_pages =
-        std::make_unique<http::DebugPages>(http::DebugPages::Parts{*door, *traces, *loops, clock});
+    debug_pages = std::make_unique<http::DebugPages>(
+        http::DebugPages::Parts{*door, *traces, *loops, clock, *pages});
     debug_pages->add_to(router);
   }
   if (!config.enable_grpc_gateway) return;
