@@ -22,6 +22,7 @@
 #include "http/json_scanner.h"
 #include "proto/rpc.pb.h"
 #include "proto/v3election.pb.h"
+#include "proto/v3lock.pb.h"
 
 namespace keelson::http {
 namespace {
@@ -30,10 +31,21 @@ using google::protobuf::Descriptor;
 
 const Descriptor* type_of(uint8_t number) {
   static const Descriptor* const types[] = {
-      etcdserverpb::PutRequest::descriptor(),       etcdserverpb::RangeRequest::descriptor(),
-      etcdserverpb::TxnRequest::descriptor(),       etcdserverpb::WatchRequest::descriptor(),
-      etcdserverpb::RangeResponse::descriptor(),    etcdserverpb::TxnResponse::descriptor(),
-      etcdserverpb::MemberAddRequest::descriptor(), v3electionpb::ProclaimRequest::descriptor(),
+      etcdserverpb::PutRequest::descriptor(),
+      etcdserverpb::RangeRequest::descriptor(),
+      etcdserverpb::TxnRequest::descriptor(),
+      etcdserverpb::WatchRequest::descriptor(),
+      etcdserverpb::RangeResponse::descriptor(),
+      etcdserverpb::TxnResponse::descriptor(),
+      etcdserverpb::MemberAddRequest::descriptor(),
+      v3electionpb::ProclaimRequest::descriptor(),
+      etcdserverpb::CompactionRequest::descriptor(),
+      etcdserverpb::AlarmRequest::descriptor(),
+      etcdserverpb::DowngradeRequest::descriptor(),
+      etcdserverpb::LeaseTimeToLiveRequest::descriptor(),
+      etcdserverpb::AuthUserAddRequest::descriptor(),
+      etcdserverpb::AuthRoleGrantPermissionRequest::descriptor(),
+      v3lockpb::LockRequest::descriptor(),
   };
   return types[number % std::size(types)];
 }
@@ -117,6 +129,11 @@ void fuzz_json(std::string_view input) {
   const std::string_view body = input.substr(2);
   const std::vector<std::string> values = values_of(body, body.size() + 1);
   CHECK(values == values_of(body, piece));
+  // A body that is plain is one value, with nothing but blanks around it.
+  check_plain(type, body);
+  if (const auto plain = plain_from_json(type, body)) {
+    CHECK(plain == plain_from_json(type, values.front()));
+  }
   for (const std::string& value : values) {
     check_plain(type, value);
     absl::StatusOr<Bytes> wire = from_json(type, value);

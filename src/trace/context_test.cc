@@ -5,13 +5,13 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
 #include <set>
 
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
 #include "trace/sampler.h"
+#include "trace/test_contexts.h"
 
 namespace keelson::trace {
 namespace {
@@ -89,21 +89,6 @@ TEST(TraceParent, WhatIsMalformedIsNothing) {
   EXPECT_TRUE(parse_traceparent(cat(good, "-")).has_value()) << "as with Go's library";
 }
 
-// The twin: the format as a pattern.
-std::optional<SpanContext> twin(const std::string& text) {
-  static const std::regex now("00-([0-9a-f]{16})([0-9a-f]{16})-([0-9a-f]{16})-(0[0-3])-?");
-  static const std::regex later(
-      "(?!ff|00)[0-9a-f]{2}-([0-9a-f]{16})([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{2})(-[^]*)?");
-  std::smatch part;
-  if (!std::regex_match(text, part, now) && !std::regex_match(text, part, later)) return {};
-  auto number = [&](size_t i) { return std::stoull(part[i].str(), nullptr, 16); };
-  SpanContext context{.trace = {number(1), number(2)},
-                      .span = {number(3)},
-                      .flags = static_cast<uint8_t>(number(4) & 3)};
-  if (!context.trace.valid() || !context.span.valid()) return {};
-  return context;
-}
-
 TEST(TraceParent, AgreesWithItsTwin) {
   for_each_seed(200, [](uint64_t seed) {
     SeededRandom random(seed);
@@ -129,7 +114,7 @@ TEST(TraceParent, AgreesWithItsTwin) {
             text.erase(at, 1);
         }
       }
-      EXPECT_EQ(parse_traceparent(text), twin(text)) << text;
+      EXPECT_EQ(parse_traceparent(text), twin_of_traceparent(text)) << text;
     }
   });
 }
