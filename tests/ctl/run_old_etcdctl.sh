@@ -22,7 +22,8 @@ cleanup() {
 }
 trap cleanup EXIT
 unset "${!ETCDCTL_@}"
-export ETCDCTL_API=3
+# The dialling includes the login.
+export ETCDCTL_API=3 ETCDCTL_DIAL_TIMEOUT=15s
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/key.pem" \
   -out "$work/cert.pem" -days 2 -subj /CN=server -addext subjectAltName=IP:127.0.0.1 2>/dev/null ||
@@ -72,7 +73,7 @@ hears() {
   local wanted=$1
   shift
   local answer
-  answer=$(timeout 20 "$etcdctl" --cacert "$work/cert.pem" --endpoints "$secure" --command-timeout 5s "$@" 2>&1)
+  answer=$(timeout 20 "$etcdctl" --cacert "$work/cert.pem" --endpoints "$secure" --command-timeout 15s "$@" 2>&1)
   grep -q -- "$wanted" <<< "$answer" && return
   echo "etcdctl --endpoints $secure $*: not $wanted but: $answer"
   failures=$((failures + 1))
