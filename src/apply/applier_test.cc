@@ -358,7 +358,7 @@ TEST_F(ApplierTest, ASlowEntryIsNamed) {
                        {"prefix", ""},
                        {"request", "header:{ID:1} compaction:{revision:100}"},
                        {"response", ""},
-                       {"error", "etcdserver: mvcc: required revision is a future revision"}}}));
+                       {"error", "mvcc: required revision is a future revision"}}}));
 }
 
 // What is refused is named, as in etcd, whether it was slow or not; but what was compacted before
@@ -381,7 +381,7 @@ TEST_F(ApplierTest, WhatIsRefusedIsNamed) {
             (Fields{{"took", "0s"},
                     {"request", "header:<ID:1> put:<key:\"a\" value_size:6 lease:7 >"},
                     {"response", ""},
-                    {"error", "etcdserver: requested lease not found"}}));
+                    {"error", "lease not found"}}));
   EXPECT_TRUE(log.take("apply request took too long").empty());
 }
 

@@ -1,6 +1,7 @@
 #include "apply/slow_request.h"
 
 #include "base/check.h"
+#include "base/inner_errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
@@ -43,7 +44,7 @@ void warn_slow(const SlowRequest& slow, LineBudget* lines) {
                                             {"prefix", slow.prefix},
                                             {"request", slow.request},
                                             {"response", slow.response},
-                                            {"error", message_of(slow.status)}});
+                                            {"error", errors::inner_text(slow.status)}});
 }
 
 void warn_failed(const FailedRequest& failed, LineBudget* lines) {
@@ -52,7 +53,7 @@ void warn_failed(const FailedRequest& failed, LineBudget* lines) {
   log::warn("failed to apply request", {{"took", duration_text(failed.took)},
                                         {"request", failed.request},
                                         {"response", ""},
-                                        {"error", message_of(failed.status)}});
+                                        {"error", errors::inner_text(failed.status)}});
 }
 
 std::string answer_text(const Reply& reply) {

@@ -8,6 +8,7 @@
 #include "base/endian.h"
 #include "base/errors.h"
 #include "base/ids.h"
+#include "base/inner_errors.h"
 #include "base/random.h"
 #include "base/size_text.h"
 #include "base/thread_lane.h"
@@ -120,6 +121,16 @@ TEST(SizeText, IsAsEtcdWritesIt) {
   EXPECT_EQ(size_text(20480), "20 kB");
   EXPECT_EQ(size_text(82'854'982), "83 MB");
   EXPECT_EQ(size_text(8'589'934'592), "8.6 GB");
+}
+
+// To clients and in the log.
+TEST(Errors, HaveOtherNamesInside) {
+  EXPECT_EQ(errors::inner_text(errors::LeaseNotFound()), "lease not found");
+  EXPECT_EQ(errors::inner_text(errors::AuthOldRevision()), "auth: revision in header is old");
+  EXPECT_EQ(errors::inner_text(errors::NoSpace()), "etcdserver: no space");
+  EXPECT_EQ(errors::inner_text(errors::Corrupt()), "etcdserver: corrupt cluster");
+  EXPECT_EQ(errors::inner_text(errors::KeyNotFound()), "etcdserver: key not found");
+  EXPECT_EQ(errors::inner_text(absl::OkStatus()), "");
 }
 
 }  // namespace

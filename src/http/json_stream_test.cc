@@ -19,9 +19,9 @@ namespace keelson::http {
 namespace {
 
 constexpr size_t kMegabyte = size_t{1} << 20;
-// In all 400 MB, where 256 may wait on a loop, and two thirds of that for one client.
+// In all 400 MB, where 256 may wait on a loop, and four sevenths of that for one connection.
 constexpr int kMessages = 400;
-constexpr size_t kLeast = 160 * kMegabyte, kMost = 175 * kMegabyte;
+constexpr size_t kLeast = 140 * kMegabyte, kMost = 152 * kMegabyte;
 
 // Sends all that it has at once, though it is asked not to.
 class Flood final : public net::StreamHandler {

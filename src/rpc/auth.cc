@@ -12,6 +12,7 @@
 #include "auth/password.h"
 #include "auth/token_text.h"
 #include "base/errors.h"
+#include "base/inner_errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
@@ -154,7 +155,8 @@ class Login : public std::enable_shared_from_this<Login> {
   void warn_of(const absl::Status& why) {
     const std::string user = request_.name().substr(0, kMostTold);
     if (LineBudget* lines = context_.lines()) lines->written(kMostTold + user.size());
-    log::warn("invalid authentication was requested", {{"user", user}, {"error", message_of(why)}});
+    log::warn("invalid authentication was requested",
+              {{"user", user}, {"error", errors::inner_text(why)}});
   }
 
   void applied(apply::Reply reply, MonotonicTime start) {
