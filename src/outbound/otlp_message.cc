@@ -55,7 +55,7 @@ void set_span(const trace::Span& span, otlp::Span* out) {
   const trace::Span::Start& start = span.start();
   out->set_trace_id(start.context.trace.bytes());
   out->set_span_id(start.context.span.bytes());
-  out->set_trace_state(start.context.state);
+  out->set_trace_state(start.context.state.str());
   if (start.parent.valid()) out->set_parent_span_id(start.parent.bytes());
   out->set_flags(flags_of(start));
   out->set_name(to_utf8(start.name));

@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
+
 namespace keelson::trace {
 
 // Sixteen bytes; the numbers are those bytes in big-endian order. All zero is no id.
@@ -42,7 +44,7 @@ struct SpanContext {
   TraceId trace;
   SpanId span;
   uint8_t flags = 0;
-  std::string state = {};  // tracestate, in order
+  Bytes state = {};  // tracestate, in order; one for all spans below a call's
 
   bool sampled() const { return (flags & kSampled) != 0; }
   friend bool operator==(const SpanContext&, const SpanContext&) = default;

@@ -59,9 +59,19 @@ TEST_F(Traced, ACallIsUnderItsCaller) {
   EXPECT_TRUE(span.start().parent_is_remote);
   EXPECT_TRUE(span.context().span.valid());
   EXPECT_NE(span.context().span, span.start().parent);
-  EXPECT_EQ(span.context().state, "vendor=1");
+  EXPECT_EQ(span.context().state.view(), "vendor=1");
   EXPECT_EQ(span.start().kind, Kind::kServer);
   EXPECT_EQ(span.start().scope, Scope::kGrpc);
+}
+
+// It may have some eight thousand bytes, and a call thousands of spans.
+TEST_F(Traced, SpansOfACallShareItsState) {
+  const SpanPtr call_span = never.begin(call(kSampledParent, "vendor=1"));
+  const SpanPtr one = never.begin("range", *call_span);
+  const SpanPtr below = never.begin("read", *one);
+  EXPECT_EQ(below->context().state.view(), "vendor=1");
+  EXPECT_EQ(one->context().state.data(), call_span->context().state.data());
+  EXPECT_EQ(below->context().state.data(), call_span->context().state.data());
 }
 
 TEST_F(Traced, WhatTheCallerDecidedHolds) {
@@ -78,7 +88,7 @@ TEST_F(Traced, WithoutACallerTheRateDecides) {
     EXPECT_TRUE(span->context().trace.valid());
     EXPECT_TRUE(span->context().sampled());
     EXPECT_FALSE(span->start().parent.valid());
-    EXPECT_EQ(span->context().state, "");
+    EXPECT_EQ(span->context().state.view(), "");
   }
   SpanPtr span = always.begin("compact");
   EXPECT_EQ(span->start().kind, Kind::kInternal);

@@ -43,7 +43,7 @@ SpanPtr Tracer::begin(const Call& call) {
     context = {.trace = caller->trace,
                .span = next_span_id(),
                .flags = caller->flags,
-               .state = parse_tracestate(call.tracestate)};
+               .state = Bytes::copy(parse_tracestate(call.tracestate))};
   }
   if (!context) return nullptr;
   // The caller of what came by the wire is elsewhere even where it says nothing of itself.
