@@ -105,6 +105,9 @@ class Applier {
   // REQUIRES: what was applied is published.
   absl::Status replace(Replacement next, mvcc::Dispose dispose);
 
+  // What was applied since the last publish() takes so much memory, about.
+  size_t unpublished_bytes() const { return store_.batch().bytes(); }
+
   // A compaction under way goes on in slices, each of which publishes itself.
   bool has_background_work() const { return store_.compacting(); }
   Duration background_pause() const { return background_pause_; }

@@ -106,12 +106,8 @@ void ApplyLane::flush() {
     done.push_back(std::move(work.message));
   }
   waiting_.clear();
-  publish();
+  publish_and_answer();
   if (failed_) return;
-  KEELSON_FAILPOINT("apply_after_batch");
-  // Before the compaction it belongs to removes anything.
-  if (auto job = applier_.take_compaction_hash()) calls_.run_hash(std::move(job));
-  answer();
   check_invariants();
   consensus_.applied(std::move(done), applied_);
   background_step();
@@ -143,10 +139,14 @@ void ApplyLane::apply_work(Work& work) {
     applied_ = entry.index;
     applied_term_ = entry.term;
     if (reply->status == errors::NoSpace() && !applier_.alarms().no_space()) calls_.no_space();
-    if (!proposal) continue;
-    CHECK(proposal->gateway != nullptr);
-    proposal->reply = *std::move(reply);
-    answered_.push_back(std::move(proposal));
+    if (proposal) {
+      CHECK(proposal->gateway != nullptr);
+      proposal->reply = *std::move(reply);
+      answered_.push_back(std::move(proposal));
+    }
+    if (applier_.unpublished_bytes() < kMostUnpublished) continue;
+    publish_and_answer();
+    if (failed_) return;
   }
 }
 
@@ -157,6 +157,15 @@ absl::StatusOr<apply::Reply> ApplyLane::apply_conf_change(const raft::Entry& ent
   if (changed->answer.ok()) calls_.members_changed();
   consensus_.apply_conf_change(std::move(changed->change), entry.index);
   return apply::Reply{std::move(changed->answer)};
+}
+
+void ApplyLane::publish_and_answer() {
+  publish();
+  if (failed_) return;
+  KEELSON_FAILPOINT("apply_after_batch");
+  // Before the compaction it belongs to removes anything.
+  if (auto job = applier_.take_compaction_hash()) calls_.run_hash(std::move(job));
+  answer();
 }
 
 void ApplyLane::publish() {

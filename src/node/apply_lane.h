@@ -76,8 +76,12 @@ class ApplyLane {
 
   void schedule_flush();
   void flush();
+  // A batch ends early when it has become so large: a request of a few bytes may write what is
+  // there already (`ignore_value`), and a thousand of them wait for one flush.
+  static constexpr size_t kMostUnpublished = 32 << 20;
   void apply_work(Work& work);
   absl::StatusOr<apply::Reply> apply_conf_change(const raft::Entry& entry);
+  void publish_and_answer();
   void publish();
   void answer();
   void check_invariants() const;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "node/test_member.h"
 
 namespace keelson::node {
@@ -407,6 +408,36 @@ TEST_F(NodeTest, WhatIsLeftOfALeaseOutlivesItsLeader) {
     ASSERT_TRUE(member.run_until([&] { return left() > 0; }));
     EXPECT_NEAR(left(), checkpoints ? 700 : 1000, 5);
   }
+}
+
+// Requests of a few bytes write a hundred megabytes, and all of them wait for one turn.
+TEST_F(NodeTest, ABatchThatGrowsLargeIsPublishedInParts) {
+  Options options = TestMember::small_options();
+  options.window = {.proposals = 1'000, .cost = 1 << 20};
+  options.debt = {};
+  TestMember member(random_, options);
+  ASSERT_TRUE(member.start().ok());
+  ASSERT_TRUE(member.run_until([&] { return member.node().is_leader(); }));
+  constexpr int kPuts = 100;
+  int done = 0;
+  const auto count = [&](const apply::Reply& reply) { done += reply.status.ok(); };
+  member.put("a", std::string(1 << 20, 'x'), count);
+  ASSERT_TRUE(member.run_until([&] { return done == 1; }));
+  member.schedule.hold(member.schedule.apply);
+  etcdserverpb::PutRequest again;
+  again.set_key("a");
+  again.set_ignore_value(true);
+  for (int i = 0; i < kPuts; ++i) {
+    member.propose(wire::InternalKind::kPut, again.SerializeAsString(), count);
+  }
+  ASSERT_TRUE(member.run_until([&] { return member.schedule.idle(); }));
+  ASSERT_TRUE(failpoint::arm("apply_after_batch=error").ok());
+  member.schedule.release();
+  // Time has passed meanwhile, and some may have been told so.
+  EXPECT_TRUE(
+      member.run_until([&] { return member.node().state().proposals_pending.load() == 0; }));
+  EXPECT_GE(failpoint::hits("apply_after_batch"), 3u);
+  failpoint::disarm();
 }
 
 // A peer that says it for this member, or for its disk, does not make a write durable.
