@@ -73,6 +73,32 @@ absl::Status collect(const Ops& ops, ChangedKeys& level) {
   return absl::OkStatus();
 }
 
+// What a few bytes make large: comparing and operating on ranges of keys, writing values that are
+// there. Of each a transaction with all that is nested in it has no more than one without may have.
+struct Large {
+  int64_t compares = 0;
+  int64_t operations = 0;
+  int64_t kept_values = 0;
+
+  void add(const pb::TxnRequest& txn) {
+    for (const pb::Compare& compare : txn.compare()) compares += !compare.range_end().empty();
+    for (const Ops* branch : {&txn.success(), &txn.failure()}) {
+      for (const pb::RequestOp& op : *branch) add(op);
+    }
+  }
+  bool any_above(int64_t most) const {
+    return compares > most || operations > 2 * most || kept_values > 2 * most;
+  }
+
+ private:
+  void add(const pb::RequestOp& op) {
+    if (op.has_request_txn()) return add(op.request_txn());
+    kept_values += op.has_request_put() && op.request_put().ignore_value();
+    operations += (op.has_request_range() && !op.request_range().range_end().empty()) ||
+                  (op.has_request_delete_range() && !op.request_delete_range().range_end().empty());
+  }
+};
+
 absl::Status check_shape(const pb::TxnRequest& request, int64_t max_ops);
 
 absl::Status check_op(const pb::RequestOp& op, int64_t max_ops) {
@@ -154,6 +180,9 @@ absl::Status check(const pb::DeleteRangeRequest& request) {
 
 absl::Status check(const pb::TxnRequest& request, int64_t max_ops) {
   if (absl::Status s = check_shape(request, max_ops); !s.ok()) return s;
+  Large large;
+  large.add(request);
+  if (large.any_above(max_ops)) return errors::TooManyOps();
   ChangedKeys then, otherwise;
   if (absl::Status s = collect(request.success(), then); !s.ok()) return s;
   return collect(request.failure(), otherwise);

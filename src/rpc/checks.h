@@ -18,8 +18,9 @@ absl::Status check(const etcdserverpb::RangeRequest& request);
 absl::Status check_range_stream(const etcdserverpb::RangeRequest& request);
 absl::Status check(const mvcc::PutRequest& request);
 absl::Status check(const etcdserverpb::DeleteRangeRequest& request);
-// Shape, number of operations (`max_ops` a level, less what the levels above used) and keys that
-// would be changed twice.
+// Shape, number of operations (`max_ops` a level, less what the levels above used), of those on
+// ranges of keys and of values kept also over all levels together, which etcd does not look at (of
+// the two branches of a level both count: twice `max_ops`); and keys that would be changed twice.
 absl::Status check(const etcdserverpb::TxnRequest& request, int64_t max_ops);
 
 // True where every operation only reads; such a transaction needs no log entry.

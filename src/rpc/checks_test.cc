@@ -102,6 +102,42 @@ TEST(Checks, ManyKeysFarDown) {
   EXPECT_EQ(check(outermost, kMost), errors::DuplicateKey());
 }
 
+// Levels side by side, each of which may have all that is left, multiply what a flat transaction
+// may ask for; of what few bytes make large, all levels together get no more than that one.
+TEST(Checks, NestingDoesNotMultiplyWhatIsLarge) {
+  constexpr int64_t kMost = 40;
+  struct Kind {
+    const char* inner;
+    int64_t most;  // of `inner`
+  };
+  const Kind kinds[] = {
+      {"compare { key: 'a' range_end: 'b' }", kMost},
+      {"success { request_range { key: 'a' range_end: 'b' } }", 2 * kMost},
+      {"failure { request_delete_range { key: 'a' range_end: 'b' } }", 2 * kMost},
+      {"success { request_put { key: 'K' ignore_value: true } }", 2 * kMost},
+      {"compare { key: 'a' }", INT64_MAX},
+      {"success { request_range { key: 'a' } }", INT64_MAX},
+      {"success { request_put { key: 'K' value: 'v' } }", INT64_MAX},
+  };
+  for (const Kind& kind : kinds) {
+    SCOPED_TRACE(kind.inner);
+    for (const int64_t wanted : {kMost, 2 * kMost, 2 * kMost + 1, 10 * kMost}) {
+      etcdserverpb::TxnRequest txn;
+      for (int64_t made = 0; made < wanted;) {
+        etcdserverpb::TxnRequest* inner = txn.add_success()->mutable_request_txn();
+        for (int64_t i = 0; i < 10 && made < wanted; ++i, ++made) {
+          std::string text = kind.inner;
+          if (size_t at = text.find('K'); at != std::string::npos) text.replace(at, 1, cat(made));
+          inner->MergeFrom(parse<etcdserverpb::TxnRequest>(text));
+        }
+      }
+      ASSERT_LE(txn.success_size(), kMost);
+      EXPECT_EQ(check(txn, kMost), wanted <= kind.most ? absl::OkStatus() : errors::TooManyOps())
+          << wanted;
+    }
+  }
+}
+
 // Twice the least stack that the deepest needs, by what one level takes more than another.
 TEST(Checks, TheDeepestTxnLeavesHalfOfTheStack) {
   auto used = [](int levels) {
