@@ -347,18 +347,18 @@ TEST_F(ApplierTest, ASlowEntryIsNamed) {
   using Fields = std::map<std::string, std::string>;
   std::vector<Fields> said;
   for (auto& line : log.take("apply request took too long")) said.push_back(line.fields);
-  EXPECT_EQ(said, (std::vector<Fields>{
-                      {{"took", "150ms"},
-                       {"expected-duration", "100ms"},
-                       {"prefix", ""},
-                       {"request", "header:<ID:1> put:<key:\"c\\001\" value_size:3 >"},
-                       {"response", "size:4"}},
-                      {{"took", "101ms"},
-                       {"expected-duration", "100ms"},
-                       {"prefix", ""},
-                       {"request", "header:{ID:1} compaction:{revision:100}"},
-                       {"response", ""},
-                       {"error", "mvcc: required revision is a future revision"}}}));
+  EXPECT_EQ(said,
+            (std::vector<Fields>{{{"took", "150ms"},
+                                  {"expected-duration", "100ms"},
+                                  {"prefix", ""},
+                                  {"request", "header:<ID:1> put:<key:\"c\\001\" value_size:3 >"},
+                                  {"response", "size:4"}},
+                                 {{"took", "101ms"},
+                                  {"expected-duration", "100ms"},
+                                  {"prefix", ""},
+                                  {"request", "header:{ID:1} compaction:{revision:100}"},
+                                  {"response", ""},
+                                  {"error", "mvcc: required revision is a future revision"}}}));
 }
 
 // What is refused is named, as in etcd, whether it was slow or not; but what was compacted before

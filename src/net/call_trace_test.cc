@@ -69,7 +69,7 @@ TEST_F(CallTraceTest, ItIsUnderItsCaller) {
   const trace::Span& span = *kept_.spans[0];
   EXPECT_EQ(span.start().parent, trace::SpanId{0xb7ad6b7169203331});
   EXPECT_EQ(span.context().trace, (trace::TraceId{0x0af7651916cd43dd, 0x8448eb211c80319c}));
-  EXPECT_EQ(span.context().state, "vendor=1");
+  EXPECT_EQ(span.context().state.view(), "vendor=1");
 }
 
 TEST_F(CallTraceTest, WhatIsNoCallHasNone) {
