@@ -63,7 +63,7 @@ void LogLane::flush() {
   appended_ = 0;
   for (const raft::Message& message : done) {
     if (raft::is_empty(message.snapshot)) continue;
-    wal_->release_to(message.snapshot->metadata.index);
+    release_to(message.snapshot->metadata.index);
     KEELSON_FAILPOINT("log_snapshot_released");
   }
   if (!done.empty()) durable_(std::move(done));
@@ -137,8 +137,12 @@ absl::Status LogLane::make_mark(wal::SnapshotMark mark, const raft::ConfState& c
   if (!status.ok()) return status;
   // etcd's words; what it saves there is this mark and a file beside it.
   log::info("saved snapshot to disk", {{"snapshot-index", mark.index.value}});
-  wal_->release_to(mark.index);
+  release_to(mark.index);
   return wal_->give_back();
+}
+
+void LogLane::release_to(Index index) {
+  wal_->release_to(index, Index(state_.log_needed_from.load(std::memory_order_acquire)));
 }
 
 void LogLane::be_frugal(bool on) {

@@ -56,6 +56,7 @@ class LogLane {
   void flush();
   void retry_later();
   absl::Status make_mark(wal::SnapshotMark mark, const raft::ConfState& conf);
+  void release_to(Index index);
   bool append_waiting();
   bool matters(const raft::Message& message);
   void fail(absl::Status status);

@@ -42,6 +42,9 @@ struct MemberState {
   std::atomic<bool> store_behind{false};
   // Written by the log lane: the log cannot grow, so writes are refused until it can.
   std::atomic<bool> disk_full{false};
+  // Written by whoever archives the log, or nobody does: the log should keep what is from here on
+  // (Wal::release_to() says for how long it does).
+  std::atomic<uint64_t> log_needed_from{UINT64_MAX};
   // Written by the backend's threads: its files cannot grow, so no more changes are let in than it
   // can hold in memory.
   std::atomic<bool> store_full{false};

@@ -132,6 +132,48 @@ TEST_F(NodeTest, TheLogLetsGoOfWhatTheBackendHolds) {
   EXPECT_EQ(member_.node().store().revision(), 401);
 }
 
+TEST_F(NodeTest, TheLogKeepsWhatSomebodyElseNeeds) {
+  start();
+  member_.node().state().log_needed_from = 100;
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE(put("k", std::string(200, 'x')).ok());
+    if (i % 50 == 0) member_.node().backend()->flush([](absl::Status) {});
+  }
+  ASSERT_TRUE(member_.stop().ok());
+  int segments = 0;
+  for (const std::string& path : member_.files.paths()) segments += path.ends_with(".wal");
+  EXPECT_GE(segments, 8);
+}
+
+// Nothing is kept for anybody else that a full disk could do with.
+TEST_F(NodeTest, AFullDiskIsNotHeldUpForSomebodyElse) {
+  start();
+  member_.node().state().log_needed_from = 0;
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE(put("k", std::string(200, 'x')).ok());
+    if (i % 50 == 0) member_.node().backend()->flush([](absl::Status) {});
+  }
+  const auto segments = [&] {
+    int count = 0;
+    for (const std::string& path : member_.files.paths()) count += path.ends_with(".wal");
+    return count;
+  };
+  int least = segments();
+  ASSERT_GE(least, 8);
+  member_.files.set_capacity(member_.files.used());
+  for (int i = 0; i < 50; ++i) {
+    member_.put("k", std::string(1000, 'x'), [](apply::Reply) {});
+    for (int step = 0; step < 20; ++step) {
+      member_.schedule.step();
+      least = std::min(least, segments());
+    }
+  }
+  EXPECT_LE(least, 4);
+  // And with that it takes writes again.
+  EXPECT_TRUE(member_.run_until([&] { return !member_.node().state().disk_full; }));
+  EXPECT_TRUE(put("k", "on").ok());
+}
+
 // Such transactions leave a few bytes in the store, which so has no reason to flush.
 TEST_F(NodeTest, TheLogLetsGoOfRefusedTransactionsToo) {
   start();

@@ -67,7 +67,7 @@ absl::Status Wal::save_snapshot(SnapshotMark mark, const raft::ConfState& conf) 
   return impl_->save_snapshot(mark, conf);
 }
 absl::Status Wal::sync() { return impl_->sync(); }
-void Wal::release_to(Index index) { impl_->release_to(index); }
+void Wal::release_to(Index index, Index needed_from) { impl_->release_to(index, needed_from); }
 void Wal::be_frugal(bool on) { impl_->be_frugal(on); }
 absl::Status Wal::give_back() { return impl_->give_back(); }
 absl::Status Wal::close() { return impl_->close(); }
@@ -259,28 +259,61 @@ absl::Status Wal::Impl::timed_sync(File& file) {
   return status;
 }
 
-// Keeps the segment in which `index` lies, and the one before when `index` is its first: a reader
-// starting at `index` looks for the mark there.
-void Wal::Impl::release_to(Index index) {
+// How many of the files, from the oldest on, a reader that starts at `index` can do without. Not
+// the one in which `index` lies, nor the one before when it is the first there: he looks for the
+// mark.
+size_t Wal::Impl::segments_before(Index index) const {
+  size_t count = 0;
+  const size_t files = older_.size() + segments_.size();
+  for (; count + 1 < files; ++count) {
+    const size_t next = count + 1;
+    const SegmentName name =
+        next < older_.size() ? older_[next] : segments_[next - older_.size()].name;
+    if (name.first_index >= index) break;
+  }
+  return count;
+}
+
+// Of the oldest file.
+Index Wal::Impl::first_index() const {
+  return older_.empty() ? segments_.front().name.first_index : older_.front().first_index;
+}
+
+void Wal::Impl::release_to(Index index, Index needed_from) {
   if (!usable().ok()) return;
   index = std::min(index, durable_mark_);
+  released_ = std::max(released_, index);
+  CHECK(released_ <= durable_mark_);
+  // Who needs what has gone cannot go on with what is left.
+  if (needed_from > Index(0) && needed_from < first_index()) needed_from = Index(UINT64_MAX);
+  // What the newest mark does not need is not worth a full disk.
+  const bool is_short = frugal_ || warned_no_space_;
   size_t files = older_.size() + segments_.size();
   const size_t wanted = options_.max_segments == 0 ? files : options_.max_segments;
-  // What the newest mark does not need is not worth a full disk.
-  const size_t keep = frugal_ || warned_no_space_ ? 1 : wanted;
+  const size_t keep = is_short ? 1 : wanted;
+  size_t to_go = segments_before(index);
+  if (const size_t others = segments_before(needed_from); others < to_go) {
+    const bool held = !is_short && to_go - others <= options_.max_held;
+    if (!held && !std::exchange(warned_held_, true)) {
+      log::warn("the write-ahead log lets go of what the archive has not read yet",
+                {{"needed-from", needed_from.value}, {"segments", to_go - others}});
+    }
+    if (held) to_go = others;
+  } else {
+    warned_held_ = false;
+  }
 
   // The oldest first, and none past one that stays: the segments left have no gap.
-  while (!older_.empty() && files > keep) {
-    if (!delete_segment(path_of(to_string(older_.front())))) return;
-    older_.erase(older_.begin());
-    --files;
-  }
-  while (files > keep && segments_.size() > 1 && segments_[1].name.first_index < index) {
+  for (; to_go > 0 && files > keep; --to_go, --files) {
     KEELSON_FAILPOINT("wal_before_release");
-    if (!delete_segment(segments_.front().path)) return;
+    if (!older_.empty()) {
+      if (!delete_segment(path_of(to_string(older_.front())))) return;
+      older_.erase(older_.begin());
+    } else {
+      if (!delete_segment(segments_.front().path)) return;
+      segments_.erase(segments_.begin());
+    }
     KEELSON_FAILPOINT("wal_after_release");
-    segments_.erase(segments_.begin());
-    --files;
   }
 }
 

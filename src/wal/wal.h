@@ -76,6 +76,7 @@ struct Options {
   Observer* observer = nullptr;         // null: nobody; outlives the Wal
   uint64_t segment_bytes = 64'000'000;  // etcd's; a segment ends after the append that passes it
   size_t max_segments = 5;              // etcd's --max-wals: release_to() leaves that many; 0: all
+  size_t max_held = 16;                 // segments that release_to() keeps for somebody else
   bool unsafe_no_fsync = false;         // etcd's --unsafe-no-fsync: no durability at all
 };
 
@@ -128,12 +129,15 @@ class Wal {
   // The caller will never open this log below `index` again: segments that hold only older
   // entries are unlocked and deleted, but for the newest `max_segments` ones and those that the
   // newest durable mark needs. What cannot be deleted only costs space: it is logged once and
-  // tried again next time.
-  void release_to(Index index);
+  // tried again next time. Segments that hold anything from `needed_from` on are kept for somebody
+  // else who reads this log, unless they are more than `max_held`, or space is short: then nothing
+  // is kept for him, and he finds that it has gone. Nor is it when `needed_from` has gone already;
+  // 0 is for who does not know yet what he needs.
+  void release_to(Index index, Index needed_from = Index(UINT64_MAX));
 
   // Space is short, or is not any more. While it is, release_to() keeps no more segments than it
-  // has to, no more than a megabyte is taken ahead (what was taken before is given back down to
-  // that), and give_back() is of use.
+  // has to (and what was kept beyond that goes at once), no more than a megabyte is taken ahead
+  // (what was taken before is given back down to that), and give_back() is of use.
   void be_frugal(bool on);
   // Goes over to a small new segment when all that is in a tail of some size is older than the
   // newest durable mark: so the next mark lets go of that tail. Only while frugal. The errors of

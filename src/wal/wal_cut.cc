@@ -33,7 +33,9 @@ absl::Status Wal::Impl::cut() {
 // The next segment was prepared when there was space.
 void Wal::Impl::be_frugal(bool on) {
   frugal_ = on;
-  if (frugal_ && usable().ok()) shrink_next();
+  if (!frugal_ || !usable().ok()) return;
+  shrink_next();
+  release_to(released_, Index(UINT64_MAX));
 }
 
 absl::Status Wal::Impl::give_back() {

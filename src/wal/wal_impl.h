@@ -37,7 +37,7 @@ class Wal::Impl {
   absl::Status append(const raft::HardState& state, std::span<const raft::Entry> entries);
   absl::Status save_snapshot(SnapshotMark mark, const raft::ConfState& conf);
   absl::Status sync();
-  void release_to(Index index);
+  void release_to(Index index, Index needed_from);
   void be_frugal(bool on);
   absl::Status give_back();
   absl::Status close();
@@ -60,6 +60,8 @@ class Wal::Impl {
   absl::Status begin_records(uint64_t bytes, For what);
   void settled();
   absl::Status seal();
+  size_t segments_before(Index index) const;
+  Index first_index() const;
   bool delete_segment(const std::string& path);
 
   // Takes space for `bytes` more in the tail. ResourceExhausted changes nothing.
@@ -107,6 +109,7 @@ class Wal::Impl {
   // durable_mark_ <= newest_mark_ <= state_.commit: of the marks appended, and of those synced.
   Index newest_mark_;
   Index durable_mark_;
+  Index released_;  // <= durable_mark_: what the caller will not open below
 
   // Locked, oldest first, sequences consecutive, the last is the tail. First indexes may fall,
   // where a new leader's entries replaced some of the segment before. Older files that open() did
@@ -136,6 +139,7 @@ class Wal::Impl {
   bool frugal_ = false;
   bool warned_no_space_ = false;  // while there is no space for a next segment
   bool warned_release_ = false;   // once per obstacle
+  bool warned_held_ = false;      // while somebody else's need is passed over
 
   absl::Status health_;
   bool closed_ = false;

@@ -178,6 +178,7 @@ absl::StatusOr<Opened> Wal::Impl::open(SnapshotMark from, const EntryVisitor& vi
   last_index_ = std::max(replay.last_index(), from.index);
   newest_mark_ = std::min(from.index, state_.commit);
   durable_mark_ = newest_mark_;
+  released_ = durable_mark_;
   buffer_ = RecordBuffer(reader.chain());
   ends_in_sum_ = reader.ends_in_sum();
   written_ = reader.offset();
