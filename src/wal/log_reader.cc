@@ -44,6 +44,20 @@ absl::Status LogReader::open_segment() {
   return absl::OkStatus();
 }
 
+absl::Status LogReader::go_on(std::span<const Segment> segments) {
+  CHECK(!segments.empty());
+  segments_ = segments;
+  current_ = 0;
+  again_segment_.reset();
+  if (!opened_) return absl::OkStatus();
+  absl::StatusOr<uint64_t> size = segment().file->size();
+  if (!size.ok()) return size.status();
+  if (*size < offset_) return damage("the file became shorter than what was read of it");
+  size_ = *size;
+  window_.look_at(*segment().file, size_);  // forgets the block: what was zero may be records now
+  return absl::OkStatus();
+}
+
 absl::StatusOr<LogReader::Outcome> LogReader::next(Record* record) {
   while (true) {
     if (!opened_) {

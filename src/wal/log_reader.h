@@ -80,6 +80,11 @@ class LogReader {
   // A record that next() gave before, once more.
   absl::StatusOr<Record> read_again(const Place& place);
 
+  // After an end, or an error in the last segment: its file may have grown since, or have been cut
+  // where it ended, and others may follow. The next next() goes on where the last good record
+  // ended. `segments` begin with the one that was current, as it was opened.
+  absl::Status go_on(std::span<const Segment> segments);
+
   // After kEnd or kTorn: whether anything but zeros lies in the last segment past offset(): sectors
   // of a batch whose beginning was lost. They must be erased before anything is appended.
   absl::StatusOr<bool> rubbish_follows();
@@ -117,7 +122,7 @@ class LogReader {
     return window_.view(from, size);
   }
 
-  const std::span<const Segment> segments_;
+  std::span<const Segment> segments_;
   const Ending ending_;
   size_t current_ = 0;  // < segments_.size()
   bool opened_ = false;
