@@ -135,11 +135,16 @@ absl::Status make_log(const RestoreOptions& options, const membership::Bootstrap
 
 }  // namespace
 
-absl::Status restore_snapshot(const RestoreOptions& options) {
+absl::Status check_restore(const RestoreOptions& options) {
   absl::StatusOr<membership::Bootstrap> group =
       membership::bootstrap(options.initial_cluster, options.initial_cluster_token);
-  if (!group.ok()) return group.status();
-  if (absl::Status s = check_places(options); !s.ok()) return s;
+  return group.ok() ? check_places(options) : group.status();
+}
+
+absl::Status restore_snapshot(const RestoreOptions& options) {
+  if (absl::Status s = check_restore(options); !s.ok()) return s;
+  const absl::StatusOr<membership::Bootstrap> group =
+      membership::bootstrap(options.initial_cluster, options.initial_cluster_token);
   const auto tell = [&](std::string_view what) {
     log::info(what, {{"path", options.snapshot},
                      {"wal-dir", options.wal_dir},

@@ -35,6 +35,8 @@ struct RestoreOptions {
   std::function<bool(const ReadProgress&)> progress;
 };
 
+// What restore_snapshot() would refuse before it looks at the file. Writes nothing.
+absl::Status check_restore(const RestoreOptions& options);
 absl::Status restore_snapshot(const RestoreOptions& options);
 
 }  // namespace keelson::interchange
