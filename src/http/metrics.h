@@ -183,8 +183,12 @@ struct Metrics {
   Counter leaderships_yielded;  // for it
 
   // Of the access log; nothing without one.
-  Labelled access_lines;  // {what: written|dropped}
-  Labelled spans;         // {outcome}
+  Labelled access_lines;     // {what: written|dropped}
+  Labelled spans;            // {outcome}
+  bool has_archive = false;  // set before the first scrape; only then there are rows of these
+  Gauge archive_healthy, archive_index, archive_revision, archive_time_ms, archive_lag_seconds,
+      archive_bytes, archive_snapshots, archive_snapshot_time_ms;
+  Counter archive_gaps, archive_failures;
 
   Counter pages_served;  // of metrics
   Gauge pages_in_flight;

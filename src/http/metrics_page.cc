@@ -231,6 +231,29 @@ void add_own(const Metrics& m, Families& out) {
               m.leaderships_yielded.value());
 }
 
+void add_archive(const Metrics& m, Families& out) {
+  if (!m.has_archive) return;
+  out.gauge("keelson_archive_healthy", "Whether the archive gets what it should.",
+            m.archive_healthy);
+  out.gauge("keelson_archive_index", "Entry up to which the archive has the log, durably.",
+            m.archive_index);
+  out.gauge("keelson_archive_revision", "Revision of the newest time in the archive.",
+            m.archive_revision);
+  out.gauge("keelson_archive_time_milliseconds", "That time, since 1970.", m.archive_time_ms);
+  out.gauge("keelson_archive_lag_seconds",
+            "For how long something that was applied has not been in the archive.",
+            m.archive_lag_seconds);
+  out.gauge("keelson_archive_bytes", "What the archive takes.", m.archive_bytes);
+  out.gauge("keelson_archive_snapshots", "Snapshots in the archive.", m.archive_snapshots);
+  out.gauge("keelson_archive_snapshot_time_milliseconds",
+            "When the state of the newest snapshot in the archive was the newest, since 1970.",
+            m.archive_snapshot_time_ms);
+  out.counter("keelson_archive_gaps_total", "How often history was lost to the archive.",
+              m.archive_gaps.value());
+  out.counter("keelson_archive_failures_total", "How often the archive's disk failed it.",
+              m.archive_failures.value());
+}
+
 }  // namespace
 
 std::string metrics_page(Metrics& metrics) {
@@ -249,6 +272,7 @@ std::string metrics_page(Metrics& metrics) {
   add_runtime(metrics, families);
   add_absent(families);
   add_own(metrics, families);
+  add_archive(metrics, families);
   std::ostringstream page;
   prometheus::TextSerializer().Serialize(page, families.take());
   return std::move(page).str();

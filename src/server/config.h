@@ -177,6 +177,11 @@ struct Config {
   uint64_t keelson_write_buffer_bytes = 64 << 20;   // changes the store holds in memory, at most
   std::string keelson_access_log;                   // stderr, stdout or a path; empty: none
   bool keelson_access_log_keys = false;             // with the keys that calls are about
+  std::string keelson_archive;                      // a directory; empty: there is no archive
+  Duration keelson_archive_snapshot_interval = hours(24);
+  Duration keelson_archive_max_age = hours(168);            // 0: no bound; likewise below
+  uint64_t keelson_archive_max_bytes = uint64_t{64} << 30;  // of everything
+  uint64_t keelson_archive_max_snapshots = 16;
 
   // The names that were set on the command line, in the environment or in the file.
   std::set<std::string, std::less<>> explicitly_set;

@@ -106,6 +106,22 @@ std::vector<FlagSpec> rows_of_keelson() {
            "long."),
       flag("keelson-access-log-keys", FlagGroup::kKeelson, kYes,
            KEELSON_FIELD(keelson_access_log_keys), "Tell there which keys it was about."),
+      flag("keelson-archive", FlagGroup::kKeelson, kYes, KEELSON_FIELD(keelson_archive),
+           "Directory to keep history in, so that the state of any revision can be restored "
+           "(keelutl restore); none if empty."),
+      flag("keelson-archive-snapshot-interval", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_archive_snapshot_interval),
+           "Time between two snapshots in the archive; they come sooner when much is written."),
+      flag("keelson-archive-max-age", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_archive_max_age),
+           "How far back the archive reaches; what is older is removed (0: never)."),
+      flag("keelson-archive-max-bytes", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_archive_max_bytes),
+           "Size from which on the oldest part of the archive is removed (0: never)."),
+      flag("keelson-archive-max-snapshots", FlagGroup::kKeelson, kYes,
+           KEELSON_FIELD(keelson_archive_max_snapshots),
+           "Snapshots in the archive, of which the oldest is removed when there are more (0: any "
+           "number)."),
   };
 }
 

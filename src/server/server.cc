@@ -30,6 +30,7 @@
 #include "rpc/services.h"
 #include "server/access_log.h"
 #include "server/access_output.h"
+#include "server/archiving.h"
 #include "server/auth.h"
 #include "server/auto_compaction.h"
 #include "server/corruption_checks.h"
@@ -135,6 +136,7 @@ struct Server::Running {
   std::unique_ptr<StateHome> home;
   std::unique_ptr<Peering> peering;
   std::unique_ptr<node::Node> node;
+  std::unique_ptr<Archiving> archiving;  // with --keelson-archive
   std::unique_ptr<watch::EventFeed> feed;
   rpc::AuthSettings auth_settings;
   std::unique_ptr<rpc::Context> context;
@@ -242,6 +244,7 @@ absl::Status Server::Running::start_tracing() {
 
 // What has to hold before anything is written, and the directories.
 absl::StatusOr<DataDir> Server::Running::prepare_directory() {
+  if (absl::Status s = check_archive_place(config); !s.ok()) return s;
   if (absl::Status s = take_over(config); !s.ok()) return s;
   absl::StatusOr<DataDir> dir = check_data_dir(config);
   if (!dir.ok()) return dir.status();
@@ -335,6 +338,8 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   if (!made.ok()) return made.status();
   node = *std::move(made);
   home->bind(*node);
+  if (!config.keelson_archive.empty()) archiving = std::make_unique<Archiving>(config, *node);
+  metrics.has_archive = archiving != nullptr;
   if (absl::Status s =
           defragment_at_start(*node->backend(), config.bootstrap_defrag_threshold_megabytes);
       !s.ok()) {
@@ -444,6 +449,7 @@ void Server::Running::build_services() {
     show_held(m);
     show_refused(m);
     show_spans(m);
+    if (archiving) archiving->show(m);
   };
   pages = std::make_unique<ThreadLane>("pages");
   handlers = std::make_unique<http::Handlers>(
@@ -582,6 +588,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   r.node->set_removed(calls.removed);
   r.peering->start(*r.node, *r.context, *r.hashes, r.home.get(), calls.removed);
   r.node->start();
+  if (r.archiving) r.archiving->start();
   r.corruption_checks->start();
   r.state->when_ready(std::move(calls.ready));
   return server;
@@ -633,6 +640,7 @@ absl::Status Server::stop(Duration deadline) {
   r.home->closing();
   r.peering->stop();
   absl::Status status = r.stop_node();
+  const bool archive_hangs = r.archiving && !r.archiving->stop();
   // Threads end before what runs on them goes away; loops last, as answers still travel to them.
   r.consensus->stop();
   r.log->stop();
@@ -660,6 +668,12 @@ absl::Status Server::stop(Duration deadline) {
   r.services.reset();
   r.context.reset();
   r.feed.reset();
+  if (archive_hangs) {
+    // Its thread has them until the process ends, which is soon.
+    static_cast<void>(r.archiving.release());
+    static_cast<void>(r.node.release());
+  }
+  r.archiving.reset();
   r.node.reset();
   r.peering.reset();
   r.hashes.reset();

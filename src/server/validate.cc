@@ -126,6 +126,18 @@ absl::Status check_sizes(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status check_archive(const Config& config) {
+  if (config.keelson_archive_snapshot_interval < seconds(1)) {
+    return refuse(cat("--keelson-archive-snapshot-interval must be at least 1s (set to ",
+                      duration_text(config.keelson_archive_snapshot_interval), ")"));
+  }
+  if (config.keelson_archive_max_age < Duration(0)) {
+    return refuse(cat("--keelson-archive-max-age must not be negative (set to ",
+                      duration_text(config.keelson_archive_max_age), ")"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status check_timing(const Config& config) {
   const uint64_t tick = config.heartbeat_interval_ms, election = config.election_timeout_ms;
   if (tick == 0) return refuse("--heartbeat-interval must be >0 (set to 0ms)");
@@ -210,6 +222,7 @@ absl::Status Config::validate() const {
   if (absl::Status s = check_bootstrap(*this); !s.ok()) return s;
   if (absl::Status s = check_timing(*this); !s.ok()) return s;
   if (absl::Status s = check_sizes(*this); !s.ok()) return s;
+  if (absl::Status s = check_archive(*this); !s.ok()) return s;
   if (!listen_client_urls.empty() && advertise_client_urls.empty()) {
     return refuse(
         "--advertise-client-urls is required when --listen-client-urls is set "
