@@ -18,6 +18,8 @@ namespace keelson::utl {
 ctl::Program keelutl();
 
 ctl::Command snapshot_command();  // status, restore
+ctl::Command restore_command();
+ctl::Command archive_command();  // list
 ctl::Command hashkv_command();
 ctl::Command import_command();
 ctl::Command export_command();

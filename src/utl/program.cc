@@ -41,6 +41,8 @@ ctl::Program keelutl() {
   // cobra lists it, and it is understood before any command is looked for.
   const auto help = [](ctl::Invocation&) { return absl::OkStatus(); };
   root.commands = {snapshot_command(),
+                   restore_command(),
+                   archive_command(),
                    hashkv_command(),
                    import_command(),
                    export_command(),
