@@ -123,6 +123,14 @@ snapshot restore $work/snapshot --data-dir d
 snapshot restore $work/snapshot --data-dir d --wal-dir w
 snapshot restore $work/no-sum --data-dir d --skip-hash-check
 snapshot restore $work/snapshot --data-dir d --name a --initial-cluster a=http://127.0.0.1:1,b=http://127.0.0.1:2 --initial-advertise-peer-urls http://127.0.0.1:1 --initial-cluster-token t
+snapshot restore $work/snapshot --data-dir d --bump-revision 1000 --mark-compacted
+snapshot restore $work/snapshot --data-dir d --bump-revision 1000
+snapshot restore $work/snapshot --data-dir d --mark-compacted
+snapshot restore $work/snapshot --data-dir d --bump-revision 0 --mark-compacted
+snapshot restore $work/snapshot --data-dir d --bump-revision -1 --mark-compacted
+snapshot restore $work/snapshot --data-dir d --initial-memory-map-size 1048576
+snapshot restore $work/snapshot --data-dir d --initial-memory-map-size lots
+defrag
 help snapshot status
 LINES
 echo "$count command lines, $failures differ"
