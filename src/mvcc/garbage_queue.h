@@ -5,8 +5,9 @@
 // front, so it costs what it removes and never looks at the rest of the keys.
 //
 // Threads: one, the writer's.
-// Memory: 8 bytes per entry: a 48-bit pointer, and the distance in revisions from the entry before;
-//   16 more per kMarkEvery entries, by which due() knows how many there are up to a revision.
+// Memory: 8 bytes per entry: a 48-bit pointer, and the distance in revisions from the entry before
+//   (8 more where that is long); 16 more per kMarkEvery entries, by which due() knows how many
+//   there are up to a revision.
 
 #pragma once
 
@@ -26,9 +27,12 @@ class GarbageQueue {
     CHECK(main >= last_);
     if (pushed_++ % kMarkEvery == 0) marks_.push_back({pushed_ - 1, main});
     auto distance = static_cast<uint64_t>(main - last_);
-    // Far from the one before: entries of no record bridge the distance.
-    for (; distance > kMostDistance; distance -= kMostDistance)
-      entries_.push_back(pack(kMostDistance, nullptr));
+    if (distance > kMostDistance) {
+      // A word of its own bridges it. Revisions may be raised by any amount when a cluster is
+      // restored, or be whatever a damaged database says.
+      entries_.push_back(distance << 1 | kBridge);
+      distance = 0;
+    }
     entries_.push_back(pack(distance, record));
     last_ = main;
   }
@@ -62,11 +66,13 @@ class GarbageQueue {
  private:
   static constexpr int kPointerBits = 48;
   static constexpr uint64_t kMostDistance = 0xffff;
+  static constexpr uint64_t kBridge = 1;  // no address of a record has that bit
   static constexpr uint64_t kMarkEvery = 1024;
 
   static uint64_t pack(uint64_t distance, KeyRecord* record) {
     auto address = reinterpret_cast<uint64_t>(record);
     CHECK(address >> kPointerBits == 0);
+    CHECK((address & kBridge) == 0);
     return distance << kPointerBits | address;
   }
   static KeyRecord* pointer(uint64_t entry) {
@@ -74,8 +80,8 @@ class GarbageQueue {
   }
   void drop_bridges() {
     CHECK(!empty());
-    while (pointer(entries_.front()) == nullptr) {
-      first_ += static_cast<int64_t>(entries_.front() >> kPointerBits);
+    while (entries_.front() & kBridge) {
+      first_ += static_cast<int64_t>(entries_.front() >> 1);
       entries_.pop_front();
     }
   }
