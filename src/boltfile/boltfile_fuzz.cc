@@ -3,7 +3,6 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/endian.h"
 #include "boltfile/etcd_keys.h"
 #include "boltfile/etcd_state.h"
 #include "boltfile/hash_kv.h"
@@ -17,23 +16,6 @@
 
 namespace keelson::boltfile {
 namespace {
-
-// A meta page whose sum is wrong hides everything behind it: makes the sums right.
-std::string with_right_sums(std::string_view bytes) {
-  std::string out(bytes);
-  for (const size_t page : {0, 1 << 10, 4 << 10, 8 << 10, 16 << 10}) {
-    if (out.size() < page + kPageHead + kMetaSize) break;
-    char* at = out.data() + page + kPageHead;
-    if (load_little32(at) != 0xed0cdaed) continue;
-    store_meta(at, {.page_size = load_little32(at + 8),
-                    .root = PageId(load_little64(at + 16)),
-                    .sequence = load_little64(at + 24),
-                    .freelist = PageId(load_little64(at + 32)),
-                    .high_water = PageId(load_little64(at + 40)),
-                    .transaction = load_little64(at + 48)});
-  }
-  return out;
-}
 
 bool writable(const TestBucket& bucket) {
   for (const auto& [key, value] : bucket.keys) {
