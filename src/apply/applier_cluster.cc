@@ -90,7 +90,7 @@ absl::StatusOr<Reply> Applier::downgrade_info(std::string_view body) {
 absl::StatusOr<Reply> Applier::version_2(std::string_view body) {
   enum { kMethod = 2, kPath = 3, kValue = 4 };
   std::string_view method, path, value;
-  pb::Reader reader(body);
+  pb::LoggedReader reader(body);
   for (pb::Field field; reader.next(&field);) {
     if (field.is(kMethod, pb::kBytes)) method = field.bytes;
     if (field.is(kPath, pb::kBytes)) path = field.bytes;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "wire/logged_message.h"
 
 namespace keelson::apply {
 namespace {
@@ -11,7 +12,6 @@ namespace etcd = etcdserverpb;
 using pb::Field;
 using pb::kBytes;
 using pb::kVarint;
-using pb::Reader;
 
 int64_t number(const Field& field) { return static_cast<int64_t>(field.value); }
 // Enums are 32 bits of whatever was sent.
@@ -20,6 +20,7 @@ Enum choice(const Field& field) {
   return static_cast<Enum>(static_cast<int32_t>(field.value));
 }
 
+template <typename Reader>
 bool read(std::string_view bytes, etcd::RangeRequest& out) {
   Reader reader(bytes);
   for (Field field; reader.next(&field);) {
@@ -69,6 +70,7 @@ bool read(std::string_view bytes, etcd::RangeRequest& out) {
   return reader.ok();
 }
 
+template <typename Reader>
 bool read(std::string_view bytes, mvcc::PutRequest& out) {
   Reader reader(bytes);
   for (Field field; reader.next(&field);) {
@@ -82,6 +84,7 @@ bool read(std::string_view bytes, mvcc::PutRequest& out) {
   return reader.ok();
 }
 
+template <typename Reader>
 bool read(std::string_view bytes, etcd::PutRequest& out) {
   Reader reader(bytes);
   for (Field field; reader.next(&field);) {
@@ -95,6 +98,7 @@ bool read(std::string_view bytes, etcd::PutRequest& out) {
   return reader.ok();
 }
 
+template <typename Reader>
 bool read(std::string_view bytes, etcd::DeleteRangeRequest& out) {
   Reader reader(bytes);
   for (Field field; reader.next(&field);) {
@@ -105,6 +109,7 @@ bool read(std::string_view bytes, etcd::DeleteRangeRequest& out) {
   return reader.ok();
 }
 
+template <typename Reader>
 bool read(std::string_view bytes, etcd::Compare& out) {
   Reader reader(bytes);
   for (Field field; reader.next(&field);) {
@@ -122,6 +127,7 @@ bool read(std::string_view bytes, etcd::Compare& out) {
 }
 
 // The recursive part. What is met twice is merged, as protobuf has it.
+template <typename Reader>
 class TxnReader {
  public:
   absl::Status read_txn(std::string_view bytes, etcd::TxnRequest& out, int left) {
@@ -133,7 +139,7 @@ class TxnReader {
       absl::Status status;
       if (field.number == 1) {
         if (left < 2) return too_deep();
-        if (!read(field.bytes, *out.add_compare())) return malformed();
+        if (!read<Reader>(field.bytes, *out.add_compare())) return malformed();
       } else if (field.number == 2) {
         status = read_op(field.bytes, *out.add_success(), left - 1);
       } else if (field.number == 3) {
@@ -152,11 +158,11 @@ class TxnReader {
     for (Field field; reader.next(&field);) {
       if (field.type != kBytes) continue;
       if (field.number == 1) {
-        if (!read(field.bytes, *out.mutable_request_range())) return malformed();
+        if (!read<Reader>(field.bytes, *out.mutable_request_range())) return malformed();
       } else if (field.number == 2) {
-        if (!read(field.bytes, *out.mutable_request_put())) return malformed();
+        if (!read<Reader>(field.bytes, *out.mutable_request_put())) return malformed();
       } else if (field.number == 3) {
-        if (!read(field.bytes, *out.mutable_request_delete_range())) return malformed();
+        if (!read<Reader>(field.bytes, *out.mutable_request_delete_range())) return malformed();
       } else if (field.number == 4) {
         absl::Status s = read_txn(field.bytes, *out.mutable_request_txn(), left - 1);
         if (!s.ok()) return s;
@@ -166,10 +172,20 @@ class TxnReader {
   }
 };
 
-template <typename Request>
+template <typename Reader, typename Request>
 absl::Status decode_flat(std::string_view bytes, Request* request) {
   *request = Request();
-  return read(bytes, *request) ? absl::OkStatus() : malformed();
+  return read<Reader>(bytes, *request) ? absl::OkStatus() : malformed();
+}
+
+template <typename Reader>
+absl::Status decode_txn(std::string_view bytes, etcd::TxnRequest* request) {
+  request->Clear();
+  return TxnReader<Reader>().read_txn(bytes, *request, kMostNested);
+}
+
+absl::Status or_unreadable(const absl::Status& status) {
+  return status.ok() ? status : unreadable();
 }
 
 }  // namespace
@@ -190,7 +206,7 @@ absl::Status unreadable() {
 }
 
 absl::Status decode(std::string_view bytes, mvcc::PutRequest* request) {
-  return decode_flat(bytes, request);
+  return decode_flat<pb::Reader>(bytes, request);
 }
 mvcc::PutRequest put_of(const etcd::PutRequest& put) {
   return {.key = put.key(),
@@ -203,14 +219,26 @@ mvcc::PutRequest put_of(const etcd::PutRequest& put) {
 
 absl::Status decode(std::string_view bytes, etcd::RangeRequest* request) {
   request->Clear();  // keeps the memory of the one before
-  return read(bytes, *request) ? absl::OkStatus() : malformed();
+  return read<pb::Reader>(bytes, *request) ? absl::OkStatus() : malformed();
 }
 absl::Status decode(std::string_view bytes, etcd::DeleteRangeRequest* request) {
-  return decode_flat(bytes, request);
+  return decode_flat<pb::Reader>(bytes, request);
 }
 absl::Status decode(std::string_view bytes, etcd::TxnRequest* request) {
-  request->Clear();
-  return TxnReader().read_txn(bytes, *request, kMostNested);
+  return decode_txn<pb::Reader>(bytes, request);
+}
+
+absl::Status decode_logged(std::string_view bytes, mvcc::PutRequest* request) {
+  return or_unreadable(decode_flat<pb::LoggedReader>(bytes, request));
+}
+absl::Status decode_logged(std::string_view bytes, etcd::DeleteRangeRequest* request) {
+  return or_unreadable(decode_flat<pb::LoggedReader>(bytes, request));
+}
+absl::Status decode_logged(std::string_view bytes, etcd::TxnRequest* request) {
+  return or_unreadable(decode_txn<pb::LoggedReader>(bytes, request));
+}
+absl::Status decode_logged(std::string_view bytes, google::protobuf::Message* request) {
+  return wire::read_logged(bytes, request) ? absl::OkStatus() : unreadable();
 }
 
 }  // namespace keelson::apply

@@ -1,9 +1,11 @@
 // apply/decode.h
 //
-// Requests out of their bytes, one way for the door (rpc/) and for the log (apply/): what a member
-// lets into the log is what every member can read back, as an unreadable entry ends it. It is also
-// what Go's protobuf reads in the same way: a field of another type than the schema's counts as
-// unknown, a number has 64 bits, and messages nest no deeper than kMostNested.
+// Requests out of their bytes: at the door (rpc/), where what Go's protobuf refuses in etcd 3.7 is
+// refused, and in the log (apply/), where an unreadable entry ends the member. So every member must
+// be able to read back what any of them lets into the log: there everything counts as readable that
+// gogo's code reads in etcd 3.5 and 3.6 (wire/logged_message.h), whose doors let such bytes in. In
+// both a field of another type than the schema's counts as unknown, a number has 64 bits, and
+// messages nest no deeper than kMostNested.
 //
 // Threads: pure functions.
 // Errors: malformed() and too_deep() are the door's answers, grpc-go's texts; unreadable() ends the
@@ -25,7 +27,8 @@
 namespace keelson::apply {
 
 // Messages within messages, the request being the first. Go reads 10,000, but in the log one more
-// stands around the request. A transaction within another takes two: it stands in a RequestOp.
+// stands around the request. A transaction within another takes two: it stands in a RequestOp. In
+// etcd 3.5 and 3.6 only --max-txn-ops bounds them: each level counts as an operation.
 inline constexpr int kMostNested = 9'999;
 
 absl::Status malformed();
@@ -51,9 +54,11 @@ absl::Status decode(std::string_view bytes, Message* message) {
                                                                                : malformed();
 }
 
-template <typename Request>
-absl::Status decode_logged(std::string_view bytes, Request* request) {
-  return decode(bytes, request).ok() ? absl::OkStatus() : unreadable();
-}
+// The same out of an entry of the log, whichever member's it is: unreadable() if it is none.
+absl::Status decode_logged(std::string_view bytes, mvcc::PutRequest* request);
+absl::Status decode_logged(std::string_view bytes, etcdserverpb::DeleteRangeRequest* request);
+absl::Status decode_logged(std::string_view bytes, etcdserverpb::TxnRequest* request);
+// Of few and plain fields.
+absl::Status decode_logged(std::string_view bytes, google::protobuf::Message* request);
 
 }  // namespace keelson::apply

@@ -10,6 +10,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "wire/logged_message.h"
 
 namespace keelson::auth {
 namespace {
@@ -64,7 +65,7 @@ absl::Status read_all(const backend::Reader& reader, Bucket bucket,
   std::unique_ptr<backend::Iterator> at = reader.iterate(bucket);
   for (at->seek_to_first(); at->valid(); at->next()) {
     Record record;
-    if (!record.ParseFromArray(at->value().data(), static_cast<int>(at->value().size()))) {
+    if (!wire::read_logged(at->value(), &record)) {
       return absl::DataLossError(
           cat("a record in bucket ", backend::bucket_name(bucket), " does not parse"));
     }

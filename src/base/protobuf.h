@@ -94,10 +94,16 @@ struct Field {
   bool is(uint32_t n, WireType t) const { return number == n && type == t; }
 };
 
-// Walks the fields of one message: `while (r.next(&f)) …; if (!r.ok()) malformed`.
-class Reader {
+// Walks the fields of one message: `while (r.next(&f)) …; if (!r.ok()) malformed`. It refuses what
+// Go's google.golang.org/protobuf refuses, so it is for what clients send, and goes less deep into
+// groups. kAsGogo: it takes whatever the code takes that gogo/protobuf 1.3.2 generates, which etcd
+// up to 3.6 reads by: unknown fields of those forms stand in the log and in records as they came. A
+// tag has 64 bits there, of which the field's number is what 32 hold; a number's bits beyond the
+// 64th are dropped; a group ends where as many have ended as were begun.
+template <bool kAsGogo>
+class BasicReader {
  public:
-  explicit Reader(std::string_view input) : at_(input.data()), end_(at_ + input.size()) {}
+  explicit BasicReader(std::string_view input) : at_(input.data()), end_(at_ + input.size()) {}
 
   // False at the end, and at the first malformed field (then ok() is false).
   bool next(Field* field) {
@@ -109,15 +115,16 @@ class Reader {
   bool ok() const { return ok_; }
 
  private:
-  // Of groups within groups.
+  // Of groups within groups, where their numbers have to be remembered.
   static constexpr size_t kMostGroups = 32;
 
   bool key(Field* field) {
     uint64_t key = 0;
-    if (!varint(&key) || key > UINT32_MAX || key >> 3 == 0) return false;
+    if (!varint(&key)) return false;
+    if (!kAsGogo && key > UINT32_MAX) return false;
     field->number = static_cast<uint32_t>(key >> 3);
     field->type = static_cast<WireType>(key & 7);
-    return true;
+    return static_cast<int32_t>(field->number) > 0;
   }
   bool content(Field* field) {
     switch (field->type) {
@@ -141,6 +148,7 @@ class Reader {
     return false;
   }
   bool skip_group(uint32_t number) {
+    if constexpr (kAsGogo) return skip_unnamed_group();
     uint32_t open[kMostGroups] = {number};
     size_t depth = 1;
     while (depth > 0) {
@@ -157,6 +165,23 @@ class Reader {
     }
     return true;
   }
+  // Within a group nobody looks at the numbers of fields, not even whether they are one.
+  bool skip_unnamed_group() {
+    for (size_t depth = 1; depth > 0;) {
+      uint64_t key = 0;
+      if (at_ == end_ || !varint(&key)) return false;
+      Field inner;
+      inner.type = static_cast<WireType>(key & 7);
+      if (inner.type == kGroup) {
+        ++depth;
+      } else if (inner.type == kGroupEnd) {
+        --depth;
+      } else if (!content(&inner)) {
+        return false;
+      }
+    }
+    return true;
+  }
   bool fail() {
     ok_ = false;
     at_ = end_;
@@ -167,7 +192,7 @@ class Reader {
     for (int shift = 0; shift < 64 && at_ != end_; shift += 7) {
       uint64_t byte = static_cast<uint8_t>(*at_++);
       *v |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return shift < 63 || byte <= 1;  // as Go: no bit beyond the 64th
+      if (byte < 0x80) return kAsGogo || shift < 63 || byte <= 1;  // no bit beyond the 64th
     }
     return false;
   }
@@ -183,5 +208,9 @@ class Reader {
   const char* end_;
   bool ok_ = true;
 };
+
+using Reader = BasicReader<false>;
+// Of what another member, or its files, may have passed on.
+using LoggedReader = BasicReader<true>;
 
 }  // namespace keelson::pb

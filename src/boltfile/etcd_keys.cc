@@ -26,7 +26,7 @@ absl::StatusOr<EtcdRecord> parse_etcd_record(std::string_view key, std::string_v
   record.bump = value.empty() && !at.tombstone;
   if (record.bump) return record;
   int64_t mod_revision = 0;
-  pb::Reader reader(value);
+  pb::LoggedReader reader(value);
   for (pb::Field field; reader.next(&field);) {
     const auto number = static_cast<int64_t>(field.value);
     if (field.is(1, pb::kBytes)) record.key = field.bytes;

@@ -45,7 +45,7 @@ bool parse_member(View text, MemberId* id) {
 }
 
 bool well_formed(View message) {
-  pb::Reader reader(message);
+  pb::LoggedReader reader(message);
   for (pb::Field field; reader.next(&field);) {
   }
   return reader.ok();
@@ -74,7 +74,7 @@ absl::Status read_meta(File& file, EtcdMeta* meta, std::vector<std::string>* unk
 absl::Status read_alarms(File& file, EtcdState* state) {
   return for_each_record(file, "alarm", [&](View key, View) {
     EtcdAlarm alarm;
-    pb::Reader reader(key);
+    pb::LoggedReader reader(key);
     for (pb::Field field; reader.next(&field);) {
       if (field.is(1, pb::kVarint)) alarm.member = MemberId(field.value);
       if (field.is(2, pb::kVarint)) alarm.alarm = field.value;
@@ -203,7 +203,7 @@ absl::Status read_etcd_leases(File& file, absl::FunctionRef<absl::Status(const E
   return for_each_record(file, "lease", [&](View key, View value) {
     if (key.size() != 8) return bad("lease", key, "is not a lease's id");
     EtcdLease lease;
-    pb::Reader reader(value);
+    pb::LoggedReader reader(value);
     for (pb::Field field; reader.next(&field);) {
       const auto number = static_cast<int64_t>(field.value);
       if (field.is(1, pb::kVarint)) lease.id = LeaseId(number);

@@ -24,7 +24,7 @@ std::string encode_value(const LeaseRecord& record) {
 
 absl::StatusOr<LeaseRecord> decode_record(std::string_view key, std::string_view value) {
   LeaseRecord record;
-  pb::Reader reader(value);
+  pb::LoggedReader reader(value);
   for (pb::Field field; reader.next(&field);) {
     if (field.type != pb::kVarint) continue;  // not of ours: a newer version's
     if (field.number == kId) record.id = LeaseId(static_cast<int64_t>(field.value));

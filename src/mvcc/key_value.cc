@@ -45,7 +45,7 @@ Bytes encode_key_value(const KeyValueView& kv) {
 
 bool decode_key_value(std::string_view encoded, KeyValueView* out) {
   *out = KeyValueView();
-  pb::Reader reader(encoded);
+  pb::LoggedReader reader(encoded);
   pb::Field field;
   while (reader.next(&field)) {
     bool text = field.number == kKey || field.number == kValue;

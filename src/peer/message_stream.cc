@@ -18,7 +18,7 @@ constexpr uint32_t kResponsesField = 14;
 // in memory, so the sum counts those.
 absl::Status check_outline(std::string_view bytes, size_t limit) {
   size_t held = bytes.size();
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number == kResponsesField) {

@@ -18,7 +18,7 @@ absl::Status malformed() {
 }
 
 absl::Status read_header(std::string_view bytes, uint64_t* id, InternalRequest* out) {
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > kHeaderAuthRevision) continue;
@@ -32,7 +32,7 @@ absl::Status read_header(std::string_view bytes, uint64_t* id, InternalRequest* 
 
 // Whether `payload` is a bare request of etcd's first state machine: id, method, path, ….
 bool is_bare_v2(std::string_view payload, uint64_t* id) {
-  pb::Reader reader(payload);
+  pb::LoggedReader reader(payload);
   pb::Field field;
   if (!reader.next(&field) || field.number != 1 || field.type != pb::kVarint) return false;
   *id = field.value;
@@ -49,7 +49,7 @@ absl::StatusOr<InternalRequest> unwrap_fields(std::string_view payload) {
   InternalRequest request;
   uint64_t own_id = 0;
   uint64_t header_id = 0;
-  pb::Reader reader(payload);
+  pb::LoggedReader reader(payload);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number == kIdField) {

@@ -62,7 +62,7 @@ Bytes encode(const raft::Entry& entry) { return encode_whole(entry); }
 
 absl::StatusOr<raft::Entry> decode_entry(const Bytes& block, std::string_view bytes) {
   raft::Entry entry;
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number == 0 || field.number > 4) continue;
@@ -104,7 +104,7 @@ char* write(char* out, const raft::HardState& state) {
 
 absl::StatusOr<raft::HardState> decode_hard_state(std::string_view bytes) {
   raft::HardState state;
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > 3) continue;
@@ -173,7 +173,7 @@ char* write(char* out, const raft::ConfState& conf) {
 
 absl::StatusOr<raft::ConfState> decode_conf_state(std::string_view bytes) {
   raft::ConfState conf;
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     bool fine = true;
@@ -218,7 +218,7 @@ char* write_metadata(char* out, const raft::SnapshotMetadata& metadata) {
 }
 
 absl::Status decode_metadata(std::string_view bytes, raft::SnapshotMetadata* out) {
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > 3) continue;
@@ -254,7 +254,7 @@ Bytes encode(const raft::Snapshot& snapshot) { return encode_whole(snapshot); }
 
 absl::StatusOr<raft::Snapshot> decode_snapshot(const Bytes& block, std::string_view bytes) {
   raft::Snapshot snapshot;
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > 2) continue;
@@ -328,7 +328,7 @@ class MessageDecoder {
   absl::StatusOr<raft::Message> decode(std::string_view bytes, int depth) {
     raft::Message message;
     std::vector<raft::Entry> entries;
-    pb::Reader reader(bytes);
+    pb::LoggedReader reader(bytes);
     pb::Field field;
     while (reader.next(&field)) {
       absl::Status status = absl::OkStatus();

@@ -88,7 +88,7 @@ Bytes encode(const WalSnapshot& snapshot) {
 
 absl::StatusOr<WalSnapshot> decode_wal_snapshot(std::string_view bytes) {
   WalSnapshot snapshot;
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > 3) continue;
@@ -120,7 +120,7 @@ Bytes encode(const WalMetadata& metadata) {
 
 absl::StatusOr<WalMetadata> decode_wal_metadata(std::string_view bytes) {
   WalMetadata metadata;
-  pb::Reader reader(bytes);
+  pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > 2) continue;
@@ -145,7 +145,7 @@ Bytes wrap_snap_file(std::string_view encoded_snapshot) {
 absl::StatusOr<Bytes> unwrap_snap_file(const Bytes& file) {
   uint64_t crc = 0;
   std::string_view data;
-  pb::Reader reader(file.view());
+  pb::LoggedReader reader(file.view());
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number > 2) continue;

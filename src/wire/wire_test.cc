@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+#include <memory>
 #include <string>
 
 #include "base/crc32c.h"
@@ -13,7 +15,9 @@
 #include "proto/snap.pb.h"
 #include "proto/wal.pb.h"
 #include "wire/internal_request.h"
+#include "wire/logged_message.h"
 #include "wire/raft_codec.h"
+#include "wire/test_odd_fields.h"
 #include "wire/wal_record.h"
 
 namespace keelson::wire {
@@ -407,6 +411,90 @@ TEST_F(WireTest, InternalKindsAreTheSchemasNumbers) {
     if (field->name() == "ID" || field->name() == "header") continue;
     EXPECT_EQ(name_of(static_cast<InternalKind>(field->number())), field->name());
   }
+}
+
+template <typename Reader>
+bool reads(std::string_view bytes) {
+  Reader reader(bytes);
+  for (pb::Field field; reader.next(&field);) continue;
+  return reader.ok();
+}
+
+TEST(LoggedReader, TakesWhatGogoTakes) {
+  for (const OddField& odd : odd_fields()) {
+    EXPECT_TRUE(reads<pb::LoggedReader>(odd.bytes)) << odd.what;
+    EXPECT_EQ(reads<pb::Reader>(odd.bytes), odd.known_to_all) << odd.what;
+  }
+  for (const OddField& refused : refused_fields()) {
+    EXPECT_FALSE(reads<pb::LoggedReader>(refused.bytes)) << refused.what;
+    EXPECT_FALSE(reads<pb::Reader>(refused.bytes)) << refused.what;
+  }
+}
+
+TEST(LoggedReader, ANumberIsWhat32BitsHold) {
+  pb::LoggedReader reader(varint_text(1ull << 35 | 3 << 3) + "\7");
+  pb::Field field;
+  ASSERT_TRUE(reader.next(&field));
+  EXPECT_TRUE(field.is(3, pb::kVarint));
+  EXPECT_EQ(field.value, 7u);
+}
+
+TEST(LoggedMessage, UnknownFieldsChangeNothing) {
+  etcdserverpb::AuthRoleGrantPermissionRequest want;
+  want.set_name("r");
+  want.mutable_perm()->set_permtype(authpb::Permission::READWRITE);
+  want.mutable_perm()->set_key("k");
+  for (const OddField& odd : odd_fields()) {
+    std::string bytes;
+    pb::append_bytes_field(bytes, 2, want.perm().SerializeAsString() + odd.bytes);
+    pb::append_bytes_field(bytes, 1, "r");
+    etcdserverpb::AuthRoleGrantPermissionRequest got;
+    ASSERT_TRUE(read_logged(bytes + odd.bytes, &got)) << odd.what;
+    EXPECT_EQ(got.SerializeAsString(), want.SerializeAsString()) << odd.what;
+  }
+  for (const OddField& refused : refused_fields()) {
+    std::string bytes;
+    pb::append_bytes_field(bytes, 2, refused.bytes);
+    etcdserverpb::AuthRoleGrantPermissionRequest got;
+    EXPECT_FALSE(read_logged(bytes, &got)) << refused.what;
+    EXPECT_FALSE(read_logged(refused.bytes, &got)) << refused.what;
+  }
+}
+
+TEST(LoggedMessage, AStringIsAnyBytes) {
+  std::string bytes;
+  for (std::string_view role : {"r\xff", "\xed\xa0\x80", ""}) {
+    pb::append_bytes_field(bytes, 3, role);
+  }
+  authpb::User user;
+  ASSERT_TRUE(read_logged(bytes, &user));
+  ASSERT_EQ(user.roles_size(), 3);
+  EXPECT_EQ(user.roles(0), "r\xff");
+  EXPECT_EQ(user.SerializeAsString(), bytes);
+}
+
+// What both take they read in the same way.
+TEST_F(WireTest, LoggedMessage) {
+  rounds([&] {
+    etcdserverpb::LeaseCheckpointRequest checkpoints;
+    for (uint64_t n = random_.below(3); n > 0; --n) {
+      auto* one = checkpoints.add_checkpoints();
+      one->set_id(static_cast<int64_t>(number()));
+      one->set_remaining_ttl(static_cast<int64_t>(number()));
+    }
+    etcdserverpb::AlarmRequest alarm;
+    alarm.set_action(static_cast<etcdserverpb::AlarmRequest_AlarmAction>(number()));
+    alarm.set_memberid(number());
+    etcdserverpb::AuthUserAddRequest user;
+    user.set_name("u");
+    user.mutable_options()->set_no_password(random_.below(2) == 0);
+    for (const google::protobuf::Message* message :
+         std::initializer_list<const google::protobuf::Message*>{&checkpoints, &alarm, &user}) {
+      std::unique_ptr<google::protobuf::Message> got(message->New());
+      ASSERT_TRUE(read_logged(message->SerializeAsString(), got.get()));
+      EXPECT_EQ(got->SerializeAsString(), message->SerializeAsString());
+    }
+  });
 }
 
 }  // namespace
