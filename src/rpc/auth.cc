@@ -17,6 +17,7 @@
 #include "base/protobuf.h"
 #include "base/text.h"
 #include "proto/raft_internal.pb.h"
+#include "rpc/canonical.h"
 #include "rpc/services.h"
 
 namespace keelson::rpc {
@@ -26,7 +27,7 @@ namespace pb = etcdserverpb;
 namespace field = keelson::pb;
 using wire::InternalKind;
 
-// A request that is logged as it came.
+// A request that is logged as it came, but for what nobody knows in it.
 template <typename Request, InternalKind kKind>
 class Logged final : public Unary {
  public:
@@ -36,7 +37,7 @@ class Logged final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     Request request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    context_.propose(std::move(call), kKind, bytes);
+    context_.propose(std::move(call), kKind, {canonical(request), bytes.size()});
   }
 };
 
@@ -65,7 +66,9 @@ class WithPassword final : public Unary {
     if (absl::Status s = apply::decode(bytes, request.get()); !s.ok()) {
       return call->fail(std::move(s));
     }
-    if (!has_password(*request)) return context_.propose(std::move(call), kKind, bytes);
+    if (!has_password(*request)) {
+      return context_.propose(std::move(call), kKind, {canonical(*request), bytes.size()});
+    }
     if (context_.require_admin(*call).ok()) return hash(std::move(call), std::move(request));
     // Perhaps this member has yet to hear that it is one.
     context_.lane(*call).gateway->read(context_.origin(*call),
@@ -84,7 +87,8 @@ class WithPassword final : public Unary {
       return [this, call, request, hash = std::move(hash)] {
         if (!hash.ok()) return call->fail(hash.status());
         request->set_hashedpassword(auth::encode_base64(*hash));
-        context_.propose(call, kKind, request->SerializeAsString());
+        const size_t whole = request->ByteSizeLong();
+        context_.propose(call, kKind, {canonical(*request), whole});
       };
     });
   }

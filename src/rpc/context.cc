@@ -225,22 +225,24 @@ void Context::propose_as(Lane& lane, Origin from, std::string_view user, wire::I
          std::move(done));
 }
 
-void Context::propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
+void Context::propose_for(net::CallRef call, wire::InternalKind kind, const Encoded& request,
                           int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
   Lane& on = lane(*call);
+  auto refuse = [&](absl::Status why) {
+    if (trace::CallTrace* trace = call->trace()) trace->answered(false, told_error(kind, why));
+    done({std::move(why)});
+  };
   absl::StatusOr<auth::Identity> asks = who(*call);
-  if (!asks.ok()) {
-    if (trace::CallTrace* trace = call->trace()) {
-      trace->answered(false, told_error(kind, asks.status()));
-    }
-    return done({asks.status()});
-  }
+  if (!asks.ok()) return refuse(asks.status());
   const uint64_t id = on.ids.next();
   const Origin from = origin(*call, *asks);
-  Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request);
+  Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request.bytes);
+  if (entry.size() + request.left_out() > limits_.max_request_bytes) {
+    return refuse(errors::RequestTooLarge());
+  }
   // In place of the client's bytes, which need not be kept beside their copy in the entry.
   if (call->kept_request()) {
-    call->keep_whole_request(wire::wrapped_request(entry, kind, request.size()));
+    call->keep_whole_request(wire::wrapped_request(entry, kind, request.bytes.size()));
   }
   if (asks->revision == 0) {
     return submit_for(std::move(call), from, kind, id, std::move(entry), cost, std::move(done));
@@ -265,7 +267,7 @@ bool Context::may_be_new(const net::ServerCall& call, uint64_t revision) {
   return asks.ok() && asks->revision > revision;
 }
 
-void Context::propose(net::CallRef call, wire::InternalKind kind, std::string_view request,
+void Context::propose(net::CallRef call, wire::InternalKind kind, const Encoded& request,
                       int64_t cost) {
   const MonotonicTime start = lane(*call).loop.now();
   propose_for(call, kind, request, cost, [this, call, kind, start](apply::Reply reply) {

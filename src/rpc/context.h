@@ -28,6 +28,7 @@
 #include "node/node.h"
 #include "proto/rpc.pb.h"
 #include "rpc/access.h"
+#include "rpc/canonical.h"
 #include "rpc/deletion_watches.h"
 #include "rpc/leader_bound.h"
 #include "rpc/logins.h"
@@ -192,12 +193,12 @@ class Context {
 
   // Proposes in the name of who asks, and answers the call with what the state machine says. On a
   // full disk what adds to the store is refused: what has a `cost` (apply::put_cost and its like).
-  void propose(net::CallRef call, wire::InternalKind kind, std::string_view request,
+  void propose(net::CallRef call, wire::InternalKind kind, const Encoded& request,
                int64_t cost = 0);
   // The same with the reply handed to `done`. Refused where it is applied because the rules have
   // changed since it was let in, it is proposed again under the new ones.
-  void propose_for(net::CallRef call, wire::InternalKind kind, std::string_view request,
-                   int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  void propose_for(net::CallRef call, wire::InternalKind kind, const Encoded& request, int64_t cost,
+                   absl::AnyInvocable<void(apply::Reply)> done);
   // The same in nobody's name.
   void propose_for_nobody(net::CallRef call, wire::InternalKind kind, std::string_view request,
                           absl::AnyInvocable<void(apply::Reply)> done);

@@ -3,12 +3,14 @@
 // lines of the log that may describe it: of what is proposed the part of the entry that it has
 // become, so that it is in memory but once; of others, no more than a line has room for.
 
+#include <string>
 #include <utility>
 
 #include "apply/decode.h"
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/errors.h"
+#include "rpc/canonical.h"
 #include "rpc/checks.h"
 #include "rpc/services.h"
 #include "rpc/spans.h"
@@ -114,7 +116,10 @@ class Put final : public Unary {
     if (absl::Status s = context_.check_quota(lane, cost); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     if (trace::CallTrace* trace = call->trace()) begin_put_span(*trace, request.key);
-    context_.propose(std::move(call), InternalKind::kPut, bytes, cost);
+    if (is_canonical(bytes, request)) {
+      return context_.propose(std::move(call), InternalKind::kPut, bytes, cost);
+    }
+    context_.propose(std::move(call), InternalKind::kPut, {canonical(request), bytes.size()}, cost);
   }
 };
 
@@ -129,7 +134,11 @@ class DeleteRange final : public Unary {
     call->keep_request(bytes);
     if (absl::Status s = check(request); !s.ok()) return call->fail(std::move(s));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
-    context_.propose(std::move(call), InternalKind::kDeleteRange, bytes);
+    if (is_canonical(bytes, request)) {
+      return context_.propose(std::move(call), InternalKind::kDeleteRange, bytes);
+    }
+    context_.propose(std::move(call), InternalKind::kDeleteRange,
+                     {canonical(request), bytes.size()});
   }
 };
 
@@ -149,8 +158,13 @@ class Txn final : public Unary {
     if (status.ok()) status = check(*request, context_.limits().max_txn_ops);
     if (!status.ok()) return call->fail(std::move(status));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, *request);
-    if (!is_read_only(*request))
-      return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
+    if (!is_read_only(*request)) {
+      if (is_canonical(bytes, *request)) {
+        return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
+      }
+      return context_.propose(std::move(call), InternalKind::kTxn,
+                              {canonical(*request), bytes.size()}, cost);
+    }
     MonotonicTime start = lane.loop.now();
     if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);
     const Origin from = context_.origin(*call);
@@ -215,10 +229,11 @@ class Compact final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
+    const std::string entry = canonical(request);
     if (!request.physical()) {
-      return context_.propose(std::move(call), InternalKind::kCompaction, bytes);
+      return context_.propose(std::move(call), InternalKind::kCompaction, {entry, bytes.size()});
     }
-    context_.propose_for(call, InternalKind::kCompaction, bytes, 0,
+    context_.propose_for(call, InternalKind::kCompaction, {entry, bytes.size()}, 0,
                          [this, call, start = context_.lane(*call).loop.now()](apply::Reply reply) {
                            context_.proposal_done(context_.lane(*call), InternalKind::kCompaction,
                                                   start, reply.status.ok());

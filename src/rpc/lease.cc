@@ -11,6 +11,7 @@
 #include "apply/quota.h"
 #include "base/errors.h"
 #include "base/protobuf.h"
+#include "rpc/canonical.h"
 #include "rpc/lease_keeper.h"
 #include "rpc/services.h"
 #include "rpc/spans.h"
@@ -45,7 +46,7 @@ class LeaseGrant final : public Unary {
     }
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
-    context_.propose(std::move(call), InternalKind::kLeaseGrant, request.SerializeAsString(),
+    context_.propose(std::move(call), InternalKind::kLeaseGrant, {canonical(request), bytes.size()},
                      apply::kLeaseCost);
   }
 };
@@ -60,7 +61,8 @@ class LeaseRevoke final : public Unary {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, request);
     if (absl::Status s = context_.require_user(*call); !s.ok()) return call->fail(std::move(s));
-    context_.propose(std::move(call), InternalKind::kLeaseRevoke, bytes);
+    context_.propose(std::move(call), InternalKind::kLeaseRevoke,
+                     {canonical(request), bytes.size()});
   }
 };
 

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "node/hash_queue.h"
 #include "proto/membership.pb.h"
+#include "rpc/canonical.h"
 #include "rpc/health.h"
 #include "rpc/services.h"
 
@@ -69,7 +70,8 @@ class Alarm final : public Unary {
       return call->fail(absl::ResourceExhaustedError(
           cat("etcdserver: too many alarms (", kMostAlarms, "), disarm some")));
     }
-    context_.propose(std::move(call), wire::InternalKind::kAlarm, bytes);
+    context_.propose(std::move(call), wire::InternalKind::kAlarm,
+                     {canonical(request), bytes.size()});
   }
 
   void list_here(net::CallRef call, pb::AlarmType type) {

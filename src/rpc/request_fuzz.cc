@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "proto/raft_internal.pb.h"
+#include "rpc/canonical.h"
 #include "rpc/checks.h"
 
 namespace keelson::rpc {
@@ -129,12 +130,21 @@ class Member {
     CHECK(applied(entry).ok());
   }
 
+  // Not one byte is proposed that is not of the request as it was decoded.
+  template <typename Request>
+  static std::string proposed(std::string_view bytes, Request& request) {
+    const std::string again = canonical(request);
+    if (!is_canonical(bytes, request)) return again;
+    CHECK(bytes.size() == again.size());
+    return std::string(bytes);
+  }
+
   template <typename Request>
   bool through_the_door(InternalKind kind, std::string_view bytes) {
     Request request;
     if (!apply::decode(bytes, &request).ok()) return true;
     compare_with_protobuf(bytes, request);
-    if (check(request).ok()) must_apply(kind, bytes);
+    if (check(request).ok()) must_apply(kind, proposed(bytes, request));
     return true;
   }
 
@@ -147,7 +157,7 @@ class Member {
       apply::TxnOps counts;
       apply::run_read_only_txn(store_->read(*slot_), request, counts).status().IgnoreError();
     }
-    must_apply(InternalKind::kTxn, bytes);
+    must_apply(InternalKind::kTxn, proposed(bytes, request));
     return true;
   }
 
@@ -163,7 +173,7 @@ class Member {
   template <typename Request>
   bool few_fields(InternalKind kind, std::string_view bytes) {
     Request request;
-    if (apply::decode(bytes, &request).ok()) must_apply(kind, bytes);
+    if (apply::decode(bytes, &request).ok()) must_apply(kind, canonical(request));
     return true;
   }
 
@@ -211,7 +221,7 @@ class Member {
     Request request;
     if (!apply::decode(bytes, &request).ok()) return true;
     request.clear_password();
-    must_apply(kind, request.SerializeAsString());
+    must_apply(kind, canonical(request));
     return true;
   }
 
