@@ -8,6 +8,8 @@
 #include <openssl/rsa.h>
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,6 +62,37 @@ TEST(KeyRanges, OpenEndsCoverOpenEnds) {
   EXPECT_TRUE(all.covers("\0"s, "\0"s));
   EXPECT_TRUE(all.covers("a", "b"));
   EXPECT_FALSE(ranges({{"a", "\xff"}}).covers("a", "\0"s));
+}
+
+// What has no right answer is answered as by etcd, whose answers stand in the file.
+TEST(KeyRanges, InvertedRangesAreAsInEtcdsTree) {
+  std::ifstream file(KEELSON_SOURCE_DIR "/src/auth/testdata/interval_tree.txt");
+  const auto named = [](const std::string& text) {
+    const size_t colon = text.find(':');
+    const std::string end = colon == std::string::npos ? "" : text.substr(colon + 1);
+    return std::pair(text.substr(0, colon), end == "*" ? "\0"s : end);
+  };
+  std::string line, grants;
+  KeyRanges some;
+  int requests = 0;
+  while (std::getline(file, line)) {
+    if (line.starts_with('#')) continue;
+    std::istringstream words(line);
+    std::string word;
+    words >> word;
+    if (word == "grants") {
+      grants = line;
+      some = KeyRanges();
+      while (words >> word) some.add(named(word).first, named(word).second);
+      some.merge();
+      continue;
+    }
+    const auto [key, end] = named(word);
+    words >> word;
+    EXPECT_EQ(some.covers(key, end), word == "true") << line << " of " << grants;
+    ++requests;
+  }
+  EXPECT_EQ(requests, 816);
 }
 
 TEST(SharedMap, CopiesKeepWhatTheyHad) {

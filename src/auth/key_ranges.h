@@ -5,8 +5,8 @@
 // cover a request across both.
 //
 // Source: etcd v3.7.1, server/auth/range_perm_cache.go (a range end of one zero byte is open, an
-//   empty one means the key alone) and pkg/adt (a request whose end is not after its key asks for
-//   its key here; in etcd it depends on the shape of a tree. It reads and changes nothing.)
+//   empty one means the key alone). For what has no right answer, a range that ends before it
+//   begins, auth/grant_tree.h.
 // Threads: a value; read from any thread once built.
 
 #pragma once
@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "auth/grant_tree.h"
 
 namespace keelson::auth {
 
@@ -32,6 +34,8 @@ class KeyRanges {
     std::string end;  // the first key behind it; empty: there is none
   };
 
+  GrantTree tree_;
+  bool inverted_ = false;  // one of the grants is; etcd before v3.5 took such
   // After merge(): by begin, and each begins behind the end of the one before.
   std::vector<Range> ranges_;
 };

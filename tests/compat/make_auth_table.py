@@ -5,6 +5,7 @@ permission. What is right, etcd says: the runner compares.
 make_auth_table.py OUT.txt
 """
 
+import random
 import sys
 
 # name -> permissions (type, key, range end) of the user's roles, one role each
@@ -33,7 +34,38 @@ USERS = {
 
 RANGES = ['key:"k"', 'key:"k" range_end:"l"', 'key:"b" range_end:"m"', 'key:"c" range_end:"g"',
           'key:"a" range_end:"m"', 'key:"k" range_end:"\\000"', 'key:"\\000" range_end:"\\000"',
-          'key:"g" range_end:"j"', 'key:"k" range_end:"k\\000"', 'key:"l"', 'key:"k" range_end:"k1"']
+          'key:"g" range_end:"j"', 'key:"k" range_end:"k\\000"', 'key:"l"', 'key:"k" range_end:"k1"',
+          'key:"k" range_end:"b"', 'key:"k" range_end:"\\000\\000"', 'key:"m" range_end:"m"']
+
+# Users with many grants, by whose order etcd permits ranges that end before they begin.
+CHOICE = random.Random(1)
+TREES = 6
+
+
+def text():
+    return "".join(CHOICE.choice("bcd") for _ in range(CHOICE.randint(1, 3)))
+
+
+def tree_grants():
+    grants = []
+    for _ in range(CHOICE.randint(3, 24)):
+        kind = CHOICE.choice(["READ", "WRITE", "READWRITE", "READWRITE"])
+        key, end = sorted([text(), text()])
+        end = CHOICE.choice([end, end, end, "", "\\000"])
+        grants.append((kind, key, end if end != key else ""))
+    return grants
+
+
+def inverted_operations():
+    for _ in range(40):
+        end, key = sorted([text(), text()])
+        keys = f'key:"{key}" range_end:"{end}"'
+        yield f"KV/Range {keys}"
+        yield f"KV/DeleteRange {keys}"
+        yield f'KV/Txn success {{ request_range {{ {keys} }} }} success {{ request_delete_range {{ {keys} }} }}'
+
+
+TREE_USERS = {f"tree_{i}": tree_grants() for i in range(TREES)}
 
 
 def operations():
@@ -141,7 +173,7 @@ call[meta:token=${root}] KV/Put key:"c" value:"1"
 
 def main():
     out = ["# Written by make_auth_table.py.", "flags --bcrypt-cost=4"] + SETUP.splitlines()
-    for user, grants in USERS.items():
+    for user, grants in (USERS | TREE_USERS).items():
         out.append(f'call Auth/UserAdd name:"{user}" password:"p"')
         if grants == "root":
             out.append(f'call Auth/UserGrantRole user:"{user}" role:"root"')
@@ -167,6 +199,9 @@ def main():
             out.append(f"call[{token}] {operation}" if token else f"call {operation}")
             out += differing(user, operation)
         out += AGAIN.splitlines()
+    for user in TREE_USERS:
+        out += [f"# {user}", f'call Auth/Authenticate name:"{user}" password:"p"', "let t = token"]
+        out += [f"call[meta:token=${{t}}] {operation}" for operation in inverted_operations()]
     out.append('call[meta:token=${root}] Maintenance/HashKV')
     with open(sys.argv[1], "w", encoding="utf-8") as file:
         file.write("\n".join(out) + "\n")
