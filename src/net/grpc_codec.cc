@@ -58,6 +58,16 @@ struct Inflater {
 
 }  // namespace
 
+absl::Status answer_too_long(size_t bytes) {
+  return absl::ResourceExhaustedError(
+      cat("grpc: trying to send message larger than max (", bytes, " vs. ", kMostToSend, ")"));
+}
+
+absl::Status message_too_long(size_t bytes) {
+  return absl::ResourceExhaustedError(
+      cat("trying to send message larger than max (", bytes, " vs. ", kMostToSend, ")"));
+}
+
 absl::StatusOr<Duration> parse_grpc_timeout(std::string_view text) {
   auto bad = [&](const char* why) {
     return absl::InternalError(

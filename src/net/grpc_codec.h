@@ -19,6 +19,12 @@ namespace keelson::net {
 
 inline constexpr size_t kGrpcPrefix = 5;
 
+// No longer message is sent (grpc-go's MaxSendMsgSize, as etcd's servers set it).
+inline constexpr size_t kMostToSend = INT32_MAX;
+// What a call ends with that would have sent one: as the answer, or as one of a stream.
+absl::Status answer_too_long(size_t bytes);
+absl::Status message_too_long(size_t bytes);
+
 // "100m" → 100 ms. One to eight digits and one of H M S m u n.
 absl::StatusOr<Duration> parse_grpc_timeout(std::string_view text);
 

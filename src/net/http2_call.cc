@@ -21,9 +21,6 @@ std::string_view code_text(absl::StatusCode code) {
   return number < std::size(kCodeTexts) ? kCodeTexts[number] : kCodeTexts[2];
 }
 
-// etcd's servers send no longer messages (grpc-go's MaxSendMsgSize, as etcd sets it).
-constexpr size_t kMostToSend = INT32_MAX;
-
 // What an answer that waits costs beside its bytes, about: the call and its stream, and for each
 // part its place in the list. Of the bytes that others hold as well so many count from the first.
 constexpr size_t kCallCost = 1024;
@@ -361,10 +358,7 @@ void Http2Call::add_trailer(std::string_view name, std::string_view value) {
 
 void Http2Call::respond(MessageParts message) {
   if (finished_ || !session_) return;
-  if (message.size() > kMostToSend) {
-    return finish(absl::ResourceExhaustedError(cat("grpc: trying to send message larger than max (",
-                                                   message.size(), " vs. ", kMostToSend, ")")));
-  }
+  if (message.size() > kMostToSend) return finish(answer_too_long(message.size()));
   if (!session_->outgoing_.admits(cost_of(message))) {
     return finish(errors::RequestTooManyRequests());
   }
@@ -376,8 +370,11 @@ void Http2Call::respond(MessageParts message) {
 
 void Http2Call::send(MessageParts message) {
   if (finished_ || !session_) return;
+  if (message.size() > kMostToSend) return finish(message_too_long(message.size()));
+  const bool is_late = message.first_late() != nullptr;
   enqueue(std::move(message));
   send_headers();
+  if (is_late) watch_over();
   if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
   session_->host_.wake();
 }
@@ -392,7 +389,7 @@ size_t Http2Call::whole_cost_of(const MessageParts& message) {
 }
 
 void Http2Call::enqueue(MessageParts message) {
-  CHECK(message.size() <= UINT32_MAX);
+  CHECK(message.size() <= kMostToSend);
   const size_t cost = cost_of(message);
   if (queued_ == 0) out_pace_.begin(loop_->impl().now());
   told_outgoing_ += cost;
@@ -423,6 +420,7 @@ void Http2Call::finish(absl::Status status) {
   over_.store(true, std::memory_order_relaxed);
   status_ = std::move(status);
   Timer::cancel();
+  if (late_parts_) look_again();
   cancel_task_ = nullptr;
   report_end();
   if (headers_sent_) {
@@ -600,7 +598,7 @@ void Http2Call::drop_queue() {
 
 void Http2Call::on_timer() {
   if (!session_) return;
-  if (finished_) return look_after();
+  if (finished_ || !deadline_ || loop_->impl().now() < *deadline_) return look_after();
   cancelled_.store(true, std::memory_order_relaxed);
   Task task = std::exchange(cancel_task_, nullptr);
   if (headers_sent_ && queued_ > 0) {

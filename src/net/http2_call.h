@@ -123,6 +123,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   static size_t whole_cost_of(const MessageParts& message);
   // Looks after an answer that is long, or made late, until it has been taken.
   void watch_over();
+  void look_again();
   void look_after();
   // Bytes of queued_ ahead of the first part that is not made yet.
   size_t sendable() const;

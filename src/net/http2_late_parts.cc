@@ -1,6 +1,7 @@
 // Answers that are long, or whose parts are made while they are sent: what of Http2Call deals with
 // those.
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -23,8 +24,15 @@ constexpr Duration kLook = std::chrono::seconds(1);
 void Http2Call::watch_over() {
   const auto mb = static_cast<int64_t>(queued_ >> 20);
   late_until_ = loop_->impl().now() + kLongest + mb * kLongestPerMb;
-  loop_->impl().timers().arm(this, loop_->impl().now() + kLook);
+  look_again();
   want_part();
+}
+
+// A call that has not ended shares the timer with its deadline.
+void Http2Call::look_again() {
+  MonotonicTime at = loop_->impl().now() + kLook;
+  if (!finished_ && deadline_) at = std::min(at, *deadline_);
+  loop_->impl().timers().arm(this, at);
 }
 
 void Http2Call::look_after() {
@@ -32,16 +40,18 @@ void Http2Call::look_after() {
   if (late_parts_ && now >= late_until_) {
     return fail_late(absl::DeadlineExceededError("the client takes it too slowly"));
   }
-  if (queued_ == 0) return;
-  bool whole = false;
-  if (now - out_pace_.since >= kLook) {
+  bool whole = queued_ == 0;
+  // Of a stream, each message counts by itself from the first.
+  const bool alone = finished_ && out_.size() - out_first_ == 1;
+  if (queued_ > 0 && alone && now - out_pace_.since >= kLook) {
     // Nobody knows for how long: the store may hold newer values long before this has gone.
     CHECK(out_first_ < out_.size());
     whole = true;
     const size_t before = std::exchange(told_outgoing_, whole_cost_of(out_[out_first_].parts));
     session_->outgoing_.change(before, told_outgoing_);
   }
-  if (late_parts_ || !whole) loop_->impl().timers().arm(this, now + kLook);
+  if (late_parts_ || (alone && !whole)) return look_again();
+  if (!finished_ && deadline_) loop_->impl().timers().arm(this, *deadline_);
 }
 
 Http2Call::OutMessage* Http2Call::first_unmade() {

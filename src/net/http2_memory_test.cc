@@ -377,5 +377,102 @@ TEST_F(Http2MemoryTest, WhoTakesAnAnswerTooSlowlyLosesIt) {
   EXPECT_EQ(late.maker.use_count(), 1);
 }
 
+// A stream of messages whose parts are made late: some, and the one that was asked for.
+class LateStream final : public StreamHandler {
+ public:
+  explicit LateStream(size_t last) : last_(last) {}
+  std::unique_ptr<StreamReceiver> on_open(CallRef call) override {
+    return std::make_unique<Receiver>(this, std::move(call));
+  }
+  std::shared_ptr<Maker> maker = std::make_shared<Maker>();
+
+ private:
+  class Receiver final : public StreamReceiver {
+   public:
+    Receiver(LateStream* owner, CallRef call) : owner_(*owner), call_(std::move(call)) {}
+    void on_message(Bytes) override {
+      for (size_t i = 0; i < 3; ++i) {
+        Parts parts = Parts::copy("head");
+        parts.add_late(Maker::kSize, owner_.maker, i);
+        call_->send(std::move(parts));
+      }
+      Parts parts;
+      parts.add_late(owner_.last_, owner_.maker, 3);
+      call_->send(std::move(parts));
+    }
+    void on_half_close() override {}
+
+   private:
+    LateStream& owner_;
+    const CallRef call_;
+  };
+
+  const size_t last_;
+};
+
+std::string three_messages() {
+  std::string out;
+  for (size_t i = 0; i < 3; ++i) out += framed("head" + std::string(Maker::part(i).view()));
+  return out;
+}
+
+TEST_F(Http2MemoryTest, PartsOfAStreamsMessagesAreMadeWhenTheyAreWanted) {
+  LateStream late(Maker::kSize);
+  service_.router.stream("/test.Late/Stream", MethodKind::kServerStream, &late);
+  Client client(&server_, /*window=*/10'000, /*auto_window=*/false);
+  int32_t id = client.send(request("/test.Late/Stream", {{"grpc-timeout", "30S"}}), framed("x"));
+  client.exchange();
+  size_t made = 0;
+  while (late.maker->answer(Maker::part(made))) {
+    ++made;
+    client.exchange();
+  }
+  EXPECT_LT(made, 4u);
+  for (int i = 0; i < 20; ++i) {
+    client.grant(id, 60'000);
+    client.exchange();
+    if (late.maker->answer(Maker::part(made))) ++made;
+    client.exchange();
+  }
+  EXPECT_EQ(client[id].data, three_messages() + framed(std::string(Maker::part(3).view())));
+  EXPECT_FALSE(client[id].closed);
+  // The deadline has not been forgotten.
+  server_.advance(std::chrono::seconds(31));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  EXPECT_EQ(client[id].headers["grpc-status"], "4");
+}
+
+TEST_F(Http2MemoryTest, WhoTakesAStreamsLatePartsTooSlowlyLosesIt) {
+  LateStream late(Maker::kSize);
+  service_.router.stream("/test.Late/Stream", MethodKind::kServerStream, &late);
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Late/Stream"), framed("x"));
+  client.exchange();
+  server_.advance(std::chrono::minutes(3));
+  client.exchange();
+  EXPECT_TRUE(client[id].closed);
+  ASSERT_TRUE(late.maker->answer(Maker::part(0)));
+  client.exchange();
+  EXPECT_EQ(late.maker.use_count(), 1);
+}
+
+// grpc-go's servers end the stream behind what went before, and so does this one: nothing of such a
+// message is ever in memory.
+TEST_F(Http2MemoryTest, AMessageThatIsTooLongEndsTheStream) {
+  LateStream late(size_t{5} << 30);
+  service_.router.stream("/test.Late/Stream", MethodKind::kServerStream, &late);
+  Client client(&server_);
+  int32_t id = client.send(request("/test.Late/Stream"), framed("x"));
+  client.exchange();
+  for (size_t made = 0; late.maker->answer(Maker::part(made)); ++made) client.exchange();
+  EXPECT_EQ(client[id].data, three_messages());
+  EXPECT_TRUE(client[id].closed);
+  EXPECT_EQ(client[id].headers["grpc-status"], "8");
+  EXPECT_EQ(client[id].headers["grpc-message"],
+            "trying to send message larger than max (5368709120 vs. 2147483647)");
+  EXPECT_EQ(late.maker->asked, (std::vector<size_t>{0, 1, 2}));
+}
+
 }  // namespace
 }  // namespace keelson::net

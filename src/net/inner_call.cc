@@ -11,9 +11,6 @@
 namespace keelson::net {
 namespace {
 
-// As grpc-go's server is set by etcd; see http2_call.cc.
-constexpr size_t kMostToSend = INT32_MAX;
-
 // The loop's clock stands still while it works: so much has passed at least.
 constexpr Duration kTurnTakes = std::chrono::microseconds(1);
 
@@ -184,10 +181,7 @@ void InnerCall::each_metadata(
 
 void InnerCall::respond(MessageParts message) {
   if (!client_) return;
-  if (message.size() > kMostToSend) {
-    return finish(absl::ResourceExhaustedError(cat("grpc: trying to send message larger than max (",
-                                                   message.size(), " vs. ", kMostToSend, ")")));
-  }
+  if (message.size() > kMostToSend) return finish(answer_too_long(message.size()));
   const CallRef keep(this);
   if (options_.observer) options_.observer->message_sent(*this, message);
   if (record_) record_->sent(message.size());
@@ -199,6 +193,7 @@ void InnerCall::respond(MessageParts message) {
 
 void InnerCall::send(MessageParts message) {
   if (!client_) return;
+  if (message.size() > kMostToSend) return finish(message_too_long(message.size()));
   if (options_.observer) options_.observer->message_sent(*this, message);
   if (record_) record_->sent(message.size());
   pass(std::move(message));
