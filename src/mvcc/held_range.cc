@@ -51,7 +51,8 @@ absl::StatusOr<std::vector<Bytes>> HeldRange::take(size_t from, size_t to) {
   CHECK(to <= entries_.size());
   std::vector<Revision> missing;
   for (size_t i = from; i < to; ++i) {
-    if (entries_[i].kv.empty()) missing.push_back(entries_[i].revision);
+    const Entry& entry = entries_[i];
+    if (entry.kv.empty() && entry.size > 0) missing.push_back(entry.revision);
   }
   std::vector<Bytes> found;
   if (!missing.empty()) {
@@ -63,6 +64,10 @@ absl::StatusOr<std::vector<Bytes>> HeldRange::take(size_t from, size_t to) {
   auto next = found.begin();
   for (size_t i = from; i < to; ++i) {
     Entry& entry = entries_[i];
+    if (entry.size == 0) {
+      out.emplace_back();
+      continue;
+    }
     out.push_back(entry.kv.empty() ? std::move(*next++) : std::move(entry.kv));
     if (out.back().size() == entry.size) continue;
     return absl::DataLossError(cat("mvcc: the KeyValue of revision ", entry.revision.main, "_",

@@ -8,7 +8,8 @@
 // Bounds: what all of a store's take beside the values is at most kMostBytes, or one alone is more.
 //   Whoever sends answers holds less of it in usual times, and puts an end to those that are not
 //   taken (net/held_bytes.h); this is for what has not come to it.
-// Threads: any, one at a time. Lifetime: gone before the store is.
+// Threads: any, one at a time; several at once if no entry came with its KeyValue. Lifetime: gone
+// before the store is.
 
 #pragma once
 
@@ -23,9 +24,9 @@ namespace keelson::mvcc {
 class HeldRange {
  public:
   struct Entry {
-    Bytes kv;  // empty: in the backend
+    Bytes kv;  // empty: in the backend, or there is none
     Revision revision;
-    uint32_t size;
+    uint32_t size = 0;  // 0: there is none
   };
   using Elsewhere = std::function<void(absl::AnyInvocable<void()>)>;
 
@@ -50,8 +51,8 @@ class HeldRange {
   size_t count() const { return entries_.size(); }
   size_t size(size_t i) const { return entries_[i].size; }
   bool in_memory(size_t from, size_t to) const;
-  // The KeyValues [from, to), which are let go of here: to be asked for once. May wait for a disk
-  // unless in_memory(). kDataLoss as a range's.
+  // The KeyValues [from, to), which are let go of here: to be asked for once, if they came with
+  // their entries. May wait for a disk unless in_memory(). kDataLoss as a range's.
   absl::StatusOr<std::vector<Bytes>> take(size_t from, size_t to);
 
   // Runs something that may wait for a disk.

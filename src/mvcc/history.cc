@@ -1,8 +1,10 @@
 // Events read back from the backend, and the values before them.
 
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/failpoint.h"
 #include "base/text.h"
+#include "mvcc/held_range.h"
 #include "mvcc/key_tree_view.h"
 #include "mvcc/revision_key.h"
 #include "mvcc/store_impl.h"
@@ -82,6 +84,26 @@ absl::StatusOr<Bytes> StoreImpl::previous_kv(Epochs::Slot* slot, const Event& ev
   absl::StatusOr<std::optional<Bytes>> found = get(slot, at, event.key);
   if (!found.ok()) return found.status();
   return *found ? **std::move(found) : Bytes();
+}
+
+absl::StatusOr<std::shared_ptr<HeldRange>> StoreImpl::hold_previous(
+    Epochs::Slot* slot, std::span<const Event> events) const {
+  CHECK(!events.empty());
+  const int64_t at = events.front().revision.main - 1;
+  RevisionPin pinned;
+  if (!pin(slot, at, &pinned)) return nullptr;
+  absl::StatusOr<std::shared_ptr<HeldRange>> held = HeldRange::begin(*this, at, events.size());
+  if (!held.ok() || !*held) return held;
+  std::vector<HeldRange::Entry> entries;
+  entries.reserve(events.size());
+  for (const Event& event : events) {
+    CHECK(event.revision.main == at + 1);
+    HeldRange::Entry& entry = entries.emplace_back();
+    const Found found = event.is_create() ? Found() : find(slot, at, event.key);
+    if (found.exists) entry = {.kv = {}, .revision = found.revision, .size = found.size};
+  }
+  (*held)->fill(std::move(entries), nullptr);
+  return held;
 }
 
 std::optional<Bytes> StoreImpl::previous_kv_in_memory(Epochs::Slot* slot,

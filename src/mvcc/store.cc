@@ -76,7 +76,10 @@ StoreImpl::Found StoreImpl::find(Epochs::Slot* slot, int64_t at, std::string_vie
   Version* version = record ? record->visible(at) : nullptr;
   if (!version) return {};
   if (cache_.pressed()) version->touch();
-  return {.exists = true, .revision = version->revision(), .value = version->bytes()};
+  return {.exists = true,
+          .revision = version->revision(),
+          .value = version->bytes(),
+          .size = version->size};
 }
 
 absl::StatusOr<std::optional<Bytes>> StoreImpl::get(Epochs::Slot* slot, int64_t at,
@@ -244,6 +247,10 @@ absl::StatusOr<History> Store::history(ReaderSlot& slot, int64_t from, int64_t t
 }
 absl::StatusOr<Bytes> Store::previous_kv(ReaderSlot& slot, const Event& event) const {
   return go_to_newest(slot).previous_kv(place(slot).slot(), event);
+}
+absl::StatusOr<std::shared_ptr<HeldRange>> Store::hold_previous(
+    ReaderSlot& slot, std::span<const Event> events) const {
+  return go_to_newest(slot).hold_previous(place(slot).slot(), events);
 }
 std::optional<Bytes> Store::previous_kv_in_memory(ReaderSlot& slot, const Event& event) const {
   return go_to_newest(slot).previous_kv_in_memory(place(slot).slot(), event);

@@ -287,7 +287,11 @@ class Store {
   // The KeyValue under the event's key just before the event's revision; empty: there was none, or
   // it has been compacted away (etcd then sends none).
   absl::StatusOr<Bytes> previous_kv(ReaderSlot& slot, const Event& event) const;
-  // The same without waiting for a disk; nullopt: previous_kv() must tell.
+  // Those of all events of one revision, to be read when they are wanted: one entry for each event,
+  // of size 0 if there was none. Null: they have been compacted away. errors as HeldRange::begin().
+  absl::StatusOr<std::shared_ptr<HeldRange>> hold_previous(ReaderSlot& slot,
+                                                           std::span<const Event> events) const;
+  // The same as previous_kv() without waiting for a disk; nullopt: that must tell.
   std::optional<Bytes> previous_kv_in_memory(ReaderSlot& slot, const Event& event) const;
 
   // revision 0: the newest. errors::Compacted(), errors::FutureRev() as etcd. A revision whose hash

@@ -107,6 +107,8 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
                                   size_t max_bytes) const;
   absl::StatusOr<Bytes> previous_kv(Epochs::Slot* slot, const Event& event) const;
   std::optional<Bytes> previous_kv_in_memory(Epochs::Slot* slot, const Event& event) const;
+  absl::StatusOr<std::shared_ptr<HeldRange>> hold_previous(Epochs::Slot* slot,
+                                                           std::span<const Event> events) const;
   absl::StatusOr<std::unique_ptr<HashKvJob>> hash_kv(int64_t revision) const;
 
   // What a read in this section works on.
@@ -164,6 +166,7 @@ class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
     bool exists = false;
     Revision revision;
     Bytes value;
+    uint32_t size;
   };
   Found find(Epochs::Slot* slot, int64_t at, std::string_view key) const;
 

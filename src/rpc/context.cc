@@ -74,7 +74,7 @@ Context::Context(node::Node& node, net::LoopPool& loops, watch::EventFeed& feed,
   }
 }
 
-Context::~Context() = default;
+Context::~Context() { stop_workers(); }
 
 void Context::leave_former_store() {
   for (const auto& lane : lanes_) {

@@ -243,9 +243,9 @@ class Context {
   Others* others_ = nullptr;
   trace::Tracer* tracer_ = nullptr;
   LineBudget* lines_ = nullptr;
-  std::vector<std::unique_ptr<Lane>> lanes_;
   std::atomic<bool> raising_alarm_{false};  // while a proposal of it is under way
   LongReads long_reads_;
+  std::vector<std::unique_ptr<Lane>> lanes_;  // whose watches may end what those have begun
   Workers snapshot_workers_;
   Logins logins_;
 };

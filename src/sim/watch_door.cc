@@ -36,7 +36,10 @@ int64_t WatchDoor::compact_revision() const {
 // A worker's job in a server: it takes its time.
 void WatchDoor::read(watch::HistoryRequest request, Done done) {
   node_.background().post([this, request = std::move(request), done = std::move(done)]() mutable {
-    done(watch::read_history(node_.store(), *reading_, request));
+    const watch::Elsewhere elsewhere = [&node = node_](absl::AnyInvocable<void()> task) {
+      node.background().post(std::move(task));
+    };
+    done(watch::read_history(node_.store(), *reading_, request, elsewhere));
   });
 }
 

@@ -138,8 +138,11 @@ void LaneEngine::start_reading(int64_t from) {
   Sweep& store = sweep(Watcher::Way::kStore);
   store.served.reset();
   const bool previous = store.want_previous > 0;
-  HistoryRequest request{
-      .from = from, .to = position_, .max_bytes = slice_bytes(store), .previous = previous};
+  HistoryRequest request{.from = from,
+                         .to = position_,
+                         .max_bytes = slice_bytes(store),
+                         .previous = previous,
+                         .previous_bytes = options_.previous_bytes};
   if (window_.covers(from)) {
     Slice known = window_.slice(from, request.max_bytes);
     request.to = known.through;
@@ -172,6 +175,7 @@ void LaneEngine::read_done(int64_t from, bool previous, absl::StatusOr<HistorySl
     slice.through = read->through;
     slice.with_previous = previous;
     slice.events = std::move(read->events);
+    slice.late = std::move(read->late);
     slice.runs.emplace_back(slice.events);
     store.served.emplace(std::move(slice));
   }
@@ -206,7 +210,10 @@ void LaneEngine::serve(Watcher::Way way, Budget& budget) {
     sweep.next = {lag.turns[static_cast<size_t>(way)], lag.serial + 1};
     serve_stream(*stream, way, budget);
   }
-  if (std::exchange(sweep.spent, false)) sweep.served.reset();
+  // One that holds compactions back is not kept for those who have stalled.
+  const bool for_none =
+      slice.holds_back() && sweep.order.next_in(slice.from(), slice.through(), {}) == nullptr;
+  if (std::exchange(sweep.spent, false) || for_none) sweep.served.reset();
   drop_unwanted(way);
 }
 

@@ -9,10 +9,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "mvcc/event.h"
+#include "mvcc/watch/types.h"
 
 namespace keelson::watch {
 
@@ -25,7 +27,8 @@ struct Slice {
   std::vector<mvcc::EventBatchPtr> batches;
   std::vector<mvcc::Event> events;
   size_t bytes = 0;
-  bool with_previous = false;  // its events carry what there is of previous values
+  std::shared_ptr<LatePrevious> late;  // of its last revision; may be null
+  bool with_previous = false;          // its events carry what there is of previous values
 
   // REQUIRES: the batch begins right after `through`.
   void add(mvcc::EventBatchPtr batch);

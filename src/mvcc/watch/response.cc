@@ -33,31 +33,127 @@ size_t header_size(const ResponseHead& head) {
          pb::varint_field_size(kRaftTerm, head.term.value);
 }
 
-// An event that goes out, and the previous value that goes with it (empty: none).
-struct Outgoing {
-  const mvcc::Event* event;
-  Bytes prev_kv;
-  size_t size;  // of the mvccpb.Event
+// The KeyValue before an event.
+struct Before {
+  Bytes kv;  // empty: none, or late
+  size_t size = 0;
+  size_t number = 0;
+
+  Before(Bytes known) : kv(std::move(known)), size(kv.size()) {}
+  Before(LatePrevious::Place place) : size(place.size), number(place.number) {}
+  bool is_late() const { return kv.size() < size; }
 };
 
-size_t event_size(const mvcc::Event& event, const Bytes& prev_kv) {
+// An event that goes out, and what goes with it.
+struct Outgoing {
+  const mvcc::Event* event;
+  Before before;
+  size_t size;  // of the mvccpb.Event
+
+  bool is_long() const { return before.is_late() || before.size >= kLong; }
+  // From this size on a value is not copied.
+  static constexpr size_t kLong = 4096;
+};
+
+size_t event_size(const mvcc::Event& event, size_t before) {
   size_t size = pb::varint_field_size(kType, static_cast<uint64_t>(event.type)) +
                 pb::bytes_field_size(kKv, event.kv.size());
-  if (!prev_kv.empty()) size += pb::bytes_field_size(kPrevKv, prev_kv.size());
+  if (before > 0) size += pb::bytes_field_size(kPrevKv, before);
   return size;
 }
 
-// What one block may look up; that may be as much work as a read of the block cache for each.
+// What one block may look up; that may be as much work as a read of the block cache for each, and
+// as much memory.
 constexpr size_t kMostLookUps = 100;
+constexpr size_t kMostLookedUp = size_t{8} << 20;
 
 // Nullopt: it is not in memory.
-std::optional<Bytes> find(const mvcc::Event& event, Previous& previous) {
-  if (event.is_create() || event.revision.main - 1 < previous.compact_revision) return Bytes();
-  if (!event.prev_kv.empty() || previous.source == nullptr) return event.prev_kv;
-  if (previous.looked_up >= kMostLookUps) return std::nullopt;
+std::optional<Before> find(const mvcc::Event& event, Previous& previous) {
+  if (event.is_create() || event.revision.main - 1 < previous.compact_revision) {
+    return Before(Bytes());
+  }
+  if (!event.prev_kv.empty()) return Before(event.prev_kv);
+  if (previous.late && previous.late->revision() == event.revision.main) {
+    return Before(previous.late->place_of(event));
+  }
+  if (previous.source == nullptr) return Before(Bytes());
+  if (previous.looked_up >= kMostLookUps || previous.looked_up_bytes >= kMostLookedUp) {
+    return std::nullopt;
+  }
   ++previous.looked_up;
-  return previous.source->previous_in_memory(event);
+  std::optional<Bytes> found = previous.source->previous_in_memory(event);
+  if (!found) return std::nullopt;
+  previous.looked_up_bytes += found->size();
+  return Before(*std::move(found));
 }
+
+// Events of a message whose previous values are read when their turn to be sent has come, some at a
+// time.
+class LateEvents final : public PartMaker {
+ public:
+  // As much as a client's window, about.
+  static constexpr size_t kChunk = 64 << 10;
+
+  explicit LateEvents(const EventBlock& block) : bytes_(block.bytes), late_(block.late) {}
+
+  // One event: what stands before its value, and the value.
+  void add(size_t begin, size_t end, const EventBlock::Long& value) {
+    CHECK(begin <= end);
+    if (chunks_.size() == placed_ || chunks_.back().size >= kChunk) chunks_.emplace_back();
+    Chunk& chunk = chunks_.back();
+    chunk.numbers.push_back(value.number);
+    chunk.sizes.push_back(value.size);
+    chunk.texts.push_back(bytes_.slice(begin, end - begin));
+    chunk.size += end - begin + value.size;
+    ++events_;
+  }
+
+  // What has been added since the last call, at the end of `parts`.
+  void put_into(Parts* parts, const std::shared_ptr<LateEvents>& self) {
+    for (; placed_ < chunks_.size(); ++placed_) {
+      parts->add_late(chunks_[placed_].size, self, placed_);
+    }
+  }
+
+  // What it takes beside what it makes, about.
+  size_t bytes() const { return events_ * (2 * sizeof(size_t) + sizeof(Bytes)); }
+
+  void make(size_t number, absl::AnyInvocable<void(absl::StatusOr<Bytes>)> done) override {
+    CHECK(number < chunks_.size());
+    late_->take(chunks_[number].numbers, [this, number, done = std::move(done)](auto kvs) mutable {
+      done(kvs.ok() ? absl::StatusOr<Bytes>(build(chunks_[number], *kvs)) : kvs.status());
+    });
+  }
+
+ private:
+  struct Chunk {
+    size_t size = 0;
+    // For each event.
+    std::vector<size_t> numbers;
+    std::vector<size_t> sizes;
+    std::vector<Bytes> texts;
+  };
+
+  static Bytes build(const Chunk& chunk, const std::vector<Bytes>& kvs) {
+    CHECK(kvs.size() == chunk.texts.size());
+    return Bytes::build(chunk.size, [&](char* to) {
+      const char* const end = to + chunk.size;
+      for (size_t i = 0; i < kvs.size(); ++i) {
+        CHECK(kvs[i].size() == chunk.sizes[i]);
+        for (const Bytes* piece : {&chunk.texts[i], &kvs[i]}) {
+          to = std::copy_n(piece->data(), piece->size(), to);
+        }
+      }
+      CHECK(to == end);
+    });
+  }
+
+  const Bytes bytes_;
+  const std::shared_ptr<LatePrevious> late_;
+  std::vector<Chunk> chunks_;
+  size_t events_ = 0;
+  size_t placed_ = 0;  // chunks that are in the message; they stay as they are
+};
 
 // Takes away what there is of one revision.
 void drop_revision(int64_t revision, EventBlock* block, std::vector<Outgoing>* outgoing) {
@@ -109,6 +205,42 @@ size_t EventBlock::first_at(int64_t revision) const {
   return static_cast<size_t>(at - revisions.begin());
 }
 
+Parts EventBlock::part(size_t first, size_t last) const {
+  CHECK(first < last);
+  CHECK(last <= size());
+  auto next = std::partition_point(longs.begin(), longs.end(),
+                                   [&](const Long& one) { return one.event < first; });
+  size_t beside = next == longs.begin() ? 0 : std::prev(next)->until;
+  size_t from = begin_of(first) - beside;  // in bytes
+  Parts parts;
+  std::shared_ptr<LateEvents> maker;
+  for (; next != longs.end() && next->event < last; ++next) {
+    const size_t to = ends[next->event] - next->until;
+    beside = next->until;
+    if (next->value.empty()) {
+      if (!maker) maker = std::make_shared<LateEvents>(*this);
+      maker->add(from, to, *next);
+    } else {
+      if (maker) maker->put_into(&parts, maker);
+      parts.add(bytes.slice(from, to - from));
+      parts.add(next->value);
+    }
+    from = to;
+  }
+  if (maker) {
+    maker->put_into(&parts, maker);
+    parts.holds(maker->bytes(), 0);
+  }
+  parts.add(bytes.slice(from, ends[last - 1] - beside - from));
+  return parts;
+}
+
+size_t EventBlock::held() const {
+  size_t held = bytes.size();
+  for (const Long& one : longs) held += one.value.size() + sizeof one;
+  return held;
+}
+
 EventBlock encode_events(std::span<const mvcc::Event* const> events, const Variant& variant,
                          Previous& previous) {
   EventBlock block;
@@ -120,26 +252,38 @@ EventBlock encode_events(std::span<const mvcc::Event* const> events, const Varia
   for (const mvcc::Event* event : events) {
     bool put = event->type == mvcc::EventType::kPut;
     if (put ? variant.no_put : variant.no_delete) continue;
-    std::optional<Bytes> prev_kv = variant.prev_kv ? find(*event, previous) : Bytes();
-    if (!prev_kv) {
+    std::optional<Before> before = variant.prev_kv ? find(*event, previous) : Before(Bytes());
+    if (!before) {
       block.lacking = event->revision.main;
       drop_revision(block.lacking, &block, &outgoing);
       break;
     }
-    size_t size = event_size(*event, *prev_kv);
+    size_t size = event_size(*event, before->size);
     total += pb::bytes_field_size(kEvents, size);
-    outgoing.push_back({event, *std::move(prev_kv), size});
+    outgoing.push_back({event, *std::move(before), size});
     block.ends.push_back(total);
     block.revisions.push_back(event->revision.main);
   }
-  total = block.ends.empty() ? 0 : block.ends.back();
+  size_t beside = 0;
+  for (size_t i = 0; i < outgoing.size(); ++i) {
+    Outgoing& one = outgoing[i];
+    if (!one.is_long()) continue;
+    beside += one.before.size;
+    block.longs.push_back({i, one.before.size, beside, one.before.kv, one.before.number});
+    if (one.before.is_late()) block.late = previous.late;
+  }
+  total = (block.ends.empty() ? 0 : block.ends.back()) - beside;
   block.bytes = Bytes::build(total, [&](char* out) {
     char* end = out + total;
     for (const Outgoing& one : outgoing) {
       out = pb::write_bytes_head(out, kEvents, one.size);
       out = pb::write_varint_field(out, kType, static_cast<uint64_t>(one.event->type));
       out = pb::write_bytes_field(out, kKv, one.event->kv);
-      if (!one.prev_kv.empty()) out = pb::write_bytes_field(out, kPrevKv, one.prev_kv);
+      if (one.is_long()) {
+        out = pb::write_bytes_head(out, kPrevKv, one.before.size);
+      } else if (one.before.size > 0) {
+        out = pb::write_bytes_field(out, kPrevKv, one.before.kv);
+      }
     }
     CHECK(out == end);
   });

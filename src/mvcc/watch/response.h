@@ -11,12 +11,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/parts.h"
 #include "mvcc/event.h"
 #include "mvcc/watch/range_index.h"
 #include "mvcc/watch/types.h"
@@ -46,20 +48,31 @@ struct ResponseHead {
 Bytes encode_head(const ResponseHead& head);
 size_t encoded_head_size(const ResponseHead& head);
 
-// Events as they stand in a WatchResponse: repeated field 11. `ends[i]` is where event i ends.
+// Events as they stand in a WatchResponse: repeated field 11. `ends[i]` is where event i ends. A
+// long previous value, the last thing of its event, stands beside: as it is in memory, or late.
 struct EventBlock {
-  Bytes bytes;
+  struct Long {
+    size_t event;       // rising
+    size_t size;        // > 0
+    size_t until;       // the sizes up to this one together
+    Bytes value;        // empty: late
+    size_t number = 0;  // then, its place there
+  };
+
+  Bytes bytes;  // all but `longs`
   std::vector<size_t> ends;
   std::vector<int64_t> revisions;
+  std::vector<Long> longs;
+  std::shared_ptr<LatePrevious> late;
   // What this revision and later ones have is not here: a previous value is not in memory. 0: all.
   int64_t lacking = 0;
 
   size_t size() const { return ends.size(); }
   size_t begin_of(size_t i) const { return i == 0 ? 0 : ends[i - 1]; }
-  // Events [first, last).
-  Bytes part(size_t first, size_t last) const {
-    return bytes.slice(begin_of(first), begin_of(last) - begin_of(first));
-  }
+  // Events [first, last). REQUIRES: first < last.
+  Parts part(size_t first, size_t last) const;
+  // Bytes in memory.
+  size_t held() const;
   // The first event at `revision` or later.
   size_t first_at(int64_t revision) const;
 };
@@ -71,6 +84,8 @@ struct Previous {
   // Values that only a reader below would see are left out, as etcd's watchers get none there.
   int64_t compact_revision = 0;
   size_t looked_up = 0;
+  size_t looked_up_bytes = 0;
+  std::shared_ptr<LatePrevious> late = nullptr;
 };
 
 // Those of `events` that the variant lets through, as far as their previous values can be had.

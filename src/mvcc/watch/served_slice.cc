@@ -26,15 +26,17 @@ const EventBlock& ServedSlice::block_for(const Watcher& watcher, WatchSource& so
   // Those with lower cursors mostly come first; one that does not makes the block good for all.
   const bool lower = it != blocks_.end() && watcher.cursor < it->second.from;
   Previous previous{.source = with_previous() ? nullptr : &source,
-                    .compact_revision = source.compact_revision()};
+                    .compact_revision = source.compact_revision(),
+                    .late = slice_.late};
   Encoded made;
   made.from = lower && with_previous() ? from() : watcher.cursor;
   made.block = encode_events(events_.find(watcher.group->range, made.from), variant, previous);
-  *cost += made.block.bytes.size() + previous.looked_up * kLookUpCost;
-  bytes_ += made.block.bytes.size();
+  const size_t held = made.block.held();
+  *cost += held + previous.looked_up * kLookUpCost;
+  bytes_ += held;
   if (bytes_ > kBlockBytes) {
     blocks_.clear();
-    bytes_ = made.block.bytes.size();
+    bytes_ = held;
   }
   return (blocks_[key] = std::move(made)).block;
 }

@@ -29,6 +29,8 @@ class ServedSlice {
   int64_t through() const { return slice_.through; }
   bool covers(int64_t revision) const { return from() <= revision && revision <= through(); }
   bool with_previous() const { return slice_.with_previous; }
+  // It keeps a revision from being compacted.
+  bool holds_back() const { return slice_.late != nullptr; }
 
   // What the watcher may see of it, from its cursor on and perhaps from before; what is lacking is
   // at its cursor or later. Adds to `cost` the bytes that were encoded, and a kilobyte for each

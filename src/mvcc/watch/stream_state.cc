@@ -127,7 +127,7 @@ bool StreamState::stalled() {
   return stalled_;
 }
 
-void StreamState::send_events(Bytes head, Bytes events, size_t count) {
+void StreamState::send_events(Bytes head, Parts events, size_t count) {
   WatchMetrics& metrics = engine_.metrics();
   int64_t settled = sink_.pending_bytes() == 0 ? std::exchange(pending_events_, 0) : 0;
   pending_events_ += static_cast<int64_t>(count);

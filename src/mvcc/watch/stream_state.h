@@ -61,7 +61,7 @@ class StreamState {
   StreamLag& lag() { return lag_; }
   const StreamLag& lag() const { return lag_; }
 
-  void send_events(Bytes head, Bytes events, size_t count);
+  void send_events(Bytes head, Parts events, size_t count);
   // Tells the client that the watcher's next revision is gone.
   void send_compacted(const Watcher& watcher, int64_t compact_revision);
   // Tells the client that the watcher cannot go on, and why.

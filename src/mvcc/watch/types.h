@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,28 @@ class WatchSink {
   virtual size_t pending_bytes() const = 0;
 };
 
+// The previous KeyValues of one revision that are too long together to be in memory at once: how
+// long each is, and a way to read them when they are sent.
+//
+// Threads: any. Its life keeps a revision from being compacted, so nobody has it for long: not
+// longer than the client may take with what is sent (net/http2_late_parts.cc).
+class LatePrevious {
+ public:
+  using Done = absl::AnyInvocable<void(absl::StatusOr<std::vector<Bytes>>)>;
+  struct Place {
+    size_t number = 0;
+    size_t size = 0;  // 0: there is none
+  };
+
+  virtual ~LatePrevious() = default;
+  virtual int64_t revision() const = 0;
+  // REQUIRES: the event is of that revision.
+  virtual Place place_of(const mvcc::Event& event) const = 0;
+  // Those of rising numbers, each of the size that was told. `done` is called on any thread,
+  // perhaps from inside; never, if the member ends.
+  virtual void take(std::vector<size_t> numbers, Done done) = 0;
+};
+
 // Events that are to be read back from the store.
 struct HistoryRequest {
   int64_t from = 0;
@@ -58,6 +81,8 @@ struct HistoryRequest {
   size_t max_bytes = 0;
   // With the previous KeyValues, as far as there are any.
   bool previous = false;
+  // Of one revision no more bytes of them than these, about; if there are more, they come late.
+  size_t previous_bytes = 0;
   // Not empty: these hold the events, and only their previous KeyValues are to be read.
   std::vector<mvcc::EventBatchPtr> batches;
 };
@@ -66,6 +91,8 @@ struct HistorySlice {
   // All events of the revisions asked for, up to and including `through`; in order.
   std::vector<mvcc::Event> events;
   int64_t through = 0;
+  // Of the last revision, or null. What its events lack may be here.
+  std::shared_ptr<LatePrevious> late;
 };
 
 // The store, as the engine needs it. Called on the lanes, several at once; waits for no disk.
@@ -76,7 +103,8 @@ class WatchSource {
   virtual ~WatchSource() = default;
   // Everything below is gone; reads at it are still allowed. 0 or more, never falling.
   virtual int64_t compact_revision() const = 0;
-  // Whole revisions, at least one of them however large; errors::Compacted if `from` is below the
+  // Whole revisions, at least one of them however large, but with the bounds of previous KeyValues
+  // perhaps not all that were asked for; errors::Compacted if `from` is below the
   // compact revision. `done` is called on any thread, perhaps before this returns; never, if the
   // member ends.
   virtual void read(HistoryRequest request, Done done) = 0;
@@ -108,6 +136,10 @@ struct WatchOptions {
 
   // Events handled at one go, be they new or read back; then other work of the lane gets its turn.
   size_t slice_bytes = 512 * 1024;
+
+  // Previous KeyValues of one revision that are in memory at once for those who lag; what is longer
+  // is read while it is sent.
+  size_t previous_bytes = 4 * 1024 * 1024;
 
   // Lagging watchers that are moved on at one go, and how many of one stream before it is the next
   // one's turn. What is encoded for them counts, too.

@@ -122,6 +122,11 @@ class FakeClient final : public WatchSink {
  public:
   void send(Parts response) override {
     pending_bytes_ += response.size();
+    // Makers of tests answer at once.
+    while (const Parts::Late* late = response.first_late()) {
+      late->maker->make(late->number,
+                        [&](absl::StatusOr<Bytes> part) { response.made(*std::move(part)); });
+    }
     pending_.push_back(response.flat());
   }
   size_t pending_bytes() const override { return pending_bytes_; }
@@ -129,6 +134,8 @@ class FakeClient final : public WatchSink {
   // Reads one response; none if none is pending.
   std::optional<Response> read();
   size_t pending() const { return pending_.size() - next_; }
+  // What it was sent last.
+  const std::string& last() const { return pending_.back(); }
 
  private:
   std::vector<std::string> pending_;

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/protobuf.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "mvcc/watch/event_window.h"
@@ -130,9 +131,74 @@ TEST(Response, IsWhatProtobufWrites) {
   Previous previous{.source = &store};
   EventBlock block =
       encode_events(both, {.no_put = false, .no_delete = false, .prev_kv = true}, previous);
-  EXPECT_EQ(hex(block.part(0, 1).view()), "5a0e120c0a016b1002180220012a0176");
-  EXPECT_EQ(hex(block.part(1, 2).view()), "5a17080112050a016b18031a0c0a016b1002180220012a0176");
-  EXPECT_EQ(hex(block.part(0, 2).view()), hex(block.bytes.view()));
+  EXPECT_EQ(hex(block.part(0, 1).flat()), "5a0e120c0a016b1002180220012a0176");
+  EXPECT_EQ(hex(block.part(1, 2).flat()), "5a17080112050a016b18031a0c0a016b1002180220012a0176");
+  EXPECT_EQ(hex(block.part(0, 2).flat()), hex(block.bytes.view()));
+}
+
+// The previous values of one revision, by the events' sub-revisions.
+class KnownLate final : public LatePrevious {
+ public:
+  std::vector<Bytes> values;
+  size_t most_at_once = 0;
+
+  int64_t revision() const override { return 9; }
+  Place place_of(const mvcc::Event& event) const override {
+    const auto number = static_cast<size_t>(event.revision.sub);
+    return {.number = number, .size = values[number].size()};
+  }
+  void take(std::vector<size_t> numbers, Done done) override {
+    std::vector<Bytes> out;
+    size_t bytes = 0;
+    for (size_t number : numbers) out.push_back(values[number]);
+    for (const Bytes& one : out) bytes += one.size();
+    most_at_once = std::max(most_at_once, bytes);
+    done(std::move(out));
+  }
+};
+
+// Whatever of the previous values is long, short, late or not there, and wherever it is cut.
+TEST(Response, PartsAreWhatTheyWouldBeInOnePiece) {
+  for_each_seed(40, [&](uint64_t seed) {
+    SeededRandom random(seed);
+    auto late = std::make_shared<KnownLate>();
+    std::vector<mvcc::Event> events(1 + random.below(60));
+    std::vector<std::string> expected;
+    for (mvcc::Event& event : events) {
+      event.type = random.below(2) == 0 ? mvcc::EventType::kPut : mvcc::EventType::kDelete;
+      event.revision = {9, &event - events.data()};
+      event.kv = Bytes::copy(std::string(1 + random.below(100), 'k'));
+      constexpr uint64_t kMost[] = {1, 100, 5000, 40'000};
+      Bytes previous = Bytes::copy(std::string(random.below(kMost[random.below(4)]), 'p'));
+      std::string body;
+      pb::append_varint_field(body, 1, static_cast<uint64_t>(event.type));
+      pb::append_bytes_field(body, 2, event.kv);
+      if (!previous.empty()) pb::append_bytes_field(body, 3, previous);
+      pb::append_bytes_field(expected.emplace_back(), 11, body);
+      late->values.push_back(previous);
+      if (random.below(3) == 0) event.prev_kv = previous;
+    }
+    std::vector<const mvcc::Event*> all;
+    for (const mvcc::Event& event : events) all.push_back(&event);
+    Previous previous{.late = late};
+    const EventBlock block =
+        encode_events(all, {.no_put = false, .no_delete = false, .prev_kv = true}, previous);
+    ASSERT_EQ(block.size(), events.size());
+    for (int i = 0; i < 20; ++i) {
+      const size_t first = random.below(events.size());
+      const size_t last = first + 1 + random.below(events.size() - first);
+      std::string whole;
+      for (size_t at = first; at < last; ++at) whole += expected[at];
+      EXPECT_EQ(block.ends[last - 1] - block.begin_of(first), whole.size());
+      Parts parts = block.part(first, last);
+      EXPECT_EQ(parts.size(), whole.size());
+      FakeClient client;
+      client.send(std::move(parts));
+      EXPECT_EQ(client.last(), whole);
+    }
+    // A chunk, and the value that fills it.
+    EXPECT_LT(late->most_at_once, 110'000u);
+  });
 }
 
 mvcc::EventBatchPtr batch_of(int64_t first, int64_t last, size_t bytes = 10) {

@@ -34,9 +34,13 @@ class StoreSource final : public WatchSource {
   }
   Term raft_term() const override { return Term(1); }
 
+  int64_t times_late = 0;
+
   bool finish_read() {
     if (!request_) return false;
-    auto slice = read_history(store_, *elsewhere_, *std::exchange(request_, std::nullopt));
+    auto slice = read_history(store_, *elsewhere_, *std::exchange(request_, std::nullopt),
+                              [](absl::AnyInvocable<void()> task) { task(); });
+    if (slice.ok() && slice->late) ++times_late;
     std::exchange(done_, nullptr)(std::move(slice));
     return true;
   }
@@ -78,6 +82,8 @@ class World {
     WatchOptions options;
     options.window_batches = 1 + random_.below(30);
     options.slice_bytes = 1 << random_.below(12);
+    options.previous_bytes = random_.below(2) == 0 ? options.previous_bytes : random_.below(200);
+    options.fragment_bytes = 100 << random_.below(8);
     options.stream_pending = 200 << random_.below(6);
     feed_ = std::make_unique<EventFeed>(store_->revision());
     watches_ = std::make_unique<LaneWatches>(lane_, *feed_, *source_, engine_random_, options);
@@ -118,6 +124,7 @@ class World {
   }
 
   int64_t checked() const { return checked_; }
+  int64_t times_late() const { return source_->times_late; }
 
  private:
   std::string any_key() { return cat("key", random_.below(10)); }
@@ -150,7 +157,8 @@ class World {
               .prev_revision = revision,
               .create = revision == 0};
     if (made.put) {
-      made.value = std::string(1 + random_.below(50), static_cast<char>('a' + random_.below(26)));
+      made.value = std::string(1 + random_.below(random_.below(20) == 0 ? 9000 : 50),
+                               static_cast<char>('a' + random_.below(26)));
       auto put = txn.put({.key = key, .value = made.value, .lease = {}});
       ASSERT_TRUE(put.ok()) << put.status();
       made.revision = put->revision;
@@ -189,6 +197,7 @@ class World {
     if (one->key.empty()) request.range_end = std::string_view("\0", 1);
     request.start_revision = one->start;
     request.prev_kv = true;
+    request.fragment = random_.below(2) == 0;
     one->stream->create(request);
     watching_.push_back(std::move(one));
   }
@@ -254,7 +263,7 @@ class World {
 };
 
 TEST(WatchStore, HistoryIsWhatHappened) {
-  int64_t checked = 0;
+  int64_t checked = 0, late = 0;
   for_each_seed(40, [&](uint64_t seed) {
     World world(seed);
     for (int i = 0; i < 1500 && !HasFailure(); ++i) {
@@ -262,9 +271,13 @@ TEST(WatchStore, HistoryIsWhatHappened) {
       if (i % 300 == 299) world.settle();
     }
     checked += world.checked();
+    late += world.times_late();
   });
-  std::cout << checked << " events checked\n";
-  if (seeds_are_the_usual()) EXPECT_GT(checked, 10'000);
+  std::cout << checked << " events checked, " << late << " revisions read while they were sent\n";
+  if (seeds_are_the_usual()) {
+    EXPECT_GT(checked, 10'000);
+    EXPECT_GT(late, 100);
+  }
 }
 
 }  // namespace
