@@ -67,6 +67,8 @@ class WithPassword final : public Unary {
       return call->fail(std::move(s));
     }
     if (!has_password(*request)) {
+      // What it may have all the same, be it as a field that came twice, is nobody's to read.
+      forget(request->mutable_password());
       return context_.propose(std::move(call), kKind, {canonical(*request), bytes.size()});
     }
     if (context_.require_admin(*call).ok()) return hash(std::move(call), std::move(request));

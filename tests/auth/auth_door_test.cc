@@ -121,6 +121,11 @@ TEST_F(AuthDoor, NoSecretIsWrittenDown) {
   EXPECT_FALSE(add_user(client(), "u", "hunter2-twice", token).ok());
   EXPECT_FALSE(add_user(client(), "v", "hunter2-denied").ok());
   EXPECT_FALSE(add_user(client(), "v", std::string(80, 'x') + "hunter2-long", token).ok());
+  pb::AuthUserAddRequest with_none;
+  with_none.set_name("w");
+  with_none.set_password("hunter2-none");
+  with_none.mutable_options()->set_no_password(true);
+  EXPECT_TRUE(call<pb::AuthUserAddResponse>(client(), "Auth/UserAdd", with_none, token).ok());
   pb::AuthUserChangePasswordRequest change;
   change.set_name("u");
   change.set_password("hunter2-changed");
