@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::apply {
@@ -87,7 +88,8 @@ absl::Status Applier::restore() {
   if (absl::Status s = leases_.restore(*backend_); !s.ok()) return s;
   for (const auto& [key, id] : store_.take_restored_leases()) {
     if (absl::Status s = leases_.attach(id, key); !s.ok()) {
-      log::warn("a key names a lease that does not exist", {{"key", key}, {"lease", id.value}});
+      log::warn("a key names a lease that does not exist",
+                {{"key", told(key)}, {"lease", id.value}});
     }
   }
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "wire/logged_message.h"
 
 namespace keelson::auth {
@@ -181,13 +182,13 @@ absl::Status AuthStore::user_add(const pb::AuthUserAddRequest& request, WriteBat
   *user.mutable_options() = request.options();
   put_user(std::move(user), batch);
   raise_revision(batch);
-  log::info("added a user", {{"user-name", request.name()}});
+  log::info("added a user", {{"user-name", told(request.name())}});
   return absl::OkStatus();
 }
 
 absl::Status AuthStore::user_delete(const pb::AuthUserDeleteRequest& request, WriteBatch& batch) {
   if (rules_.enabled_ && request.name() == kRoot) {
-    log::error("cannot delete 'root' user", {{"user-name", request.name()}});
+    log::error("cannot delete 'root' user", {{"user-name", told(request.name())}});
     return errors::InvalidAuthMgmt();
   }
   const authpb::User* user = find_user(request.name());
@@ -198,7 +199,7 @@ absl::Status AuthStore::user_delete(const pb::AuthUserDeleteRequest& request, Wr
   batch.del(Bucket::kAuthUsers, request.name());
   raise_revision(batch);
   forget_tokens(request.name());
-  log::info("deleted a user", {{"user-name", request.name()}});
+  log::info("deleted a user", {{"user-name", told(request.name())}});
   return absl::OkStatus();
 }
 
@@ -219,7 +220,7 @@ absl::Status AuthStore::user_change_password(const pb::AuthUserChangePasswordReq
   put_user(std::move(changed), batch);
   raise_revision(batch);
   forget_tokens(request.name());
-  log::info("changed a password of a user", {{"user-name", request.name()}});
+  log::info("changed a password of a user", {{"user-name", told(request.name())}});
   return absl::OkStatus();
 }
 
@@ -233,7 +234,7 @@ absl::Status AuthStore::user_grant_role(const pb::AuthUserGrantRoleRequest& requ
   }
   if (std::binary_search(user->roles().begin(), user->roles().end(), request.role())) {
     log::warn("ignored grant role request to a user",
-              {{"user-name", request.user()}, {"duplicate-role-name", request.role()}});
+              {{"user-name", told(request.user())}, {"duplicate-role-name", told(request.role())}});
     return absl::OkStatus();
   }
   authpb::User granted = *user;
@@ -242,7 +243,7 @@ absl::Status AuthStore::user_grant_role(const pb::AuthUserGrantRoleRequest& requ
   put_user(std::move(granted), batch);
   raise_revision(batch);
   log::info("granted a role to a user",
-            {{"user-name", request.user()}, {"added-role-name", request.role()}});
+            {{"user-name", told(request.user())}, {"added-role-name", told(request.role())}});
   return absl::OkStatus();
 }
 
@@ -250,7 +251,7 @@ absl::Status AuthStore::user_revoke_role(const pb::AuthUserRevokeRoleRequest& re
                                          WriteBatch& batch) {
   if (rules_.enabled_ && request.name() == kRoot && request.role() == kRoot) {
     log::error("'root' user cannot revoke 'root' role",
-               {{"user-name", request.name()}, {"role-name", request.role()}});
+               {{"user-name", told(request.name())}, {"role-name", told(request.role())}});
     return errors::InvalidAuthMgmt();
   }
   const authpb::User* user = find_user(request.name());
@@ -260,7 +261,7 @@ absl::Status AuthStore::user_revoke_role(const pb::AuthUserRevokeRoleRequest& re
   put_user(std::move(left), batch);
   raise_revision(batch);
   log::info("revoked a role from a user",
-            {{"user-name", request.name()}, {"revoked-role-name", request.role()}});
+            {{"user-name", told(request.name())}, {"revoked-role-name", told(request.role())}});
   return absl::OkStatus();
 }
 
@@ -271,13 +272,13 @@ absl::Status AuthStore::role_add(const pb::AuthRoleAddRequest& request, WriteBat
   role.set_name(request.name());
   put_role(std::move(role), batch);
   raise_revision(batch);
-  log::info("created a role", {{"role-name", request.name()}});
+  log::info("created a role", {{"role-name", told(request.name())}});
   return absl::OkStatus();
 }
 
 absl::Status AuthStore::role_delete(const pb::AuthRoleDeleteRequest& request, WriteBatch& batch) {
   if (rules_.enabled_ && request.role() == kRoot) {
-    log::error("cannot delete 'root' role", {{"role-name", request.role()}});
+    log::error("cannot delete 'root' role", {{"role-name", told(request.role())}});
     return errors::InvalidAuthMgmt();
   }
   if (find_role(request.role()) == nullptr) return errors::RoleNotFound();
@@ -291,7 +292,7 @@ absl::Status AuthStore::role_delete(const pb::AuthRoleDeleteRequest& request, Wr
     }
   }
   raise_revision(batch);
-  log::info("deleted a role", {{"role-name", request.role()}});
+  log::info("deleted a role", {{"role-name", told(request.role())}});
   return absl::OkStatus();
 }
 
@@ -323,10 +324,10 @@ absl::Status AuthStore::role_grant_permission(const pb::AuthRoleGrantPermissionR
   refresh_holders(request.name());
   raise_revision(batch);
   log::info("granted/updated a permission to a user",
-            {{"user-name", request.name()},
+            {{"user-name", told(request.name())},
              {"permission-name", authpb::Permission_Type_Name(perm.permtype())},
-             {"key", perm.key()},
-             {"range-end", perm.range_end()}});
+             {"key", told(perm.key())},
+             {"range-end", told(perm.range_end())}});
   return absl::OkStatus();
 }
 
@@ -346,9 +347,9 @@ absl::Status AuthStore::role_revoke_permission(const pb::AuthRoleRevokePermissio
   put_role(std::move(left), batch);
   refresh_holders(request.role());
   raise_revision(batch);
-  log::info(
-      "revoked a permission on range",
-      {{"role-name", request.role()}, {"key", request.key()}, {"range-end", request.range_end()}});
+  log::info("revoked a permission on range", {{"role-name", told(request.role())},
+                                              {"key", told(request.key())},
+                                              {"range-end", told(request.range_end())}});
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "proto/raft_internal.pb.h"
 #include "rpc/canonical.h"
 #include "rpc/services.h"
@@ -128,7 +129,6 @@ class Login : public std::enable_shared_from_this<Login> {
 
  private:
   static constexpr int kMostTries = 10;
-  static constexpr size_t kMostTold = 256;
 
   bool matches(const std::string& hash, int cost) const {
     if (auth::cost_of(hash) > 0) return auth::password_matches(hash, request_.password());
@@ -159,7 +159,7 @@ class Login : public std::enable_shared_from_this<Login> {
 
   // Of a name that nobody has there may be megabytes.
   void warn_of(const absl::Status& why) {
-    const std::string user = request_.name().substr(0, kMostTold);
+    const std::string_view user = told(request_.name());
     if (LineBudget* lines = context_.lines()) lines->written(kMostTold + user.size());
     log::warn("invalid authentication was requested",
               {{"user", user}, {"error", errors::inner_text(why)}});
