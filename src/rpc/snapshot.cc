@@ -4,11 +4,11 @@
 // A worker walks the state twice, for the file's size and for its bytes, slice by slice; between
 // two slices it rests as long as the slice took. The next slice begins when the client has taken
 // most of the last one, so what waits is a slice or two, however slow the client is. What holds old
-// data on the disk for as long as it lasts is bounded in number, and in how long it may stand
-// still. Source: etcd v3.7.1, server/etcdserver/api/v3rpc/maintenance.go.
+// data on the disk for as long as it lasts is bounded in number, of which no client may have all,
+// and in how slowly it may be taken. Source: etcd v3.7.1,
+// server/etcdserver/api/v3rpc/maintenance.go.
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,12 +19,14 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/protobuf.h"
+#include "base/shares.h"
 #include "base/size_text.h"
 #include "base/text.h"
 #include "base/time_text.h"
 #include "boltfile/sha256.h"
 #include "interchange/database_writer.h"
 #include "rpc/services.h"
+#include "rpc/taking_pace.h"
 
 namespace keelson::rpc {
 namespace {
@@ -34,10 +36,10 @@ namespace field = keelson::pb;
 constexpr size_t kBlob = 32 << 10;      // etcd's
 constexpr uint64_t kSlice = 512 << 10;  // of records, between two rests
 constexpr size_t kMostPending = 512 << 10;
-// Each pins the state that it sends.
-constexpr int kMostAtOnce = 8;
-// A client that takes nothing for so long has gone.
-constexpr Duration kLongestSilence = std::chrono::minutes(2);
+// Each pins the state that it sends. Clients have shares (base/shares.h): one of them six at most.
+constexpr int64_t kMostAtOnce = 8;
+constexpr size_t kRows = 64;
+constexpr Duration kLook = TakingPace::kWindow / 4;
 
 // SnapshotResponse: remaining_bytes = 2, blob = 3, version = 4.
 Parts message(uint64_t remaining, Bytes blob, std::string_view version) {
@@ -140,19 +142,21 @@ class Sending final : public boltfile::Sink {
 // One of those that may run at once.
 class Admission {
  public:
-  explicit Admission(std::atomic<int>* running) : running_(running) {}
-  Admission(Admission&& other) noexcept : running_(std::exchange(other.running_, nullptr)) {}
-  ~Admission() {
-    if (running_) running_->fetch_sub(1);
+  Admission(SharedShares* running, Origin from) : running_(*running), from_(from) {
+    running_.add(from_, 1);
   }
+  ~Admission() { running_.remove(from_, 1); }
+  Admission(const Admission&) = delete;
+  Admission& operator=(const Admission&) = delete;
 
  private:
-  std::atomic<int>* running_;
+  SharedShares& running_;
+  const Origin from_;
 };
 
 class SnapshotCall final : public net::StreamReceiver {
  public:
-  SnapshotCall(Context& context, net::CallRef call, std::atomic<int>* running)
+  SnapshotCall(Context& context, net::CallRef call, SharedShares* running)
       : context_(context), call_(std::move(call)), running_(*running) {}
 
   void on_message(Bytes bytes) override {
@@ -160,15 +164,15 @@ class SnapshotCall final : public net::StreamReceiver {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call_->fail(std::move(s));
     if (sending_) return;
     if (absl::Status s = context_.require_admin(*call_); !s.ok()) return call_->fail(std::move(s));
-    if (running_.fetch_add(1) >= kMostAtOnce) {
-      running_.fetch_sub(1);
+    const Origin from = context_.origin(*call_);
+    if (running_.ask(from, 1) != SharedShares::Verdict::kYes) {
       return call_->fail(errors::RequestTooManyRequests());
     }
     sending_ = std::make_shared<Sending>(context_.node());
     // With whoever is last, this or a worker: it is what pins the state.
-    admission_ = std::make_shared<Admission>(&running_);
+    admission_ = std::make_shared<Admission>(&running_, from);
     pump();
-    watch_silence(0);
+    watch_pace();
   }
 
   void on_writable() override { pump(); }
@@ -187,6 +191,7 @@ class SnapshotCall final : public net::StreamReceiver {
     if (!sending_ || finished_ || working_ || call_->over()) return;
     if (call_->pending_bytes() >= kMostPending) return;
     working_ = true;
+    pace_.our_turn(call_->loop().now());
     context_.snapshot_workers().go_on(
         reinterpret_cast<uintptr_t>(sending_.get()),
         [this, call = call_, sending = sending_, admission = admission_,
@@ -217,6 +222,7 @@ class SnapshotCall final : public net::StreamReceiver {
     call_->loop().post_after(slice.took, [this, alive = std::weak_ptr<bool>(alive_)] {
       if (alive.expired()) return;
       working_ = false;
+      pace_.clients_turn(call_->loop().now());
       pump();
     });
   }
@@ -231,30 +237,31 @@ class SnapshotCall final : public net::StreamReceiver {
                {"storage-version", sending_->version()}});
     if (RequestObserver* observer = context_.observer()) observer->snapshot_sent(took);
     call_->finish(absl::OkStatus());
+    // What the client has yet to take pins nothing.
+    sending_.reset();
+    admission_.reset();
   }
 
-  // Ends a call whose client has taken nothing between two looks, and had something to take.
-  void watch_silence(size_t taken_before) {
-    call_->loop().post_after(
-        kLongestSilence, [this, taken_before, alive = std::weak_ptr<bool>(alive_)] {
-          if (alive.expired() || call_->over()) return;
-          const size_t pending = call_->pending_bytes();
-          const size_t taken = queued_ - std::min(queued_, pending);
-          if (pending == 0 || taken != taken_before) return watch_silence(taken);
-          finished_ = true;
-          log::warn("failed to send database snapshot to client",
-                    {{"error", "the client takes nothing"}, {"total-bytes", told_total_}});
-          call_->fail(errors::Timeout());
-        });
+  void watch_pace() {
+    call_->loop().post_after(kLook, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (alive.expired() || finished_ || call_->over()) return;
+      const size_t taken = queued_ - std::min(queued_, call_->pending_bytes());
+      if (!pace_.too_slow(taken, call_->loop().now())) return watch_pace();
+      finished_ = true;
+      log::warn("failed to send database snapshot to client",
+                {{"error", "the client takes it too slowly"}, {"total-bytes", told_total_}});
+      call_->fail(errors::Timeout());
+    });
   }
 
   Context& context_;
   const net::CallRef call_;
-  std::atomic<int>& running_;
+  SharedShares& running_;
+  TakingPace pace_;
   // Gone with this object: what comes back later finds out by it.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Sending>
-      sending_;  // null: the request has not come yet; a worker's while working_
+      sending_;  // null: the request has not come yet, or all is sent; a worker's while working_
   std::shared_ptr<Admission> admission_;
   bool working_ = false;  // a worker has a slice to do, or rests
   bool finished_ = false;
@@ -273,7 +280,7 @@ class Snapshot final : public net::StreamHandler {
 
  private:
   Context& context_;
-  std::atomic<int> running_{0};  // calls whose state is pinned; <= kMostAtOnce
+  SharedShares running_{kMostAtOnce, kRows};  // calls whose state is pinned
 };
 
 }  // namespace
