@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "net/block_pool.h"
+#include "net/decoded_fields.h"
 #include "net/http2_exchange.h"
 
 namespace keelson::net {
@@ -39,6 +40,11 @@ Http2Stream* stream_of(nghttp2_session* session, int32_t stream_id) {
   return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, stream_id));
 }
 
+std::string_view text_of(nghttp2_rcbuf* buffer) {
+  const nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
+  return {reinterpret_cast<const char*>(bytes.base), bytes.len};
+}
+
 nghttp2_option* make_options() {
   nghttp2_option* option = nullptr;
   CHECK(nghttp2_option_new(&option) == 0);
@@ -67,8 +73,11 @@ struct Http2Session::Callbacks {
   }
 
   static int on_header(nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf* name,
-                       nghttp2_rcbuf* value, uint8_t, void* user) {
+                       nghttp2_rcbuf* value, uint8_t flags, void* user) {
     Http2Session& me = self(user);
+    if (prints_decoded_fields()) {
+      print_decoded_field(text_of(name), text_of(value), flags & NGHTTP2_NV_FLAG_NO_INDEX);
+    }
     if (me.reading_head_) me.head_.add(name, value, me.server_.options.max_header_bytes, &me.memo_);
     return 0;
   }

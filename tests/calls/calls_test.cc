@@ -292,6 +292,23 @@ TEST_F(Calls, ManyKeysDieWithTheirLease) {
   EXPECT_EQ(count("a/", "a0").count(), 0);
 }
 
+// What etcd's own tests wait for; and what nobody may read is not there.
+TEST_F(Calls, DecodedHeaderFieldsAreWrittenWhereGoWouldWriteThem) {
+  for (const bool asked : {true, false}) {
+    start({cat("GODEBUG=gctrace=0,http2debug=", asked ? "2" : "1")});
+    CallOptions options;
+    options.metadata = {{"token", "hush-hush"}};
+    client().unary("/etcdserverpb.Maintenance/Status", "", options);
+    const std::string log = server_->log();
+    const auto says = [&log](std::string_view text) { return log.find(text) != log.npos; };
+    EXPECT_EQ(says(cat(" http2: decoded hpack field header field \":authority\" = \"",
+                       server_->address(), "\"\n")),
+              asked);
+    EXPECT_EQ(says("header field \"token\" = (left out)"), asked);
+    EXPECT_FALSE(says("hush-hush"));
+  }
+}
+
 // Clients that look at the server's health go elsewhere meanwhile, if that is wanted.
 TEST_F(Calls, ADefragmentationIsNoTimeToServeWhereThatIsWanted) {
   using grpc::health::v1::HealthCheckResponse;
