@@ -236,10 +236,6 @@ absl::Status load_flags(Variables variables, const Scan& scan, CommandLine& line
   return line.config.validate();
 }
 
-// etcd's gates that do nothing here yet, open or not.
-constexpr std::string_view kGatesToCome[] = {"PriorityRequest", "SetMemberLocalAddr",
-                                             "StopGRPCServiceOnDefrag"};
-
 // etcd's warning where a deprecated flag is set.
 std::string_view deprecation_text(std::string_view flag) {
   if (flag == "max-snapshots") {
@@ -250,12 +246,6 @@ std::string_view deprecation_text(std::string_view flag) {
 }
 
 void note_effects(CommandLine& line) {
-  for (std::string_view gate : kGatesToCome) {
-    if (!line.config.feature(gate)) continue;
-    line.notes.push_back({log::Level::kWarn,
-                          "feature gate has no effect yet",
-                          {{"feature-gate", std::string(gate)}}});
-  }
   for (const std::string& name : line.config.explicitly_set) {
     const FlagSpec* flag = find_flag(name);
     if (flag == nullptr || flag->effect == FlagEffect::kYes) continue;

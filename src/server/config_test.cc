@@ -187,6 +187,13 @@ TEST(CommandLine, WarnsOfFlagsWithoutMeaning) {
   EXPECT_TRUE(has_note(line, "flag has no meaning in Keelson - ignoring", "backend-batch-limit"));
 }
 
+TEST(CommandLine, SaysNothingOfGates) {
+  CommandLine line = parse({"--feature-gates=AllAlpha=true,AllBeta=true"});
+  ASSERT_FALSE(line.exit) << line.exit->err;
+  EXPECT_TRUE(line.config.feature("PriorityRequest"));
+  EXPECT_TRUE(line.notes.empty()) << line.notes[0].message;
+}
+
 TEST(CommandLine, WarnsOfDeprecatedFlagsInEtcdsWords) {
   CommandLine line = parse({"--max-snapshots=3", "--v2-deprecation=gone"});
   ASSERT_FALSE(line.exit);
