@@ -187,6 +187,18 @@ TEST(CommandLine, WarnsOfFlagsWithoutMeaning) {
   EXPECT_TRUE(has_note(line, "flag has no meaning in Keelson - ignoring", "backend-batch-limit"));
 }
 
+// As zap reads them.
+TEST(CommandLine, TakesLogLevelsInAnyCase) {
+  for (const char* level : {"debug", "WARN", "Warn", "dPanic", "FATAL", ""}) {
+    EXPECT_FALSE(parse({cat("--log-level=", level)}).exit) << level;
+  }
+  for (const char* level : {"warning", "trace", "WARNING", " info"}) {
+    EXPECT_NE(error_of(parse({cat("--log-level=", level)})).find("unrecognized level: \""),
+              std::string::npos)
+        << level;
+  }
+}
+
 TEST(CommandLine, SaysNothingOfGates) {
   CommandLine line = parse({"--feature-gates=AllAlpha=true,AllBeta=true"});
   ASSERT_FALSE(line.exit) << line.exit->err;

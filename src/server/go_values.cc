@@ -138,7 +138,13 @@ absl::StatusOr<Duration> parse_duration(std::string_view text) {
   return Duration(negative ? -nanoseconds : nanoseconds);
 }
 
-namespace {}  // namespace
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  }
+  return out;
+}
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";

@@ -24,6 +24,7 @@ absl::StatusOr<int64_t> parse_int(std::string_view text);  // 12, -0x1f, 0b1, 0o
 absl::StatusOr<uint64_t> parse_uint(std::string_view text);
 absl::StatusOr<Duration> parse_duration(std::string_view text);  // 300ms, 1h30m, -1.5s, 0
 
+std::string lower(std::string_view text);   // ASCII
 std::string quoted(std::string_view text);  // "a\nb" as %q prints it
 
 // Split at each comma; the empty text has no parts.

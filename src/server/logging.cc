@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "server/go_values.h"
 #include "server/journal.h"
 #include "server/log_format.h"
 
@@ -212,7 +213,7 @@ absl::StatusOr<std::unique_ptr<Logging>> Logging::start(const LogConfig& config)
 }
 
 Logging::Logging(const LogConfig& config, std::unique_ptr<Outputs> outputs)
-    : least_(level_of(config.level)),
+    : least_(level_of(lower(config.level))),
       console_(config.format == "console"),
       outputs_(std::move(outputs)) {}
 

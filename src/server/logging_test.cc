@@ -107,7 +107,7 @@ TEST_F(LoggingTest, FlushWritesWhatCameBefore) {
 
 TEST_F(LoggingTest, LevelsBelowAreDropped) {
   LogConfig config = to_file("log");
-  config.level = "warn";
+  config.level = "Warn";
   config.format = "console";
   {
     auto logging = Logging::start(config);

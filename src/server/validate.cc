@@ -52,9 +52,10 @@ absl::Status check_logging(const LogConfig& log) {
   if (!log.format.empty() && log.format != "json" && log.format != "console") {
     return refuse(cat("unknown log format: ", log.format, ", supported values json, console"));
   }
-  constexpr std::string_view kLevels[] = {"debug",  "info",  "warn", "error",
-                                          "dpanic", "panic", "fatal"};
-  if (std::find(std::begin(kLevels), std::end(kLevels), log.level) == std::end(kLevels)) {
+  // In any case; none is zap's first, which is info.
+  constexpr std::string_view kLevels[] = {"debug",  "info",  "warn",  "error",
+                                          "dpanic", "panic", "fatal", ""};
+  if (std::find(std::begin(kLevels), std::end(kLevels), lower(log.level)) == std::end(kLevels)) {
     return refuse(cat("unrecognized level: ", quoted(log.level)));
   }
   if (!log.rotation) return absl::OkStatus();
