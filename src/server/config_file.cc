@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "base/text.h"
@@ -82,15 +83,17 @@ absl::Status wrong_kind(std::string_view path, std::string_view wanted) {
   return absl::InvalidArgumentError(cat("config file: ", path, " must be ", wanted));
 }
 
-// YAML 1.1 has more words for it than Go's parser.
-std::string bool_word(const std::string& text) {
-  for (std::string_view yes : {"yes", "Yes", "YES", "on", "On", "ON"}) {
-    if (text == yes) return "true";
+// YAML 1.1's words for it, as etcd's reader has them: each in three cases, and no number.
+std::optional<bool> bool_of(std::string_view text) {
+  for (std::string_view yes :
+       {"y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"}) {
+    if (text == yes) return true;
   }
-  for (std::string_view no : {"no", "No", "NO", "off", "Off", "OFF"}) {
-    if (text == no) return "false";
+  for (std::string_view no :
+       {"n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"}) {
+    if (text == no) return false;
   }
-  return text;
+  return std::nullopt;
 }
 
 // Whole numbers as YAML writes them: with underscores anywhere, in any base, and as floats, which
@@ -136,11 +139,12 @@ absl::StatusOr<std::string> text_of(const YAML::Node& node, FileKind kind, std::
       }
       return time && *number != "0" ? *number + "ns" : *number;
     }
-    case FileKind::kBool:
-      if (is_quoted || !parse_bool(bool_word(scalar)).ok()) {
-        return wrong_kind(path, cat("true or false, not ", quoted(scalar)));
-      }
-      return bool_word(scalar);
+    case FileKind::kBool: {
+      std::optional<bool> on;
+      if (!is_quoted) on = bool_of(scalar);
+      if (!on) return wrong_kind(path, cat("true or false, not ", quoted(scalar)));
+      return std::string(*on ? "true" : "false");
+    }
     default:
       return scalar;
   }
@@ -150,18 +154,24 @@ class FileReader {
  public:
   FileReader(Config& config, std::vector<PendingLog>& notes) : config_(config), notes_(notes) {}
 
+  // Keys mean the same in any case, as in Go's JSON, over which etcd reads the file. So one may be
+  // there twice: the last in the order of bytes counts, as there.
   absl::Status read(const YAML::Node& map, const std::string& prefix) {
+    std::multimap<std::string, YAML::Node> entries;
     for (const auto& entry : map) {
       if (!entry.first.IsScalar()) return wrong_kind(prefix, "a map with text keys");
-      const std::string path = prefix + entry.first.Scalar();
-      if (absl::Status s = read_entry(path, entry.second); !s.ok()) return s;
+      entries.emplace(entry.first.Scalar(), entry.second);
+    }
+    for (const auto& [key, value] : entries) {
+      if (absl::Status s = read_entry(prefix + key, value); !s.ok()) return s;
     }
     return absl::OkStatus();
   }
 
  private:
-  absl::Status read_entry(const std::string& path, const YAML::Node& value) {
+  absl::Status read_entry(const std::string& written, const YAML::Node& value) {
     if (value.IsNull()) return absl::OkStatus();  // as if it were not there
+    const std::string path = lower(written);
     if (is_section(path)) {
       if (!value.IsMap()) return absl::InvalidArgumentError(cat("invalid ", path));
       return read(value, path + ".");
@@ -174,7 +184,7 @@ class FileReader {
       return set(path, path, flag->file, value);
     }
     notes_.push_back(
-        {log::Level::kWarn, "unrecognized key in the config file - ignoring", {{"key", path}}});
+        {log::Level::kWarn, "unrecognized key in the config file - ignoring", {{"key", written}}});
     return absl::OkStatus();
   }
 
@@ -182,10 +192,12 @@ class FileReader {
                    const YAML::Node& value) {
     absl::StatusOr<std::string> text = text_of(value, kind, path);
     if (!text.ok()) return text.status();
-    // In a file the empty text is the zero value; for these etcd then keeps its default.
+    // In a file the empty text is the zero value; for these etcd then keeps its default. That of
+    // v2-deprecation it keeps whatever is there.
     const FlagSpec* flag = find_flag(flag_name);
-    const bool keep = text->empty() && (flag_name == "initial-cluster-state" ||
-                                        flag_name == "cors" || flag_name == "host-whitelist");
+    const bool keep = flag_name == "v2-deprecation" ||
+                      (text->empty() && (flag_name == "initial-cluster-state" ||
+                                         flag_name == "cors" || flag_name == "host-whitelist"));
     if (!keep) {
       if (absl::Status s = flag->set(config_, *text); !s.ok()) {
         return absl::InvalidArgumentError(

@@ -297,6 +297,46 @@ unheard-of: 1
   EXPECT_EQ(notes[0].fields[0].second, "unheard-of");
 }
 
+TEST(ConfigFile, TakesTheBooleansOfYaml) {
+  const auto pre_vote = [](std::string_view text) -> absl::StatusOr<bool> {
+    std::vector<PendingLog> notes;
+    absl::StatusOr<Config> config = parse_config_file(cat("pre-vote: ", text), notes);
+    if (!config.ok()) return config.status();
+    return config->pre_vote;
+  };
+  for (std::string_view no :
+       {"n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"}) {
+    ASSERT_TRUE(pre_vote(no).ok()) << no;
+    EXPECT_FALSE(*pre_vote(no)) << no;
+  }
+  for (std::string_view yes :
+       {"y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE", "~", ""}) {
+    ASSERT_TRUE(pre_vote(yes).ok()) << yes;
+    EXPECT_TRUE(*pre_vote(yes)) << yes;
+  }
+  for (std::string_view bad : {"0", "1", "t", "F", "oN", "tRue", "\"yes\"", "'true'", "yes1"}) {
+    EXPECT_FALSE(pre_vote(bad).ok()) << bad;
+  }
+}
+
+TEST(ConfigFile, TakesKeysInAnyCase) {
+  std::vector<PendingLog> notes;
+  absl::StatusOr<Config> config = parse_config_file(R"(
+name: second
+NAME: first
+Snapshot-Count: 7
+Socket-Options:
+  Reuse-PORT: true
+v2-deprecation: not-yet
+)",
+                                                    notes);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->name, "second");
+  EXPECT_EQ(config->snapshot_count, 7u);
+  EXPECT_TRUE(config->socket_reuse_port);
+  EXPECT_TRUE(notes.empty());
+}
+
 // As Helm and people write whole numbers.
 TEST(ConfigFile, TakesWholeNumbersInAnyClothes) {
   const auto quota = [](std::string_view text) -> absl::StatusOr<int64_t> {
