@@ -59,6 +59,7 @@ Duration Config::effective_progress_notify_interval() const {
 }
 
 absl::StatusOr<std::optional<Config::AutoCompaction>> Config::auto_compaction() const {
+  if (auto_compaction_retention.empty()) return std::nullopt;
   const bool by_revision = auto_compaction_mode == "revision";
   absl::StatusOr<int64_t> number = parse_int(auto_compaction_retention);
   const bool all_digits =
@@ -76,9 +77,7 @@ absl::StatusOr<std::optional<Config::AutoCompaction>> Config::auto_compaction() 
   absl::StatusOr<Duration> period = parse_duration(auto_compaction_retention);
   if (!period.ok()) {
     return absl::InvalidArgumentError(
-        cat("error parsing CompactionRetention: time: invalid "
-            "duration ",
-            quoted(auto_compaction_retention)));
+        cat("error parsing CompactionRetention: ", duration_fault(auto_compaction_retention)));
   }
   if (*period <= Duration(0)) return std::nullopt;
   // etcd reads a duration in revision mode as its nanoseconds.

@@ -136,6 +136,8 @@ TEST(CommandLine, NamesMistakes) {
        "--election-timeout[60000ms] is too long, and should be set less than 50000ms"},
       {{"--auto-compaction-mode=daily"}, 1, "unknown auto-compaction-mode \"daily\""},
       {{"--log-outputs=default,stderr"}, 1, "multi logoutput for \"default\" is not supported yet"},
+      {{"--log-outputs="}, 1, "open sink \"\": open : no such file or directory"},
+      {{"--max-learners=-1"}, 1, "membership: too many learner members in cluster"},
       {{"--logger=capnslog"}, 1, "--logger=capnslog is removed in v3.5"},
       {{"--log-level=loud"}, 1, "unrecognized level: \"loud\""},
       {{"--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"},
@@ -467,8 +469,20 @@ TEST(AutoCompaction, ReadsHoursDurationsAndRevisions) {
   c.auto_compaction_mode = "revision";
   c.auto_compaction_retention = "1000";
   EXPECT_EQ((*c.auto_compaction())->revisions, 1000);
-  c.auto_compaction_retention = "soon";
-  EXPECT_FALSE(c.auto_compaction().ok());
+  c.auto_compaction_retention = "";
+  EXPECT_FALSE((*c.auto_compaction()).has_value());
+  const std::pair<const char*, const char*> mistakes[] = {
+      {"soon", "invalid duration \"soon\""},
+      {"1.5", "missing unit in duration \"1.5\""},
+      {"-1", "missing unit in duration \"-1\""},
+      {"1h5", "missing unit in duration \"1h5\""},
+      {"1h1x5s", "unknown unit \"x\" in duration \"1h1x5s\""},
+      {"1hs", "unknown unit \"hs\" in duration \"1hs\""}};
+  for (const auto& [text, fault] : mistakes) {
+    c.auto_compaction_retention = text;
+    EXPECT_EQ(message_of(c.auto_compaction().status()),
+              cat("error parsing CompactionRetention: time: ", fault));
+  }
 }
 
 TEST(GoValues, Durations) {

@@ -23,6 +23,8 @@ std::vector<FlagSpec> rows_of_observation() {
                                "default, stderr, stdout or file paths, comma-separated."),
                           [](Config& c, std::string_view text) {
                             c.log.outputs = unique_comma_parts(text);
+                            // As a file without a name, which cannot be opened.
+                            if (text.empty()) c.log.outputs = {""};
                             return absl::OkStatus();
                           }),
               FileKind::kList),

@@ -138,6 +138,21 @@ absl::StatusOr<Duration> parse_duration(std::string_view text) {
   return Duration(negative ? -nanoseconds : nanoseconds);
 }
 
+std::string duration_fault(std::string_view text) {
+  std::string_view rest = text;
+  if (rest.starts_with("-") || rest.starts_with("+")) rest.remove_prefix(1);
+  while (take_decimal(rest)) {
+    const std::string_view unit = rest.substr(0, rest.find_first_of(".0123456789"));
+    if (unit.empty()) return cat("time: missing unit in duration ", quoted(text));
+    std::string_view left = unit;
+    if (!take_unit(left) || !left.empty()) {
+      return cat("time: unknown unit ", quoted(unit), " in duration ", quoted(text));
+    }
+    rest.remove_prefix(unit.size());
+  }
+  return cat("time: invalid duration ", quoted(text));
+}
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) {

@@ -23,6 +23,8 @@ absl::StatusOr<bool> parse_bool(std::string_view text);    // 1 t T true TRUE Tr
 absl::StatusOr<int64_t> parse_int(std::string_view text);  // 12, -0x1f, 0b1, 0o7, 1_000
 absl::StatusOr<uint64_t> parse_uint(std::string_view text);
 absl::StatusOr<Duration> parse_duration(std::string_view text);  // 300ms, 1h30m, -1.5s, 0
+// What Go's package time says of a text that parse_duration() does not take.
+std::string duration_fault(std::string_view text);
 
 std::string lower(std::string_view text);   // ASCII
 std::string quoted(std::string_view text);  // "a\nb" as %q prints it

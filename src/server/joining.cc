@@ -183,14 +183,17 @@ absl::StatusOr<membership::Bootstrap> join_cluster(const Config& config, peer::A
   if (!is_compatible(config, others, ask)) {
     return absl::FailedPreconditionError("incompatible with current running cluster");
   }
-  const auto learners = std::count_if(members->begin(), members->end(),
-                                      [](const Member& member) { return member.is_learner; });
-  if (learners > config.max_learners) {
-    return absl::FailedPreconditionError("membership: too many learner members in cluster");
-  }
+  if (absl::Status s = check_learners(*members, config.max_learners); !s.ok()) return s;
   std::sort(members->begin(), members->end(),
             [](const Member& a, const Member& b) { return a.id < b.id; });
   return membership::Bootstrap{existing->id, *std::move(members)};
+}
+
+absl::Status check_learners(const std::vector<Member>& members, int64_t most) {
+  const auto learners = std::count_if(members.begin(), members.end(),
+                                      [](const Member& member) { return member.is_learner; });
+  if (learners <= most) return absl::OkStatus();
+  return absl::FailedPreconditionError("membership: too many learner members in cluster");
 }
 
 absl::Status check_not_bootstrapped(const Config& config, peer::Ask& ask) {

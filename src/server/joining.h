@@ -19,6 +19,9 @@ namespace keelson::server {
 // one with its name. What --initial-cluster says of them has to be the same.
 absl::StatusOr<membership::Bootstrap> join_cluster(const Config& config, peer::Ask& ask);
 
+// Whether there are no more learners than --max-learners; asked at every start.
+absl::Status check_learners(const std::vector<membership::Member>& members, int64_t most);
+
 // With --initial-cluster-state=new: nobody has heard of this member before.
 absl::Status check_not_bootstrapped(const Config& config, peer::Ask& ask);
 

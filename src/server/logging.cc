@@ -1,13 +1,17 @@
 #include "server/logging.h"
 
+#include <fcntl.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -54,6 +58,21 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
   const Write write_;
 };
 
+// spdlog would make the directories of a path that is not there; etcd does not start.
+// REQUIRES: as open_output().
+absl::StatusOr<SinkPtr> open_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) {
+    std::string why = lower(std::string_view(std::strerror(errno)).substr(0, 1));
+    why += std::string_view(std::strerror(errno)).substr(why.size());
+    return absl::InvalidArgumentError(
+        cat("open sink ", server::quoted(path), ": open ", path, ": ", why));
+  }
+  // Open until it is open again: the reader of a pipe would take its end for the log's.
+  const std::shared_ptr<void> held(nullptr, [fd](void*) { ::close(fd); });
+  return std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
+}
+
 // REQUIRES: called where spdlog's exceptions are caught.
 absl::StatusOr<SinkPtr> open_output(const std::string& output,
                                     const std::optional<LogRotation>& rotation) {
@@ -66,7 +85,7 @@ absl::StatusOr<SinkPtr> open_output(const std::string& output,
     return std::make_shared<LineSink>(
         [journal](log::Level level, std::string_view line) { journal->write(level, line); });
   }
-  if (!rotation) return std::make_shared<spdlog::sinks::basic_file_sink_mt>(output);
+  if (!rotation) return open_file(output);
   absl::StatusOr<std::unique_ptr<RotatingFile>> opened =
       RotatingFile::open(output, *rotation, [] { return SystemClock().unix_time(); });
   if (!opened.ok()) return opened.status();
@@ -85,15 +104,18 @@ std::vector<std::string> distinct_outputs(std::vector<std::string> outputs) {
   return outputs;
 }
 
-absl::StatusOr<uint64_t> whole_number(const nlohmann::json& config, const char* key,
-                                      uint64_t if_absent) {
+// 0 if there is none. Of a number below 0 lumberjack makes what it makes of 0, but of maxsize: etcd
+// starts with that, and writes nothing.
+absl::StatusOr<uint64_t> whole_number(const nlohmann::json& config, const char* key) {
   auto value = config.find(key);
-  if (value == config.end()) return if_absent;
-  if (!value->is_number_unsigned() || value->get<uint64_t>() > 1'000'000'000) {
+  if (value == config.end()) return 0;
+  if (!value->is_number_integer() ||
+      (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX)) {
     return absl::InvalidArgumentError(
         cat("invalid log rotation config: ", key, " must be a whole number"));
   }
-  return value->get<uint64_t>();
+  constexpr int64_t kMost = 1'000'000'000;  // a petabyte of megabytes; days that no clock sees
+  return static_cast<uint64_t>(std::clamp<int64_t>(value->get<int64_t>(), 0, kMost));
 }
 
 }  // namespace
@@ -106,11 +128,11 @@ absl::StatusOr<LogRotation> parse_log_rotation(std::string_view text) {
   if (!config.is_object()) {
     return absl::InvalidArgumentError(cat("invalid log rotation config: ", text));
   }
-  absl::StatusOr<uint64_t> megabytes = whole_number(config, "maxsize", kDefaultMegabytes);
+  absl::StatusOr<uint64_t> megabytes = whole_number(config, "maxsize");
   if (!megabytes.ok()) return megabytes.status();
-  absl::StatusOr<uint64_t> backups = whole_number(config, "maxbackups", 0);
+  absl::StatusOr<uint64_t> backups = whole_number(config, "maxbackups");
   if (!backups.ok()) return backups.status();
-  absl::StatusOr<uint64_t> age = whole_number(config, "maxage", 0);
+  absl::StatusOr<uint64_t> age = whole_number(config, "maxage");
   if (!age.ok()) return age.status();
   for (const char* key : {"localtime", "compress"}) {
     if (auto value = config.find(key); value != config.end() && !value->is_boolean()) {
@@ -144,6 +166,7 @@ class Logging::Outputs {
       };
       try {
         absl::StatusOr<SinkPtr> sink = open_output(output, rotation);
+        if (absl::IsInvalidArgument(sink.status())) return sink.status();
         if (!sink.ok()) return cannot(message_of(sink.status()));
         sinks.push_back(*std::move(sink));
       } catch (const std::exception& e) {

@@ -157,11 +157,24 @@ TEST_F(LoggingTest, NamesWhatCannotBe) {
   auto logging = Logging::start(config);
   ASSERT_FALSE(logging.ok());
   EXPECT_NE(message_of(logging.status()).find("couldn't open log output"), std::string_view::npos);
+  config.outputs = {dir_ + "/nodir/log"};
+  logging = Logging::start(config);
+  ASSERT_FALSE(logging.ok());
+  EXPECT_EQ(message_of(logging.status()), cat("open sink \"", dir_, "/nodir/log\": open ", dir_,
+                                              "/nodir/log: no such file or directory"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/nodir"));
   EXPECT_EQ(message_of(parse_log_rotation("{").status()).substr(0, 38),
             "improperly formatted log rotation conf");
   EXPECT_FALSE(parse_log_rotation(R"({"maxsize": "1"})").ok());
   EXPECT_FALSE(parse_log_rotation("[]").ok());
+  EXPECT_FALSE(parse_log_rotation(R"({"maxsize": 1.5})").ok());
+  EXPECT_FALSE(parse_log_rotation(R"({"maxage": 9223372036854775808})").ok());
   EXPECT_EQ(parse_log_rotation("{}")->max_bytes, 100u << 20);
+  const auto negative = parse_log_rotation(R"({"maxsize": -1, "maxbackups": -1, "maxage": -1})");
+  ASSERT_TRUE(negative.ok()) << negative.status();
+  EXPECT_EQ(negative->max_bytes, 100u << 20);
+  EXPECT_EQ(negative->max_backups, 0u);
+  EXPECT_EQ(negative->max_age_days, 0u);
 }
 
 }  // namespace

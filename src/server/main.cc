@@ -155,7 +155,8 @@ int serve(const server::CommandLine& line, int* ended_by) {
   absl::StatusOr<std::unique_ptr<server::Logging>> logging =
       server::Logging::start(line.config.log);
   if (!logging.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(message_of(logging.status())).c_str());
+    std::fprintf(stderr, "failed to verify flags: %s\n",
+                 std::string(message_of(logging.status())).c_str());
     return 1;
   }
   // Who sends what does not parse is told; beside the log nothing is written.

@@ -38,6 +38,7 @@
 #include "server/data_dir.h"
 #include "server/discovery.h"
 #include "server/go_values.h"
+#include "server/joining.h"
 #include "server/logging.h"
 #include "server/observers.h"
 #include "server/peering.h"
@@ -349,6 +350,10 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
     return absl::FailedPreconditionError(
         "the member has been permanently removed from the cluster; the data-dir used by this "
         "member must be removed");
+  }
+  if (absl::Status s = check_learners(node->members().view()->members, config.max_learners);
+      !s.ok()) {
+    return s;
   }
   // Who is new has nothing that could differ.
   if (!dir->has_log || !config.feature("InitialCorruptCheck")) return absl::OkStatus();

@@ -49,6 +49,9 @@ absl::Status check_logging(const LogConfig& log) {
   if (log.outputs.size() > 1 && std::any_of(log.outputs.begin(), log.outputs.end(), is_default)) {
     return refuse("multi logoutput for \"default\" is not supported yet");
   }
+  for (const std::string& output : log.outputs) {
+    if (output.empty()) return refuse("open sink \"\": open : no such file or directory");
+  }
   if (!log.format.empty() && log.format != "json" && log.format != "console") {
     return refuse(cat("unknown log format: ", log.format, ", supported values json, console"));
   }
@@ -202,6 +205,7 @@ absl::Status check_tracing(const TracingConfig& tracing) {
 }
 
 absl::Status check_features(const Config& config) {
+  if (config.max_learners < 0) return refuse("membership: too many learner members in cluster");
   if (absl::Status s = check_tracing(config.tracing); !s.ok()) return s;
   if (config.feature("LeaseCheckpointPersist") && !config.feature("LeaseCheckpoint")) {
     return refuse(
