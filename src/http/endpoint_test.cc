@@ -39,6 +39,12 @@ class HealthyState final : public ServerState {
   std::vector<std::thread> threads_;  // added to on the one loop, joined after it has ended
 };
 
+class StandingClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return {std::chrono::hours(1)}; }
+  Duration unix_time() const override { return std::chrono::hours(1); }
+};
+
 class EndpointTest : public ::testing::Test {
  protected:
   void serve(EndpointOptions options, bool everything = true) {
@@ -105,8 +111,25 @@ TEST_F(EndpointTest, OnlyListedOriginsAreToldSo) {
 }
 
 TEST_F(EndpointTest, OtherHostsAreRefused) {
-  serve({.cors = {}, .hosts = {"etcd.example"}});
+  log::TestLog log(log::Level::kWarn);
+  StandingClock still;
+  ThreadLane lane("telling");
+  LineBudget lines(still, &lane, {.bytes_per_second = 1, .bytes_at_once = 1000});
+  serve({.cors = {}, .hosts = {"etcd.example"}, .lines = &lines});
   EXPECT_TRUE(ask("GET /version").starts_with("HTTP/1.1 421 "));
+  const std::string_view warning = "rejecting HTTP request to prevent DNS rebinding attacks";
+  const auto said = log.take(warning);
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].fields.at("host"), "127.0.0.1");
+  for (int i = 0; i < 20; ++i) {
+    exchange(listener_->port(), cat("GET / HTTP/1.1\r\nHost: ", std::string(5000, 'h'),
+                                    "\r\nConnection: close\r\n\r\n"));
+  }
+  const auto more = log.take(warning);
+  ASSERT_FALSE(more.empty());
+  EXPECT_LT(more.size(), 8u);
+  EXPECT_EQ(more[0].fields.at("host").size(), 255u);
+  lane.stop();
   EXPECT_TRUE(exchange(listener_->port(),
                        "GET /version HTTP/1.1\r\nHost: etcd.example:2379\r\nConnection: close\r\n"
                        "\r\n")
@@ -190,12 +213,6 @@ class WallClock final : public Clock {
  public:
   MonotonicTime now() const override { return SystemClock().now(); }
   Duration unix_time() const override { return std::chrono::seconds(1'700'000'000); }
-};
-
-class StandingClock final : public Clock {
- public:
-  MonotonicTime now() const override { return {std::chrono::hours(1)}; }
-  Duration unix_time() const override { return std::chrono::hours(1); }
 };
 
 class GrpcObserverTest : public ::testing::Test {

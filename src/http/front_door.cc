@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "net/tls/identity.h"
 
@@ -33,6 +34,15 @@ void refuse(net::HttpReply& reply, int status, std::string_view text) {
   reply.send(std::move(response));
 }
 
+// The host is the client's word.
+void warn_of_host(std::string_view host, LineBudget* lines) {
+  constexpr size_t kLongestHost = 255, kRest = 150;  // a name's; and what is around it in the line
+  if (lines != nullptr && !lines->may_write()) return;
+  const std::string_view told = host.substr(0, kLongestHost);
+  log::warn("rejecting HTTP request to prevent DNS rebinding attacks", {{"host", told}});
+  if (lines != nullptr) lines->written(kRest + told.size());
+}
+
 }  // namespace
 
 std::vector<net::HttpField> FrontDoor::fields(const net::HttpRequest& request) const {
@@ -60,10 +70,12 @@ bool FrontDoor::relies_on_name(const net::HttpRequest& request) const {
 
 bool FrontDoor::answers(const net::HttpRequest& request, net::HttpReply& reply) const {
   if (!host_allowed(request)) {
+    const std::string_view host = without_port(request.field("Host"));
+    warn_of_host(host, options_.lines);
     // Misdirected Request, with the reason that etcd gives.
     refuse(reply, 421,
            cat("\nkeelson received your request, but the Host header was unrecognized: add \"",
-               without_port(request.field("Host")), "\" to --host-whitelist\n"));
+               host, "\" to --host-whitelist\n"));
     return true;
   }
   if (relies_on_name(request)) {

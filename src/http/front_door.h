@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/line_budget.h"
 #include "net/http.h"
 
 namespace keelson::http {
@@ -26,6 +27,8 @@ struct EndpointOptions {
   // Whether a certificate's name would be taken for a user's, were it not a request of the
   // gateway's. Null: never.
   std::function<bool()> names_are_users = nullptr;
+  // Bounds what is said of refused requests. Null: nothing does. Outlives the door.
+  LineBudget* lines = nullptr;
 };
 
 class FrontDoor {

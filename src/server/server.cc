@@ -257,6 +257,7 @@ absl::StatusOr<DataDir> Server::Running::prepare_directory() {
               {{"wal-dir", config.effective_wal_dir()}});
   }
   log_configuration(config, dir->has_log);
+  log_request_limit(config);
   if (config.memory_mlock) {
     if (absl::Status s = lock_memory(); !s.ok()) return s;
   }
@@ -338,6 +339,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
                          &random, peering->transport(), std::move(fatal));
   if (!made.ok()) return made.status();
   node = *std::move(made);
+  log_quota(config);
   home->bind(*node);
   if (!config.keelson_archive.empty()) archiving = std::make_unique<Archiving>(config, *node);
   metrics.has_archive = archiving != nullptr;
@@ -465,7 +467,8 @@ void Server::Running::build_services() {
 }
 
 void Server::Running::build_http() {
-  http::EndpointOptions options{.cors = config.cors, .hosts = config.host_whitelist};
+  http::EndpointOptions options{
+      .cors = config.cors, .hosts = config.host_whitelist, .lines = lines.get()};
   if (auth_settings.client_cert_auth && config.enable_grpc_gateway) {
     options.names_are_users = [this] { return node->auth().newest()->enabled(); };
   }

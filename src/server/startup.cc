@@ -135,6 +135,37 @@ void log_configuration(const Config& c, bool initialized) {
        {"v2-deprecation", "write-only"}});
 }
 
+void log_request_limit(const Config& config) {
+  constexpr uint64_t kAdvised = 10 << 20;
+  if (config.max_request_bytes <= kAdvised) return;
+  log::warn("exceeded recommended request limit",
+            {{"max-request-bytes", config.max_request_bytes},
+             {"max-request-size", size_text(config.max_request_bytes)},
+             {"recommended-request-bytes", kAdvised},
+             {"recommended-request-size", size_text(kAdvised)}});
+}
+
+void log_quota(const Config& config) {
+  constexpr int64_t kMost = int64_t{8} << 30;
+  const log::Field name("quota-name", "v3-applier");
+  const int64_t given = config.quota_backend_bytes;
+  if (given < 0) {
+    return log::info("disabled backend quota", {name, {"quota-size-bytes", given}});
+  }
+  const int64_t quota = given == 0 ? kDefaultQuota : given;
+  const log::Field bytes("quota-size-bytes", quota);
+  const log::Field size("quota-size", size_text(static_cast<uint64_t>(quota)));
+  if (quota > kMost) {
+    log::warn("quota exceeds the maximum value", {name,
+                                                  bytes,
+                                                  size,
+                                                  {"quota-maximum-size-bytes", kMost},
+                                                  {"quota-maximum-size", size_text(kMost)}});
+  }
+  log::info(given == 0 ? "enabled backend quota with default value" : "enabled backend quota",
+            {name, bytes, size});
+}
+
 absl::Status lock_memory() {
   rlimit limit{};
   if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {

@@ -17,6 +17,11 @@ namespace keelson::server {
 // with what is in its data directory.
 void log_configuration(const Config& config, bool initialized);
 
+// A warning where --max-request-bytes is more than etcd advises.
+void log_request_limit(const Config& config);
+// What --quota-backend-bytes comes to.
+void log_quota(const Config& config);
+
 // --memory-mlock: no page of the process is ever swapped out. FailedPrecondition where the limit
 // for locked memory could end the process later.
 absl::Status lock_memory();

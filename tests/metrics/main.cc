@@ -206,13 +206,30 @@ void defragmentations_show(const std::string& binary) {
          "they take their time");
 }
 
+// What the first lines say of bounds, in etcd's fields.
+void bounds_are_told(const Server& server) {
+  const std::string log = server.log();
+  for (std::string_view line :
+       {R"("msg":"exceeded recommended request limit","max-request-bytes":20000000,)"
+        R"("max-request-size":"20 MB","recommended-request-bytes":10485760,)"
+        R"("recommended-request-size":"10 MB")",
+        R"("msg":"quota exceeds the maximum value","quota-name":"v3-applier",)"
+        R"("quota-size-bytes":9000000000,"quota-size":"9.0 GB",)"
+        R"("quota-maximum-size-bytes":8589934592,"quota-maximum-size":"8.6 GB")",
+        R"("msg":"enabled backend quota","quota-name":"v3-applier",)"
+        R"("quota-size-bytes":9000000000,"quota-size":"9.0 GB")"}) {
+    expect(log.find(line) != std::string::npos, cat("the log lacks ", line));
+  }
+}
+
 // gRPC on one port, HTTP on another; warnings about everything; a compaction that rests.
 void flags_take_effect(const std::string& binary) {
   std::string http = cat("127.0.0.1:", reserve_test_port());
   auto server =
       started(binary, {"--listen-client-http-urls=http://" + http, "--warning-apply-duration=1ns",
                        "--warning-unary-request-duration=1ns", "--compaction-batch-limit=10",
-                       "--compaction-sleep-interval=50ms"});
+                       "--compaction-sleep-interval=50ms", "--quota-backend-bytes=9000000000",
+                       "--max-request-bytes=20000000"});
   expect(!body_of(http, "/health").empty(), "the HTTP port serves /health");
   expect(!body_of(http, "/version").empty(), "the HTTP port serves /version");
   expect(body_of(server->address(), "/health").empty(), "the gRPC port serves /health");
@@ -234,6 +251,7 @@ void flags_take_effect(const std::string& binary) {
          "steps of the compaction are counted");
   expect_row(*page, "etcd_debugging_mvcc_db_compaction_keys_total", 100);
   expect(page->value("etcd_server_slow_apply_total") > 100, "slow applies are counted");
+  bounds_are_told(*server);
   std::string log = server->log_tail();
   expect(log.find("apply request took too long") != std::string::npos, "slow applies are logged");
   expect(log.find("request stats") != std::string::npos, "slow requests are logged");
