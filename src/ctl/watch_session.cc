@@ -109,7 +109,22 @@ bool WatchSession::reopen(const absl::Status& why) {
   return true;
 }
 
+// Refused before there was a watch: shown as etcdctl shows what its client library makes of it,
+// which keeps the reason to itself.
+void WatchSession::refused(const pb::WatchResponse& response) {
+  console_.err << "watch was canceled (" << response.cancel_reason() << ")\n";
+  pb::WatchResponse told;
+  told.mutable_header();
+  told.set_canceled(true);
+  absl::Status status = printer_.watch(told);
+  console_.out.flush();
+  if (status.ok()) return;
+  std::lock_guard lock(mutex_);
+  result_ = status;
+}
+
 void WatchSession::created(const pb::WatchResponse& response) {
+  if (response.canceled()) refused(response);
   std::lock_guard lock(mutex_);
   if (pending_.empty()) return;
   WatchPlan plan = std::move(pending_.front());

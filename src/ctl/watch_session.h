@@ -41,6 +41,7 @@ class WatchSession {
   bool reopen(const absl::Status& why);
   void handle(const pb::WatchResponse& response);
   void created(const pb::WatchResponse& response);
+  void refused(const pb::WatchResponse& response);
   void show(const WatchPlan& plan, const pb::WatchResponse& response);
   void run_command(const WatchPlan& plan, const pb::WatchResponse& response);
   void send_create(const WatchPlan& plan);  // REQUIRES: mutex_ held
