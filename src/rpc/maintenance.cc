@@ -37,6 +37,15 @@ std::vector<apply::Alarm> alarms_of(node::Node& node, const apply::Applier& appl
   return out;
 }
 
+// As protobuf prints it in etcd 3.5, with a blank at the end: 3.7's prints one blank or two between
+// the fields, as the build has it, so that nobody relies on them.
+std::string text_of(const apply::Alarm& alarm) {
+  std::string text;
+  if (alarm.member != MemberId(0)) text = cat("memberID:", alarm.member.value, " ");
+  if (alarm.type != pb::NONE) text += cat("alarm:", pb::AlarmType_Name(alarm.type), " ");
+  return text;
+}
+
 class Alarm final : public Unary {
  public:
   using Unary::Unary;
@@ -125,8 +134,7 @@ class Status final : public Unary {
     response.mutable_downgradeinfo()->set_targetversion(downgrade.target);
     if (response.leader() == 0) response.add_errors("etcdserver: no leader");
     for (const apply::Alarm& alarm : alarms_of(node, applier)) {
-      response.add_errors(
-          cat("memberID:", alarm.member.value, " alarm:", pb::AlarmType_Name(alarm.type), " "));
+      response.add_errors(text_of(alarm));
     }
     return response;
   }
