@@ -83,12 +83,15 @@ void State::raft_status(absl::AnyInvocable<void(std::string)> done) {
   });
 }
 
+// Nobody's read, so none is counted.
 void State::when_ready(std::function<void()> ready) {
-  read_once(false, [this, ready = std::move(ready)](absl::Status status) mutable {
-    if (status.ok() && node_.is_published()) return ready();
-    context_.lanes().front()->loop.post_after(
-        milliseconds(20),
-        [this, ready = std::move(ready)]() mutable { when_ready(std::move(ready)); });
+  net::Loop& loop = context_.lanes().front()->loop;
+  loop.post([this, &loop, ready = std::move(ready)]() mutable {
+    reads_.ask([this, &loop, ready = std::move(ready)](absl::Status status) mutable {
+      if (status.ok() && node_.is_published()) return ready();
+      loop.post_after(milliseconds(20),
+                      [this, ready = std::move(ready)]() mutable { when_ready(std::move(ready)); });
+    });
   });
 }
 
