@@ -426,7 +426,10 @@ void Node::propose_as_leader(wire::InternalKind kind, const auth::Identity& who,
 }
 
 ProposalDone Node::own_done(wire::InternalKind kind, OwnDone done) {
-  return [done = std::move(done), kind](apply::Reply reply) mutable {
+  return [this, done = std::move(done), kind, start = clock_.now()](apply::Reply reply) mutable {
+    if (options_.own_request_done) {
+      options_.own_request_done(kind, reply.status.ok(), clock_.now() - start);
+    }
     if (!reply.status.ok()) {
       log::warn("the member's own proposal failed",
                 {{"request", wire::name_of(kind)}, {"error", message_of(reply.status)}});

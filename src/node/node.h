@@ -67,6 +67,8 @@ struct Options {
   apply::Applier::Options applier;
   mvcc::StoreOptions store;
   Gateway::Limits gateway;
+  // Hears, on the apply lane, what became of each of the member's own requests. Null: nobody does.
+  std::function<void(wire::InternalKind, bool ok, Duration took)> own_request_done = nullptr;
 };
 
 class Node {

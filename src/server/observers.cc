@@ -1,12 +1,41 @@
 #include "server/observers.h"
 
 #include <ctime>
+#include <utility>
 
 namespace keelson::server {
 namespace {
 
 using http::RequestType;
 using wire::InternalKind;
+
+constexpr std::pair<InternalKind, RequestType> kRareTypes[] = {
+    {InternalKind::kAuthEnable, RequestType::kAuthEnable},
+    {InternalKind::kAuthDisable, RequestType::kAuthDisable},
+    {InternalKind::kAuthStatus, RequestType::kAuthStatus},
+    {InternalKind::kAuthUserAdd, RequestType::kAuthUserAdd},
+    {InternalKind::kAuthUserDelete, RequestType::kAuthUserDelete},
+    {InternalKind::kAuthUserGet, RequestType::kAuthUserGet},
+    {InternalKind::kAuthUserChangePassword, RequestType::kAuthUserChangePassword},
+    {InternalKind::kAuthUserGrantRole, RequestType::kAuthUserGrantRole},
+    {InternalKind::kAuthUserRevokeRole, RequestType::kAuthUserRevokeRole},
+    {InternalKind::kAuthUserList, RequestType::kAuthUserList},
+    {InternalKind::kAuthRoleList, RequestType::kAuthRoleList},
+    {InternalKind::kAuthRoleAdd, RequestType::kAuthRoleAdd},
+    {InternalKind::kAuthRoleDelete, RequestType::kAuthRoleDelete},
+    {InternalKind::kAuthRoleGet, RequestType::kAuthRoleGet},
+    {InternalKind::kAuthRoleGrantPermission, RequestType::kAuthRoleGrantPermission},
+    {InternalKind::kAuthRoleRevokePermission, RequestType::kAuthRoleRevokePermission},
+    {InternalKind::kDowngradeInfoSet, RequestType::kDowngradeInfoSet},
+    {InternalKind::kDowngradeVersionTest, RequestType::kDowngradeVersionTest},
+};
+
+RequestType rare_type_of(InternalKind kind) {
+  for (const auto& [rare, type] : kRareTypes) {
+    if (rare == kind) return type;
+  }
+  return RequestType::kOther;
+}
 
 RequestType type_of(InternalKind kind) {
   switch (kind) {
@@ -35,7 +64,7 @@ RequestType type_of(InternalKind kind) {
     case InternalKind::kClusterMemberAttrSet:
       return RequestType::kClusterMemberAttrSet;
     default:
-      return RequestType::kOther;
+      return rare_type_of(kind);
   }
 }
 

@@ -326,6 +326,9 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
                      .observer = &apply_metrics};
   options.store.value_memory = static_cast<uint64_t>(config.keelson_value_cache_bytes);
   options.gateway.request_timeout = config.request_timeout();
+  options.own_request_done = [this](wire::InternalKind kind, bool ok, Duration took) {
+    request_metrics.request_done(kind, false, ok, took);
+  };
   options.gateway.revocations_first = config.feature("PriorityRequest");
 
   log = std::make_unique<ThreadLane>("log");

@@ -68,6 +68,25 @@ std::string body_of(const std::string& address, const std::string& target) {
   return answer.ok() && answer->code == 200 ? answer->body : "";
 }
 
+// Nobody has asked for anything: the member's own way to readiness counts for nothing.
+void nothing_is_counted_ahead(const std::string& binary) {
+  Server server(harness::ServerOptions{.binary = binary});
+  server.prepare();
+  expect(server.launch().ok(), "a launch");
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  absl::StatusOr<Page> page = Page::scrape(server.address());
+  while (!page.ok() && !server.exited() && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::yield();
+    page = Page::scrape(server.address());
+  }
+  expect(page.ok(), "a page of a fresh member");
+  if (!page.ok()) return;
+  for (const char* row : {"etcd_mvcc_range_total", "etcd_mvcc_put_total", "etcd_mvcc_txn_total",
+                          "etcd_mvcc_delete_total"}) {
+    expect(page->value(row) == 0, cat(row, " of a fresh member is ", page->value(row)));
+  }
+}
+
 // The e2e test's rounds, with its checks after each.
 void rounds_of_etcd(Server& server, bool is_etcd) {
   put(server.client(), "k", "v");
@@ -82,6 +101,12 @@ void rounds_of_etcd(Server& server, bool is_etcd) {
   expect_row(round(3), "etcd_mvcc_delete_total", 3);
   Page fourth = round(4), fifth = round(5);
   if (!is_etcd) {
+    for (const char* type : {"ClusterMemberAttrSet", "ClusterVersionSet"}) {
+      expect_row(
+          fourth,
+          cat("etcd_server_request_duration_seconds_count{success=\"true\",type=\"", type, "\"}"),
+          1);
+    }
     expect_row(fourth, "etcd_server_version{server_version=\"3.7.1\"}", 1);
     expect_row(fifth, "etcd_cluster_version{cluster_version=\"3.7\"}", 1);
   }
@@ -262,6 +287,7 @@ int run(const std::string& subject, const std::string& given_etcd) {
   rounds_of_etcd(*keelson, false);
   growth_of_mixed_work(*keelson, false);
   nothing_missing(subject);
+  nothing_is_counted_ahead(subject);
   flags_take_effect(subject);
   defragmentations_show(subject);
   std::string etcd = harness::find_etcd(given_etcd, KEELSON_SOURCE_DIR);
@@ -271,6 +297,7 @@ int run(const std::string& subject, const std::string& given_etcd) {
     auto reference = started(etcd);
     rounds_of_etcd(*reference, true);
     growth_of_mixed_work(*reference, true);
+    nothing_is_counted_ahead(etcd);
   }
   std::cout << (failures == 0 ? "ok" : cat(failures, " failed")) << std::endl;
   return failures == 0 ? 0 : 1;
