@@ -56,6 +56,7 @@ constexpr GrpcMethod kMethods[] = {
     {"etcdserverpb.Auth", "RoleGrantPermission", kUnary},
     {"etcdserverpb.Auth", "RoleRevokePermission", kUnary},
     {"grpc.health.v1.Health", "Check", kUnary},
+    {"grpc.health.v1.Health", "List", kUnary},
     {"grpc.health.v1.Health", "Watch", kServerStream},
     {"v3electionpb.Election", "Campaign", kUnary},
     {"v3electionpb.Election", "Proclaim", kUnary},

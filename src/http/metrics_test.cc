@@ -217,7 +217,7 @@ TEST(Page, HasEveryNameOnceAndInOrder) {
 
 TEST(GrpcMetrics, KnowsEveryMethodOfTheContract) {
   GrpcMetrics metrics(true);
-  EXPECT_EQ(grpc_methods().size(), 51u);  // 49 of etcd, 2 of the health service
+  EXPECT_EQ(grpc_methods().size(), 52u);  // 49 of etcd, 3 of the health service
   for (const GrpcMethod& method : grpc_methods()) {
     EXPECT_TRUE(metrics.find(cat("/", method.service, "/", method.method))) << method.method;
   }

@@ -17,6 +17,8 @@ namespace {
 
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
+using grpc::health::v1::HealthListRequest;
+using grpc::health::v1::HealthListResponse;
 
 Parts status_message(HealthCheckResponse::ServingStatus status) {
   HealthCheckResponse response;
@@ -38,10 +40,11 @@ struct Health::State {
   int defragmentations = 0;               // >= 0; those for which the server stops to serve
   std::set<net::ServerCall*> watchers{};  // each registered by a live receiver
 
-  static Parts message(bool is_serving) {
-    return status_message(is_serving ? HealthCheckResponse::SERVING
-                                     : HealthCheckResponse::NOT_SERVING);
+  static HealthCheckResponse::ServingStatus status_of(bool is_serving) {
+    return is_serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
   }
+  static Parts message(bool is_serving) { return status_message(status_of(is_serving)); }
+  HealthCheckResponse::ServingStatus status() const { return status_of(serving); }
   Parts now() const { return message(serving); }
 
   // With the lock. Each watcher hears of every change, in order.
@@ -67,6 +70,24 @@ class Check final : public net::UnaryHandler {
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (!request.service().empty()) return call->fail(absl::NotFoundError("unknown service"));
     call->respond(state_->now());
+  }
+
+ private:
+  const std::shared_ptr<State> state_;
+};
+
+// The whole server is all that there is to list.
+template <typename State>
+class List final : public net::UnaryHandler {
+ public:
+  explicit List(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  void handle(net::CallRef call, Bytes bytes) override {
+    if (state_->context.is_learner()) return call->fail(errors::NotSupportedForLearner());
+    HealthListRequest request;
+    if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
+    HealthListResponse response;
+    (*response.mutable_statuses())[""].set_status(state_->status());
+    call->respond(Parts::copy(response.SerializeAsString()));
   }
 
  private:
@@ -117,11 +138,13 @@ class Watch final : public net::StreamHandler {
 Health::Health(Context& context)
     : state_(std::make_shared<State>(context)),
       check_(std::make_unique<Check<State>>(state_)),
+      list_(std::make_unique<List<State>>(state_)),
       watch_(std::make_unique<Watch<State>>(state_)) {}
 Health::~Health() = default;
 
 void Health::register_on(net::Router& router) {
   router.unary("/grpc.health.v1.Health/Check", check_.get());
+  router.unary("/grpc.health.v1.Health/List", list_.get());
   router.stream("/grpc.health.v1.Health/Watch", net::MethodKind::kServerStream, watch_.get());
 }
 

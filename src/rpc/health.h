@@ -31,7 +31,7 @@ class Health {
  private:
   struct State;
   std::shared_ptr<State> state_;  // shared with the receivers and the defragmentations
-  std::unique_ptr<net::UnaryHandler> check_;
+  std::unique_ptr<net::UnaryHandler> check_, list_;
   std::unique_ptr<net::StreamHandler> watch_;
 };
 

@@ -309,6 +309,19 @@ TEST_F(Calls, DecodedHeaderFieldsAreWrittenWhereGoWouldWriteThem) {
   }
 }
 
+TEST_F(Calls, HealthIsListed) {
+  start();
+  grpc::health::v1::HealthListResponse answer;
+  ASSERT_TRUE(
+      client()
+          .unary("/grpc.health.v1.Health/List", grpc::health::v1::HealthListRequest(), &answer)
+          .ok());
+  ASSERT_EQ(answer.statuses().size(), 1u);
+  ASSERT_TRUE(answer.statuses().contains(""));
+  EXPECT_EQ(answer.statuses().at("").status(), grpc::health::v1::HealthCheckResponse::SERVING);
+  EXPECT_FALSE(client().unary("/grpc.health.v1.Health/List", "\xff").status.ok());
+}
+
 // Clients that look at the server's health go elsewhere meanwhile, if that is wanted.
 TEST_F(Calls, ADefragmentationIsNoTimeToServeWhereThatIsWanted) {
   using grpc::health::v1::HealthCheckResponse;
