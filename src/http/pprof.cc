@@ -44,6 +44,17 @@ Duration seconds_of(std::string_view query) {
   return std::chrono::seconds(std::min(seconds, kMostSeconds));
 }
 
+// debug=1, or any number above 0, as Go's handler reads it.
+bool wants_text(std::string_view query) {
+  int level = 0;
+  for (const std::string& text : query_values(query, "debug")) {
+    const char* end = text.data() + text.size();
+    if (std::from_chars(text.data(), end, level).ptr != end) level = 0;
+    break;
+  }
+  return level > 0;
+}
+
 std::vector<std::string> names_of_threads() {
   std::vector<std::string> names;
   std::error_code error;
@@ -130,6 +141,9 @@ void Pprof::refuse(const AskedRef& asked, int status, std::string_view why) {
 }
 
 void Pprof::send_profile(const AskedRef& asked, const StackProfile& profile) {
+  if (wants_text(asked->query) && asked->name != "profile") {
+    return answer(asked, 200, std::string(kText), profile.text(asked->name));
+  }
   answer(asked, 200, "application/octet-stream", profile.encode());
 }
 

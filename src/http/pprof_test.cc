@@ -110,7 +110,19 @@ TEST(HeapProfile, SamplesStandForWhatTheyWereDrawnFrom) {
   EXPECT_EQ(read.location(static_cast<int>(read.sample(0).location_id(1)) - 1).address(), 0x2000u);
   EXPECT_EQ(read.sample(1).value(0), 1);
   EXPECT_EQ(read.sample(1).value(1), 1'212'697);
+  EXPECT_EQ(profile->text("heap"),
+            "heap profile: 2050: 2261785 [0: 0] @ heap/524288\n"
+            "1: 1212697 [0: 0] @ 0x3000\n#\t0x3000\t\n\n"
+            "2049: 1049088 [0: 0] @ 0x1000 0x2000\n#\t0x1000\t\n#\t0x2000\t\n\n");
   EXPECT_FALSE(parse_heap_dump("heap profile: 1: 1").ok());
+}
+
+TEST(StackProfile, NamedOnesAreTextToo) {
+  StackProfile profile(
+      {.counted = {{"goroutine", "count"}}, .period_type = {"goroutine", "count"}});
+  const int64_t one[] = {1};
+  for (const char* name : {"io", "log", "io"}) profile.add_named(name, one);
+  EXPECT_EQ(profile.text("goroutine"), "goroutine profile: total 3\n2 @\n#\tio\n\n1 @\n#\tlog\n\n");
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "http/stack_profile.h"
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "base/text.h"
 #include "http/gzip.h"
 #include "http/symbols.h"
 #include "proto/profile.pb.h"
@@ -77,6 +80,12 @@ class Writer {
   std::map<std::string, uint64_t> functions_;
 };
 
+// "2", or of memory "2: 4096 [0: 0]".
+std::string counts_text(const std::vector<int64_t>& values) {
+  if (values.size() == 1) return cat(values[0]);
+  return cat(values[0], ": ", values[1], " [0: 0]");
+}
+
 }  // namespace
 
 void StackProfile::sum_up(Values& sum, std::span<const int64_t> values) const {
@@ -118,6 +127,33 @@ std::string StackProfile::encode() const {
     profile.set_default_sample_type(writer.text(std::string(facts_.counted.back().type)));
   }
   return gzip(profile.SerializeAsString());
+}
+
+std::string StackProfile::text(std::string_view name) const {
+  Symbols symbols;
+  Values total(facts_.counted.size());
+  std::vector<std::pair<int64_t, std::string>> rows;
+  for (const auto& [stack, values] : samples_) {
+    sum_up(total, values);
+    std::string row = cat(counts_text(values), " @");
+    for (uint64_t address : stack) row += cat(" 0x", absl::Hex(address));
+    row += '\n';
+    for (uint64_t address : stack) {
+      row += cat("#\t0x", absl::Hex(address), "\t", demangled(symbols.name_of(address)), "\n");
+    }
+    rows.emplace_back(values.back(), std::move(row));
+  }
+  for (const auto& [named, values] : named_) {
+    sum_up(total, values);
+    rows.emplace_back(values.back(), cat(counts_text(values), " @\n#\t", named, "\n"));
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string out = total.size() == 1 ? cat(name, " profile: total ", total[0], "\n")
+                                      : cat(name, " profile: ", counts_text(total), " @ ", name,
+                                            "/", facts_.period, "\n");
+  for (const auto& [size, row] : rows) out += cat(row, "\n");
+  return out;
 }
 
 }  // namespace keelson::http

@@ -1,9 +1,9 @@
 // http/stack_profile.h
 //
 // StackProfile gathers what was counted on stacks, and makes the file of it that pprof and
-// `go tool pprof` read: profile.proto, compressed, with the names of functions in it.
+// `go tool pprof` read: profile.proto, compressed, with the names of functions in it; or a text.
 //
-// Threads: one caller; encode() reads files.
+// Threads: one caller; encode() and text() read files.
 
 #pragma once
 
@@ -42,6 +42,11 @@ class StackProfile {
   void add_named(const std::string& name, std::span<const int64_t> values);
 
   std::string encode() const;
+
+  // The same for people, laid out as Go does under `debug=1`: "name profile: total …", then each
+  // stack with what was counted on it, the largest first. Of memory the brackets, where Go tells
+  // what was allocated so far, hold 0: that is not known.
+  std::string text(std::string_view name) const;
 
  private:
   using Values = std::vector<int64_t>;

@@ -75,6 +75,13 @@ def with_profiles(keelson, work):
     assert code == 501 or (b"inuse_space" in heap and b"keelson::" in heap), (code, heap[:200])
     code, threads = server.ask("GET", "/debug/pprof/goroutine")
     assert code == 200 and b"consensus" in gzip.decompress(threads)
+    code, threads = server.ask("GET", "/debug/pprof/goroutine?debug=1")
+    assert code == 200 and threads.startswith(b"goroutine profile: total "), threads[:200]
+    assert re.search(rb"^\d+ @\n#\tconsensus\n\n", threads, re.MULTILINE), threads
+    code, heap = server.ask("GET", "/debug/pprof/heap?debug=1")
+    assert code == 501 or re.match(rb"heap profile: \d+: \d+ \[0: 0\] @ heap/524288\n", heap), heap[:200]
+    assert code == 501 or b"\tkeelson::" in heap, heap[:2000]
+    assert server.ask("GET", "/debug/pprof/goroutine?debug=x")[1].startswith(b"\x1f\x8b")
 
     # A profile that nobody waits for to its end, and one that is under way, hold up nothing.
     ended = []
