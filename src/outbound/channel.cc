@@ -122,9 +122,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> open_channel(const std::string& e
   args.SetMaxSendMessageSize(-1);                      // whoever sends looks at that
   int64_t receive = options.max_receive_bytes;
   args.SetMaxReceiveMessageSize(receive > 0 ? static_cast<int>(receive) : -1);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
-              in_milliseconds(std::max<Duration>(options.keepalive_time, kMinKeepAlive)));
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, in_milliseconds(options.keepalive_timeout));
+  if (options.keepalive) {
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
+                in_milliseconds(std::max<Duration>(options.keepalive_time, kMinKeepAlive)));
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, in_milliseconds(options.keepalive_timeout));
+    args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, options.keepalive_without_calls ? 1 : 0);
+  }
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, in_milliseconds(options.longest_backoff));
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, in_milliseconds(options.connect_timeout));
