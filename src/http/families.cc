@@ -1,7 +1,11 @@
 #include "http/families.h"
 
+#include <prometheus/text_serializer.h>
+
 #include <algorithm>
 #include <limits>
+#include <sstream>
+#include <utility>
 
 #include "base/check.h"
 
@@ -98,6 +102,12 @@ std::vector<MetricFamily> Families::take() {
   std::stable_sort(families_.begin(), families_.end(),
                    [](const auto& a, const auto& b) { return a.name < b.name; });
   return std::exchange(families_, {});
+}
+
+std::string page_of(Families& families) {
+  std::ostringstream page;
+  prometheus::TextSerializer().Serialize(page, families.take());
+  return std::move(page).str();
 }
 
 }  // namespace keelson::http

@@ -59,4 +59,7 @@ class Families {
   std::vector<prometheus::MetricFamily> families_;
 };
 
+// In Prometheus' text format 0.0.4. Empties the builder.
+std::string page_of(Families& families);
+
 }  // namespace keelson::http

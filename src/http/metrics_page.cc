@@ -1,9 +1,6 @@
 // Which instrument stands under which name on /metrics.
 
-#include <prometheus/text_serializer.h>
-
 #include <algorithm>
-#include <sstream>
 
 #include "http/families.h"
 #include "http/metrics.h"
@@ -273,9 +270,7 @@ std::string metrics_page(Metrics& metrics) {
   add_absent(families);
   add_own(metrics, families);
   add_archive(metrics, families);
-  std::ostringstream page;
-  prometheus::TextSerializer().Serialize(page, families.take());
-  return std::move(page).str();
+  return page_of(families);
 }
 
 }  // namespace keelson::http
