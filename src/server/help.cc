@@ -54,7 +54,8 @@ std::string usage_text() {
          "  keelson --config-file FILE   serve as a YAML file says; other flags are ignored\n"
          "  keelson --version            say which version this is\n"
          "  keelson -h | --help          list the flags\n"
-         "  keelson gateway              lead clients to a cluster, over TCP\n";
+         "  keelson gateway              lead clients to a cluster, over TCP\n"
+         "  keelson grpc-proxy           serve clients of a cluster, asking it less often\n";
 }
 
 std::string help_text() {

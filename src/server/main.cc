@@ -25,9 +25,9 @@
 #include "base/text.h"
 #include "server/config.h"
 #include "server/failpoint_door.h"
-#include "server/gateway_run.h"
 #include "server/logging.h"
 #include "server/occasions.h"
+#include "server/proxy_run.h"
 #include "server/server.h"
 #include "server/supervisor.h"
 
@@ -159,8 +159,6 @@ int serve(const server::CommandLine& line, int* ended_by) {
                  std::string(message_of(logging.status())).c_str());
     return 1;
   }
-  // Who sends what does not parse is told; beside the log nothing is written.
-  google::protobuf::SetLogHandler(nullptr);
   server::log_notes(line.notes);
   const absl::StatusOr<std::unique_ptr<server::FailpointDoor>> failpoints =
       server::FailpointDoor::open_from_environment();
@@ -201,13 +199,15 @@ const char* const malloc_conf =
 
 int main(int argc, char** argv) {
   ignore_signals();
+  // Who sends what does not parse is told; beside the log nothing is written.
+  google::protobuf::SetLogHandler(nullptr);
   // What a member writes is for its user alone, whatever the shell's mask; also what RocksDB
   // writes. Sockets are as open as that mask has them, as etcd's are.
   const mode_t mask = ::umask(0077);
   int signal = 0;
   const std::vector<std::string> command_line(argv, argv + argc);
-  if (server::asks_for_gateway(command_line)) {
-    const int code = server::run_gateway(command_line, &signal);
+  if (server::asks_for_proxy(command_line)) {
+    const int code = server::run_proxy(command_line, &signal);
     if (signal != 0) die_by(signal);
     return code;
   }
