@@ -54,7 +54,8 @@ class TestEtcd {
   // `flags` come behind its own.
   explicit TestEtcd(const std::string& data_dir, const TestEtcdPlace& place = {},
                     const std::vector<std::string>& flags = {}) {
-    const std::string client = cat("http://127.0.0.1:", reserve_test_port());
+    address_ = cat("127.0.0.1:", reserve_test_port());
+    const std::string client = "http://" + address_;
     const std::string peer =
         place.peer_url.empty() ? cat("http://127.0.0.1:", reserve_test_port()) : place.peer_url;
     const std::string members =
@@ -89,10 +90,13 @@ class TestEtcd {
   }
   ~TestEtcd() { kill(); }
 
-  // etcd answers its clients; false when it died instead.
+  // etcd answers its clients, perhaps with an alarm, or users; false when it died instead.
   bool ready() {
     for (int i = 0; i < 300; ++i) {
-      if (ctl("endpoint health").find("is healthy") != std::string::npos) return true;
+      const std::string said = ctl("endpoint health");
+      for (const char* good : {"is healthy", "Active Alarm", "user name is empty"}) {
+        if (said.find(good) != std::string::npos) return true;
+      }
       if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
         pid_ = -1;
         return false;
@@ -102,14 +106,21 @@ class TestEtcd {
     return false;
   }
   std::string ctl(const std::string& arguments) { return output_of(ctl_ + arguments); }
-  void kill() {
+  void kill() { end(SIGKILL); }
+  // In order.
+  void stop() { end(SIGTERM); }
+  // Of its clients.
+  const std::string& address() const { return address_; }
+
+ private:
+  void end(int signal) {
     if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
+    ::kill(pid_, signal);
     ::waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
 
- private:
+  std::string address_;
   std::string ctl_;
   pid_t pid_ = -1;
 };

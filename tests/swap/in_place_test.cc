@@ -8,13 +8,12 @@
 
 #include "base/test_etcd.h"
 #include "base/text.h"
-#include "proto/rpc.pb.h"
 #include "tests/harness/server.h"
+#include "tests/swap/told.h"
 
 namespace keelson {
 namespace {
 
-using harness::Milliseconds;
 using harness::Server;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
@@ -44,22 +43,7 @@ class InPlace : public testing::Test {
     etcd.ctl("del k3");
     ASSERT_EQ(etcd.ctl("compaction --physical 20"), "compacted revision 20\n");
     ASSERT_EQ(etcd.ctl("put last v"), "OK\n");
-    told_ = told([&](const std::string& arguments) { return etcd.ctl(arguments); });
-  }
-
-  template <typename Ctl>
-  static std::string told(Ctl ctl) {
-    return cat(ctl("get '' --from-key -w json | sed 's/.*kvs//'"), ctl("lease list"),
-               ctl("endpoint hashkv -w json | sed 's/.*\"hash\"//;s/,.*//'"),
-               ctl("member list | cut -d, -f1-3"));
-  }
-  static std::string told_by(Server& server) {
-    const std::string etcdctl =
-        cat("ETCDCTL_API=3 ", etcd_directory(), "/etcdctl --endpoints=", server.address(), " ");
-    return told([&](const std::string& arguments) { return output_of(etcdctl + arguments); });
-  }
-  static std::string sums(const std::string& directory) {
-    return output_of(cat("cd ", directory, " && find . -type f | sort | xargs sha256sum"));
+    told_ = swap::told_by(swap::ctl_of(etcd));
   }
 
   std::string dir_, told_;
@@ -73,20 +57,18 @@ TEST_F(InPlace, ServesWhatEtcdLeft) {
         {"--snapshot-count=30", "--wal-dir=" + wal}}) {
     const bool elsewhere = flags.back().starts_with("--wal-dir");
     ASSERT_NO_FATAL_FAILURE(make_etcd(data, flags));
-    const std::string before = sums(data + "/member"), log = elsewhere ? sums(wal) : "";
+    const std::string before = swap::sums(data + "/member"), log = elsewhere ? swap::sums(wal) : "";
     std::vector<std::string> own = {"--name=m"};
     if (elsewhere) own.push_back(flags.back());
     Server server({.binary = binary, .flags = own, .keep_data = data});
     ASSERT_TRUE(server.start().ok()) << server.log_tail();
-    EXPECT_EQ(told_by(server), told_);
-    EXPECT_EQ(sums(data + "/member.etcd"), before);
+    EXPECT_EQ(swap::told_by(swap::ctl_of(server)), told_);
+    EXPECT_EQ(swap::sums(data + "/member.etcd"), before);
     if (elsewhere) {
-      EXPECT_EQ(sums(wal + ".etcd"), log);
+      EXPECT_EQ(swap::sums(wal + ".etcd"), log);
     }
     // It goes on as a member of its own.
-    EXPECT_EQ(output_of(cat("ETCDCTL_API=3 ", etcd_directory(),
-                            "/etcdctl --endpoints=", server.address(), " put after all")),
-              "OK\n");
+    EXPECT_EQ(swap::ctl_of(server)("put after all"), "OK\n");
     ASSERT_TRUE(server.stop().ok());
     ASSERT_TRUE(server.start().ok()) << server.log_tail();
     // And back.
@@ -108,7 +90,7 @@ TEST_F(InPlace, WhereverItIsInterrupted) {
   const std::string wal = path("wal"), kept_wal = path("original_wal");
   ASSERT_NO_FATAL_FAILURE(make_etcd(original, {"--snapshot-count=30", "--wal-dir=" + wal}));
   fs::copy(wal, kept_wal, fs::copy_options::recursive);
-  const std::string before = sums(original + "/member");
+  const std::string before = swap::sums(original + "/member");
   for (const char* point :
        {"interchange_convert_log", "interchange_store_read", "interchange_store_closed",
         "interchange_store_installed", "interchange_convert_whole", "interchange_move_member",
@@ -127,12 +109,12 @@ TEST_F(InPlace, WhereverItIsInterrupted) {
     ASSERT_FALSE(server.start().ok());
     EXPECT_THAT(server.exit_text(), HasSubstr("killed by signal 9"));
     if (fs::exists(data + "/member") && !fs::exists(data + "/member/keelson")) {
-      EXPECT_EQ(sums(data + "/member"), before) << "neither etcd's nor ours";
+      EXPECT_EQ(swap::sums(data + "/member"), before) << "neither etcd's nor ours";
     }
     server.set_environment({});
     ASSERT_TRUE(server.start().ok()) << server.log_tail();
-    EXPECT_EQ(told_by(server), told_);
-    EXPECT_EQ(sums(data + "/member.etcd"), before);
+    EXPECT_EQ(swap::told_by(swap::ctl_of(server)), told_);
+    EXPECT_EQ(swap::sums(data + "/member.etcd"), before);
     EXPECT_FALSE(fs::exists(data + "/member.keelson"));
     EXPECT_FALSE(fs::exists(wal + ".keelson"));
     server.kill();
