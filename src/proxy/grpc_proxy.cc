@@ -34,6 +34,8 @@ namespace {
 
 // What grpc-go's servers take.
 constexpr size_t kMostOfRequest = size_t{4} << 20;
+// Of an attempt to connect, TLS included: whoever is busy with other handshakes needs a while.
+constexpr Duration kConnectPatience = std::chrono::seconds(5);
 // How long what was asked of the cluster may take to end once it has been given up.
 constexpr Duration kCancelPatience = std::chrono::seconds(10);
 
@@ -95,6 +97,7 @@ absl::StatusOr<std::shared_ptr<net::TlsContext>> tls_of(GrpcProxyConfig* config)
 outbound::ClusterClientOptions self_options(const GrpcProxyConfig& config, bool tls) {
   outbound::ClusterClientOptions options{.endpoints = {config.advertise_url}};
   options.channel.keepalive = false;
+  options.channel.connect_timeout = kConnectPatience;
   if (!tls) return options;
   options.channel.cert = config.tls.cert_file;
   options.channel.key = config.tls.key_file;
@@ -271,6 +274,7 @@ absl::StatusOr<std::unique_ptr<GrpcProxy>> GrpcProxy::start(
   absl::StatusOr<std::vector<std::string>> endpoints = endpoints_of(config, name_server);
   if (!endpoints.ok()) return endpoints.status();
   if (absl::Status s = check_name(config.channel); !s.ok()) return s;
+  config.channel.connect_timeout = kConnectPatience;
   auto client = outbound::ClusterClient::open({.endpoints = *endpoints,
                                                .channel = config.channel,
                                                .max_send_bytes = config.max_send_bytes});
