@@ -24,9 +24,9 @@ TEST_F(DecodedFields, AreWrittenAsGoWritesThem) {
   EXPECT_EQ(line(":authority", "127.0.0.1:2379"),
             "2026/11/30 03:00:00 http2: decoded hpack field header field \":authority\" = "
             "\"127.0.0.1:2379\"\n");
-  EXPECT_EQ(line("a\"b", "\x01", true),
+  EXPECT_EQ(line("a\"b", "\n\x01\xff", true),
             "2026/11/30 03:00:00 http2: decoded hpack field header field \"a\\\"b\" = "
-            "\"\\x01\" (sensitive)\n");
+            "\"\\n\\x01\\xff\" (sensitive)\n");
 }
 
 TEST_F(DecodedFields, KeepWhatIsSecret) {

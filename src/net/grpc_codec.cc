@@ -122,19 +122,22 @@ std::string encode_base64(std::string_view bytes) {
 
 std::string quoted(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
+  static constexpr std::string_view kSpecial = "\"\\\a\b\f\n\r\t\v", kLetters = "\"\\abfnrtv";
   std::string out = "\"";
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
+  while (!text.empty()) {
+    const auto byte = static_cast<unsigned char>(text[0]);
+    const size_t length = utf8_length(text), special = kSpecial.find(text[0]);
+    if (special != kSpecial.npos) {
       out.push_back('\\');
-      out.push_back(c);
-    } else if (byte >= 0x20 && byte != 0x7f) {
-      out.push_back(c);
+      out.push_back(kLetters[special]);
+    } else if (length > 0 && byte >= 0x20 && byte != 0x7f) {
+      out += text.substr(0, length);
     } else {
       out += "\\x";
       out.push_back(kHex[byte >> 4]);
       out.push_back(kHex[byte & 15]);
     }
+    text.remove_prefix(std::max<size_t>(length, 1));
   }
   out.push_back('"');
   return out;
