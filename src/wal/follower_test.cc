@@ -337,10 +337,12 @@ TEST_F(FollowerTest, AMarkWithoutItsCommitIsNone) {
   // The mark is whole, and what is behind it is not.
   std::string torn = whole;
   torn[whole.find_last_not_of('\0')] = '\0';
-  fs_.set_contents(path, torn);
+  // In the file that the follower has open.
+  const auto file = *fs_.open(path, OpenMode::kReadWrite);
+  ASSERT_TRUE(file->pwrite(0, torn).ok());
   EXPECT_EQ(follow({}, 9, 2).value_or(0), 5u);
   EXPECT_EQ(follow_to(*follower, 9, 2).value_or(0), 5u);
-  fs_.set_contents(path, whole);
+  ASSERT_TRUE(file->pwrite(0, whole).ok());
   EXPECT_EQ(follow_to(*follower, 9, 2).status().code(), absl::StatusCode::kOutOfRange);
 }
 
