@@ -236,15 +236,22 @@ absl::StatusOr<bool> Archive::gather() {
 absl::Status Archive::reached() {
   KEELSON_FAILPOINT("archive_before_note");
   if (absl::Status s = stretch_->note(*target_); !s.ok()) return s;
-  counts_.revision = target_->revision;
-  counts_.unix_ms = target_->unix_ms;
   counts_.whole_ms = target_->unix_ms;
+  show_noted();
   if (writer_ && writer_->index() == target_->index) {
     snapshot_times_[{stretch_->number(), writer_->index()}] = target_->unix_ms;
   }
   target_.reset();
   stuck_since_.reset();
   return absl::OkStatus();
+}
+
+// What can be brought back: of a stretch without a snapshot nothing, however much log it has.
+void Archive::show_noted() {
+  const std::optional<Moment>& noted = stretch_->noted();
+  if (!noted || !stretch_->newest()) return;
+  counts_.revision = noted->revision;
+  counts_.unix_ms = noted->unix_ms;
 }
 
 // A failed one is begun anew later; the log goes on meanwhile.
@@ -266,6 +273,7 @@ absl::Status Archive::write_snapshot() {
                                         {"bytes", newest_bytes_},
                                         {"stretch", stretch_->number()}});
       writer_.reset();
+      show_noted();
       return prune(false);
     }
     // What became of the stretch's log is not known.

@@ -72,7 +72,7 @@ struct Options {
 struct Counts {
   std::atomic<bool> healthy{false};
   std::atomic<uint64_t> index{0};       // archived, and durable
-  std::atomic<int64_t> revision{0};     // of the last time that was noted
+  std::atomic<int64_t> revision{0};     // of the newest time that can be brought back
   std::atomic<int64_t> unix_ms{0};      // that time
   std::atomic<int64_t> whole_ms{0};     // when nothing that was applied was missing, the last time
   std::atomic<uint64_t> bytes{0};       // that the archive takes
@@ -116,6 +116,7 @@ class Archive {
   absl::StatusOr<Duration> copy_some();
   absl::StatusOr<bool> gather();
   absl::Status reached();
+  void show_noted();
   absl::Status write_snapshot();
   bool lacks_space() const;
   Duration wait_for_space(std::string_view what);

@@ -99,10 +99,9 @@ absl::Status Archive::resume() {
   begin_anew_ = false;
   counts_.index = stretch_->last().index.value;
   if (const std::optional<Moment>& noted = stretch_->noted()) {
-    counts_.revision = noted->revision;
-    counts_.unix_ms = noted->unix_ms;
     counts_.whole_ms = noted->unix_ms;
   }
+  show_noted();
   member_.need_log_from(stretch_->last().index);
   log::info("the archive goes on where it ended", {{"dir", options_.dir},
                                                    {"stretch", stretch_->number()},
@@ -165,8 +164,6 @@ absl::Status Archive::begin(MonotonicTime now) {
   stretch_ = *std::move(stretch);
   newest_bytes_ = 0;
   counts_.index = moment->index.value;
-  counts_.revision = moment->revision;
-  counts_.unix_ms = moment->unix_ms;
   counts_.whole_ms = moment->unix_ms;
   snapshot_times_[{number, moment->index}] = moment->unix_ms;
   writer_ =

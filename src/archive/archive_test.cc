@@ -200,6 +200,39 @@ TEST_F(ArchiveTest, WhatIsLostIsAGap) {
   EXPECT_THAT(message_of(unknown), HasSubstr("stretch 2"));
 }
 
+// Of a stretch whose first snapshot is still to come nothing is promised.
+TEST_F(ArchiveTest, WhatItShowsCanBeBroughtBack) {
+  member_->work(10);
+  start();
+  settle();
+  const int64_t last = member_->revision();
+  for (int i = 0; i < 40; ++i) {
+    member_->work(20);
+    member_->mark();
+  }
+  // A snapshot of some steps.
+  for (int i = 0; i < 30; ++i) member_->put(cat("large", i), std::string(100'000, 'v'));
+  ASSERT_EQ(archive_->counts().revision.load(), last);
+  int begun = 0;
+  const MonotonicTime until = clock_.now() + minutes(2);
+  while (archive_->counts().revision.load() < member_->revision() && clock_.now() < until) {
+    drive(1);
+    const int64_t shown = archive_->counts().revision.load();
+    ASSERT_TRUE(status_of({.revision = shown}).ok()) << shown;
+    ASSERT_TRUE(status_of({.unix_ms = archive_->counts().unix_ms.load()}).ok());
+    if (catalogue().size() == 2) ++begun;
+  }
+  EXPECT_EQ(archive_->counts().revision.load(), member_->revision());
+  EXPECT_GT(begun, 1);
+  // Nor by one that goes on with it.
+  member_->work(1);
+  archive_.reset();
+  start();
+  drive(1);
+  const int64_t shown = archive_->counts().revision.load();
+  EXPECT_TRUE(shown > 0 && status_of({.revision = shown}).ok()) << shown;
+}
+
 TEST_F(ArchiveTest, AStateOfAnotherMemberBeginsAStretch) {
   member_->work(10);
   start();

@@ -234,7 +234,7 @@ void add_archive(const Metrics& m, Families& out) {
             m.archive_healthy);
   out.gauge("keelson_archive_index", "Entry up to which the archive has the log, durably.",
             m.archive_index);
-  out.gauge("keelson_archive_revision", "Revision of the newest time in the archive.",
+  out.gauge("keelson_archive_revision", "Revision of the newest time that can be brought back.",
             m.archive_revision);
   out.gauge("keelson_archive_time_milliseconds", "That time, since 1970.", m.archive_time_ms);
   out.gauge("keelson_archive_lag_seconds",
