@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "outbound/channel.h"
 
 namespace keelson::outbound {
@@ -45,6 +46,57 @@ void prepare(const RpcRequest& request, grpc::ClientContext* context) {
                         std::chrono::duration_cast<std::chrono::system_clock::duration>(left));
 }
 
+// Keeps channels connected, by looking what becomes of them: what grpc++ connects in the background
+// gets on only while somebody waits for it, and would else be given up when a handshake's time is
+// over. Its thread ends with it.
+class Watchman {
+ public:
+  Watchman() : thread_([this] { watch(); }) {}
+  ~Watchman() {
+    {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+      if (watched_ == 0) queue_.Shutdown();
+    }
+    thread_.join();
+  }
+
+  void add(const std::shared_ptr<grpc::Channel>& channel) {
+    std::lock_guard lock(mutex_);
+    ++watched_;
+    wait_for(new std::weak_ptr<grpc::Channel>(channel), *channel);
+  }
+
+ private:
+  static constexpr auto kBeat = std::chrono::milliseconds(500);
+  using Watched = std::weak_ptr<grpc::Channel>;  // who else has it uses it
+
+  void wait_for(Watched* watched, grpc::Channel& channel) {
+    channel.NotifyOnStateChange(channel.GetState(true), std::chrono::system_clock::now() + kBeat,
+                                &queue_, watched);
+  }
+  void watch() {
+    void* tag = nullptr;
+    for (bool ok = false; queue_.Next(&tag, &ok);) {
+      auto* watched = static_cast<Watched*>(tag);
+      const std::shared_ptr<grpc::Channel> channel = watched->lock();
+      std::lock_guard lock(mutex_);
+      if (channel && !over_) {
+        wait_for(watched, *channel);
+        continue;
+      }
+      delete watched;
+      if (--watched_ == 0 && over_) queue_.Shutdown();
+    }
+  }
+
+  std::mutex mutex_;
+  grpc::CompletionQueue queue_;
+  bool over_ = false;
+  size_t watched_ = 0;  // each has one question in the queue
+  Thread thread_;
+};
+
 // The servers that are asked, and whose turn it is.
 class Servers {
  public:
@@ -57,14 +109,14 @@ class Servers {
 
   explicit Servers(ChannelOptions how) : how_(std::move(how)) {}
 
-  absl::Status set(const std::vector<std::string>& endpoints) {
+  absl::Status set(const std::vector<std::string>& endpoints, Watchman* watchman) {
     std::vector<std::pair<std::string, ServerRef>> made;
     for (const std::string& endpoint : endpoints) {
       ServerRef server = known(endpoint);
       if (!server) {
         absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = open_channel(endpoint, how_);
         if (!channel.ok()) return channel.status();
-        (*channel)->GetState(true);
+        watchman->add(*channel);
         server = std::make_shared<Server>(
             Server{*channel, std::make_unique<grpc::GenericStub>(*channel)});
       }
@@ -82,7 +134,7 @@ class Servers {
     for (size_t i = 0; i < servers_.size(); ++i) {
       turn_ = (turn_ + 1) % servers_.size();
       const ServerRef& server = servers_[turn_].second;
-      const grpc_connectivity_state state = server->channel->GetState(true);
+      const grpc_connectivity_state state = server->channel->GetState(false);
       if (state == GRPC_CHANNEL_READY) return server;
       if (state != GRPC_CHANNEL_TRANSIENT_FAILURE) second = server;
     }
@@ -159,7 +211,7 @@ class UnaryCall final : public RpcCall, public std::enable_shared_from_this<Unar
   UnaryCall(std::shared_ptr<Servers> servers, std::shared_ptr<Load> load, RpcRequest request,
             RpcClient::Done done)
       : servers_(std::move(servers)),
-        share_(std::move(load), request.message.size()),
+        share_(std::in_place, std::move(load), request.message.size()),
         request_(std::move(request)),
         done_(std::move(done)),
         tries_(request_.repeatable ? servers_->size() : 1),
@@ -201,11 +253,12 @@ class UnaryCall final : public RpcCall, public std::enable_shared_from_this<Unar
   // Who waits may hold this, and `done` who waits.
   void finish(absl::StatusOr<Parts> answered) {
     RpcClient::Done done = std::move(done_);
+    share_.reset();
     done(std::move(answered));
   }
 
   const std::shared_ptr<Servers> servers_;
-  const Share share_;
+  std::optional<Share> share_;  // until it has ended
   const RpcRequest request_;
   RpcClient::Done done_;
   size_t tries_;  // that are left
@@ -228,7 +281,7 @@ class Stream final : public RpcStream,
   Stream(Servers::ServerRef server, std::shared_ptr<Load> load, Executor* lane,
          std::unique_ptr<RpcStreamEvents> events)
       : server_(std::move(server)),
-        share_(std::move(load), 0),
+        share_(std::in_place, std::move(load), 0),
         lane_(*lane),
         events_(std::move(events)) {}
 
@@ -271,6 +324,7 @@ class Stream final : public RpcStream,
   }
   void OnDone(const grpc::Status& status) override {
     lane_.post([self = shared_from_this(), status = status_of(status)] {
+      self->share_.reset();
       self->events_->on_end(status);
       self->events_.reset();
       self->self_.reset();
@@ -282,7 +336,7 @@ class Stream final : public RpcStream,
   }
 
   const Servers::ServerRef server_;
-  const Share share_;
+  std::optional<Share> share_;  // until it has ended
   Executor& lane_;
   std::unique_ptr<RpcStreamEvents> events_;
   grpc::ClientContext context_;
@@ -328,7 +382,7 @@ class GrpcClusterClient final : public ClusterClient {
 
   absl::Status set_endpoints(const std::vector<std::string>& endpoints) override {
     CHECK(!endpoints.empty());
-    return servers_->set(endpoints);
+    return servers_->set(endpoints, &watchman_);
   }
   size_t endpoints() const override { return servers_->size(); }
   size_t calls() const override { return load_->calls(); }
@@ -347,6 +401,7 @@ class GrpcClusterClient final : public ClusterClient {
   const ClusterClientOptions options_;
   const std::shared_ptr<Servers> servers_;  // shared with the calls, as is the load
   const std::shared_ptr<Load> load_;
+  Watchman watchman_;
 };
 
 }  // namespace
