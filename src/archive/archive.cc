@@ -152,6 +152,7 @@ absl::StatusOr<Duration> Archive::look(MonotonicTime now) {
     written_ = false;
     KEELSON_FAILPOINT("archive_snapshot_begun");
   } else if (!is_new) {
+    has_space();  // nothing is to be written that would tell
     counts_.whole_ms = moment->unix_ms;
     return kLookEvery;
   }
@@ -197,9 +198,7 @@ absl::StatusOr<Duration> Archive::copy_some() {
   absl::Status synced = stretch_->sync();
   if (absl::IsResourceExhausted(synced)) return wait_for_space(message_of(synced));
   if (!synced.ok()) return synced;
-  if (std::exchange(short_of_space_, false)) {
-    log::info("the archive has space again", {{"dir", options_.dir}});
-  }
+  has_space();
   counts_.index = stretch_->last().index.value;
   member_.need_log_from(stretch_->last().index);
   if (stretch_->last().index >= target_->index) {
@@ -290,6 +289,11 @@ absl::Status Archive::write_snapshot() {
 }
 
 bool Archive::lacks_space() const { return options_.free_bytes() < options_.keep_free; }
+
+void Archive::has_space() {
+  if (!std::exchange(short_of_space_, false)) return;
+  log::info("the archive has space again", {{"dir", options_.dir}});
+}
 
 // What may go goes, a snapshot a minute. The batch stays, and the member's log is held back for a
 // while; a state is not.

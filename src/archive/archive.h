@@ -119,6 +119,7 @@ class Archive {
   void show_noted();
   absl::Status write_snapshot();
   bool lacks_space() const;
+  void has_space();
   Duration wait_for_space(std::string_view what);
 
   // archive_bounds.cc
