@@ -116,14 +116,19 @@ class Client {
   }
 
   int64_t put(int64_t lease) {
+    return put(lease, random_.below(4) == 0 ? random_.below(20'000) : 10);
+  }
+  int64_t put(int64_t lease, size_t size) {
     pb::PutRequest request;
     request.set_key(key());
-    request.set_value(std::string(random_.below(4) == 0 ? random_.below(20'000) : 10, 'v'));
+    request.set_value(std::string(size, 'v'));
     request.set_lease(lease);
     return call<pb::PutResponse>("/etcdserverpb.KV/Put", request);
   }
 
+  // Of a new revision: a compaction since the last one is not brought back with that.
   Sample sample() {
+    put(0);
     pb::HashKVRequest request;
     pb::HashKVResponse response;
     const grpc::Status status =
@@ -324,7 +329,8 @@ TEST_F(ArchiveProcess, KilledAtAnyMoment) {
 // the same, and its log is kept for so long and no longer.
 TEST_F(ArchiveProcess, ADeadDiskIsTheArchivesAlone) {
   SeededRandom random(seed());
-  Server server({.binary = binary, .flags = flags({"--keelson-write-buffer-bytes=262144"})});
+  Server server({.binary = binary,
+                 .flags = flags({"--keelson-write-buffer-bytes=262144", "--snapshot-count=40"})});
   ASSERT_TRUE(server.start().ok()) << server.log_tail();
   Client client(server, random);
   for (int i = 0; i < 50; ++i) client.change();
@@ -334,9 +340,9 @@ TEST_F(ArchiveProcess, ADeadDiskIsTheArchivesAlone) {
   server.set_environment({"KEELSON_FAILPOINTS=archive_before_sync=pause"});
   ASSERT_TRUE(server.start().ok()) << server.log_tail();
   size_t most = 0;
-  for (int i = 0; i < 1500; ++i) {
-    client.put(0);
-    if (i % 50 == 0) most = std::max(most, segments(server));
+  for (int i = 0; i < 600; ++i) {
+    client.put(0, 8000);
+    if (i % 20 == 0) most = std::max(most, segments(server));
   }
   EXPECT_LE(most, 30u);
   EXPECT_GT(metric(server, "keelson_archive_lag_seconds"), 0);
@@ -369,7 +375,7 @@ TEST_F(ArchiveProcess, ADiskThatTakesNothingIsAGapAndNoMore) {
   SeededRandom random(seed());
   Server server({.binary = binary,
                  .flags = flags({"--keelson-archive=" + disk + "/archive",
-                                 "--keelson-write-buffer-bytes=262144"})});
+                                 "--keelson-write-buffer-bytes=262144", "--snapshot-count=40"})});
   ASSERT_TRUE(server.start().ok()) << server.log_tail();
   Client client(server, random);
   for (int i = 0; i < 50; ++i) client.change();
@@ -382,9 +388,9 @@ TEST_F(ArchiveProcess, ADiskThatTakesNothingIsAGapAndNoMore) {
   const std::string ballast = disk + "/ballast";
   output_of(cat("head -c 20000000 /dev/zero > ", ballast, " 2>/dev/null"));
   size_t most = 0;
-  for (int i = 0; i < 1500; ++i) {
-    client.put(0);
-    if (i % 50 == 0) most = std::max(most, segments(server));
+  for (int i = 0; i < 600; ++i) {
+    client.put(0, 8000);
+    if (i % 20 == 0) most = std::max(most, segments(server));
   }
   EXPECT_LE(most, 30u);
   EXPECT_EQ(metric(server, "keelson_archive_healthy"), 0);
@@ -421,7 +427,7 @@ TEST_F(ArchiveProcess, DamageIsToldAndNothingElse) {
   ASSERT_FALSE(samples.empty());
   fs::copy(path("archive"), path("whole"), fs::copy_options::recursive);
   int told = 0;
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 12; ++round) {
     fs::remove_all(path("archive"));
     fs::copy(path("whole"), path("archive"), fs::copy_options::recursive);
     std::vector<std::string> files;
