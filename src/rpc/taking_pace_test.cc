@@ -19,7 +19,7 @@ TEST(TakingPace, SignsOfLifeAreNotEnough) {
   bool slow = false;
   for (int i = 0; i < 4; ++i) {
     EXPECT_FALSE(slow) << i;
-    now += seconds(30);
+    now = now + seconds(30);
     taken += 64 << 10;
     slow = pace.too_slow(taken, now);
   }
@@ -32,7 +32,7 @@ TEST(TakingPace, WhoKeepsUpGoesOn) {
   pace.clients_turn(now);
   // Unevenly: nothing for more than a minute, and then what is due.
   for (uint64_t i = 1; i <= 100; ++i) {
-    now += seconds(120);
+    now = now + seconds(120);
     EXPECT_FALSE(pace.too_slow(i * 120 * kRate, now));
     EXPECT_FALSE(pace.too_slow(i * 120 * kRate, now + seconds(70)));
   }
@@ -43,9 +43,9 @@ TEST(TakingPace, TheMembersTimeDoesNotCount) {
   MonotonicTime now;
   for (int i = 0; i < 100; ++i) {
     pace.clients_turn(now);
-    now += seconds(1);
+    now = now + seconds(1);
     pace.our_turn(now);
-    now += seconds(600);
+    now = now + seconds(600);
     EXPECT_FALSE(pace.too_slow(0, now));
   }
   pace.clients_turn(now);
@@ -56,9 +56,9 @@ TEST(TakingPace, EachWindowStandsAlone) {
   TakingPace pace;
   MonotonicTime now;
   pace.clients_turn(now);
-  now += seconds(120);
+  now = now + seconds(120);
   EXPECT_FALSE(pace.too_slow(1000 * 120 * kRate, now));
-  now += seconds(120);
+  now = now + seconds(120);
   EXPECT_TRUE(pace.too_slow(1000 * 120 * kRate, now));
 }
 
