@@ -30,11 +30,13 @@ class JsonPrinter final : public Printer {
   JsonPrinter(bool hex, std::ostream& out) : hex_(hex), out_(out) {}
 
   absl::Status watch(const pb::WatchResponse& r) override {
+    // What a client's library makes of a refusal has no list, not an empty one.
+    const bool comes_of_a_server = r.has_header();
     std::vector<std::string> events;
     for (const auto& event : r.events()) events.push_back(json_message(event));
     return line(JsonObject()
                     .raw("Header", json_message(r.header()))
-                    .raw("Events", json_array(events))
+                    .raw("Events", comes_of_a_server ? json_array(events) : "null")
                     .raw("CompactRevision", cat(r.compact_revision()))
                     .raw("Canceled", r.canceled() ? "true" : "false")
                     .raw("Created", r.created() ? "true" : "false")

@@ -114,7 +114,6 @@ bool WatchSession::reopen(const absl::Status& why) {
 void WatchSession::refused(const pb::WatchResponse& response) {
   console_.err << "watch was canceled (" << response.cancel_reason() << ")\n";
   pb::WatchResponse told;
-  told.mutable_header();
   told.set_canceled(true);
   absl::Status status = printer_.watch(told);
   console_.out.flush();
