@@ -1,7 +1,8 @@
 // base/test_etcd.h
 //
 // For tests: a real etcd (3.5) beside us, a member on a data directory, its log in DIR.log. The
-// environment's KEELSON_ETCD names the directory of the programs; tests that find none skip.
+// environment's KEELSON_ETCD names etcd, or the directory of its programs; tests that find none
+// skip.
 //
 // Threads: one caller. Processes: killed at the end.
 
@@ -26,7 +27,10 @@
 namespace keelson {
 
 inline std::string etcd_directory() {
-  if (const char* given = std::getenv("KEELSON_ETCD")) return given;
+  if (const char* given = std::getenv("KEELSON_ETCD")) {
+    const std::filesystem::path path(given);
+    return (std::filesystem::is_directory(path) ? path : path.parent_path()).string();
+  }
   const char* home = std::getenv("HOME");
   return cat(home ? home : "", "/.cache/keelson/etcd-sid");
 }

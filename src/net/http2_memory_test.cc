@@ -428,7 +428,7 @@ TEST_F(Http2MemoryTest, PartsOfAStreamsMessagesAreMadeWhenTheyAreWanted) {
     client.exchange();
   }
   EXPECT_LT(made, 4u);
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 200; ++i) {
     client.grant(id, 60'000);
     client.exchange();
     if (late.maker->answer(Maker::part(made))) ++made;

@@ -77,7 +77,7 @@ def with_profiles(keelson, work):
     assert code == 200 and b"consensus" in gzip.decompress(threads)
     code, threads = server.ask("GET", "/debug/pprof/goroutine?debug=1")
     assert code == 200 and threads.startswith(b"goroutine profile: total "), threads[:200]
-    assert re.search(rb"^\d+ @\n#\tconsensus\n\n", threads, re.MULTILINE), threads
+    assert re.search(rb"^\d+ @\n#\tconsensus-0\n\n", threads, re.MULTILINE), threads
     code, heap = server.ask("GET", "/debug/pprof/heap?debug=1")
     assert code == 501 or re.match(rb"heap profile: \d+: \d+ \[0: 0\] @ heap/524288\n", heap), heap[:200]
     assert code == 501 or b"\tkeelson::" in heap, heap[:2000]
