@@ -10,6 +10,7 @@ keelson=$1
 root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$("$root/../shared/bin/get-etcd" 2>/dev/null | tail -1)
 folder=${KEELSON_ETCD:-$folder}
+[ -f "$folder" ] && folder=$(dirname "$folder")
 if [ ! -x "$folder/etcd" ] || [ ! -x "$folder/etcdctl" ]; then
   echo "skipped: no etcd"
   exit 77
