@@ -25,7 +25,7 @@ Versions::Versions(Executor& lane, const membership::Cluster& members, MemberId 
 void Versions::lead(MonotonicTime now) {
   CHECK(!leading_);
   leading_ = true;
-  first_ = Version();
+  asked_ = Version();
   next_version_ = now;
   next_downgrade_ = now + options_.downgrade_interval;
   look(now);
@@ -73,10 +73,15 @@ void Versions::decide_version(const List& servers) {
   const std::shared_ptr<const View> view = members_.view();
   std::optional<Version> next = membership::next_cluster_version(
       Version::parse(view->cluster_version), membership::least_version(servers), view->downgrade);
-  // One that was asked for and timed out may still come, ahead of this one.
-  if (next && view->cluster_version.empty()) next = first_ = std::max(first_, *next);
   // Newer members than this one may have set what it does not reach; then it has ended by now.
   if (!next || next->release() > membership::kOurVersion.release()) return;
+  // One that was asked for and timed out may still come, ahead of this one: nobody goes back behind
+  // it, but the first version of all is asked for once more.
+  if (!view->downgrade.enabled) {
+    if (view->cluster_version.empty()) next = std::max(asked_, *next);
+    if (*next < asked_) return;
+    asked_ = *next;
+  }
   if (view->cluster_version.empty()) {
     log::info("setting up initial cluster version using v3 API",
               {{"cluster-version", next->brief()}});

@@ -65,8 +65,10 @@ class Versions {
   Ask ask_;
 
   bool leading_ = false;
-  bool busy_ = false;          // a question or a proposal is under way
-  membership::Version first_;  // asked for in this term, while there was none; 0.0.0: none
+  bool busy_ = false;  // a question or a proposal is under way
+  // The greatest asked for in this term without a downgrade; 0.0.0: none. It may have timed out and
+  // come all the same.
+  membership::Version asked_;
   MonotonicTime next_version_;
   MonotonicTime next_downgrade_;
 };
