@@ -10,6 +10,8 @@ namespace {
 
 constexpr uint32_t kIdField = 1;
 constexpr uint32_t kHeaderField = 100;
+// No schema has a field beyond, though gogo reads over one: it is no kind of request.
+constexpr uint32_t kLastField = (uint32_t{1} << 29) - 1;
 
 enum HeaderField : uint32_t { kHeaderId = 1, kHeaderUser = 2, kHeaderAuthRevision = 3 };
 
@@ -52,6 +54,7 @@ absl::StatusOr<InternalRequest> unwrap_fields(std::string_view payload) {
   pb::LoggedReader reader(payload);
   pb::Field field;
   while (reader.next(&field)) {
+    if (field.number > kLastField) continue;
     if (field.number == kIdField) {
       if (field.type != pb::kVarint) return malformed();
       own_id = field.value;
