@@ -12,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -63,6 +64,8 @@ class Counter {
 class Gauge {
  public:
   void set(int64_t value) { value_.store(value, std::memory_order_relaxed); }
+  template <std::floating_point T>
+  void set(T) = delete;  // would be cut: count in a smaller unit
   void add(int64_t amount) { value_.fetch_add(amount, std::memory_order_relaxed); }
   double value() const { return static_cast<double>(value_.load(std::memory_order_relaxed)); }
 

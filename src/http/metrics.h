@@ -204,7 +204,7 @@ struct Metrics {
   Labelled access_lines;     // {what: written|dropped}
   Labelled spans;            // {outcome}
   bool has_archive = false;  // set before the first scrape; only then there are rows of these
-  Gauge archive_healthy, archive_index, archive_revision, archive_time_ms, archive_lag_seconds,
+  Gauge archive_healthy, archive_index, archive_revision, archive_time_ms, archive_lag_ms,
       archive_bytes, archive_snapshots, archive_snapshot_time_ms;
   Counter archive_gaps, archive_failures;
 

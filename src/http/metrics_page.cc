@@ -239,7 +239,7 @@ void add_archive(const Metrics& m, Families& out) {
   out.gauge("keelson_archive_time_milliseconds", "That time, since 1970.", m.archive_time_ms);
   out.gauge("keelson_archive_lag_seconds",
             "For how long something that was applied has not been in the archive.",
-            m.archive_lag_seconds);
+            m.archive_lag_ms.value() / 1000);
   out.gauge("keelson_archive_bytes", "What the archive takes.", m.archive_bytes);
   out.gauge("keelson_archive_snapshots", "Snapshots in the archive.", m.archive_snapshots);
   out.gauge("keelson_archive_snapshot_time_milliseconds",

@@ -141,13 +141,13 @@ void Archiving::show(http::Metrics& metrics) const {
   const archive::Counts& counts = archive_.counts();
   const int64_t lag = lag_ms();
   metrics.archive_healthy.set(counts.healthy && lag < kLate.count() ? 1 : 0);
-  metrics.archive_index.set(static_cast<double>(counts.index));
-  metrics.archive_revision.set(static_cast<double>(counts.revision));
-  metrics.archive_time_ms.set(static_cast<double>(counts.unix_ms));
-  metrics.archive_lag_seconds.set(static_cast<double>(lag) / 1000);
-  metrics.archive_bytes.set(static_cast<double>(counts.bytes));
-  metrics.archive_snapshots.set(static_cast<double>(counts.snapshots));
-  metrics.archive_snapshot_time_ms.set(static_cast<double>(counts.snapshot_ms));
+  metrics.archive_index.set(static_cast<int64_t>(counts.index));
+  metrics.archive_revision.set(counts.revision);
+  metrics.archive_time_ms.set(counts.unix_ms);
+  metrics.archive_lag_ms.set(lag);
+  metrics.archive_bytes.set(static_cast<int64_t>(counts.bytes));
+  metrics.archive_snapshots.set(static_cast<int64_t>(counts.snapshots));
+  metrics.archive_snapshot_time_ms.set(counts.snapshot_ms);
   raise_to(metrics.archive_gaps, counts.gaps);
   raise_to(metrics.archive_failures, counts.failures);
 }

@@ -104,7 +104,7 @@ void State::describe(const Config& config, http::Metrics& metrics) {
     metrics.feature_enabled.set({name, std::string(gate.stage)}, gate.enabled ? 1 : 0);
   }
   metrics.quota_backend_bytes.set(
-      config.effective_quota() == UINT64_MAX ? 0 : static_cast<double>(config.effective_quota()));
+      config.effective_quota() == UINT64_MAX ? 0 : static_cast<int64_t>(config.effective_quota()));
 }
 
 void State::collect(http::Metrics& metrics) {
@@ -113,9 +113,9 @@ void State::collect(http::Metrics& metrics) {
   metrics.is_leader.set(node_.is_leader() ? 1 : 0);
   metrics.is_learner.set(is_learner() ? 1 : 0);
   metrics.snapshot_apply_in_progress.set(status.installs.load() ? 1 : 0);
-  metrics.proposals_committed.set(static_cast<double>(status.committed.load()));
-  metrics.proposals_applied.set(static_cast<double>(status.applied.load()));
-  metrics.proposals_pending.set(static_cast<double>(status.proposals_pending.load()));
+  metrics.proposals_committed.set(static_cast<int64_t>(status.committed.load()));
+  metrics.proposals_applied.set(static_cast<int64_t>(status.applied.load()));
+  metrics.proposals_pending.set(static_cast<int64_t>(status.proposals_pending.load()));
   follow(metrics.proposals_failed, status.proposals_failed.load());
   follow(metrics.leader_changes_seen, status.leader_changes.load());
   follow(metrics.heartbeat_send_failures, status.heartbeats_late.load());
@@ -127,12 +127,12 @@ void State::collect(http::Metrics& metrics) {
   if (std::string version = cluster_version(); version.size() > 2) {
     metrics.cluster_version.set({version.substr(0, version.rfind('.'))}, 1);
   }
-  metrics.db_total_size.set(static_cast<double>(node_.backend()->size_on_disk()));
-  metrics.db_total_size_in_use.set(static_cast<double>(node_.backend()->size_in_use()));
+  metrics.db_total_size.set(static_cast<int64_t>(node_.backend()->size_on_disk()));
+  metrics.db_total_size_in_use.set(static_cast<int64_t>(node_.backend()->size_in_use()));
   mvcc::Store& store = node_.store();
-  metrics.current_revision.set(static_cast<double>(store.revision()));
+  metrics.current_revision.set(static_cast<int64_t>(store.revision()));
   metrics.compact_revision.set(store.compact_revision());  // -1 before the first, as in etcd
-  metrics.keys_total.set(static_cast<double>(store.keys()));
+  metrics.keys_total.set(static_cast<int64_t>(store.keys()));
   follow(metrics.db_compaction_keys, store.compacted_keys());
   collect_counts(metrics);
   collect_alarms(metrics);
@@ -149,10 +149,10 @@ void State::collect_watches(http::Metrics& metrics) {
     pending += m.pending_events.get();
     events += m.events_sent.get();
   }
-  metrics.watch_streams.set(static_cast<double>(streams));
-  metrics.watchers.set(static_cast<double>(watchers));
-  metrics.slow_watchers.set(static_cast<double>(slow));
-  metrics.pending_events.set(static_cast<double>(pending));
+  metrics.watch_streams.set(static_cast<int64_t>(streams));
+  metrics.watchers.set(static_cast<int64_t>(watchers));
+  metrics.slow_watchers.set(static_cast<int64_t>(slow));
+  metrics.pending_events.set(static_cast<int64_t>(pending));
   follow(metrics.events_total, static_cast<uint64_t>(events));
 }
 
