@@ -163,7 +163,9 @@ void LaneEngine::start_reading(int64_t from) {
 
 void LaneEngine::read_done(int64_t from, bool previous, absl::StatusOr<HistorySlice> read) {
   CHECK(reading_);
+  if (absl::IsResourceExhausted(read.status())) return read_later(from);
   reading_ = false;
+  told_busy_ = false;
   Sweep& store = sweep(Watcher::Way::kStore);
   if (!read.ok()) {
     reading_failed(from, read.status());
@@ -194,6 +196,21 @@ void LaneEngine::reading_failed(int64_t from, const absl::Status& status) {
   CHECK(first != nullptr);
   retire(*first);
   stream->send_failed(*first, message_of(status));
+}
+
+// Nobody is told: room comes. Those who need other revisions have their turn before.
+void LaneEngine::read_later(int64_t from) {
+  CHECK(reading_);
+  if (!std::exchange(told_busy_, true)) {
+    log::warn("a watcher's history has to wait: reads hold too much", {{"revision", from}});
+  }
+  sweep(Watcher::Way::kStore).next = {from + 1, 0};
+  lane_.post_after(options_.read_again, [alive = std::weak_ptr(alive_)] {
+    auto engine = alive.lock();
+    if (!engine) return;
+    (*engine)->reading_ = false;
+    (*engine)->schedule_catch_up();
+  });
 }
 
 // Gives the slice that is being served to those whose cursors lie in it.

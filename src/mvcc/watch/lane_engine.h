@@ -124,6 +124,7 @@ class LaneEngine {
   void start_reading(int64_t from);
   void read_done(int64_t from, bool previous, absl::StatusOr<HistorySlice> read);
   void reading_failed(int64_t from, const absl::Status& status);
+  void read_later(int64_t from);
   size_t slice_bytes(const Sweep& sweep) const;
   void serve(Watcher::Way way, Budget& budget);
   void serve_stream(StreamState& stream, Watcher::Way way, Budget& budget);
@@ -154,7 +155,8 @@ class LaneEngine {
   Sweep sweeps_[2];     // by Watcher::Way
   StreamOrder oldest_;  // the streams of both sweeps, by the lowest cursor
   bool catch_up_posted_ = false;
-  bool reading_ = false;  // the store's sweep waits for a read
+  bool reading_ = false;    // the store's sweep waits for a read, or until it may read again
+  bool told_busy_ = false;  // since a read succeeded
 
   absl::flat_hash_set<StreamState*> streams_;
   uint64_t next_serial_ = 1;  // of watchers

@@ -123,6 +123,11 @@ inline absl::Status read_previous(const mvcc::Store& store, mvcc::ReaderSlot& sl
     });
     absl::StatusOr<size_t> read =
         read_previous(store, slot, request, {begin, end}, elsewhere, slice);
+    if (absl::IsResourceExhausted(read.status()) && begin != slice->events.begin()) {
+      slice->events.erase(begin, slice->events.end());
+      slice->through = revision - 1;
+      break;
+    }
     if (!read.ok()) return read.status();
     bytes += *read;
     if (end != slice->events.end() && (slice->late || bytes >= request.max_bytes)) {

@@ -105,8 +105,8 @@ class WatchSource {
   virtual int64_t compact_revision() const = 0;
   // Whole revisions, at least one of them however large, but with the bounds of previous KeyValues
   // perhaps not all that were asked for; errors::Compacted if `from` is below the
-  // compact revision. `done` is called on any thread, perhaps before this returns; never, if the
-  // member ends.
+  // compact revision, and errors::RequestTooManyRequests while others hold too much. `done` is
+  // called on any thread, perhaps before this returns; never, if the member ends.
   virtual void read(HistoryRequest request, Done done) = 0;
   // The encoded KeyValue that a reader one revision before the event saw, empty if there was none;
   // nullopt: it takes a read() to tell.
@@ -140,6 +140,8 @@ struct WatchOptions {
   // Previous KeyValues of one revision that are in memory at once for those who lag; what is longer
   // is read while it is sent.
   size_t previous_bytes = 4 * 1024 * 1024;
+  // A read that was refused because others hold too much is tried again after this.
+  Duration read_again = std::chrono::milliseconds(100);
 
   // Lagging watchers that are moved on at one go, and how many of one stream before it is the next
   // one's turn. What is encoded for them counts, too.

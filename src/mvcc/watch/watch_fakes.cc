@@ -177,6 +177,11 @@ void FakeStore::fail_reads(absl::Status status) {
   reads_ = std::move(status);
 }
 
+void FakeStore::refuse_reads_from(int64_t revision) {
+  std::lock_guard lock(mutex_);
+  refused_from_ = revision;
+}
+
 int64_t FakeStore::revision() const {
   std::lock_guard lock(mutex_);
   return revision_;
@@ -232,6 +237,7 @@ void FakeStore::read(HistoryRequest request, Done done) {
 
 absl::StatusOr<HistorySlice> FakeStore::answer(const HistoryRequest& request) {
   if (!reads_.ok()) return reads_;
+  if (request.from == refused_from_) return errors::RequestTooManyRequests();
   if (request.from < compact_revision_) return errors::Compacted();
   HistorySlice slice;
   slice.through = request.to;

@@ -57,6 +57,8 @@ class FakeStore final : public WatchSource {
   mvcc::EventBatchPtr take_batch(bool forget_prev = false);
   void compact(int64_t revision);
   void fail_reads(absl::Status status);
+  // Those that begin with this revision, for want of memory; 0: none.
+  void refuse_reads_from(int64_t revision);
   // A disk that does not answer, until it is let go.
   void hold_reads(bool hold);
   // Answers the oldest held read; false if there is none.
@@ -89,6 +91,7 @@ class FakeStore final : public WatchSource {
   int64_t revision_;
   int64_t compact_revision_ = -1;
   absl::Status reads_ = absl::OkStatus();
+  int64_t refused_from_ = 0;
   bool hold_ = false;
   bool in_memory_ = true;
   std::deque<std::pair<HistoryRequest, Done>> held_;

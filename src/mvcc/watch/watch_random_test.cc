@@ -63,6 +63,7 @@ class World {
     options_.member = MemberId(6);
     options_.progress_interval = Duration(1000);
     options_.stream_pending = 40 << random_.below(8);
+    options_.read_again = Duration(100);
     options_.slice_bytes = 1 << random_.below(12);
     options_.window_batches = 1 + random_.below(40);
     options_.window_bytes = 1000 << random_.below(8);
@@ -112,6 +113,7 @@ class World {
       case 11:
         if (random_.below(4) == 0) store_.keep_values(random_.below(2) == 0);
         if (random_.below(4) == 0) store_.hold_reads(random_.below(2) == 0);
+        if (random_.below(2) == 0) refuse_reads();
         lane_.advance(Duration(random_.below(400)));
         break;
       case 12:
@@ -131,6 +133,9 @@ class World {
   void settle() {
     publish();
     store_.hold_reads(false);
+    store_.refuse_reads_from(0);
+    lane_.run();
+    lane_.advance(options_.read_again);
     lane_.run();
     for (bool more = true; more;) {
       more = false;
@@ -167,6 +172,13 @@ class World {
     client = Client{};
     client.sink = std::make_unique<LimitedClient>(options_.stream_pending);
     client.stream = watches_->open(*client.sink);
+  }
+
+  void refuse_reads() {
+    const int64_t low = std::max<int64_t>(store_.compact_revision(), 1);
+    const auto span = static_cast<uint64_t>(store_.revision() - low + 1);
+    store_.refuse_reads_from(
+        random_.below(3) == 0 ? 0 : low + static_cast<int64_t>(random_.below(span)));
   }
 
   std::string any_key() { return std::string(1, static_cast<char>('a' + random_.below(8))); }

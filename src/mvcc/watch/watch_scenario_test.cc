@@ -51,6 +51,7 @@ class World {
     if (c.name == "reset") return reset();
     if (c.name == "compact") return store_->compact(c.number("rev")), "";
     if (c.name == "fail_reads") return store_->fail_reads(absl::DataLossError("bad block")), "";
+    if (c.name == "busy") return store_->refuse_reads_from(c.number("rev")), "";
     if (c.name == "hang") return store_->hold_reads(true), "";
     if (c.name == "unhang") return store_->hold_reads(false), "";
     if (c.name == "evict") return store_->keep_values(false), "";
