@@ -49,4 +49,15 @@ class LineBudget {
   std::atomic<uint64_t> left_out_{0};  // > 0: tell() is on its way
 };
 
+// Bytes of a line with a few short fields.
+inline constexpr size_t kUsualLine = 300;
+
+// Whether a line of about so many bytes goes out; it is counted as written then. Null: no bound.
+inline bool take_line(LineBudget* lines, size_t bytes) {
+  if (lines == nullptr) return true;
+  if (!lines->may_write()) return false;
+  lines->written(bytes);
+  return true;
+}
+
 }  // namespace keelson

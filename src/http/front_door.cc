@@ -37,10 +37,9 @@ void refuse(net::HttpReply& reply, int status, std::string_view text) {
 // The host is the client's word.
 void warn_of_host(std::string_view host, LineBudget* lines) {
   constexpr size_t kLongestHost = 255, kRest = 150;  // a name's; and what is around it in the line
-  if (lines != nullptr && !lines->may_write()) return;
   const std::string_view told = host.substr(0, kLongestHost);
+  if (!take_line(lines, kRest + told.size())) return;
   log::warn("rejecting HTTP request to prevent DNS rebinding attacks", {{"host", told}});
-  if (lines != nullptr) lines->written(kRest + told.size());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "http/memory_stats.h"
@@ -166,7 +167,10 @@ class Handlers::CheckRun : public std::enable_shared_from_this<Handlers::CheckRu
       record(std::string(checks_[i]->name), ok);
     }
     if (failed) {
-      log::error("Health check error", {{"path", path_}, {"reason", lines}, {"status-code", 503}});
+      if (take_line(handlers_.options_.lines, kUsualLine + lines.size())) {
+        log::error("Health check error",
+                   {{"path", path_}, {"reason", lines}, {"status-code", 503}});
+      }
       return done_(error_response(503, lines));
     }
     log::debug("Health check OK", {{"path", path_}, {"reason", lines}, {"status-code", 200}});
@@ -280,17 +284,19 @@ void Handlers::health(const Request& request, Done done) {
   const std::vector<std::string> exclude = excluded(request.query);
   for (ServerState::Alarm alarm : state_.alarms()) {
     if (contains(exclude, alarm_name(alarm))) continue;
-    log::warn("serving /health false due to an alarm", {{"alarm", alarm_name(alarm)}});
+    if (take_line(options_.lines, kUsualLine)) {
+      log::warn("serving /health false due to an alarm", {{"alarm", alarm_name(alarm)}});
+    }
     return finish_health(cat("ALARM ", alarm_name(alarm)), std::move(done));
   }
   const std::vector<std::string> flag = query_values(request.query, "serializable");
   const bool serializable = !flag.empty() && flag.front() == "true";
   if (!serializable && !state_.has_leader()) {
-    log::warn("serving /health false; no leader");
+    if (take_line(options_.lines, kUsualLine)) log::warn("serving /health false; no leader");
     return finish_health("RAFT NO LEADER", std::move(done));
   }
   state_.probe_read(serializable, [this, done = std::move(done)](absl::Status status) mutable {
-    if (!status.ok()) {
+    if (!status.ok() && take_line(options_.lines, kUsualLine)) {
       log::warn("serving /health false; Range fails", {{"error", error_text(status)}});
     }
     finish_health(status.ok() ? "" : cat("RANGE ERROR:", error_text(status)), std::move(done));
@@ -303,7 +309,9 @@ void Handlers::finish_health(std::string reason, Done done) {
   const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   (ok ? metrics_.health_success : metrics_.health_failures).add();
   if (ok) return done({200, {{"Content-Type", kPlainText}}, text});
-  log::warn("/health error", {{"output", text}, {"status-code", 503}});
+  if (take_line(options_.lines, kUsualLine + text.size())) {
+    log::warn("/health error", {{"output", text}, {"status-code", 503}});
+  }
   done(error_response(503, text));
 }
 

@@ -19,6 +19,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "base/line_budget.h"
 #include "http/metrics.h"
 #include "http/page_maker.h"
 
@@ -67,6 +68,7 @@ struct Response {
 struct HandlersOptions {
   std::string etcd_version;          // "3.7.1"
   std::vector<std::string> command;  // for /debug/vars
+  LineBudget* lines = nullptr;       // for what is said of health; null: no bound
 };
 
 class Handlers {

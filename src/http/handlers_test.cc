@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/errors.h"
+#include "base/test_log.h"
 
 namespace keelson::http {
 namespace {
@@ -43,6 +44,18 @@ class AtOnce final : public Executor {
  public:
   void post(Task task) override { task(); }
   void post_after(Duration, Task task) override { task(); }
+};
+
+class Nowhere final : public Executor {
+ public:
+  void post(Task) override {}
+  void post_after(Duration, Task) override {}
+};
+
+class StandingClock final : public Clock {
+ public:
+  MonotonicTime now() const override { return {std::chrono::hours(1)}; }
+  Duration unix_time() const override { return std::chrono::hours(1); }
 };
 
 class HandlersTest : public ::testing::Test {
@@ -99,6 +112,24 @@ TEST_F(HandlersTest, HealthTellsOfAlarms) {
             "{\"health\":\"false\",\"reason\":\"ALARM CORRUPT\"}\n");
   EXPECT_EQ(get("/health", "exclude=NOSPACE&exclude=CORRUPT&exclude=").status, 200);
   EXPECT_EQ(metrics_.health_failures.value(), 2);
+}
+
+// Anybody may ask, as often as they like.
+TEST_F(HandlersTest, WhatTheLogSaysOfHealthIsBounded) {
+  log::TestLog log(log::Level::kWarn);
+  const StandingClock still;
+  Nowhere lane;
+  LineBudget lines(still, &lane, {.bytes_per_second = 1, .bytes_at_once = 4000});
+  Handlers handlers(state_, metrics_, &pages_, {.lines = &lines});
+  state_.active = {ServerState::Alarm::kCorrupt};
+  state_.leader = false;
+  for (int i = 0; i < 100; ++i) {
+    for (const char* path : {"/health", "/readyz"})
+      handlers.handle({"GET", path, ""}, [](Response r) { EXPECT_EQ(r.status, 503); });
+  }
+  const size_t said = log.take("/health error").size() + log.take("Health check error").size();
+  EXPECT_GT(said, 0u);
+  EXPECT_LT(said, 20u);
 }
 
 TEST_F(HandlersTest, HealthNeedsALeaderUnlessSerializable) {

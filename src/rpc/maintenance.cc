@@ -11,6 +11,7 @@
 
 #include "apply/decode.h"
 #include "base/errors.h"
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "node/hash_queue.h"
@@ -354,7 +355,9 @@ class Downgrade final : public Unary {
         context_.origin(*call), [this, call, target, enable](absl::Status status) {
           if (status.ok()) status = check(target);
           if (!status.ok()) {
-            if (enable) log::warn("reject downgrade request", {{"error", message_of(status)}});
+            if (enable && take_line(context_.lines(), kUsualLine)) {
+              log::warn("reject downgrade request", {{"error", message_of(status)}});
+            }
             return call->fail(std::move(status));
           }
           if (!enable) return answer(*call);
@@ -378,7 +381,9 @@ class Downgrade final : public Unary {
         status = errors::NoInflightDowngrade();
       }
       if (status.ok()) return propose(call, false, "");
-      log::warn("failed to cancel downgrade", {{"error", message_of(status)}});
+      if (take_line(context_.lines(), kUsualLine)) {
+        log::warn("failed to cancel downgrade", {{"error", message_of(status)}});
+      }
       answer(*call);
     });
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "rpc/at_leader.h"
@@ -24,7 +25,7 @@ size_t voters(const membership::View& view) {
 }
 
 // How a learner stands, by what the leader knows of it.
-absl::Status judge(const raft::Status& status, MemberId id) {
+absl::Status judge(const raft::Status& status, MemberId id, LineBudget* lines) {
   if (status.soft_state.state != raft::StateType::kLeader) return errors::NotLeader();
   const raft::tracker::Progress* learner = nullptr;
   const raft::tracker::Progress* leader = nullptr;
@@ -36,8 +37,10 @@ absl::Status judge(const raft::Status& status, MemberId id) {
   const double share =
       static_cast<double>(learner->match().value) / static_cast<double>(leader->match().value);
   if (share >= kReady) return absl::OkStatus();
-  log::error("rejecting promote learner: learner is not ready",
-             {{"learner-ready-percent", share}, {"ready-percent-threshold", kReady}});
+  if (take_line(lines, kUsualLine)) {
+    log::error("rejecting promote learner: learner is not ready",
+               {{"learner-ready-percent", share}, {"ready-percent-threshold", kReady}});
+  }
   return errors::LearnerNotReady();
 }
 
@@ -78,6 +81,7 @@ absl::Status Reconfiguration::may_add(const membership::Member& member) const {
   }
   const size_t now = voters(*view);
   if (now == 1 || connected(*view) >= (now + 1) / 2 + 1) return absl::OkStatus();
+  if (!take_line(context_.lines(), kUsualLine)) return errors::Unhealthy();
   log::warn(
       "rejecting member add request; local member has not been connected to majority peers, "
       "reconfigure breaks active quorum",
@@ -98,6 +102,7 @@ absl::Status Reconfiguration::may_remove(MemberId id) const {
   if (!self && !(others && others->active_since(id))) return absl::OkStatus();
   const size_t active = connected(*view);
   if (active - 1 >= 1 + (voters(*view) - 1) / 2) return absl::OkStatus();
+  if (!take_line(context_.lines(), kUsualLine)) return errors::Unhealthy();
   log::warn(
       "rejecting member remove request; local member has not been connected to all peers, "
       "reconfigure breaks active quorum",
@@ -152,10 +157,9 @@ void Reconfiguration::judge_progress(Lane& lane, Origin from, MemberId id,
   lane.gateway->read(from, [this, &lane, id, done = std::move(done)](absl::Status status) mutable {
     if (!status.ok()) return done(std::move(status));
     context_.node().consensus().with_core(
-        [&lane, id, done = std::move(done)](raft::RawNode& core) mutable {
-          lane.loop.post([judged = judge(core.status(), id), done = std::move(done)]() mutable {
-            done(std::move(judged));
-          });
+        [this, &lane, id, done = std::move(done)](raft::RawNode& core) mutable {
+          lane.loop.post([judged = judge(core.status(), id, context_.lines()),
+                          done = std::move(done)]() mutable { done(std::move(judged)); });
         });
   });
 }

@@ -465,7 +465,8 @@ void Server::Running::build_services() {
   handlers = std::make_unique<http::Handlers>(
       *state, metrics, pages.get(),
       http::HandlersOptions{.etcd_version = std::string(kEtcdVersion),
-                            .command = own_command_line()});
+                            .command = own_command_line(),
+                            .lines = lines.get()});
   build_http();
 }
 
