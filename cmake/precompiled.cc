@@ -1,0 +1,1 @@
+int main() {}  // the headers are what this is for
