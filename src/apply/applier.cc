@@ -76,7 +76,9 @@ absl::Status Applier::begin_auth() {
   return backend_->commit(batch, Index(0), Term(0));
 }
 
+// The cluster's version, which they depend on, is with the members.
 absl::Status Applier::restore_auth() {
+  order_grants();
   if (absl::Status s = auth_.restore(*backend_); !s.ok()) return s;
   auth_.publish();
   return absl::OkStatus();
@@ -104,9 +106,9 @@ absl::Status Applier::replace(Replacement next, mvcc::Dispose dispose) {
   CHECK(term_ <= next.term);
   CHECK(next.backend->consistent_index() == next.index);
   backend_ = next.backend;
+  if (absl::Status s = members_.restore(*backend_); !s.ok()) return failure_ = s;
   if (absl::Status s = restore_auth(); !s.ok()) return failure_ = s;
   store_.replace(std::move(next.store), std::move(next.former), std::move(dispose));
-  if (absl::Status s = members_.restore(*backend_); !s.ok()) return failure_ = s;
   if (absl::Status s = restore(); !s.ok()) return failure_ = s;
   index_ = published_index_ = next.index;
   term_ = published_term_ = next.term;

@@ -181,6 +181,7 @@ class Applier {
   absl::StatusOr<Reply> role_get(std::string_view body);
   absl::StatusOr<Reply> user_list();
   absl::StatusOr<Reply> role_list();
+  void order_grants();
 
   // What `who_` may do.
   Permits permits() const { return Permits(auth_.rules(), who_, &leases_); }

@@ -1,13 +1,16 @@
 // What the log asks of users, roles and permissions, and who may ask it.
 // Source: etcd v3.7.1, server/etcdserver/apply/auth.go and backend.go.
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "apply/applier.h"
 #include "apply/decode.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "membership/version.h"
 #include "proto/raft_internal.pb.h"
 #include "proto/rpc.pb.h"
 
@@ -32,7 +35,21 @@ void add_permissions(const authpb::Role& role, pb::AuthRoleGetResponse* response
   all->set_range_end(std::string(1, '\0'));
 }
 
+// etcd's members order grants as their own release does, whatever the cluster speaks; that is no
+// fact that all members have in common, but the cluster's version is. While it is below 3.7, a
+// member of before 3.7 is there or may come, and those agree with each other: it is their order
+// then. Members of etcd 3.7 among them agree with neither them nor this one, which no choice here
+// could mend. Until a version is decided it is our own release's.
+auth::GrantOrder grant_order(std::string_view cluster_version) {
+  constexpr membership::Version kByEndSince{3, 7, 0};
+  const std::optional<membership::Version> version = membership::Version::parse(cluster_version);
+  if (!version || *version <= membership::kLeastClusterVersion) return auth::GrantOrder::kByEnd;
+  return *version < kByEndSince ? auth::GrantOrder::kAsAdded : auth::GrantOrder::kByEnd;
+}
+
 }  // namespace
+
+void Applier::order_grants() { auth_.order_grants(grant_order(members_.view()->cluster_version)); }
 
 bool Applier::is_auth(InternalKind kind) {
   return kind >= InternalKind::kAuthEnable && kind <= InternalKind::kAuthRoleRevokePermission;

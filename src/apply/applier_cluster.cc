@@ -74,6 +74,7 @@ absl::StatusOr<Reply> Applier::cluster_version(std::string_view body) {
 absl::StatusOr<Reply> Applier::set_version(std::string_view version) {
   if (absl::Status s = members_.set_version(version, store_.batch()); !s.ok()) return s;
   CHECK(members_.view()->cluster_version == version);
+  order_grants();
   return Reply();
 }
 

@@ -329,6 +329,41 @@ TEST_F(ApplierTest, TheRulesOfAReceivedStateAreThereBeforeItsKeys) {
   for (auto& task : disposed) std::move(task)();
 }
 
+// As it says of the cluster's version: b to a is no range of keys, and etcd 3.7 alone permits it.
+TEST_F(ApplierTest, TheRulesOfAReceivedStateAreThoseOfItsVersion) {
+  ASSERT_TRUE(start().ok());
+  for (const auto& [version, permitted] : {std::pair("3.6.0", false), {"3.7.0", true}}) {
+    const Index index = Index(index_.value + 10);
+    auto next = std::make_shared<backend::MemoryBackend>();
+    backend::WriteBatch batch;
+    batch.put(backend::Bucket::kAuth, "authEnabled", "\x01");
+    batch.put(backend::Bucket::kAuth, "authRevision", std::string("\0\0\0\0\0\0\0\x07", 8));
+    batch.put(backend::Bucket::kCluster, "clusterVersion", version);
+    authpb::User user;
+    user.set_name("u");
+    user.add_roles("r");
+    batch.put(backend::Bucket::kAuthUsers, "u", user.SerializeAsString());
+    authpb::Role role;
+    role.set_name("r");
+    for (const char* end : {"c", "b", "d"}) {
+      authpb::Permission* permission = role.add_keypermission();
+      permission->set_key("a");
+      permission->set_range_end(end);
+    }
+    batch.put(backend::Bucket::kAuthRoles, "r", role.SerializeAsString());
+    ASSERT_TRUE(next->commit(batch, index, Term(1)).ok());
+    Replacement replacement{.index = index, .term = Term(1), .backend = next.get()};
+    replacement.former = std::exchange(backend_, next);
+    replacement.store = *mvcc::Store::open(next.get());
+    ASSERT_TRUE(
+        applier_->replace(std::move(replacement), [](auto task) { std::move(task)(); }).ok());
+    index_ = index;
+    const std::shared_ptr<const auth::Rules> rules = applier_->auth().newest();
+    EXPECT_EQ(rules->may({"u", 7}, auth::Access::kRead, "b", "a").ok(), permitted) << version;
+    EXPECT_TRUE(rules->may({"u", 7}, auth::Access::kRead, "a", "d").ok());
+  }
+}
+
 // Of entries in one batch each is timed by itself, and who is slow is named, as in etcd.
 TEST_F(ApplierTest, ASlowEntryIsNamed) {
   log::TestLog log(log::Level::kWarn);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "base/quiet_log.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
+#include "proto/membership.pb.h"
 #include "proto/raft_internal.pb.h"
 
 namespace keelson::apply {
@@ -65,6 +67,7 @@ class Member {
     applier_.reset();
     leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{});
     members_ = std::make_unique<membership::Cluster>(ClusterId(1));
+    ASSERT_TRUE(members_->restore(backend_).ok());
     store_ = *mvcc::Store::open(&backend_, {});
     applier_ = *Applier::create(&backend_, store_.get(), leases_.get(), members_.get(), &clock_, {},
                                 [](mvcc::EventBatchPtr) {});
@@ -118,7 +121,9 @@ class World {
       case 4:
         return change_role();
       case 5:
-        return random_.below(8) == 0 ? start_again() : put();
+        return random_.below(8) == 0   ? start_again()
+               : random_.below(4) == 0 ? change_version()
+                                       : put();
       case 6:
         return put();
       case 7:
@@ -207,6 +212,18 @@ class World {
 
   // ---- changes
 
+  // To any, up or down; the first of them says that none is decided.
+  void change_version() {
+    constexpr std::array<const char*, 4> kVersions = {"3.0.0", "3.5.0", "3.6.0", "3.7.0"};
+    const size_t chosen = random_.below(kVersions.size());
+    using Set = membershippb::ClusterVersionSetRequest;
+    expect(
+        log<Set>(InternalKind::kClusterVersionSet, [&](auto& r) { r.set_ver(kVersions[chosen]); }),
+        absl::OkStatus());
+    const bool before = chosen == 1 || chosen == 2;
+    guard_.order = before ? auth::GrantOrder::kAsAdded : auth::GrantOrder::kByEnd;
+  }
+
   void change_all() {
     if (random_.below(3) > 0) {
       expect(log<pb::AuthEnableRequest>(InternalKind::kAuthEnable, [](auto&) {}),
@@ -266,7 +283,8 @@ class World {
   void change_role() {
     const std::string name = role();
     authpb::Permission perm;
-    perm.set_key(key());
+    // Many begin at one key: how those are ordered is what releases differ in.
+    perm.set_key(random_.below(2) == 0 ? "a" : key());
     perm.set_range_end(end());
     perm.set_permtype(static_cast<authpb::Permission::Type>(random_.below(3)));
     switch (random_.below(8)) {

@@ -4,6 +4,7 @@
 //   put k=… v=… [lease=…] [prev] [ignore_value] [ignore_lease]      del k=… [end=…] [prev]
 //   get k=… [end=…] [rev=…] [limit=…]      compact rev=…      restart      quota bytes=…
 //   grant id=… ttl=…      revoke id=…      leases      alarm on|off|list [type=corrupt]
+//   version to=…          the cluster's, as its leader sets it
 //   unreadable after=…    from that many reads on the store's values cannot be read
 //   raw [number=…] bytes=…      an entry: a request under its field number, or nothing but bytes
 //   txn [unwaited]      if k=… [end=…] [is=equal|not|greater|less] value|mod|create|version|lease=…
@@ -20,6 +21,7 @@
 #include "apply/txn.h"
 #include "backend/memory_backend.h"
 #include "base/scenario.h"
+#include "proto/membership.pb.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::apply {
@@ -203,6 +205,11 @@ class World {
     if (c.name == "leases") return leases();
     if (c.name == "alarm") return alarm(c);
     if (c.name == "raw") return raw(c);
+    if (c.name == "version") {
+      membershippb::ClusterVersionSetRequest request;
+      request.set_ver(c.text("to"));
+      return status(apply(InternalKind::kClusterVersionSet, request));
+    }
     if (c.name == "unreadable") {
       backend_.fail_reads(absl::DataLossError("a damaged block"),
                           static_cast<int>(c.number("after")));
@@ -219,6 +226,7 @@ class World {
     slot_.reset();
     leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{});
     members_ = std::make_unique<membership::Cluster>(ClusterId(1));
+    ASSERT_TRUE(members_->restore(backend_).ok());
     store_ = *mvcc::Store::open(&backend_, {.value_memory = 0});
     slot_ = store_->register_reader();
     applier_ = *Applier::create(&backend_, store_.get(), leases_.get(), members_.get(), &clock_,

@@ -31,6 +31,7 @@ struct SlowGuard {
 
   bool enabled = false;
   uint64_t revision = 1;
+  auth::GrantOrder order = auth::GrantOrder::kByEnd;
   std::map<std::string, User> users;
   std::map<std::string, Perms> roles;
 
@@ -62,9 +63,9 @@ struct SlowGuard {
   bool is_root(const std::string& user) const { return users.at(user).roles.contains("root"); }
 
   // Of a range without keys; the tree has a twin of its own.
-  static bool covers_nothing(const std::vector<authpb::Permission>& all, const std::string& key,
-                             const std::string& end) {
-    auth::GrantTree tree;
+  bool covers_nothing(const std::vector<authpb::Permission>& all, const std::string& key,
+                      const std::string& end) const {
+    auth::GrantTree tree(order);
     for (const authpb::Permission& perm : all) {
       const std::string& last = perm.range_end();
       tree.add(perm.key(), last.empty() ? perm.key() + '\0' : is_open(last) ? "" : last);

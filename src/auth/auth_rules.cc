@@ -76,7 +76,7 @@ void AuthStore::note_roles(const authpb::User& user, bool held) {
 
 // All that the roles give, together.
 std::shared_ptr<const UserRules> AuthStore::rules_of(const authpb::User& user) const {
-  auto rules = std::make_shared<UserRules>();
+  auto rules = std::make_shared<UserRules>(order_);
   rules->is_root = std::binary_search(user.roles().begin(), user.roles().end(), kRoot);
   rules->no_password = user.options().no_password();
   rules->password = user.password();
@@ -96,6 +96,12 @@ std::shared_ptr<const UserRules> AuthStore::rules_of(const authpb::User& user) c
   rules->read.merge();
   rules->write.merge();
   return rules;
+}
+
+void AuthStore::order_grants(GrantOrder order) {
+  if (std::exchange(order_, order) == order) return;
+  for (const auto& [name, user] : users_) rules_.users_.set(name, rules_of(user));
+  changed_ = true;
 }
 
 void AuthStore::refresh_holders(std::string_view role) {

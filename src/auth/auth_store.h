@@ -56,6 +56,10 @@ class AuthStore {
   // A new member's store begins with revision 1: false if it had one, true if it is now in `batch`.
   bool begin(backend::WriteBatch& batch);
 
+  // How grants are ordered from now on, of which the answers about ranges without keys depend; it
+  // is in publish()'s next picture. REQUIRES: it follows from the entries before.
+  void order_grants(GrantOrder order);
+
   // ---- what entries do; a change is in publish()'s next picture
 
   absl::Status enable(backend::WriteBatch& batch);
@@ -132,6 +136,7 @@ class AuthStore {
   // Exactly the users that name a role, by it; the role need not exist.
   absl::btree_map<std::string, absl::btree_set<std::string>> holders_;
 
+  GrantOrder order_ = GrantOrder::kByEnd;
   Rules rules_;  // follows from the above, and the tokens
   bool changed_ = true;
   std::shared_ptr<const Rules> newest_;  // replaced whole, with std::atomic_store

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -24,14 +25,17 @@
 #include "auth/token_text.h"
 #include "backend/memory_backend.h"
 #include "base/errors.h"
+#include "base/text.h"
 
 namespace keelson::auth {
 namespace {
 
 using namespace std::string_literals;
 
-KeyRanges ranges(const std::vector<std::pair<std::string, std::string>>& grants) {
-  KeyRanges out;
+using Named = std::pair<std::string, std::string>;  // a key and a range end
+
+KeyRanges ranges(const std::vector<Named>& grants, GrantOrder order = GrantOrder::kByEnd) {
+  KeyRanges out(order);
   for (const auto& [key, end] : grants) out.add(key, end);
   out.merge();
   return out;
@@ -49,7 +53,7 @@ TEST(KeyRanges, CoverWhatTheGrantsTogetherCover) {
   EXPECT_FALSE(some.covers("b", "k"));
   EXPECT_FALSE(some.covers("b", "\0"s));
   EXPECT_FALSE(some.covers("", ""));
-  EXPECT_FALSE(KeyRanges().covers("a", ""));
+  EXPECT_FALSE(KeyRanges(GrantOrder::kByEnd).covers("a", ""));
 }
 
 TEST(KeyRanges, OpenEndsCoverOpenEnds) {
@@ -64,35 +68,69 @@ TEST(KeyRanges, OpenEndsCoverOpenEnds) {
   EXPECT_FALSE(ranges({{"a", "\xff"}}).covers("a", "\0"s));
 }
 
-// What has no right answer is answered as by etcd, whose answers stand in the file.
-TEST(KeyRanges, InvertedRangesAreAsInEtcdsTree) {
-  std::ifstream file(KEELSON_SOURCE_DIR "/src/auth/testdata/interval_tree.txt");
+// Calls `grants` with the grants of each line of the file that has some, and `request` with each
+// request about them and the words behind it.
+void read_tree_file(const std::string& name,
+                    const std::function<void(const std::vector<Named>&)>& grants,
+                    const std::function<void(const Named&, std::istream& answers)>& request) {
+  std::ifstream file(cat(KEELSON_SOURCE_DIR "/src/auth/testdata/", name));
   const auto named = [](const std::string& text) {
     const size_t colon = text.find(':');
     const std::string end = colon == std::string::npos ? "" : text.substr(colon + 1);
-    return std::pair(text.substr(0, colon), end == "*" ? "\0"s : end);
+    return Named(text.substr(0, colon), end == "*" ? "\0"s : end);
   };
-  std::string line, grants;
-  KeyRanges some;
-  int requests = 0;
-  while (std::getline(file, line)) {
+  for (std::string line, word; std::getline(file, line);) {
     if (line.starts_with('#')) continue;
+    SCOPED_TRACE(line);
     std::istringstream words(line);
-    std::string word;
     words >> word;
-    if (word == "grants") {
-      grants = line;
-      some = KeyRanges();
-      while (words >> word) some.add(named(word).first, named(word).second);
-      some.merge();
+    if (word != "grants") {
+      request(named(word), words);
       continue;
     }
-    const auto [key, end] = named(word);
-    words >> word;
-    EXPECT_EQ(some.covers(key, end), word == "true") << line << " of " << grants;
-    ++requests;
+    std::vector<Named> all;
+    while (words >> word) all.push_back(named(word));
+    grants(all);
   }
+}
+
+bool next_answer(std::istream& answers) {
+  std::string word;
+  EXPECT_TRUE(answers >> word);
+  return word == "true";
+}
+
+// What has no right answer is answered as by etcd, whose answers stand in the file.
+TEST(KeyRanges, InvertedRangesAreAsInEtcdsTree) {
+  KeyRanges some(GrantOrder::kByEnd);
+  int requests = 0;
+  read_tree_file(
+      "interval_tree.txt", [&](const std::vector<Named>& grants) { some = ranges(grants); },
+      [&](const Named& request, std::istream& answers) {
+        EXPECT_EQ(some.covers(request.first, request.second), next_answer(answers));
+        ++requests;
+      });
   EXPECT_EQ(requests, 816);
+}
+
+TEST(KeyRanges, InvertedRangesAreAsInTheTreeOfEachRelease) {
+  KeyRanges before(GrantOrder::kAsAdded), since(GrantOrder::kByEnd);
+  int requests = 0, differ = 0;
+  read_tree_file(
+      "interval_tree_orders.txt",
+      [&](const std::vector<Named>& grants) {
+        before = ranges(grants, GrantOrder::kAsAdded);
+        since = ranges(grants, GrantOrder::kByEnd);
+      },
+      [&](const Named& request, std::istream& answers) {
+        const bool was = next_answer(answers), is = next_answer(answers);
+        EXPECT_EQ(before.covers(request.first, request.second), was) << "before 3.7";
+        EXPECT_EQ(since.covers(request.first, request.second), is) << "since 3.7";
+        ++requests;
+        differ += was != is;
+      });
+  EXPECT_EQ(requests, 795);
+  EXPECT_EQ(differ, 315);
 }
 
 TEST(SharedMap, CopiesKeepWhatTheyHad) {

@@ -53,8 +53,9 @@ void GrantTree::add(std::string begin, std::string end) {
   int side = 0;
   for (Place at = root_; at != kNone; at = nodes_[at].child[side]) {
     parent = at;
-    const int order = compare(begin, nodes_[at].begin);
-    side = order != 0 ? order > 0 : compare(end, nodes_[at].end) >= 0;
+    int order = compare(begin, nodes_[at].begin);
+    if (order == 0 && order_ == GrantOrder::kByEnd) order = compare(end, nodes_[at].end);
+    side = order >= 0;
   }
   Node& node = nodes_.emplace_back();
   node.begin = std::move(begin);

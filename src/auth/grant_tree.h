@@ -6,9 +6,11 @@
 // depends on which nodes of an interval tree are met on the way, that is on the tree's shape, and
 // so on the order in which the grants came. This is the same tree, asked the same way.
 //
-// Order: begin, then end; an empty text, as either, is behind all others. What is equal goes to the
-//   right. A red-black tree as in Cormen et al., chapter 13, that is only added to.
-// Source: etcd v3.7.1, pkg/adt/interval_tree.go; the same in v3.5.
+// Order: by begin, then as GrantOrder says; an empty text, as begin or end, is behind all others.
+//   What is equal goes to the right. A red-black tree as in Cormen et al., chapter 13, that is only
+//   added to.
+// Source: etcd, pkg/adt/interval_tree.go, of v3.7.1 and of v3.6.14; v3.5 has that of v3.6. They
+//   differ in where a range is added (commit 21515e145), and in nothing that asks.
 // Threads: a value; read from any thread once built.
 
 #pragma once
@@ -20,8 +22,16 @@
 
 namespace keelson::auth {
 
+// Which stands first of two ranges that begin at the same key.
+enum class GrantOrder : uint8_t {
+  kByEnd,    // the one that ends first: etcd from 3.7 on
+  kAsAdded,  // the one that was added first: etcd up to 3.6
+};
+
 class GrantTree {
  public:
+  explicit GrantTree(GrantOrder order) : order_(order) {}
+
   // The first key, and the first one behind; empty: behind all.
   struct Range {
     std::string_view begin, end;
@@ -59,6 +69,7 @@ class GrantTree {
   void find_last(Place at);
   bool visit(Place at, const Range& range, Met* met) const;
 
+  GrantOrder order_;
   std::vector<Node> nodes_;
   Place root_ = kNone;
 };

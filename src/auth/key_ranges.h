@@ -21,6 +21,8 @@ namespace keelson::auth {
 
 class KeyRanges {
  public:
+  explicit KeyRanges(GrantOrder order) : tree_(order) {}
+
   // Adds what a permission names; not seen before merge().
   void add(std::string_view key, std::string_view range_end);
   void merge();

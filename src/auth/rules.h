@@ -37,6 +37,8 @@ enum class Access : uint8_t { kRead, kWrite };
 
 // What the checks need of a user.
 struct UserRules {
+  explicit UserRules(GrantOrder order) : read(order), write(order) {}
+
   bool is_root = false;      // has the role: may do everything
   bool no_password = false;  // logs in by certificate only
   std::string password;      // hashed by bcrypt; what was stored, be it nonsense
