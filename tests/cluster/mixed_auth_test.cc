@@ -1,0 +1,205 @@
+// mixed_auth_test: users whose grants begin at the same keys, and transactions with ranges that end
+// before they begin, in one cluster of etcd 3.5 and of Keelson: each member permits and refuses the
+// same, so all hold the same. Once etcd has gone they are permitted as by 3.7. Skipped without an
+// etcd.
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "tests/cluster/cluster.h"
+
+namespace keelson::cluster {
+namespace {
+
+namespace pb = etcdserverpb;
+using Range = std::pair<std::string, std::string>;
+
+constexpr int kUsers = 12, kGrants = 9, kRequests = 12;
+
+class Test {
+ public:
+  Test(const Program& ours, const Program& theirs) : cluster_({ours, theirs, ours}) {}
+
+  bool run() {
+    cluster_.start();
+    found();
+    enable();
+    // Of these two the releases say otherwise.
+    cluster_.check(!permitted_by_all(0, {"b", "a"}), "3.5 refuses it");
+    cluster_.check(permitted_by_all(1, {"b", "a"}), "3.5 permits it");
+    int permitted = 0, refused = 0;
+    for (int user = 2; user < kUsers; ++user) {
+      for (int i = 0; i < kRequests; ++i) {
+        ++(permitted_by_all(user, random_request()) ? permitted : refused);
+      }
+    }
+    std::cout << permitted << " permitted and " << refused << " refused by all\n";
+    cluster_.check(permitted > 0 && refused > 0, "there is something of both");
+    disable();
+    cluster_.expect_equal();
+
+    cluster_.remove(1, 0);
+    cluster_.check(eventually([&] { return cluster_.at(1).exited(); }), "etcd has gone");
+    cluster_.check(eventually([&] {
+                     return cluster_.status(0).storageversion() == "3.7.0" &&
+                            cluster_.status(2).storageversion() == "3.7.0";
+                   }),
+                   "the cluster speaks 3.7");
+    enable();
+    cluster_.check(permitted_by_all(0, {"b", "a"}), "3.7 permits it");
+    cluster_.check(!permitted_by_all(1, {"b", "a"}), "3.7 refuses it");
+    disable();
+    cluster_.expect_equal();
+    return cluster_.ok();
+  }
+
+ private:
+  template <typename Response>
+  Response ask(int i, const std::string& method, const google::protobuf::Message& request) {
+    Response response;
+    cluster_.check(cluster_.at(i).client().unary("/etcdserverpb.Auth/" + method, request, &response,
+                                                 as(root_)),
+                   cat(method, " at ", cluster_.at(i).name()));
+    return response;
+  }
+  static harness::CallOptions as(const std::string& token) {
+    harness::CallOptions options;
+    if (!token.empty()) options.metadata.emplace("token", token);
+    return options;
+  }
+
+  void found() {
+    add_user("root", "root", {});
+    add_user("u0", "r0", {{"a", "c"}, {"a", "b"}, {"a", "d"}});
+    add_user("u1", "r1", {{"a", "b"}, {"a", "c"}, {"a", ""}});
+    for (int i = 2; i < kUsers; ++i) {
+      std::vector<Range> grants;
+      while (grants.size() < kGrants) grants.push_back(random_grant());
+      add_user(cat("u", i), cat("r", i), grants);
+    }
+  }
+
+  void add_user(const std::string& name, const std::string& role,
+                const std::vector<Range>& grants) {
+    pb::AuthUserAddRequest user;
+    user.set_name(name);
+    user.set_password("p");
+    ask<pb::AuthUserAddResponse>(0, "UserAdd", user);
+    pb::AuthRoleAddRequest added;
+    added.set_name(role);
+    ask<pb::AuthRoleAddResponse>(0, "RoleAdd", added);
+    for (const auto& [begin, end] : grants) {
+      pb::AuthRoleGrantPermissionRequest grant;
+      grant.set_name(role);
+      grant.mutable_perm()->set_permtype(authpb::Permission::READWRITE);
+      grant.mutable_perm()->set_key(begin);
+      grant.mutable_perm()->set_range_end(end);
+      ask<pb::AuthRoleGrantPermissionResponse>(0, "RoleGrantPermission", grant);
+    }
+    // Whoever is asked about may always write here.
+    if (name != "root") {
+      pb::AuthRoleGrantPermissionRequest grant;
+      grant.set_name(role);
+      grant.mutable_perm()->set_permtype(authpb::Permission::WRITE);
+      grant.mutable_perm()->set_key("z" + name);
+      ask<pb::AuthRoleGrantPermissionResponse>(0, "RoleGrantPermission", grant);
+    }
+    pb::AuthUserGrantRoleRequest held;
+    held.set_user(name);
+    held.set_role(role);
+    ask<pb::AuthUserGrantRoleResponse>(0, "UserGrantRole", held);
+  }
+
+  void enable() {
+    ask<pb::AuthEnableResponse>(0, "AuthEnable", pb::AuthEnableRequest());
+    root_ = log_in(0, "root");
+  }
+  void disable() {
+    ask<pb::AuthDisableResponse>(0, "AuthDisable", pb::AuthDisableRequest());
+    root_.clear();
+  }
+  std::string log_in(int i, const std::string& name) {
+    pb::AuthenticateRequest login;
+    login.set_name(name);
+    login.set_password("p");
+    return ask<pb::AuthenticateResponse>(i, "Authenticate", login).token();
+  }
+
+  // A transaction that writes, and deletes the range; through each member in turn.
+  bool permitted_by_all(int user, const Range& range) {
+    const std::string name = cat("u", user);
+    int permitted = 0, members = 0;
+    std::string said;
+    for (int i = 0; i < cluster_.size(); ++i) {
+      if (cluster_.at(i).exited()) continue;
+      pb::TxnRequest txn;
+      pb::DeleteRangeRequest* del = txn.add_success()->mutable_request_delete_range();
+      del->set_key(range.first);
+      del->set_range_end(range.second);
+      txn.add_success()->mutable_request_put()->set_key("z" + name);
+      pb::TxnResponse done;
+      const grpc::Status status =
+          cluster_.at(i).client().unary("/etcdserverpb.KV/Txn", txn, &done, as(log_in(i, name)));
+      ++members;
+      permitted += status.ok();
+      said += cat(" ", cluster_.at(i).name(), ": ", status.error_message());
+      cluster_.check(status.ok() || status.error_message() == "etcdserver: permission denied",
+                     status.error_message());
+    }
+    cluster_.check(permitted == 0 || permitted == members,
+                   cat("one answer to ", name, " about ", range.first, "..", range.second, said));
+    return permitted == members;
+  }
+
+  // Many begin at one key.
+  Range random_grant() {
+    Range range{random_.below(2) == 0 ? "b" : text(), text()};
+    if (random_.below(5) == 0) range.second.clear();
+    if (random_.below(8) == 0) range.second = std::string(1, '\0');
+    if (range.second.size() > 0 && range.second[0] != 0 && range.second <= range.first) {
+      range.second = range.first + "c";
+    }
+    return range;
+  }
+  Range random_request() {
+    Range range{text(), text()};
+    if (range.first < range.second) std::swap(range.first, range.second);
+    return range;
+  }
+  std::string text() {
+    std::string out;
+    do {
+      out += static_cast<char>('a' + random_.below(4));
+    } while (out.size() < 3 && random_.below(2) == 0);
+    return out;
+  }
+
+  SeededRandom random_{1};
+  Cluster cluster_;
+  std::string root_;  // its token; empty: nobody need log in
+};
+
+}  // namespace
+}  // namespace keelson::cluster
+
+int main(int argc, char** argv) {
+  std::string server, etcd;
+  CLI::App app("Users and permissions in a cluster of etcd and of Keelson.");
+  app.add_option("--server", server, "keelson")->required();
+  app.add_option("--etcd", etcd, "etcd; else one is looked for");
+  CLI11_PARSE(app, argc, argv);
+  etcd = keelson::harness::find_etcd(etcd, KEELSON_SOURCE_DIR);
+  if (etcd.empty()) {
+    std::cout << "skipped: there is no etcd here\n";
+    return keelson::harness::kSkipped;
+  }
+  const std::vector<std::string> flags = {"--bcrypt-cost=4"};
+  const bool ok = keelson::cluster::Test({server, flags}, {etcd, flags}).run();
+  std::cout << (ok ? "ok" : "failed") << "\n";
+  return ok ? 0 : 1;
+}
