@@ -1,6 +1,7 @@
 // What entries say about the cluster itself: who its members are, which version it speaks.
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -8,27 +9,13 @@
 #include "apply/decode.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "base/protobuf.h"
 #include "base/text.h"
 #include "membership/member_json.h"
+#include "membership/v2_request.h"
 #include "proto/membership.pb.h"
 
 namespace keelson::apply {
 namespace {
-
-constexpr std::string_view kV2Members = "/0/members/";
-constexpr std::string_view kV2Attributes = "/attributes";
-constexpr std::string_view kV2Version = "/0/version";
-
-// The member that "/0/members/<id>/attributes" names.
-bool v2_member(std::string_view path, MemberId* id) {
-  if (!path.starts_with(kV2Members) || !path.ends_with(kV2Attributes)) return false;
-  if (path.size() <= kV2Members.size() + kV2Attributes.size()) return false;
-  path.remove_prefix(kV2Members.size());
-  path.remove_suffix(kV2Attributes.size());
-  if (path.size() > 16) return false;
-  return absl::SimpleHexAtoi(to_absl(path), &id->value);
-}
 
 // Whoever is not removed is described, as himself; and nobody cannot be added. That nobody is
 // removed or updated any client may ask for: the table refuses it, as etcd does.
@@ -86,26 +73,24 @@ absl::StatusOr<Reply> Applier::downgrade_info(std::string_view body) {
   return Reply();
 }
 
-// A request in etcd's first form. Members up to 3.5 publish their attributes and the cluster's
-// version in it; what else it can do has been gone since 3.6.
+// Of what is not kept here the next to be applied might depend: the member ends.
 absl::StatusOr<Reply> Applier::version_2(std::string_view body) {
-  enum { kMethod = 2, kPath = 3, kValue = 4 };
-  std::string_view method, path, value;
-  pb::LoggedReader reader(body);
-  for (pb::Field field; reader.next(&field);) {
-    if (field.is(kMethod, pb::kBytes)) method = field.bytes;
-    if (field.is(kPath, pb::kBytes)) path = field.bytes;
-    if (field.is(kValue, pb::kBytes)) value = field.bytes;
+  using membership::V2Request;
+  const std::optional<V2Request> request = membership::read_v2_request(body);
+  if (!request) return unreadable();
+  switch (request->about) {
+    case V2Request::About::kVersion:
+      return set_version(request->value);
+    case V2Request::About::kAttributes: {
+      absl::StatusOr<membership::Member> said = membership::parse_member(request->value);
+      if (!said.ok()) return said.status();
+      return set_attributes(request->member, said->name, std::move(said->client_urls));
+    }
+    case V2Request::About::kElse:
+      break;
   }
-  if (!reader.ok()) return unreadable();
-  MemberId id;
-  if (method == "PUT" && path == kV2Version) return set_version(value);
-  if (method != "PUT" || !v2_member(path, &id)) {
-    return absl::UnimplementedError(cat("it is of the API of version 2: ", method, " ", path));
-  }
-  absl::StatusOr<membership::Member> attributes = membership::parse_member(value);
-  if (!attributes.ok()) return attributes.status();
-  return set_attributes(id, attributes->name, std::move(attributes->client_urls));
+  return absl::UnimplementedError(
+      cat("it is of the API of version 2: ", request->method, " ", request->path));
 }
 
 // A change that the table refuses still is an entry that every member passes: the core is told of

@@ -86,6 +86,13 @@ struct Places {
 absl::Status convert(const Conversion& conversion) {
   absl::StatusOr<EtcdDirectory> from = open_etcd_directory(conversion.data_dir, conversion.wal_dir);
   if (!from.ok()) return from.status();
+  const LogCopy copy{.from = conversion.wal_dir,
+                     .mark = from->mark,
+                     .to = conversion.new_wal_dir,
+                     .index = from->index,
+                     .conf_state = from->conf_state};
+  absl::StatusOr<Bytes> metadata = check_log(copy);
+  if (!metadata.ok()) return metadata.status();
   absl::Status s = check_space(*from->database, conversion.member_dir, kLogSpace);
   if (!s.ok()) return s;
   log::info("converting etcd's data directory",
@@ -102,11 +109,7 @@ absl::Status convert(const Conversion& conversion) {
       return absl::UnavailableError(cat("interchange: cannot make ", name, ": ", error.message()));
     }
   }
-  absl::StatusOr<CopiedLog> log = copy_log({.from = conversion.wal_dir,
-                                            .mark = from->mark,
-                                            .to = conversion.new_wal_dir,
-                                            .index = from->index,
-                                            .conf_state = from->conf_state});
+  absl::StatusOr<CopiedLog> log = copy_log(copy, *metadata);
   if (!log.ok()) return log.status();
   KEELSON_FAILPOINT("interchange_convert_log");
   ReadOptions reading{.position = Position{from->index, log->term}, .conf_state = from->conf_state};

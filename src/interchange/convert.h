@@ -16,7 +16,8 @@
 //   each rename interchange_move_member, interchange_move_log, interchange_place_log,
 //   interchange_place_member, and interchange_convert_done.
 // Errors: those of interchange/etcd_directory.h, store_maker.h, log_copy.h. ResourceExhausted, when
-//   the disk cannot take both, comes before anything is written.
+//   the disk cannot take both, and FailedPrecondition, when the log has what we could not go on
+//   with, come before anything is written.
 
 #pragma once
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "backend/rocks/rocks_backend.h"
+#include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/size_text.h"
@@ -83,6 +84,12 @@ raft::ConfState conf_state_of(const membership::View& view) {
   return conf;
 }
 
+AppliedBy etcd_of(int minor) {
+  CHECK(minor >= kOldestMinor);
+  if (minor == 5) return AppliedBy::kEtcd35;
+  return minor == 6 ? AppliedBy::kEtcd36 : AppliedBy::kEtcd37;
+}
+
 absl::Status write_parts(const backend::Backend& store, const Export& what,
                          const std::string& member) {
   const Index index = store.consistent_index();
@@ -96,12 +103,16 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
   const raft::ConfState conf = conf_state_of(*view);
   absl::StatusOr<wire::WalSnapshot> mark = wal::newest_mark(what.wal_dir, index);
   if (!mark.ok()) return mark.status();
-  absl::StatusOr<CopiedLog> log = copy_log({.from = what.wal_dir,
-                                            .mark = *std::move(mark),
-                                            .to = member + "/wal",
-                                            .index = index,
-                                            .conf_state = conf,
-                                            .minor = what.minor});
+  const LogCopy copy{.from = what.wal_dir,
+                     .mark = *std::move(mark),
+                     .to = member + "/wal",
+                     .index = index,
+                     .conf_state = conf,
+                     .minor = what.minor,
+                     .applied_by = etcd_of(what.minor.value_or(kNewestMinor))};
+  absl::StatusOr<Bytes> metadata = check_log(copy);
+  if (!metadata.ok()) return metadata.status();
+  absl::StatusOr<CopiedLog> log = copy_log(copy, *metadata);
   if (!log.ok()) return log.status();
   KEELSON_FAILPOINT("interchange_export_log");
   const std::string snap = member + "/snap";

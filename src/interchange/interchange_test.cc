@@ -6,11 +6,14 @@
 #include <filesystem>
 
 #include "backend/rocks/rocks_backend.h"
+#include "base/protobuf.h"
 #include "base/revision_key.h"
+#include "interchange/applicable.h"
 #include "interchange/database_reader.h"
 #include "interchange/etcd_directory.h"
 #include "interchange/etcd_version.h"
 #include "interchange/test_states.h"
+#include "wire/internal_request.h"
 
 namespace keelson::interchange {
 namespace {
@@ -229,6 +232,54 @@ TEST(CheckSameHash, SaysWhatDiffers) {
   absl::Status same = check_same_hash(**file, **store);
   EXPECT_TRUE(absl::IsDataLoss(same));
   EXPECT_THAT(std::string(message_of(same)), HasSubstr("HashKV of the database is"));
+}
+
+// Of the second API each release applies less; a request of nobody's is nobody's.
+TEST(Applicable, WhoAppliesWhat) {
+  struct Case {
+    std::string payload;
+    bool here, etcd35, etcd36, etcd37;
+    std::string why;
+  };
+  const auto bare = [](std::string_view method, std::string_view path) {
+    std::string bytes;
+    pb::append_varint_field(bytes, 1, 7);
+    pb::append_bytes_field(bytes, 2, method);
+    pb::append_bytes_field(bytes, 3, path);
+    pb::append_bytes_field(bytes, 4, "{}");
+    return bytes;
+  };
+  const auto wrapped = [](uint32_t number, std::string_view body) {
+    return wire::wrap_internal(7, "", 0, static_cast<wire::InternalKind>(number), body).str();
+  };
+  const std::vector<Case> cases = {
+      {"", true, true, true, true, ""},
+      {wrapped(4, "\x0a\x01k"), true, true, true, true, ""},
+      {wrapped(1300, "\x0a\x053.5.0"), true, true, true, true, ""},
+      {bare("PUT", "/1/key"), false, true, false, false, "of the API of version 2 (PUT /1/key)"},
+      {wrapped(2, bare("DELETE", "/1/k\n")), false, true, false, false, "(DELETE /1/k?)"},
+      {bare("SYNC", ""), false, true, false, false, "(SYNC )"},
+      {bare("QGET", "/0/version"), false, true, false, false, "(QGET /0/version)"},
+      {bare("PUT", "/0/version"), true, true, true, false, "(PUT /0/version)"},
+      {bare("PUT", "/0/members/8e9e05c52164694d/attributes"), true, true, true, false, "/attri"},
+      {wrapped(2, bare("PUT", "/0/members/8e/attributes")), true, true, true, false, "/attributes"},
+      {bare("PUT", "/0/members/8e/raftAttributes"), false, true, false, false, "/raftAttributes"},
+      {bare("PUT", std::string(5000, 'x')), false, true, false, false, "xxx…)"},
+      {wrapped(1303, ""), false, true, false, false, "has the number 1303"},
+      {wrapped(0, ""), false, true, false, false, "asks for nothing"},
+      {"\x05\x05", false, true, false, false, "cannot be read"},
+  };
+  for (const Case& c : cases) {
+    const raft::Entry entry{.data = Bytes::copy(c.payload)};
+    for (const auto& [by, can] : {std::pair(AppliedBy::kKeelson, c.here),
+                                  {AppliedBy::kEtcd35, c.etcd35},
+                                  {AppliedBy::kEtcd36, c.etcd36},
+                                  {AppliedBy::kEtcd37, c.etcd37}}) {
+      const std::string why = cannot_be_applied(entry, by);
+      EXPECT_EQ(why.empty(), can) << c.why << " " << static_cast<int>(by) << ": " << why;
+      EXPECT_THAT(why, HasSubstr(can ? "" : c.why));
+    }
+  }
 }
 
 TEST(EtcdVersion, IsRead) {

@@ -26,9 +26,23 @@ Bytes lowered(const Bytes& data, int minor) {
   return Bytes::copy(request.SerializeAsString());
 }
 
+// What the operator does about an entry that cannot be applied: its effects, if it has any, get
+// into the state where it was written, and it is not needed any more.
+absl::Status not_applicable(const raft::Entry& entry, const std::string& why, AppliedBy by) {
+  const std::string_view former =
+      by == AppliedBy::kKeelson
+          ? "Start the etcd that wrote it once more on this directory, as a member of its "
+            "cluster, wait until it serves, stop it in order (SIGTERM)"
+          : "Start keelson once more on this directory, wait until it serves, stop it in order";
+  return absl::FailedPreconditionError(cat(
+      "interchange: nothing was changed, because the log has a request past the database that "
+      "could not be applied afterwards: entry ",
+      entry.index.value, " of term ", entry.term.value, " ", why, ". ", former, ", and try again"));
+}
+
 class Copying {
  public:
-  explicit Copying(const LogCopy& copy) : copy_(copy) {}
+  Copying(const LogCopy& copy, const Bytes& metadata) : copy_(copy), metadata_(metadata) {}
 
   absl::StatusOr<CopiedLog> run() {
     result_.term = copy_.index == copy_.mark.index ? copy_.mark.term : Term(0);
@@ -53,21 +67,14 @@ class Copying {
 
  private:
   absl::Status open() {
-    absl::StatusOr<wal::Contents> head = metadata();
-    if (!head.ok()) return head.status();
-    absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(head->metadata);
+    absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(metadata_);
     if (!metadata.ok()) return metadata.status();
     result_.metadata = *metadata;
     absl::StatusOr<std::unique_ptr<wal::Wal>> log =
-        wal::Wal::create(copy_.to, head->metadata, wal::Options());
+        wal::Wal::create(copy_.to, metadata_, wal::Options());
     if (!log.ok()) return log.status();
     log_ = *std::move(log);
     return absl::OkStatus();
-  }
-
-  // One reading more, before the first entry is handed over: of what lies past the mark.
-  absl::StatusOr<wal::Contents> metadata() const {
-    return wal::read(copy_.from, {copy_.mark.index, copy_.mark.term}, {});
   }
 
   absl::Status take(raft::Entry entry) {
@@ -107,6 +114,7 @@ class Copying {
   }
 
   const LogCopy& copy_;
+  const Bytes& metadata_;
   CopiedLog result_;
   std::unique_ptr<wal::Wal> log_;
   bool begun_ = false;  // the mark is in the new log
@@ -116,9 +124,22 @@ class Copying {
 
 }  // namespace
 
-absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy) {
+absl::StatusOr<Bytes> check_log(const LogCopy& copy) {
   CHECK(copy.mark.index <= copy.index);
-  return Copying(copy).run();
+  const auto check = [&copy](const raft::Entry& entry) {
+    if (entry.index <= copy.index) return absl::OkStatus();
+    const std::string why = cannot_be_applied(entry, copy.applied_by);
+    return why.empty() ? absl::OkStatus() : not_applicable(entry, why, copy.applied_by);
+  };
+  absl::StatusOr<wal::Contents> log =
+      wal::read(copy.from, {copy.mark.index, copy.mark.term}, check);
+  if (!log.ok()) return log.status();
+  return log->metadata;
+}
+
+absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, const Bytes& metadata) {
+  CHECK(copy.mark.index <= copy.index);
+  return Copying(copy, metadata).run();
 }
 
 }  // namespace keelson::interchange

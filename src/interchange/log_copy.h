@@ -6,8 +6,8 @@
 // Threads: one caller.
 // Durability: the new log is whole and synced when copy_log() returns Ok. The old one is only read;
 //   it may end in a torn record, and is locked by nobody here.
-// Errors: DataLoss when the log does not reach the state, or its entry there has another term than
-//   the state was told; those of wal/wal.h.
+// Errors: FailedPrecondition when something past the state could not be applied by those who are to
+//   go on with it; DataLoss when the log does not reach the state; those of wal/wal.h.
 
 #pragma once
 
@@ -16,7 +16,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "interchange/database_reader.h"
+#include "base/bytes.h"
+#include "interchange/applicable.h"
 #include "raft/types.h"
 #include "wire/wal_record.h"
 
@@ -32,6 +33,7 @@ struct LogCopy {
   // For an etcd 3.<minor>, which ends when an entry raises the cluster's version above its own:
   // such entries name its version instead. nullopt: every entry stays as it is.
   std::optional<int> minor = {};
+  AppliedBy applied_by = AppliedBy::kKeelson;
 };
 
 struct CopiedLog {
@@ -40,6 +42,10 @@ struct CopiedLog {
   uint64_t entries = 0;
 };
 
-absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy);
+// Reads the log and changes nothing: its metadata, if everything past the state can be applied.
+absl::StatusOr<Bytes> check_log(const LogCopy& copy);
+
+// `metadata`: as check_log() answered.
+absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, const Bytes& metadata);
 
 }  // namespace keelson::interchange

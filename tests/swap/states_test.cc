@@ -23,6 +23,7 @@ using harness::Server;
 using swap::Ctl;
 using swap::ctl_of;
 using swap::told_by;
+using testing::AllOf;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
 namespace pb = etcdserverpb;
@@ -362,6 +363,50 @@ INSTANTIATE_TEST_SUITE_P(Of, States,
                                          compaction_under_way(), log_of_several_segments(),
                                          snapshot_within_the_log(), requests_of_version_2()),
                          [](const auto& info) { return info.param.name; });
+
+// Nothing is changed before it is known that the member can go on: a log that asks for more than
+// Keelson can do is left to etcd, which does it once more.
+TEST_F(Swap, RequestsOfVersion2PastTheDatabase) {
+  const std::string data = path("data"), imported = path("imported");
+  const Flags flags = {"--enable-v2", "--backend-batch-interval=60s",
+                       "--backend-batch-limit=1000000"};
+  std::string told;
+  {
+    // As much as etcd keeps of itself before anybody asks for anything.
+    TestEtcd etcd(data, TestEtcdPlace{}, flags);
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + data + ".log");
+    etcd.stop();
+  }
+  {
+    TestEtcd etcd(data, TestEtcdPlace{}, flags);
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + data + ".log");
+    ASSERT_NO_FATAL_FAILURE(some_history(etcd));
+    output_of(cat("ETCDCTL_API=2 ", etcd_directory(), "/etcdctl --endpoints=http://",
+                  etcd.address(), " set foo bar"));
+    ok(etcd, "put behind it");
+    told = told_by(ctl_of(etcd));
+    etcd.kill();
+  }
+  const std::string files = swap::sums(data);
+  Server server({.binary = binary, .flags = {"--name=m"}, .keep_data = data});
+  ASSERT_FALSE(server.start().ok());
+  EXPECT_THAT(server.log_tail(),
+              AllOf(HasSubstr("nothing was changed"), HasSubstr("(PUT /1/foo)"),
+                    HasSubstr("Start the etcd that wrote it once more"), HasSubstr("SIGTERM")));
+  EXPECT_THAT(output_of(cat(keelutl, " import --data-dir ", data, " --output-dir ", imported)),
+              HasSubstr("nothing was changed"));
+  EXPECT_FALSE(fs::exists(imported));
+  EXPECT_EQ(swap::sums(data), files);
+  {
+    TestEtcd etcd(data, TestEtcdPlace{}, flags);
+    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + data + ".log");
+    EXPECT_EQ(told_by(ctl_of(etcd)), told);
+    etcd.stop();
+  }
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  EXPECT_EQ(told_by(ctl_of(server)), told);
+  EXPECT_EQ(ctl_of(server)("put new v"), "OK\n");
+}
 
 // A cluster of a voter and a learner: both change over, the learner learns on and becomes a voter,
 // and both go back.
