@@ -18,7 +18,8 @@
 
 namespace keelson::proxy {
 
-// The lane's side.
+// The lane's side. Called by who is in the middle of telling all clients: what a sink has to say to
+// the hubs it says later.
 class ClientSink {
  public:
   virtual ~ClientSink() = default;

@@ -72,16 +72,22 @@ class Registration::LeaseSink final : public OwnSink {
 
 class Registration::WatchSink final : public OwnSink {
  public:
-  using OwnSink::OwnSink;
+  WatchSink(std::weak_ptr<Registration> registration, uint64_t sight)
+      : OwnSink(std::move(registration)), sight_(sight) {}
   void send(Parts message) override {
     etcdserverpb::WatchResponse response;
     const auto self = registration();
-    if (self && response.ParseFromString(message.flat())) self->heard(response);
+    if (!self || !response.ParseFromString(message.flat())) return;
+    self->heard(response);
+    if (response.canceled()) self->lost(sight_);
   }
   void end(absl::Status why) override {
     log::warn("lost sight of the other proxies", {{"error", message_of(why)}});
-    if (const auto self = registration()) self->list_later();
+    if (const auto self = registration()) self->lost(sight_);
   }
+
+ private:
+  const uint64_t sight_;
 };
 
 template <typename Response, typename Done>
@@ -192,8 +198,17 @@ void Registration::renewed(int64_t lease, int64_t ttl) {
 
 // ---- the others'
 
+// Later: whoever says so is the hub, in the middle of telling all its clients.
+void Registration::lost(uint64_t sight) {
+  deps_.lane.post([self = shared_from_this(), sight] {
+    if (self->stopped_ || sight != self->sight_) return;
+    ++self->sight_;
+    self->deps_.watches.leave(std::exchange(self->watcher_, 0));
+    self->list_later();
+  });
+}
+
 void Registration::list_later() {
-  deps_.watches.leave(std::exchange(watcher_, 0));
   deps_.lane.post_after(kPause, [self = shared_from_this()] {
     if (!self->stopped_) self->list();
   });
@@ -223,7 +238,7 @@ void Registration::listed(const etcdserverpb::RangeResponse& response) {
   range.set_key(config_.prefix + "/");
   range.set_range_end(config_.prefix + "0");
   if (!deps_.prefix.empty()) deps_.prefix.add_to(&range);
-  watcher_ = deps_.watches.join(std::make_shared<WatchSink>(weak_from_this()), {});
+  watcher_ = deps_.watches.join(std::make_shared<WatchSink>(weak_from_this(), sight_), {});
   deps_.watches.create(
       watcher_,
       {.key = range.key(), .end = range.range_end(), .start = response.header().revision() + 1});
@@ -246,7 +261,6 @@ void Registration::heard(const etcdserverpb::WatchResponse& response) {
     std::lock_guard lock(mutex_);
     members_.erase(event.kv().key());
   }
-  if (response.canceled()) list_later();
 }
 
 }  // namespace keelson::proxy

@@ -64,6 +64,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
   void renewed(int64_t lease, int64_t ttl);
   void begin_anew();
 
+  void lost(uint64_t sight);
   void list();
   void listed(const etcdserverpb::RangeResponse& response);
   void list_later();
@@ -80,6 +81,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
   int64_t lease_ = 0;  // 0: none yet, or no more
   KeepAliveHub::Client keeper_ = 0;
   WatchHub::Client watcher_ = 0;
+  uint64_t sight_ = 0;        // of the others: the watch whose end means anything
   mutable std::mutex mutex_;  // of what members() shows, for moments
   std::map<std::string, etcdserverpb::Member> members_;
 };

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -75,9 +76,11 @@ class TestCluster final : public outbound::RpcClient {
   size_t opened = 0;       // streams, ever
   size_t keep_alives = 0;  // asked for
   std::set<int64_t> leases;
+  // What unary calls are answered; without it none is.
+  std::function<absl::StatusOr<Parts>(const outbound::RpcRequest&)> answer_unary;
 
-  std::shared_ptr<outbound::RpcCall> unary(outbound::RpcRequest /*request*/, Done done) override {
-    done(absl::UnimplementedError("only streams"));
+  std::shared_ptr<outbound::RpcCall> unary(outbound::RpcRequest request, Done done) override {
+    done(answer_unary ? answer_unary(request) : absl::UnimplementedError("only streams"));
     return nullptr;
   }
   std::shared_ptr<outbound::RpcStream> stream(
