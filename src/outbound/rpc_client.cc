@@ -250,11 +250,13 @@ class UnaryCall final : public RpcCall, public std::enable_shared_from_this<Unar
     if (again) return start();
     finish(status_of(status));
   }
-  // Who waits may hold this, and `done` who waits.
+  // Who waits may hold this, and `done` who waits. Who waits until nothing is under way may end
+  // what `done` speaks of.
   void finish(absl::StatusOr<Parts> answered) {
     RpcClient::Done done = std::move(done_);
-    share_.reset();
     done(std::move(answered));
+    done = nullptr;
+    share_.reset();
   }
 
   const std::shared_ptr<Servers> servers_;

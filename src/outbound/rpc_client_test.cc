@@ -198,5 +198,16 @@ TEST(RpcClient, AStreamEndsWhenItIsCancelledOrItsServerGoes) {
   EXPECT_TRUE(client->wait_until_idle(std::chrono::seconds(30)));
 }
 
+// Who ends what answers go to waits until nothing is under way.
+TEST(RpcClient, ACallIsUnderWayUntilItsAnswerHasBeenTaken) {
+  Server server;
+  const auto client = client_of({server.address()});
+  std::promise<size_t> seen;
+  client->unary({.path = "/test/Echo", .message = Bytes::copy("x")},
+                [&](absl::StatusOr<Parts>) { seen.set_value(client->calls()); });
+  EXPECT_EQ(seen.get_future().get(), 1u);
+  EXPECT_TRUE(client->wait_until_idle(std::chrono::seconds(60)));
+}
+
 }  // namespace
 }  // namespace keelson::outbound
