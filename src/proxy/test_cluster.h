@@ -75,6 +75,7 @@ class TestCluster final : public outbound::RpcClient {
   }
   size_t opened = 0;       // streams, ever
   size_t keep_alives = 0;  // asked for
+  size_t creations = 0;    // watches, asked for
   std::set<int64_t> leases;
   // What unary calls are answered; without it none is.
   std::function<absl::StatusOr<Parts>(const outbound::RpcRequest&)> answer_unary;
@@ -180,6 +181,7 @@ class TestCluster final : public outbound::RpcClient {
       create(request.create_request());
     }
     void create(const etcdserverpb::WatchCreateRequest& create) {
+      ++cluster_.creations;
       etcdserverpb::WatchResponse response = answer(create.watch_id());
       response.set_created(true);
       if (create.key() == "forbidden") {

@@ -15,8 +15,8 @@ namespace {
 constexpr char kPath[] = "/etcdserverpb.Watch/Watch";
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr Duration kLongestPause = std::chrono::seconds(1);
-// Beyond it, what may be left out is.
-constexpr size_t kMostToWrite = 1024;
+// Questions for progress that wait to be asked: what is beyond is left out.
+constexpr size_t kMostToAsk = 64;
 constexpr char kDuplicateId[] = "mvcc: duplicate watch ID provided on the WatchStream";
 
 // What the stream to the cluster says, told to the group as long as it is there.
@@ -93,10 +93,11 @@ void WatchGroup::cancel(GroupClient& client, int64_t id) {
 
 void WatchGroup::ask_progress(GroupClient& client) {
   // A server that cannot tell yet says nothing, and clients ask again.
-  if (client.paused || !stream_ || to_write_.size() > kMostToWrite) return;
-  write(proxy::ask_progress());
+  if (client.paused || !stream_ || to_ask_progress_ >= kMostToAsk) return;
+  ++to_ask_progress_;
   std::erase(waiting_for_progress_, &client);
   waiting_for_progress_.push_back(&client);
+  write_next();
 }
 
 void WatchGroup::resume(uint64_t number) {
@@ -165,8 +166,9 @@ void WatchGroup::detach(Watcher& watcher) {
     deps_.metrics.watchers_coalescing.add(-1);
     return;
   }
-  if (stream_) write(cancel_watch(broadcast->id));
+  if (stream_ && broadcast->asked) to_cancel_.push_back(broadcast->id);
   end(*broadcast);
+  write_next();
 }
 
 void WatchGroup::end(Broadcast& broadcast) {
@@ -174,6 +176,7 @@ void WatchGroup::end(Broadcast& broadcast) {
   const auto range = by_range_.find(broadcast.range);
   range->second.erase(&broadcast);
   if (range->second.empty()) by_range_.erase(range);
+  to_create_.erase(broadcast.id);
   broadcasts_.erase(broadcast.id);
 }
 
@@ -209,7 +212,9 @@ void WatchGroup::open() {
   if (closed_) return;
   reopening_ = false;
   writing_ = false;
-  to_write_.clear();
+  to_create_.clear();
+  to_cancel_.clear();
+  to_ask_progress_ = 0;
   unanswered_.clear();
   waiting_for_progress_.clear();
   outbound::RpcRequest request{.path = kPath, .metadata = metadata_};
@@ -218,30 +223,42 @@ void WatchGroup::open() {
                                 std::make_unique<GroupEvents>(weak_from_this(), number));
   if (!silent_since_) silent_since_ = deps_.clock.now();
   for (auto& [id, broadcast] : broadcasts_) {
-    broadcast->created = false;
+    broadcast->asked = broadcast->created = false;
     ask_for(*broadcast);
   }
   stream_->read();
 }
 
 void WatchGroup::ask_for(Broadcast& broadcast) {
-  const auto& [key, end, prev_kv] = broadcast.range;
-  const WatchWish wish{.key = key, .end = end, .prev_kv = prev_kv};
-  unanswered_.push_back(broadcast.id);
-  write(create_watch(wish, broadcast.id, broadcast.next));
-}
-
-void WatchGroup::write(Bytes message) {
-  to_write_.push_back(std::move(message));
-  if (!writing_) write_next();
+  to_create_.insert(broadcast.id);
+  write_next();
 }
 
 void WatchGroup::write_next() {
-  if (to_write_.empty()) return;
+  if (!stream_ || writing_) return;
+  if (to_create_.empty() && to_cancel_.empty() && to_ask_progress_ == 0) return;
   writing_ = true;
-  Bytes message = std::move(to_write_.front());
-  to_write_.pop_front();
-  stream_->write(std::move(message));
+  stream_->write(next_message());
+}
+
+// Whoever asks for progress hears of it behind what it asked for before. Cancellations come first,
+// so that there is never more to cancel than the cluster has.
+Bytes WatchGroup::next_message() {
+  if (!to_cancel_.empty()) {
+    const int64_t id = to_cancel_.front();
+    to_cancel_.pop_front();
+    return cancel_watch(id);
+  }
+  if (to_create_.empty()) {
+    CHECK(to_ask_progress_ > 0);
+    --to_ask_progress_;
+    return proxy::ask_progress();
+  }
+  Broadcast& broadcast = *broadcasts_.at(to_create_.extract(to_create_.begin()).value());
+  broadcast.asked = true;
+  unanswered_.push_back(broadcast.id);
+  const auto& [key, end, prev_kv] = broadcast.range;
+  return create_watch({.key = key, .end = end, .prev_kv = prev_kv}, broadcast.id, broadcast.next);
 }
 
 void WatchGroup::on_written(uint64_t stream) {
@@ -255,7 +272,7 @@ void WatchGroup::on_end(uint64_t stream, const absl::Status& status) {
   stream_.reset();
   const absl::Status why =
       status.ok() ? absl::UnavailableError("the cluster ended its watch stream") : status;
-  if (broadcasts_.empty()) return;
+  if (broadcasts_.empty()) return silent_since_.reset();  // nobody waits
   const bool over = !absl::IsUnavailable(why) || why == errors::NoLeader() ||
                     (silent_since_ && deps_.clock.now() - *silent_since_ >= WatchHub::kPatience);
   over ? give_up(why) : reopen_later(why);
@@ -273,7 +290,8 @@ void WatchGroup::reopen_later(const absl::Status& why) {
     const auto self = group.lock();
     if (!self || self->closed_ || self->stream_) return;
     self->reopening_ = false;
-    if (!self->broadcasts_.empty()) self->open();
+    if (!self->broadcasts_.empty()) return self->open();
+    self->silent_since_.reset();  // nobody waits
   });
 }
 

@@ -27,7 +27,8 @@ struct Watcher;
 struct Broadcast {
   int64_t id = 0;
   std::tuple<std::string, std::string, bool> range;
-  int64_t next = 0;  // the revision of the next event that may come; 0: not known yet
+  int64_t next = 0;    // the revision of the next event that may come; 0: not known yet
+  bool asked = false;  // for, on the stream that there is; until then it is in to_create_
   bool created = false;
   int64_t revision_then = 0;  // the cluster's when it was created
   // Nothing of the past is left to come.
@@ -91,8 +92,8 @@ class WatchGroup : public std::enable_shared_from_this<WatchGroup> {
   void open();
   void reopen_later(const absl::Status& why);
   void give_up(const absl::Status& why);
-  void write(Bytes message);
   void write_next();
+  Bytes next_message();
   void ask_for(Broadcast& broadcast);
 
   Broadcast* meant(const WatchMessage& message);
@@ -117,7 +118,11 @@ class WatchGroup : public std::enable_shared_from_this<WatchGroup> {
   std::shared_ptr<outbound::RpcStream> stream_;  // shared with grpc++'s side; null: none
   uint64_t stream_number_ = 0;                   // tells the last one's news from those before
   bool writing_ = false;
-  std::deque<Bytes> to_write_;
+  // Broadcasts that are yet to be asked for, by id; those that have been asked for, are wanted by
+  // nobody any more, and are yet to be cancelled; how often progress is yet to be asked for.
+  std::set<int64_t> to_create_;
+  std::deque<int64_t> to_cancel_;
+  size_t to_ask_progress_ = 0;                     // <= kMostToAsk
   std::deque<int64_t> unanswered_;                 // ids of broadcasts, as they were asked for
   std::deque<GroupClient*> waiting_for_progress_;  // each once
   std::string last_header_;

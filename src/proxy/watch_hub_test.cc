@@ -193,6 +193,46 @@ TEST(WatchHub, EndsStreamsWhenNobodyCanBeHad) {
   EXPECT_EQ(next->messages.size(), 1u);
 }
 
+// An outage that nobody saw the end of is not held against the next one.
+TEST(WatchHub, WaitsAsLongForWhoComesLater) {
+  World world(9);
+  WatchHub::Client id;
+  world.join(&id);
+  world.hub.create(id, all_keys());
+  world.settle();
+  world.cluster.refuse(absl::UnavailableError("nobody"));
+  world.cluster.break_streams(absl::UnavailableError("lost"));
+  world.lane.pass(seconds(1));
+  WatchHub::Client stays_id;  // so that there is still something in common
+  world.join(&stays_id);
+  world.hub.leave(id);
+  world.lane.pass(seconds(60));
+  const auto next = world.join(&id);
+  world.hub.create(id, all_keys());
+  world.lane.pass(seconds(3));
+  EXPECT_TRUE(next->ended.ok());
+  world.cluster.refuse(absl::OkStatus());
+  world.lane.pass(seconds(2));
+  world.settle();
+  EXPECT_EQ(next->messages.size(), 1u);
+}
+
+// However fast somebody changes their mind, the cluster's watches are what waits to be asked for.
+TEST(WatchHub, AsksForNothingThatNobodyWantsAnyMore) {
+  World world(10);
+  WatchHub::Client id;
+  const auto client = world.join(&id);
+  for (int i = 0; i < 10000; ++i) {
+    world.hub.create(id, {.key = cat(i), .id = 1});
+    world.hub.cancel(id, 1);
+  }
+  world.hub.create(id, {.key = "wanted", .id = 1});
+  world.settle();
+  EXPECT_EQ(client->answers, 20001);
+  EXPECT_LE(world.cluster.creations, 2u);
+  EXPECT_EQ(world.cluster.watches(), 1u);
+}
+
 TEST(WatchHub, EndsStreamsWithoutALeaderAtOnce) {
   World world(7);
   WatchHub::Client id;
