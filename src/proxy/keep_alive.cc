@@ -42,16 +42,18 @@ class KeepAliveGroup : public std::enable_shared_from_this<KeepAliveGroup> {
   void add(Client client) { clients_.insert(client); }
   bool remove(Client client) {
     clients_.erase(client);
-    for (auto& [lease, askers] : waiting_) {
-      std::erase_if(askers, [&](const Asker& asker) { return asker.client == client; });
+    for (auto& [lease, question] : waiting_) {
+      std::erase_if(question.askers, [&](const Asker& asker) { return asker.client == client; });
     }
     return clients_.empty();
   }
 
   void renew(Client client, const std::shared_ptr<ClientSink>& sink, int64_t lease) {
     const auto [place, is_new] = waiting_.try_emplace(lease);
-    place->second.push_back({client, sink});
+    place->second.askers.push_back({client, sink});
     if (!is_new) return deps_.metrics.keep_alives_coalescing.add();
+    place->second.since = beat_;
+    if (!beating_) beat_later();
     if (!stream_) open();
     to_write_.push_back(lease);
     if (!writing_) write_next();
@@ -61,6 +63,12 @@ class KeepAliveGroup : public std::enable_shared_from_this<KeepAliveGroup> {
   struct Asker {
     Client client;
     std::shared_ptr<ClientSink> sink;  // shared with the stream
+  };
+
+  // About one lease.
+  struct Question {
+    uint64_t since = 0;  // <= beat_; the beat when it was asked
+    std::vector<Asker> askers;
   };
 
   class Events final : public outbound::RpcStreamEvents {
@@ -112,7 +120,7 @@ class KeepAliveGroup : public std::enable_shared_from_this<KeepAliveGroup> {
     const Parts whole = Parts::copy(message.flat());
     if (auto found = waiting_.extract(
             lease_of(whole.parts().empty() ? std::string_view() : whole.parts().front().view()))) {
-      for (const Asker& asker : found.mapped()) {
+      for (const Asker& asker : found.mapped().askers) {
         asker.sink->send(shared(whole));
         asker.sink->answered();
       }
@@ -125,19 +133,42 @@ class KeepAliveGroup : public std::enable_shared_from_this<KeepAliveGroup> {
     to_write_.clear();
     const absl::Status why =
         status.ok() ? absl::UnavailableError("the cluster ended its keep-alive stream") : status;
-    for (const auto& [lease, askers] : std::exchange(waiting_, {})) {
-      for (const Asker& asker : askers) asker.sink->end(why);
+    for (const auto& [lease, question] : std::exchange(waiting_, {})) {
+      for (const Asker& asker : question.askers) asker.sink->end(why);
     }
+  }
+
+  // While anybody waits. A server that takes questions and answers none would let all leases run
+  // out, of every client, while others could renew them.
+  void beat_later() {
+    beating_ = true;
+    deps_.lane.post_after(KeepAliveHub::kPatience, [group = weak_from_this()] {
+      if (const auto self = group.lock()) self->beat();
+    });
+  }
+  void beat() {
+    beating_ = false;
+    const bool silent = std::any_of(waiting_.begin(), waiting_.end(), [this](const auto& entry) {
+      return entry.second.since < beat_;
+    });
+    ++beat_;
+    if (silent) {
+      close();
+      ended(absl::UnavailableError("a server does not answer keep-alives"));
+    }
+    if (!waiting_.empty()) beat_later();
   }
 
   const KeepAliveHub::Deps deps_;
   const KeepAliveHub::Metadata metadata_;
   std::set<Client> clients_;
-  std::map<int64_t, std::vector<Asker>> waiting_;  // by lease: it is being asked for
-  std::deque<int64_t> to_write_;                   // each is in waiting_
-  std::shared_ptr<outbound::RpcStream> stream_;    // shared with grpc++'s side; null: none
-  uint64_t number_ = 0;                            // of the stream
+  std::map<int64_t, Question> waiting_;          // by lease: it is being asked for
+  std::deque<int64_t> to_write_;                 // each is in waiting_
+  std::shared_ptr<outbound::RpcStream> stream_;  // shared with grpc++'s side; null: none
+  uint64_t number_ = 0;                          // of the stream
   bool writing_ = false;
+  uint64_t beat_ = 0;
+  bool beating_ = false;  // a beat is to come
 };
 
 KeepAliveHub::KeepAliveHub(const Deps& deps) : deps_(deps) {}

@@ -6,12 +6,14 @@
 // long as the client's stream is open and the lease's time has not passed.)
 //
 // Errors: when a stream to the cluster ends, so do those of the clients who wait for it, with what
-//   was said; the others' next request opens a new one.
+//   was said; the others' next request opens a new one. A server that has not answered for
+//   kPatience (and at most twice that) is left, with Unavailable.
 // Threads: all on the lane, but for the metrics. Lifetime: client, lane, metrics outlive it.
 // Bounds: the requests that clients have had no answers to (proxy/client_stream.h).
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -33,6 +35,7 @@ class KeepAliveHub {
  public:
   using Metadata = std::vector<std::pair<std::string, std::string>>;
   using Client = uint64_t;
+  static constexpr Duration kPatience = std::chrono::seconds(5);
   struct Deps {
     outbound::RpcClient& client;
     Executor& lane;

@@ -98,6 +98,35 @@ TEST(KeepAlive, ALostStreamEndsThoseWhoWait) {
   EXPECT_EQ(idle->answers[1], 2);
 }
 
+TEST(KeepAlive, AServerThatAnswersNothingIsLeft) {
+  World world(3);
+  KeepAliveHub::Client waits_id, late_id;
+  const auto waits = world.join(&waits_id), late = world.join(&late_id);
+  world.hub.renew(waits_id, 1);
+  world.lane.pass(KeepAliveHub::kPatience * 3 / 4);
+  world.hub.renew(late_id, 1);
+  EXPECT_TRUE(waits->ended.ok());
+  world.lane.pass(KeepAliveHub::kPatience * 2);
+  EXPECT_EQ(waits->ended.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(late->ended.code(), absl::StatusCode::kUnavailable);
+  // Whoever comes next is asked for on a new stream.
+  const size_t opened = world.cluster.opened;
+  KeepAliveHub::Client next_id;
+  const auto next = world.join(&next_id);
+  world.hub.renew(next_id, 1);
+  world.settle();
+  EXPECT_EQ(world.cluster.opened, opened + 1);
+  EXPECT_EQ(next->ttl[1], 60);
+  // And one that answers is not left, however long it is asked.
+  for (int i = 0; i < 20; ++i) {
+    world.hub.renew(next_id, 1);
+    world.settle();
+    world.lane.pass(KeepAliveHub::kPatience);
+  }
+  EXPECT_TRUE(next->ended.ok());
+  EXPECT_EQ(world.cluster.opened, opened + 1);
+}
+
 TEST(KeepAlive, EachRequestHasItsAnswer) {
   for_each_seed(200, [](uint64_t seed) {
     World world(seed);
