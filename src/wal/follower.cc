@@ -168,8 +168,7 @@ absl::Status Follower::take(const LogReader::Record& record) {
     return damaged(reader_->segment().path, reader_->record_offset(), what);
   };
   if (record.type != wire::RecordType::kSnapshot) commit_ = said_commit_;
-  // Only the commit right behind it makes a mark that the log's commit does not cover.
-  const std::optional<Index> unfinished = std::exchange(unfinished_mark_, std::nullopt);
+  CHECK(!unfinished_mark_ || *unfinished_mark_ > said_commit_);
   switch (record.type) {
     case wire::RecordType::kEntry:
       return take_entry(record);
@@ -177,6 +176,7 @@ absl::Status Follower::take(const LogReader::Record& record) {
       absl::StatusOr<raft::HardState> state = wire::decode_hard_state(record.data);
       if (!state.ok()) return damage("no hard state");
       said_commit_ = std::max(said_commit_, state->commit);
+      const std::optional<Index> unfinished = std::exchange(unfinished_mark_, std::nullopt);
       if (unfinished && *unfinished <= state->commit) return replaced(*unfinished);
       return absl::OkStatus();
     }
@@ -196,6 +196,8 @@ absl::Status Follower::take_entry(const LogReader::Record& record) {
   if (!entry.ok() || wire::wire_size(*entry) != record.data.size()) {
     return damaged(reader_->segment().path, reader_->record_offset(), "no entry");
   }
+  const std::optional<Index> unfinished = std::exchange(unfinished_mark_, std::nullopt);
+  if (unfinished && *unfinished < entry->index) return replaced(*unfinished);
   if (entry->index <= handed_) {
     // Of before; or a lost leader's, in whose place ours stands again further on.
     held_.clear();
@@ -228,7 +230,7 @@ absl::Status Follower::take_mark(std::string_view data) {
   const raft::Entry* same = held_at(mark->index);
   if (same && same->term == mark->term) return absl::OkStatus();
   if (mark->index <= said_commit_) return replaced(mark->index);
-  unfinished_mark_ = mark->index;
+  unfinished_mark_ = std::max(unfinished_mark_.value_or(Index(0)), mark->index);
   return absl::OkStatus();
 }
 

@@ -110,8 +110,9 @@ class Follower {
   // commit_ <= said_commit_.
   Index commit_;
   Index said_commit_;
-  // The last record was a mark here, of a snapshot that takes the place of what is held if the next
-  // one says that it is committed. > said_commit_
+  // A mark of a snapshot that takes the place of what is held, if what follows says so: a state
+  // that covers it, or an entry behind it. Another state or entry shows that it was never made, and
+  // a segment's head shows nothing. > said_commit_
   std::optional<Index> unfinished_mark_;
 
   // Whether the last that the log said of behind_.index is what it should be. Nothing is handed out

@@ -346,6 +346,66 @@ TEST_F(FollowerTest, AMarkWithoutItsCommitIsNone) {
   EXPECT_EQ(follow_to(*follower, 9, 2).status().code(), absl::StatusCode::kOutOfRange);
 }
 
+// A mark, and what decides whether it was made, with or without a segment's head in between.
+TEST_F(FollowerTest, AMarkWaitsForWhatDecidesIt) {
+  const auto follow_behind = [this](bool next_segment, const auto& add_rest) {
+    fs_ = MemoryFileSystem();
+    EXPECT_TRUE(fs_.create_dirs(kDir).ok());
+    RecordBuffer records;
+    const auto write = [&](uint64_t sequence, uint64_t first) {
+      const std::string path = cat(kDir, "/", to_string(SegmentName{sequence, Index(first)}));
+      auto file = *fs_.open(path, OpenMode::kCreateEmpty);
+      EXPECT_TRUE(file->pwrite(0, records.view()).ok());
+      records.clear();
+    };
+    const auto add_head = [&] {
+      records.add_crc();
+      records.add_data(wire::RecordType::kMetadata, "metadata");
+    };
+    add_head();
+    records.add_data(wire::RecordType::kSnapshot, wire::encode(wire::WalSnapshot()).view());
+    for (uint64_t i = 1; i <= 4; ++i) records.add_entry(entry(i, 1, "x"));
+    records.add_state({Term(1), kMe, Index(2)});
+    records.add_data(wire::RecordType::kSnapshot,
+                     wire::encode(wire::WalSnapshot{Index(4), Term(2), std::nullopt}).view());
+    if (next_segment) {
+      write(0, 0);
+      add_head();
+    }
+    add_rest(records);
+    records.add_state({Term(2), kMe, Index(4)});
+    next_segment ? write(1, 5) : write(0, 0);
+    const absl::StatusOr<uint64_t> came = follow({}, 4, 2);
+    EXPECT_TRUE(came.ok() || absl::IsOutOfRange(came.status())) << came.status();
+    return came.value_or(0);
+  };
+  for (const bool next_segment : {false, true}) {
+    SCOPED_TRACE(next_segment);
+    // Made: entries 3 and 4 here are no part of the history.
+    EXPECT_EQ(follow_behind(next_segment,
+                            [](RecordBuffer& rest) {
+                              rest.add_state({Term(2), kMe, Index(4)});
+                            }),
+              0u);
+    EXPECT_EQ(
+        follow_behind(next_segment, [](RecordBuffer& rest) { rest.add_entry(entry(5, 2, "y")); }),
+        0u);
+    // Not made: the one leader's, or another's, who does not know of it.
+    EXPECT_EQ(follow_behind(next_segment,
+                            [](RecordBuffer& rest) {
+                              rest.add_state({Term(1), kMe, Index(3)});
+                              rest.add_state({Term(1), kMe, Index(4)});
+                            }),
+              4u);
+    EXPECT_EQ(follow_behind(next_segment,
+                            [](RecordBuffer& rest) {
+                              rest.add_entry(entry(4, 1, "x"));
+                              rest.add_state({Term(1), kMe, Index(4)});
+                            }),
+              4u);
+  }
+}
+
 TEST_F(FollowerTest, TheLogIsHeldBackForIt) {
   make(3);
   append(1, 40);
