@@ -55,7 +55,7 @@ Duration Archive::step() {
     backoff_ = Duration(0);
     told_.clear();
   }
-  counts_.healthy = stretch_ != nullptr && !short_of_space_;
+  counts_.healthy = stretch_ != nullptr && !lacks_snapshot() && !short_of_space_;
   return *rest;
 }
 
@@ -153,7 +153,7 @@ absl::StatusOr<Duration> Archive::look(MonotonicTime now) {
     KEELSON_FAILPOINT("archive_snapshot_begun");
   } else if (!is_new) {
     has_space();  // nothing is to be written that would tell
-    counts_.whole_ms = moment->unix_ms;
+    is_whole(moment->unix_ms);
     return kLookEvery;
   }
   target_ = *moment;
@@ -235,7 +235,7 @@ absl::StatusOr<bool> Archive::gather() {
 absl::Status Archive::reached() {
   KEELSON_FAILPOINT("archive_before_note");
   if (absl::Status s = stretch_->note(*target_); !s.ok()) return s;
-  counts_.whole_ms = target_->unix_ms;
+  is_whole(target_->unix_ms);
   show_noted();
   if (writer_ && writer_->index() == target_->index) {
     snapshot_times_[{stretch_->number(), writer_->index()}] = target_->unix_ms;
@@ -245,10 +245,19 @@ absl::Status Archive::reached() {
   return absl::OkStatus();
 }
 
+bool Archive::lacks_snapshot() const { return stretch_ && !stretch_->newest(); }
+
+void Archive::is_whole(int64_t unix_ms) {
+  whole_ms_ = unix_ms;
+  if (!lacks_snapshot()) counts_.whole_ms = unix_ms;
+}
+
 // What can be brought back: of a stretch without a snapshot nothing, however much log it has.
 void Archive::show_noted() {
+  counts_.restorable = !lacks_snapshot();
   const std::optional<Moment>& noted = stretch_->noted();
-  if (!noted || !stretch_->newest()) return;
+  if (!noted || lacks_snapshot()) return;
+  counts_.whole_ms = whole_ms_;
   counts_.revision = noted->revision;
   counts_.unix_ms = noted->unix_ms;
 }
@@ -319,16 +328,16 @@ Duration Archive::wait_for_space(std::string_view what) {
 
 void Archive::finish(Duration patience) {
   const MonotonicTime until = clock_.now() + patience;
-  writer_.reset();
-  if (stretch_ && !target_) {
-    next_look_ = clock_.now();
-    no_snapshot_before_ = MonotonicTime{Duration::max()};
-  }
-  while (stretch_ && clock_.now() < until) {
-    const bool looked = !target_;
-    absl::StatusOr<Duration> rest = looked ? look(clock_.now()) : copy_some();
-    if (!rest.ok() || short_of_space_ || !target_) break;
-    if (!looked && *rest >= kLookEvery) break;  // it does not get on
+  if (!lacks_snapshot()) writer_.reset();
+  const bool fine = finish_log(until);
+  if (fine && lacks_snapshot()) finish_snapshot(until);
+  if (lacks_snapshot()) {
+    log::warn(
+        "the member ends before its archive's newest stretch has a snapshot: nothing can be "
+        "restored from that stretch; the next start writes one",
+        {{"dir", options_.dir},
+         {"stretch", stretch_->number()},
+         {"index", stretch_->last().index.value}});
   }
   if (stretch_) {
     absl::Status s = stretch_->close();
@@ -337,6 +346,29 @@ void Archive::finish(Duration patience) {
   let_go();
   not_before_ = MonotonicTime{Duration::max()};
   counts_.healthy = false;
+}
+
+// False: it does not get on.
+bool Archive::finish_log(MonotonicTime until) {
+  if (stretch_ && !target_) next_look_ = clock_.now();
+  if (!lacks_snapshot()) no_snapshot_before_ = MonotonicTime{Duration::max()};
+  while (stretch_ && clock_.now() < until) {
+    const bool looked = !target_;
+    absl::StatusOr<Duration> rest = looked ? look(clock_.now()) : copy_some();
+    if (!rest.ok() || short_of_space_) return false;
+    if (!target_) break;
+    if (!looked && *rest >= kLookEvery) return false;
+  }
+  return true;
+}
+
+// Without rests.
+void Archive::finish_snapshot(MonotonicTime until) {
+  while (writer_ && clock_.now() < until) {
+    const bool waits = written_;
+    if (!write_snapshot().ok()) break;
+    if (waits && writer_) break;  // for the log
+  }
 }
 
 }  // namespace keelson::archive

@@ -71,10 +71,13 @@ struct Options {
 // For metrics; each is written by whoever drives the archive.
 struct Counts {
   std::atomic<bool> healthy{false};
-  std::atomic<uint64_t> index{0};       // archived, and durable
-  std::atomic<int64_t> revision{0};     // of the newest time that can be brought back
-  std::atomic<int64_t> unix_ms{0};      // that time
-  std::atomic<int64_t> whole_ms{0};     // when nothing that was applied was missing, the last time
+  std::atomic<uint64_t> index{0};    // archived, and durable
+  std::atomic<int64_t> revision{0};  // of the newest time that can be brought back
+  std::atomic<int64_t> unix_ms{0};   // that time
+  // When all that was applied could be brought back, the last time.
+  std::atomic<int64_t> whole_ms{0};
+  // Whether what is archived up to `index` can be brought back: the stretch has a snapshot.
+  std::atomic<bool> restorable{false};
   std::atomic<uint64_t> bytes{0};       // that the archive takes
   std::atomic<uint64_t> snapshots{0};   // that are there
   std::atomic<int64_t> snapshot_ms{0};  // of the newest one's state; 0: there is none, or unknown
@@ -90,8 +93,9 @@ class Archive {
 
   // Returns how long to wait before the next call; later ones are fine, too.
   Duration step();
-  // At the member's orderly end: what was applied by now is archived too, if that can be done
-  // within `patience`. Nothing more is done afterwards.
+  // At the member's orderly end: what was applied by now is archived too, and the snapshot without
+  // which nothing of it could be brought back, if that can be done within `patience`; if not, the
+  // log says so. Nothing more is done afterwards.
   void finish(Duration patience);
 
   const Counts& counts() const { return counts_; }
@@ -116,8 +120,12 @@ class Archive {
   absl::StatusOr<Duration> copy_some();
   absl::StatusOr<bool> gather();
   absl::Status reached();
+  void is_whole(int64_t unix_ms);
   void show_noted();
   absl::Status write_snapshot();
+  bool lacks_snapshot() const;
+  bool finish_log(MonotonicTime until);
+  void finish_snapshot(MonotonicTime until);
   bool lacks_space() const;
   void has_space();
   Duration wait_for_space(std::string_view what);
@@ -162,6 +170,7 @@ class Archive {
   bool written_ = false;                    // all of it; it waits for the log
   MonotonicTime no_snapshot_before_;
   uint64_t newest_bytes_ = 0;  // of the stretch's newest snapshot
+  int64_t whole_ms_ = 0;       // when nothing that was applied was missing, the last time
   // By stretch and index: what the times say.
   std::map<std::pair<uint64_t, Index>, int64_t> snapshot_times_;
   bool told_too_large_ = false;

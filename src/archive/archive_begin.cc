@@ -99,7 +99,7 @@ absl::Status Archive::resume() {
   begin_anew_ = false;
   counts_.index = stretch_->last().index.value;
   if (const std::optional<Moment>& noted = stretch_->noted()) {
-    counts_.whole_ms = noted->unix_ms;
+    whole_ms_ = noted->unix_ms;
   }
   show_noted();
   member_.need_log_from(stretch_->last().index);
@@ -164,7 +164,8 @@ absl::Status Archive::begin(MonotonicTime now) {
   stretch_ = *std::move(stretch);
   newest_bytes_ = 0;
   counts_.index = moment->index.value;
-  counts_.whole_ms = moment->unix_ms;
+  whole_ms_ = moment->unix_ms;
+  counts_.restorable = false;
   snapshot_times_[{number, moment->index}] = moment->unix_ms;
   writer_ =
       std::make_unique<SnapshotWriter>(fs_, stretch_->path(), std::move(state), moment->revision);

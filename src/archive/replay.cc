@@ -23,7 +23,7 @@ absl::StatusOr<std::unique_ptr<Replay>> Replay::create(backend::Backend* store, 
   replay->keys_ = *std::move(keys);
   replay->members_ = std::make_unique<membership::Cluster>(cluster);
   if (absl::Status s = replay->members_->restore(*store); !s.ok()) return s;
-  replay->leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions());
+  replay->leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{.min_ttl_seconds = 1});
   // Slices as large as there is work for: nobody waits.
   absl::StatusOr<std::unique_ptr<apply::Applier>> applier = apply::Applier::create(
       store, replay->keys_.get(), replay->leases_.get(), replay->members_.get(), &replay->clock_,

@@ -6,7 +6,8 @@
 // Threads: one caller; the store is its alone meanwhile.
 // Determinism: apply/applier.h. What a member's flags have a say in does not change the state (a
 //   quota only changes answers), but for one: leases shorter than the election timeout allows are
-//   lengthened, here for the default one.
+//   lengthened. That is left to the member that goes on with the state, and reads them so; here
+//   they stay as they were asked for.
 // Memory: the key index of the state, and a batch of entries.
 // Errors: DataLoss for entries that cannot be read or applied; those of the store. The state is
 //   of no use then.

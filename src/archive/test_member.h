@@ -95,6 +95,9 @@ struct Recorded {
 };
 using Record = std::map<uint64_t, Recorded>;  // by index
 
+// Of a member with a short election timeout, which lengthens no lease.
+inline constexpr lease::LeaseOptions kLeases{.min_ttl_seconds = 1};
+
 class TestMember final : public Member {
  public:
   TestMember(wal::MemoryFileSystem* fs, TestClock* clock, Random* random, Owner owner)
@@ -144,6 +147,12 @@ class TestMember final : public Member {
     etcdserverpb::CompactionRequest request;
     request.set_revision(revision);
     apply({normal(wire::InternalKind::kCompaction, request.SerializeAsString())});
+  }
+  void grant(int64_t id, int64_t ttl) {
+    etcdserverpb::LeaseGrantRequest request;
+    request.set_id(id);
+    request.set_ttl(ttl);
+    apply({normal(wire::InternalKind::kLeaseGrant, request.SerializeAsString())});
   }
   // An entry without a new revision.
   void nothing() { apply({{.term = Term(term_), .index = next_index()}}); }
@@ -230,7 +239,7 @@ class TestMember final : public Member {
 
   void open_state() {
     state_.keys = *mvcc::Store::open(state_.backend.get());
-    state_.leases = std::make_unique<lease::LeaseTable>(lease::LeaseOptions());
+    state_.leases = std::make_unique<lease::LeaseTable>(kLeases);
     state_.members = std::make_unique<membership::Cluster>(owner_.cluster);
     ASSERT_TRUE(state_.members->restore(*state_.backend).ok());
     auto applier =

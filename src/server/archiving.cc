@@ -129,10 +129,11 @@ void Archiving::need_log_from(Index index) {
   node_.state().log_needed_from.store(index.value, std::memory_order_release);
 }
 
-// Grows whatever the archive's thread hangs in.
+// Grows whatever the archive's thread hangs in, and while nothing can be restored from what it has.
 int64_t Archiving::lag_ms() const {
   const archive::Counts& counts = archive_.counts();
-  if (counts.index >= node_.state().applied) return 0;
+  const uint64_t applied = node_.state().applied;
+  if (counts.index >= applied && (counts.restorable || applied == 0)) return 0;
   const int64_t whole = std::max<int64_t>(counts.whole_ms, started_ms_);
   return std::max<int64_t>(now_ms() - whole, 0);
 }
