@@ -17,6 +17,7 @@
 #include "apply/decode.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/protobuf.h"
 #include "base/shares.h"
@@ -162,7 +163,7 @@ class SnapshotCall final : public net::StreamReceiver {
   void on_message(Bytes bytes) override {
     etcdserverpb::SnapshotRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call_->fail(std::move(s));
-    if (sending_) return;
+    if (sending_ || finished_) return;
     if (absl::Status s = context_.require_admin(*call_); !s.ok()) return call_->fail(std::move(s));
     const Origin from = context_.origin(*call_);
     if (running_.ask(from, 1) != SharedShares::Verdict::kYes) {
@@ -184,6 +185,7 @@ class SnapshotCall final : public net::StreamReceiver {
   void on_drain() override {
     finished_ = true;
     call_->finish(errors::Stopped());
+    let_go();
   }
 
  private:
@@ -208,10 +210,7 @@ class SnapshotCall final : public net::StreamReceiver {
   void take(Sending::Slice slice) {
     if (finished_ || call_->over()) return;
     if (!slice.status.ok()) {
-      finished_ = true;
-      log::warn("failed to send database snapshot to client",
-                {{"error", message_of(slice.status)}});
-      return call_->fail(std::move(slice.status));
+      return fail(slice.status, message_of(slice.status));
     }
     told_total_ = sending_->total();
     for (Parts& parts : slice.messages) {
@@ -219,6 +218,10 @@ class SnapshotCall final : public net::StreamReceiver {
       call_->send(std::move(parts));
     }
     if (slice.last) return finish();
+    if (queued_ > 0) {
+      absl::Status s = KEELSON_FAILPOINT_STATUS("snapshot_slice");
+      if (!s.ok()) return fail(s, message_of(s));
+    }
     call_->loop().post_after(slice.took, [this, alive = std::weak_ptr<bool>(alive_)] {
       if (alive.expired()) return;
       working_ = false;
@@ -237,7 +240,20 @@ class SnapshotCall final : public net::StreamReceiver {
                {"storage-version", sending_->version()}});
     if (RequestObserver* observer = context_.observer()) observer->snapshot_sent(took);
     call_->finish(absl::OkStatus());
-    // What the client has yet to take pins nothing.
+    let_go();
+  }
+
+  void fail(absl::Status status, std::string_view why) {
+    finished_ = true;
+    log::warn("failed to send database snapshot to client",
+              {{"error", why}, {"total-bytes", told_total_}});
+    call_->fail(std::move(status));
+    let_go();
+  }
+
+  // What the client has yet to take, if it ever does, pins nothing.
+  void let_go() {
+    CHECK(finished_);
     sending_.reset();
     admission_.reset();
   }
@@ -247,10 +263,7 @@ class SnapshotCall final : public net::StreamReceiver {
       if (alive.expired() || finished_ || call_->over()) return;
       const size_t taken = queued_ - std::min(queued_, call_->pending_bytes());
       if (!pace_.too_slow(taken, call_->loop().now())) return watch_pace();
-      finished_ = true;
-      log::warn("failed to send database snapshot to client",
-                {{"error", "the client takes it too slowly"}, {"total-bytes", told_total_}});
-      call_->fail(errors::Timeout());
+      fail(errors::Timeout(), "the client takes it too slowly");
     });
   }
 
@@ -261,7 +274,7 @@ class SnapshotCall final : public net::StreamReceiver {
   // Gone with this object: what comes back later finds out by it.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Sending>
-      sending_;  // null: the request has not come yet, or all is sent; a worker's while working_
+      sending_;  // null: the request has not come yet, or it is over; a worker's while working_
   std::shared_ptr<Admission> admission_;
   bool working_ = false;  // a worker has a slice to do, or rests
   bool finished_ = false;

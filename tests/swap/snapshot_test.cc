@@ -16,6 +16,7 @@
 #include "boltfile/sha256.h"
 #include "boltfile/verify.h"
 #include "proto/rpc.pb.h"
+#include "tests/harness/raw.h"
 #include "tests/harness/server.h"
 
 namespace keelson {
@@ -158,6 +159,29 @@ TEST(Snapshot, OnlySoManyAtOnce) {
   while (last->receive(kPatience)) {
   }
   EXPECT_TRUE(last->finish().ok());
+}
+
+// What failed is not kept for a client that takes nothing: the state it was of would be.
+TEST(Snapshot, OneThatFailedLeavesItsPlace) {
+  namespace h2 = harness::h2;
+  Server server({.binary = binary, .environment = {"KEELSON_FAILPOINTS=snapshot_slice=error@1"}});
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  for (int i = 0; i < 60; ++i) put(server, cat("key", i), std::string(1 << 20, 'v'));
+  harness::RawConnection silent(server.address());
+  constexpr uint16_t kInitialWindow = 4;
+  ASSERT_TRUE(silent.send(h2::preface() + h2::setting(kInitialWindow, 0) +
+                          h2::unary_call(1, kSnapshot, "")));
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (server.log().find("failed to send database snapshot to client") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << server.log_tail();
+    put(server, "another", "key");
+  }
+  // With one more under way there would be no room for the last of these.
+  std::vector<std::unique_ptr<harness::Stream>> open;
+  for (int i = 0; i < 5; ++i) {
+    open.push_back(open_snapshot(server));
+    ASSERT_TRUE(open.back()->receive(kPatience)) << i;
+  }
 }
 
 TEST(Snapshot, EndsWithTheServer) {
