@@ -20,6 +20,7 @@
 #include "auth/jwt.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 namespace keelson::auth {
 namespace {
@@ -59,9 +60,8 @@ void sign(std::string_view user) {
   CHECK(claims->revision == 7);
   CHECK(claims->good_at(kNow));
   CHECK(!claims->good_at(kNow + std::chrono::minutes(5)));
-  // Names in other than UTF-8 are changed where JSON needs it.
-  const bool plain = user.find_first_of("\xff\xfe\xc0\xc1") == user.npos;
-  if (plain && claims->user.size() == user.size()) CHECK(claims->user == user);
+  // JSON is UTF-8, so any other name is changed, perhaps into one that is as long.
+  if (is_utf8(user)) CHECK(claims->user == user);
 }
 
 }  // namespace
