@@ -376,7 +376,6 @@ void Consensus::store_flushed() {
   post([this] { debt_.flush_over(); });
 }
 
-// A new leader's entries may replace a tail, and with it the terms that began there.
 void Consensus::transfer_leader(MemberId to, Duration patience, Transfers::Done done) {
   post([this, to, patience, done = std::move(done)]() mutable {
     if (stopped_) return done(errors::Stopped());

@@ -7,6 +7,7 @@
 
 namespace keelson::node {
 
+// A new leader's entries may replace a tail, and with it the terms that began there.
 void TermStarts::note(std::span<const raft::Entry> entries) {
   if (entries.empty()) return;
   while (starts_.size() > 1 && starts_.back().first >= entries.front().index) starts_.pop_back();
