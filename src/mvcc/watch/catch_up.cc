@@ -180,6 +180,7 @@ void LaneEngine::read_done(int64_t from, bool previous, absl::StatusOr<HistorySl
     slice.late = std::move(read->late);
     slice.runs.emplace_back(slice.events);
     store.served.emplace(std::move(slice));
+    drop_unwanted(Watcher::Way::kStore);  // those it was read for may have gone, or stalled
   }
   schedule_catch_up();
 }
@@ -227,10 +228,7 @@ void LaneEngine::serve(Watcher::Way way, Budget& budget) {
     sweep.next = {lag.turns[static_cast<size_t>(way)], lag.serial + 1};
     serve_stream(*stream, way, budget);
   }
-  // One that holds compactions back is not kept for those who have stalled.
-  const bool for_none =
-      slice.holds_back() && sweep.order.next_in(slice.from(), slice.through(), {}) == nullptr;
-  if (std::exchange(sweep.spent, false) || for_none) sweep.served.reset();
+  if (std::exchange(sweep.spent, false)) sweep.served.reset();
   drop_unwanted(way);
 }
 

@@ -104,6 +104,7 @@ void LaneEngine::deliver_new(const Slice& slice) {
     group->matched.clear();
   }
   activate_future();
+  drop_unwanted(Watcher::Way::kStore);  // by what was sent, streams may have stalled
 }
 
 std::vector<WatchGroup*> LaneEngine::match(const Slice& slice) {
@@ -195,8 +196,8 @@ void LaneEngine::displace(Watcher& watcher) {
     }
     case Watcher::State::kLagging:
       dequeue(watcher);
-      drop_unwanted(watcher.way);
       update_turns(*watcher.stream);
+      drop_unwanted(watcher.way);
       return;
     case Watcher::State::kGone:
       CHECK(false);
@@ -242,7 +243,13 @@ void LaneEngine::dequeue(Watcher& watcher) {
 }
 
 void LaneEngine::drop_unwanted(Watcher::Way way) {
-  if (sweep(way).watchers == 0) sweep(way).served.reset();
+  Sweep& sweep = this->sweep(way);
+  if (!sweep.served) return;
+  const ServedSlice& slice = *sweep.served;
+  if (sweep.watchers == 0 ||
+      (slice.holds_back() && sweep.order.next_in(slice.from(), slice.through(), {}) == nullptr)) {
+    sweep.served.reset();
+  }
 }
 
 void LaneEngine::update_turns(StreamState& stream) {
@@ -327,6 +334,10 @@ void LaneEngine::check_invariants() const {
     for (size_t i = 0; i < 2; ++i) in_order[i] += stream->lag().turns[i] != 0;
   }
   CHECK(lagging == sweeps_[0].watchers + sweeps_[1].watchers);
+  for (const Sweep& sweep : sweeps_) {
+    if (!sweep.served || !sweep.served->holds_back()) continue;
+    CHECK(sweep.order.next_in(sweep.served->from(), sweep.served->through(), {}) != nullptr);
+  }
   CHECK(static_cast<int64_t>(lagging) == metrics_.slow_watchers.get());
   CHECK(future == future_.size());
   for (size_t i = 0; i < 2; ++i) {

@@ -112,7 +112,9 @@ class LaneEngine {
   Watcher::Way way_from(int64_t cursor) const;
   void enqueue(Watcher& watcher, Watcher::Way way);
   void dequeue(Watcher& watcher);
-  void drop_unwanted(Watcher::Way way);  // the slice, if nobody is left for it
+  // The slice, if nobody is left for it; one that holds compactions back is not kept for those who
+  // have stalled, either, as nothing may come for a long time. Not while it is being served.
+  void drop_unwanted(Watcher::Way way);
 
   // Catching up (catch_up.cc).
   void catch_up();

@@ -35,12 +35,17 @@ class StoreSource final : public WatchSource {
   Term raft_term() const override { return Term(1); }
 
   int64_t times_late = 0;
+  // Somebody has what the last read found to be too long.
+  bool late_is_held() const { return !late_.expired(); }
 
   bool finish_read() {
     if (!request_) return false;
     auto slice = read_history(store_, *elsewhere_, *std::exchange(request_, std::nullopt),
                               [](absl::AnyInvocable<void()> task) { task(); });
-    if (slice.ok() && slice->late) ++times_late;
+    if (slice.ok() && slice->late) {
+      ++times_late;
+      late_ = slice->late;
+    }
     std::exchange(done_, nullptr)(std::move(slice));
     return true;
   }
@@ -51,6 +56,7 @@ class StoreSource final : public WatchSource {
   std::unique_ptr<mvcc::ReaderSlot> elsewhere_;
   std::optional<HistoryRequest> request_;
   Done done_;
+  std::weak_ptr<LatePrevious> late_;
 };
 
 // A change as the test itself made it.
@@ -66,6 +72,7 @@ struct Watching {
   std::unique_ptr<WatchStream> stream;
   int64_t start = 0;
   std::string key;  // empty: all
+  bool prev_kv = true;
   size_t next = 0;  // in the list of changes
   bool gone = false;
 };
@@ -90,9 +97,12 @@ class World {
   }
 
   void step() {
-    switch (random_.below(8)) {
+    switch (random_.below(9)) {
       case 0:
         return watch();
+      case 8:
+        if (random_.below(4) == 0) leave();
+        return rest();
       case 1:
         if (random_.below(10) == 0) compact();
         return;
@@ -106,6 +116,13 @@ class World {
       default:
         return write();
     }
+  }
+
+  // Nobody is served any more: all that still lag have stalled, or wait for a read. Clients have in
+  // one piece what they were sent, so what comes late would be held for nobody.
+  void rest() {
+    lane_.run();
+    EXPECT_FALSE(source_->late_is_held());
   }
 
   void settle() {
@@ -196,10 +213,16 @@ class World {
     request.key = one->key;
     if (one->key.empty()) request.range_end = std::string_view("\0", 1);
     request.start_revision = one->start;
-    request.prev_kv = true;
+    request.prev_kv = random_.below(4) > 0;
+    one->prev_kv = request.prev_kv;
     request.fragment = random_.below(2) == 0;
     one->stream->create(request);
     watching_.push_back(std::move(one));
+  }
+
+  void leave() {
+    if (watching_.empty()) return;
+    watching_.erase(watching_.begin() + static_cast<ptrdiff_t>(random_.below(watching_.size())));
   }
 
   void read_some() {
@@ -237,7 +260,7 @@ class World {
     ASSERT_EQ(got.put, made.put);
     ASSERT_EQ(got.mod_revision, made.revision);
     ASSERT_EQ(got.value, made.value);
-    bool prev = made.prev_revision != 0 && !made.create;
+    bool prev = one.prev_kv && made.prev_revision != 0 && !made.create;
     if (got.has_prev) {
       ASSERT_TRUE(prev);
       ASSERT_EQ(got.prev_value, made.prev_value);
@@ -264,7 +287,7 @@ class World {
 
 TEST(WatchStore, HistoryIsWhatHappened) {
   int64_t checked = 0, late = 0;
-  for_each_seed(40, [&](uint64_t seed) {
+  for_each_seed({.count = 40, .also = {587}}, [&](uint64_t seed) {
     World world(seed);
     for (int i = 0; i < 1500 && !HasFailure(); ++i) {
       world.step();
