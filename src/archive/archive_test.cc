@@ -7,8 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "archive/inventory.h"
-#include "archive/test_member.h"
-#include "base/test_log.h"
+#include "archive/test_archive.h"
 #include "base/test_seeds.h"
 
 namespace keelson::archive {
@@ -18,97 +17,6 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-const Owner kOwner{MemberId(1), ClusterId(7)};
-
-// A disk on which no snapshot can be begun.
-class WithoutSnapshots final : public wal::FileSystem {
- public:
-  explicit WithoutSnapshots(wal::FileSystem* below) : below_(*below) {}
-
-  bool on = false;
-
-  absl::StatusOr<std::unique_ptr<wal::File>> open(const std::string& path,
-                                                  wal::OpenMode mode) override {
-    if (on && path.ends_with(cat(".db", kUnfinished))) return absl::UnavailableError("no");
-    return below_.open(path, mode);
-  }
-  absl::Status rename(const std::string& from, const std::string& to) override {
-    return below_.rename(from, to);
-  }
-  absl::Status unlink(const std::string& path) override { return below_.unlink(path); }
-  absl::StatusOr<std::vector<std::string>> list(const std::string& dir) override {
-    return below_.list(dir);
-  }
-  absl::Status create_dirs(const std::string& dir) override { return below_.create_dirs(dir); }
-  absl::Status remove_dir(const std::string& dir) override { return below_.remove_dir(dir); }
-  absl::Status sync_dir(const std::string& dir) override { return below_.sync_dir(dir); }
-
- private:
-  wal::FileSystem& below_;
-};
-
-class ArchiveTest : public testing::Test {
- protected:
-  explicit ArchiveTest(uint64_t seed = 1) : random_(seed) {
-    member_ = std::make_unique<TestMember>(&fs_, &clock_, &random_, kOwner);
-    options_ = {.dir = kArchiveDir,
-                .member_log = kMemberLog,
-                .owner = kOwner,
-                .snapshot_interval = minutes(10),
-                .keep_free = 1000,
-                .free_bytes = [this] { return free_; },
-                .segment_bytes = 16 << 10,
-                .fs = &fs_,
-                .clock = &clock_};
-  }
-
-  void start() { archive_ = std::make_unique<Archive>(*member_, options_); }
-  void drive(int steps = 5) {
-    for (; steps > 0; --steps) clock_.advance(archive_->step());
-  }
-  // Until nothing is to be done, or for a minute.
-  void settle() {
-    const MonotonicTime until = clock_.now() + minutes(1);
-    while (clock_.now() < until) drive(1);
-  }
-  void wait(Duration time) {
-    clock_.advance(time);
-    drive(20);
-  }
-
-  std::vector<StretchEntry> catalogue() {
-    auto found = read_catalogue(fs_, kArchiveDir);
-    if (absl::IsNotFound(found.status())) return {};
-    EXPECT_TRUE(found.ok()) << found.status();
-    return found.ok() ? *found : std::vector<StretchEntry>();
-  }
-  size_t snapshots() { return inventory_of(fs_, kArchiveDir)->snapshots().size(); }
-
-  // Everything that the archive says it has is as it was.
-  void check_all() {
-    for (const StretchEntry& stretch : catalogue()) {
-      ASSERT_TRUE(stretch.damage.ok()) << stretch.damage;
-      if (!stretch.is_usable()) continue;
-      for (int64_t r = stretch.first_revision(); r <= stretch.last().revision; ++r) {
-        auto back = bring_back(fs_, {.revision = r, .stretch = stretch.number});
-        ASSERT_TRUE(back.ok()) << back.status();
-        ASSERT_EQ(back->print, member_->record().at(back->index.value).print);
-        ASSERT_EQ(back->print.revision, r);
-      }
-    }
-  }
-  absl::Status status_of(const Target& target) { return bring_back(fs_, target).status(); }
-
-  log::QuietLog quiet_;
-  SeededRandom random_;
-  TestClock clock_;
-  wal::MemoryFileSystem fs_;
-  std::unique_ptr<TestMember> member_;
-  Options options_;
-  uint64_t free_ = UINT64_MAX;
-  std::unique_ptr<Archive> archive_;
-};
 
 TEST_F(ArchiveTest, EveryRevisionSinceItBegan) {
   member_->work(20);
@@ -190,72 +98,6 @@ TEST_F(ArchiveTest, ALeaseIsAsLongAsItWas) {
   member_->put("k", "v");
   wait(seconds(1));
   EXPECT_EQ(catalogue().at(0).last().revision, member_->revision());
-  check_all();
-}
-
-// However much log it has: the snapshot may never come.
-TEST_F(ArchiveTest, IsNotWellWithoutASnapshot) {
-  member_->work(10);
-  WithoutSnapshots disk(&fs_);
-  disk.on = true;
-  options_.fs = &disk;
-  start();
-  settle();
-  const Counts& counts = archive_->counts();
-  for (int i = 0; i < 10; ++i) {
-    member_->work(2);
-    wait(seconds(10));
-    ASSERT_EQ(counts.index.load(), member_->applied());
-    ASSERT_FALSE(counts.healthy.load());
-    ASSERT_FALSE(counts.restorable.load());
-    ASSERT_EQ(counts.whole_ms.load(), 0);
-    ASSERT_EQ(counts.revision.load(), 0);
-  }
-  EXPECT_GT(counts.failures.load(), 0u);
-  disk.on = false;
-  wait(minutes(2));
-  EXPECT_TRUE(counts.healthy.load());
-  EXPECT_TRUE(counts.restorable.load());
-  EXPECT_GT(counts.whole_ms.load(), clock_.unix_ms() - 2000);
-  EXPECT_EQ(counts.revision.load(), member_->revision());
-  check_all();
-  archive_.reset();
-}
-
-// The first snapshot of a stretch is finished with the member, if there is time for it.
-TEST_F(ArchiveTest, TheEndOfTheMemberMakesTheFirstSnapshotWhole) {
-  for (int i = 0; i < 20; ++i) member_->put(cat("k", i), std::string(100'000, 'v'));
-  start();
-  drive(2);
-  ASSERT_EQ(snapshots(), 0u);
-  member_->work(5);
-  archive_->finish(seconds(2));
-  EXPECT_EQ(snapshots(), 1u);
-  EXPECT_EQ(catalogue().at(0).last().index.value, member_->applied());
-  check_all();
-}
-
-TEST_F(ArchiveTest, ThereMayBeNoTimeForTheFirstSnapshot) {
-  for (int i = 0; i < 20; ++i) member_->put(cat("k", i), std::string(100'000, 'v'));
-  start();
-  while (list_stretch(fs_, stretch_path(kArchiveDir, 1))->unfinished.empty()) drive(1);
-  ASSERT_EQ(snapshots(), 0u);
-  log::TestLog said(log::Level::kWarn);
-  archive_->finish(Duration(0));
-  EXPECT_EQ(said.take("the member ends before its archive's newest stretch has a snapshot: "
-                      "nothing can be restored from that stretch; the next start writes one")
-                .size(),
-            1u);
-  // As after a crash.
-  ASSERT_TRUE(
-      fs_.open(cat(stretch_path(kArchiveDir, 1), "/left", kUnfinished), wal::OpenMode::kCreateEmpty)
-          .ok());
-  start();
-  settle();
-  EXPECT_EQ(snapshots(), 1u);
-  EXPECT_TRUE(list_stretch(fs_, stretch_path(kArchiveDir, 1))->unfinished.empty());
-  EXPECT_TRUE(archive_->counts().healthy.load());
-  EXPECT_EQ(catalogue().size(), 1u);
   check_all();
 }
 
