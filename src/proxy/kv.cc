@@ -18,10 +18,13 @@ namespace {
 
 constexpr size_t kMostComing = 1024;
 
-// Who asks for what: a token is of one length for all, or says itself where it ends.
+// Who asks for what. All that the cluster may know who asks by counts, each part with its length.
 std::string cache_key(const net::ServerCall& call, std::string_view request) {
-  const std::string_view token = call.metadata("token").value_or("");
-  return cat(token.size(), ":", token, request);
+  std::string key;
+  for (const auto& [name, value] : identity_of(call)) {
+    key += cat(name, ":", value.size(), ":", value);
+  }
+  return cat(key, ";", request);
 }
 
 void collect(const pb::TxnRequest& txn, std::vector<KeySpan>* keys) {

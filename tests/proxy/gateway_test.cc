@@ -2,9 +2,7 @@
 // the other dies and comes back: writes go on, a watch misses nothing, and TLS, where the servers
 // have it (KEELSON_TEST_TLS), is none of the gateway's business.
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,56 +18,10 @@
 #include "tests/cluster/cluster.h"
 #include "tests/harness/raw.h"
 #include "tests/harness/tls.h"
+#include "tests/proxy/process.h"
 
 namespace keelson::cluster {
 namespace {
-
-// A program whose output goes to a file. Killed at the end.
-class Process {
- public:
-  Process(std::vector<std::string> command, std::string output) : output_(std::move(output)) {
-    pid_ = ::fork();
-    if (pid_ != 0) return;
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const int fd = ::open(output_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    ::dup2(fd, 1);
-    ::dup2(fd, 2);
-    ::close_range(3, ~0U, 0);
-    std::vector<char*> argv;
-    for (std::string& word : command) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    ::execv(argv[0], argv.data());
-    ::_exit(127);
-  }
-  ~Process() {
-    ::kill(pid_, SIGKILL);
-    if (!gone_) ::waitpid(pid_, nullptr, 0);
-  }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  std::string text() const {
-    std::ifstream file(output_);
-    std::ostringstream all;
-    all << file.rdbuf();
-    return all.str();
-  }
-  bool says(const std::string& what) const {
-    return eventually([&] { return text().find(what) != std::string::npos; });
-  }
-  // How it ended after SIGTERM; nothing: it did not.
-  std::optional<int> end() {
-    ::kill(pid_, SIGTERM);
-    int status = 0;
-    gone_ = eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; });
-    return gone_ ? std::optional(status) : std::nullopt;
-  }
-
- private:
-  const std::string output_;
-  pid_t pid_ = -1;
-  bool gone_ = false;
-};
 
 struct Programs {
   std::string server, ctl;
