@@ -118,4 +118,13 @@ void add_process(Families& out) {
   }
 }
 
+std::vector<std::string> own_command_line() {
+  std::vector<std::string> arguments;
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  for (std::string argument; std::getline(file, argument, '\0');) {
+    arguments.push_back(std::move(argument));
+  }
+  return arguments;
+}
+
 }  // namespace keelson::http

@@ -5,10 +5,16 @@
 
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace keelson::http {
 
 class Families;
 
 void add_process(Families& out);
+
+// The program's own arguments, its name first.
+std::vector<std::string> own_command_line();
 
 }  // namespace keelson::http

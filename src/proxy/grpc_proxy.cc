@@ -10,6 +10,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/thread_lane.h"
+#include "http/pprof.h"
+#include "http/process_metrics.h"
 #include "net/accept_gate.h"
 #include "net/http_client.h"
 #include "net/listener.h"
@@ -146,6 +149,7 @@ struct GrpcProxy::Parts {
     return {std::move(member)};
   }
 
+  void add_pprof();
   absl::Status listen(const std::vector<std::string>& endpoints);
   void sync_later();
   void sync(absl::StatusOr<keelson::Parts> answered);
@@ -170,12 +174,23 @@ struct GrpcProxy::Parts {
   WatchService watch_service;
   KeepAliveService keep_alive_service;
   std::unique_ptr<Pages> pages;
+  // No page elsewhere may read profiles.
+  const http::FrontDoor door{{.cors = {""}}};
+  std::unique_ptr<ThreadLane> profiles;  // with --enable-pprof
+  std::unique_ptr<http::Pprof> pprof;
   CallCounter counter;
   net::Router router, metrics_router;
   std::shared_ptr<net::TlsContext> tls;  // shared with the listeners
   std::unique_ptr<net::Listener> listener, metrics_listener;
   bool stopped = false;
 };
+
+void GrpcProxy::Parts::add_pprof() {
+  profiles = std::make_unique<ThreadLane>("profiles");
+  pprof = std::make_unique<http::Pprof>(door, profiles.get(), http::own_command_line());
+  pprof->add_to(router);
+  log::info("gRPC proxy enabled pprof", {{"path", "/debug/pprof"}});
+}
 
 absl::Status GrpcProxy::Parts::listen(const std::vector<std::string>& endpoints) {
   net::HttpClientOptions page_options;
@@ -197,6 +212,7 @@ absl::Status GrpcProxy::Parts::listen(const std::vector<std::string>& endpoints)
   keep_alive_service.register_on(router, most);
   pages->add_to(router);
   pages->add_to(metrics_router);
+  if (config.pprof) add_pprof();
   counter.bind(router);
   if (config.log_calls) counter.log_calls();
 
@@ -325,6 +341,7 @@ void GrpcProxy::stop(Duration time) {
   for (net::Listener* one : {parts.listener.get(), parts.metrics_listener.get()}) {
     if (one && !one->finish_drain(until)) log::info("cutting connections that did not end in time");
   }
+  if (parts.profiles) parts.profiles->stop();
   if (parts.registration) parts.registration->stop();
   // Everybody has gone, so what was asked for them is being given up.
   const bool idle = parts.client->wait_until_idle(kCancelPatience) &&

@@ -42,6 +42,7 @@ struct GrpcProxyConfig {
   Duration keepalive_interval = std::chrono::hours(2);
   Duration keepalive_timeout = std::chrono::seconds(20);
   uint32_t max_concurrent_streams = UINT32_MAX;
+  bool pprof = false;
   bool log_calls = false;
 
   std::string advertise_url = "127.0.0.1:23790";

@@ -69,7 +69,7 @@ std::vector<Flag> flags_towards_clients() {
       {.name = "enable-pprof",
        .type = FlagType::kBool,
        .default_value = "false",
-       .usage = "profiles over HTTP; not there yet"},
+       .usage = "serve profiles at /debug/pprof/, where clients are accepted"},
       {.name = "experimental-enable-grpc-logging",
        .type = FlagType::kBool,
        .default_value = "false",
@@ -153,9 +153,6 @@ absl::Status check(const ctl::FlagSet& flags) {
   if (flags.boolean("auto-tls") && flags.natural("self-signed-cert-validity") == 0) {
     return wrong("selfSignedCertValidity is invalid,it should be greater than 0");
   }
-  for (const char* missing : {"enable-pprof"}) {
-    if (flags.boolean(missing)) return wrong("--", missing, " is not there yet");
-  }
   if (!flags.text("experimental-leasing-prefix").empty()) {
     return wrong("--experimental-leasing-prefix is not there yet");
   }
@@ -220,6 +217,7 @@ absl::StatusOr<GrpcProxyConfig> config_of(const ctl::FlagSet& flags) {
   config.keepalive_timeout = flags.duration("grpc-keepalive-timeout");
   config.max_concurrent_streams = static_cast<uint32_t>(
       std::min<uint64_t>(flags.natural("max-concurrent-streams"), UINT32_MAX));
+  config.pprof = flags.boolean("enable-pprof");
   config.log_calls = flags.boolean("experimental-enable-grpc-logging");
   config.advertise_url = flags.text("advertise-client-url");
   config.name_space = flags.text("namespace");

@@ -21,6 +21,7 @@
 #include "http/handlers.h"
 #include "http/metrics.h"
 #include "http/pprof.h"
+#include "http/process_metrics.h"
 #include "mvcc/row_head.h"
 #include "net/accept_gate.h"
 #include "net/held_bytes.h"
@@ -465,7 +466,7 @@ void Server::Running::build_services() {
   handlers = std::make_unique<http::Handlers>(
       *state, metrics, pages.get(),
       http::HandlersOptions{.etcd_version = std::string(kEtcdVersion),
-                            .command = own_command_line(),
+                            .command = http::own_command_line(),
                             .lines = lines.get()});
   build_http();
 }
@@ -488,7 +489,7 @@ void Server::Running::build_http() {
   if (config.enable_pprof) log::info("pprof is enabled", {{"path", "/debug/pprof"}});
   if (config.enable_pprof || debug) {
     profiles = std::make_unique<ThreadLane>("profiles");
-    pprof = std::make_unique<http::Pprof>(*door, profiles.get(), own_command_line());
+    pprof = std::make_unique<http::Pprof>(*door, profiles.get(), http::own_command_line());
     pprof->add_to(router);
   }
   grpc_observer = std::make_unique<http::GrpcObserver>(metrics, clock, lines.get(),

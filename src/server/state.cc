@@ -183,13 +183,4 @@ void State::collect_alarms(http::Metrics& metrics) {
   }
 }
 
-std::vector<std::string> own_command_line() {
-  std::vector<std::string> arguments;
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  for (std::string argument; std::getline(file, argument, '\0');) {
-    arguments.push_back(std::move(argument));
-  }
-  return arguments;
-}
-
 }  // namespace keelson::server

@@ -57,7 +57,4 @@ class State final : public http::ServerState {
   JointProbe reads_;
 };
 
-// The program's own arguments, its name first.
-std::vector<std::string> own_command_line();
-
 }  // namespace keelson::server
