@@ -88,17 +88,19 @@ absl::Status Archive::remove_oldest(const Inventory& there) {
   CHECK(snapshots.size() > 1);
   const StoredSnapshot &oldest = snapshots[0], &next = snapshots[1];
   const std::string path = stretch_path(options_.dir, oldest.stretch);
+  const bool is_open = stretch_ && oldest.stretch == stretch_->number();
+  if (is_open && oldest.stretch != next.stretch) {
+    return absl::FailedPreconditionError(cat("archive: somebody has put ",
+                                             stretch_path(options_.dir, next.stretch),
+                                             " there; an archive's directory is its own"));
+  }
   log::info("removing the oldest snapshot from the archive",
             {{"stretch", oldest.stretch}, {"revision", oldest.name.revision}});
   absl::Status s = fs_.unlink(cat(path, "/", to_string(oldest.name)));
   if (!s.ok() && !absl::IsNotFound(s)) return s;
   snapshot_times_.erase({oldest.stretch, oldest.name.index});
   KEELSON_FAILPOINT("archive_snapshot_removed");
-  const bool is_open = stretch_ && oldest.stretch == stretch_->number();
-  if (oldest.stretch != next.stretch) {
-    CHECK(!is_open);
-    return remove_stretch(fs_, path);
-  }
+  if (oldest.stretch != next.stretch) return remove_stretch(fs_, path);
   if (is_open) {
     stretch_->forget_before(next.name);
   } else {

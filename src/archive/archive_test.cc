@@ -396,6 +396,23 @@ TEST_F(ArchiveTest, SomebodyElsesDirectoryIsLeftAlone) {
   EXPECT_EQ(member_->needed(), Index(UINT64_MAX));
 }
 
+// It may be a copy that went to the wrong place. The one that is written to is not removed for it.
+TEST_F(ArchiveTest, WhatSomebodyPutThereDoesNotEndTheMember) {
+  options_.max_snapshots = 1;
+  member_->work(20);
+  start();
+  settle();
+  ASSERT_EQ(snapshots(), 1u);
+  const std::string theirs = stretch_path(kArchiveDir, 9);
+  ASSERT_TRUE(fs_.create_dirs(theirs).ok());
+  const std::string file = cat(theirs, "/", to_string(catalogue()[0].snapshots[0].name));
+  ASSERT_TRUE(fs_.open(file, wal::OpenMode::kCreateEmpty).ok());
+  const uint64_t failures = archive_->counts().failures;
+  wait(minutes(2));
+  EXPECT_GT(archive_->counts().failures.load(), failures);
+  check_all();
+}
+
 TEST_F(ArchiveTest, OneMemberEach) {
   start();
   settle();
