@@ -15,9 +15,9 @@
 //   end with what was said.
 // Threads: all on the lane, but for the metrics.
 // Lifetime: client, lane, prefix and metrics outlive it; sinks are dropped behind end() or leave().
-// Bounds: the requests that clients have had no answers to (proxy/client_stream.h). What waits to be
-//   written to the cluster is a number for each watch that is wanted there, or is there and is not:
-//   one whose clients went before is never asked for. One message on its way for each stream.
+// Bounds: the requests that clients have had no answers to (proxy/client_stream.h). What waits to
+//   go to the cluster is a number for each watch that is wanted there, or is there and is not: one
+//   whose clients went before is never asked for. One message on its way from it for each stream.
 // Source: etcd v3.7.1, server/proxy/grpcproxy (watch*.go), which shares watches of whatever token,
 //   may lose events of a watcher that catches up, and does not know of progress requests.
 
