@@ -110,26 +110,62 @@ class Servers {
   explicit Servers(ChannelOptions how) : how_(std::move(how)) {}
 
   absl::Status set(const std::vector<std::string>& endpoints, Watchman* watchman) {
-    std::vector<std::pair<std::string, ServerRef>> made;
+    std::lock_guard changing(changing_);
+    List made;
     for (const std::string& endpoint : endpoints) {
       ServerRef server = known(endpoint);
       if (!server) {
-        absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = open_channel(endpoint, how_);
-        if (!channel.ok()) return channel.status();
-        watchman->add(*channel);
-        server = std::make_shared<Server>(
-            Server{*channel, std::make_unique<grpc::GenericStub>(*channel)});
+        absl::StatusOr<ServerRef> opened = open(endpoint, watchman);
+        if (!opened.ok()) return opened.status();
+        server = *std::move(opened);
       }
       made.emplace_back(endpoint, std::move(server));
     }
-    std::lock_guard lock(mutex_);
-    servers_ = std::move(made);
+    List old;
+    {
+      std::lock_guard lock(mutex_);
+      old = std::exchange(servers_, std::move(made));
+      for (auto& [endpoint, server] : former_) {
+        if (std::count(endpoints.begin(), endpoints.end(), endpoint) == 0) {
+          old.emplace_back(endpoint, std::move(server));
+        }
+      }
+      std::erase_if(former_, [](const auto& entry) { return !entry.second; });
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status renew(Watchman* watchman) {
+    std::lock_guard changing(changing_);
+    List made;
+    for (const std::string& endpoint : names()) {
+      absl::StatusOr<ServerRef> opened = open(endpoint, watchman);
+      if (!opened.ok()) return opened.status();
+      made.emplace_back(endpoint, *std::move(opened));
+    }
+    List old;
+    {
+      std::lock_guard lock(mutex_);
+      // Who had one that stands goes on with it; one of an earlier renewal that never stood is
+      // none.
+      std::swap(servers_, made);
+      if (!former_.empty() && !ready(made)) std::swap(former_, made);
+      old = std::exchange(former_, std::move(made));
+    }
     return absl::OkStatus();
   }
 
   // Never null.
   ServerRef next() {
+    List old;
     std::lock_guard lock(mutex_);
+    if (!former_.empty()) {
+      if (ready(servers_)) {
+        old = std::exchange(former_, {});
+      } else if (ServerRef server = ready(former_)) {
+        return server;
+      }
+    }
     ServerRef second;
     for (size_t i = 0; i < servers_.size(); ++i) {
       turn_ = (turn_ + 1) % servers_.size();
@@ -147,6 +183,27 @@ class Servers {
   }
 
  private:
+  using List = std::vector<std::pair<std::string, ServerRef>>;
+
+  absl::StatusOr<ServerRef> open(const std::string& endpoint, Watchman* watchman) const {
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = open_channel(endpoint, how_);
+    if (!channel.ok()) return channel.status();
+    watchman->add(*channel);
+    return std::make_shared<Server>(
+        Server{*channel, std::make_unique<grpc::GenericStub>(*channel)});
+  }
+  static ServerRef ready(const List& servers) {
+    for (const auto& [endpoint, server] : servers) {
+      if (server->channel->GetState(false) == GRPC_CHANNEL_READY) return server;
+    }
+    return nullptr;
+  }
+  std::vector<std::string> names() const {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> all;
+    for (const auto& [endpoint, server] : servers_) all.push_back(endpoint);
+    return all;
+  }
   ServerRef known(const std::string& endpoint) const {
     std::lock_guard lock(mutex_);
     for (const auto& [name, server] : servers_) {
@@ -156,8 +213,10 @@ class Servers {
   }
 
   const ChannelOptions how_;
+  std::mutex changing_;       // whoever changes what follows, one after the other; first
   mutable std::mutex mutex_;  // of what follows, for moments
-  std::vector<std::pair<std::string, ServerRef>> servers_;
+  List servers_;
+  List former_;  // of before the files changed, until one of servers_ has been reached
   size_t turn_ = 0;
 };
 
@@ -386,6 +445,7 @@ class GrpcClusterClient final : public ClusterClient {
     CHECK(!endpoints.empty());
     return servers_->set(endpoints, &watchman_);
   }
+  absl::Status renew() override { return servers_->renew(&watchman_); }
   size_t endpoints() const override { return servers_->size(); }
   size_t calls() const override { return load_->calls(); }
   bool wait_until_idle(Duration time) override { return load_->wait_until_idle(time); }

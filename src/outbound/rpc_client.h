@@ -4,7 +4,7 @@
 // who stands before the cluster asks for its clients.
 //
 // Which server: those that are connected take turns; if none is, one that is being connected to.
-// Threads: unary(), set_endpoints() and the counts are for any; a stream is its lane's.
+// Threads: unary(), set_endpoints(), renew() and the counts are for any; a stream is its lane's.
 // Lifetime: calls outlive it, but not the lane of theirs (wait_until_idle()).
 // Bounds: calls under way and the bytes of their requests; more is refused with
 //   errors::RequestTooManyRequests(). A stream has one message on its way in each direction.
@@ -96,6 +96,10 @@ class ClusterClient : public RpcClient {
 
   // From now on these. What is under way at others goes on.
   virtual absl::Status set_endpoints(const std::vector<std::string>& endpoints) = 0;
+  // Reads the files of TLS anew: connections that begin from now on are made with what they say.
+  // Calls under way go on where they are, and those that come, too, as long as no server can be
+  // reached with the new. Errors: of open_channel(), and all is as it was.
+  virtual absl::Status renew() = 0;
   virtual size_t endpoints() const = 0;
   // Calls and streams under way.
   virtual size_t calls() const = 0;

@@ -24,6 +24,7 @@
 #include "net/tls/handshakes.h"
 #include "net/tls/self_signed.h"
 #include "net/tls/transport.h"
+#include "proxy/fresh_channels.h"
 #include "proxy/keep_alive.h"
 #include "proxy/kv.h"
 #include "proxy/log_lists.h"
@@ -41,6 +42,8 @@ constexpr size_t kMostOfRequest = size_t{4} << 20;
 constexpr Duration kConnectPatience = std::chrono::seconds(5);
 // How long what was asked of the cluster may take to end once it has been given up.
 constexpr Duration kCancelPatience = std::chrono::seconds(10);
+// How often TLS files are looked at.
+constexpr Duration kBeat = std::chrono::seconds(1);
 
 int cores() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
 
@@ -110,13 +113,6 @@ outbound::ClusterClientOptions self_options(const GrpcProxyConfig& config, bool 
   return options;
 }
 
-net::TlsSettings page_tls(const outbound::ChannelOptions& channel) {
-  return {.cert_file = channel.cert,
-          .key_file = channel.key,
-          .trusted_ca_file = channel.cacert,
-          .insecure_skip_verify = channel.skip_verify};
-}
-
 }  // namespace
 
 // In the order in which they are made.
@@ -151,6 +147,8 @@ struct GrpcProxy::Parts {
 
   void add_pprof();
   absl::Status listen(const std::vector<std::string>& endpoints);
+  absl::Status keep_fresh();
+  void look_later();
   void sync_later();
   void sync(absl::StatusOr<keelson::Parts> answered);
 
@@ -182,6 +180,8 @@ struct GrpcProxy::Parts {
   net::Router router, metrics_router;
   std::shared_ptr<net::TlsContext> tls;  // shared with the listeners
   std::unique_ptr<net::Listener> listener, metrics_listener;
+  std::vector<std::unique_ptr<FreshChannels>> fresh;  // the files' lane's
+  std::unique_ptr<ThreadLane> files;                  // with TLS towards the cluster or to itself
   bool stopped = false;
 };
 
@@ -195,7 +195,7 @@ void GrpcProxy::Parts::add_pprof() {
 absl::Status GrpcProxy::Parts::listen(const std::vector<std::string>& endpoints) {
   net::HttpClientOptions page_options;
   if (!config.channel.cacert.empty() || config.channel.skip_verify) {
-    auto context = net::TlsClientContext::create(page_tls(config.channel));
+    auto context = net::TlsClientContext::create(tls_settings_of(config.channel));
     if (!context.ok()) return context.status();
     page_handshakes = std::make_unique<net::TlsHandshakes>(1);
     page_options.tls = *std::move(context);
@@ -249,6 +249,34 @@ absl::Status GrpcProxy::Parts::listen(const std::vector<std::string>& endpoints)
   metrics_listener = *std::move(metrics_listening);
   log::info("gRPC proxy listening for metrics", {{"address", config.metrics_url}});
   return absl::OkStatus();
+}
+
+absl::Status GrpcProxy::Parts::keep_fresh() {
+  const auto add = [this](const outbound::ChannelOptions& channel, outbound::ClusterClient* at,
+                          FreshChannels::Rule rule) -> absl::Status {
+    auto made = FreshChannels::create(channel, at, std::move(rule));
+    if (!made.ok()) return made.status();
+    if (*made) fresh.push_back(*std::move(made));
+    return absl::OkStatus();
+  };
+  const auto no_name = [this] { return check_name(config.channel); };
+  if (absl::Status s = add(config.channel, client.get(), no_name); !s.ok()) return s;
+  if (self && tls) {
+    const auto any = [] { return absl::OkStatus(); };
+    const outbound::ChannelOptions own = self_options(config, true).channel;
+    if (absl::Status s = add(own, self.get(), any); !s.ok()) return s;
+  }
+  if (fresh.empty()) return absl::OkStatus();
+  files = std::make_unique<ThreadLane>("tls-files");
+  look_later();
+  return absl::OkStatus();
+}
+
+void GrpcProxy::Parts::look_later() {
+  files->post_after(kBeat, [this] {
+    for (const std::unique_ptr<FreshChannels>& one : fresh) one->look();
+    look_later();
+  });
 }
 
 void GrpcProxy::Parts::sync_later() {
@@ -313,6 +341,7 @@ absl::StatusOr<std::unique_ptr<GrpcProxy>> GrpcProxy::start(
                            .ttl = config.resolver_ttl});
   }
   if (absl::Status s = made.listen(*endpoints); !s.ok()) return s;
+  if (absl::Status s = made.keep_fresh(); !s.ok()) return s;
   made.sync_later();
   if (made.registration) made.registration->start();
   log::info("started gRPC proxy",
@@ -342,6 +371,7 @@ void GrpcProxy::stop(Duration time) {
     if (one && !one->finish_drain(until)) log::info("cutting connections that did not end in time");
   }
   if (parts.profiles) parts.profiles->stop();
+  if (parts.files) parts.files->stop();
   if (parts.registration) parts.registration->stop();
   // Everybody has gone, so what was asked for them is being given up.
   const bool idle = parts.client->wait_until_idle(kCancelPatience) &&
