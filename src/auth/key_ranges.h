@@ -37,7 +37,7 @@ class KeyRanges {
   };
 
   GrantTree tree_;
-  bool inverted_ = false;  // one of the grants is; etcd before v3.5 took such
+  bool inverted_ = false;  // one of the grants is; etcd before v3.5.8 took such
   // After merge(): by begin, and each begins behind the end of the one before.
   std::vector<Range> ranges_;
 };
