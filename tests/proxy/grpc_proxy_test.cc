@@ -1,6 +1,6 @@
 // grpc_proxy_test: `keelson grpc-proxy` as a process before a server, beside what a client may try:
 // certificates of both sides, right and wrong and changed while it runs; users whose answers are
-// nobody else's; profiles.
+// nobody else's; watches of a thousand while members die; profiles.
 
 #include <grpcpp/grpcpp.h>
 
@@ -258,6 +258,120 @@ void users(const std::string& program) {
   }
 }
 
+// ---- watches
+
+// Of one stream: what each watcher has heard of the numbers that are written to its key.
+class Watches {
+ public:
+  Watches(harness::Client& client, const std::string& key, int watchers)
+      : stream_(client.stream("/etcdserverpb.Watch/Watch", {.deadline = Milliseconds(280000)})),
+        heard_(static_cast<size_t>(watchers)) {
+    for (int i = 0; i < watchers; ++i) {
+      etcdserverpb::WatchRequest request;
+      request.mutable_create_request()->set_key(key);
+      request.mutable_create_request()->set_start_revision(1);
+      check(stream_->send(request.SerializeAsString()), "a watch is asked for");
+      read(i % 64 == 63 ? Milliseconds(1) : Milliseconds(0));
+    }
+  }
+  // Takes what is there; false: nothing came.
+  bool read(Milliseconds patience) {
+    const std::optional<std::string> message = stream_->receive(patience);
+    if (!message) return false;
+    etcdserverpb::WatchResponse response;
+    check(response.ParseFromString(*message) && !response.canceled(), "an answer to a watch");
+    for (const mvccpb::Event& event : response.events()) {
+      Heard& heard = heard_.at(static_cast<size_t>(response.watch_id()));
+      const int number = std::stoi(event.kv().value().substr(0, event.kv().value().find(' ')));
+      // One that was tried again may be there twice, at two revisions.
+      const bool next = number == heard.number || number == heard.number + 1;
+      check(next && event.kv().mod_revision() > heard.revision,
+            cat("behind ", heard.number, "@", heard.revision, " comes ", number, "@",
+                event.kv().mod_revision()));
+      heard = {number, event.kv().mod_revision()};
+    }
+    return true;
+  }
+  bool all_heard(int number) {
+    return eventually([&] {
+             while (read(Milliseconds(10))) continue;
+             return stream_->ended() ||
+                    std::all_of(heard_.begin(), heard_.end(),
+                                [&](const Heard& one) { return one.number == number; });
+           }) &&
+           !stream_->ended();
+  }
+
+ private:
+  struct Heard {
+    int number = 0;
+    int64_t revision = 0;
+  };
+  const std::unique_ptr<harness::Stream> stream_;
+  std::vector<Heard> heard_;  // by watcher
+};
+
+// Members die one after the other, then all of them: a thousand watchers of a key, one, and one
+// that reads nothing for as long as it lasts hear each number once, in order.
+void watches(const std::string& program) {
+  const Folder work;
+  Cluster cluster({program, program, program});
+  cluster.start();
+  std::string endpoints;
+  for (int i = 0; i < 3; ++i) endpoints += cat(i > 0 ? "," : "", cluster.at(i).address());
+  const std::string at = harness::free_address();
+  Process between(proxy(program, at, endpoints), work / "proxy.log");
+  check(between.says("started gRPC proxy"), "it starts: " + between.text());
+  harness::Client one(at), many(at), lazy(at), writer(at);
+  Watches quick(one, "large", 1), crowd(many, "small", 1000), slow(lazy, "large", 1);
+
+  int written = 0;
+  const auto put = [&](const std::string& key, const std::string& value) {
+    etcdserverpb::PutRequest request;
+    etcdserverpb::PutResponse response;
+    request.set_key(key);
+    request.set_value(value);
+    const harness::CallOptions options{.deadline = Milliseconds(3000), .wait_for_ready = true};
+    const bool good = eventually(
+        [&] { return writer.unary("/etcdserverpb.KV/Put", request, &response, options).ok(); });
+    check(good, cat("a put without one of three: ", written));
+  };
+  // More than the proxy would hold for who does not read.
+  const auto write = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      put("large", cat(++written, " ", std::string(100000, 'x')));
+      put("small", cat(written, " "));
+    }
+  };
+  for (int i = 0; i < 3; ++i) {
+    write(15);
+    cluster.at(i).kill();
+    write(15);
+    check(quick.all_heard(written), cat("the one hears all without member ", i));
+    check(cluster.at(i).start().ok(), "it comes back");
+  }
+  check(crowd.all_heard(written), "the thousand hear all");
+  check(slow.all_heard(written), "who did not read hears all");
+  const auto together = [&] {
+    const auto page = harness::http_request(at, "GET", "/proxy/metrics");
+    const std::string line = "etcd_grpc_proxy_watchers_coalescing_total 1000\n";
+    return page.ok() && page->body.find(line) != std::string::npos;
+  };
+  check(eventually(together), "those of a key have one watch in common");
+  for (int i = 0; i < 3; ++i) cluster.at(i).kill();
+  etcdserverpb::RangeRequest range;
+  etcdserverpb::RangeResponse read;
+  range.set_key("small");
+  check(
+      !writer.unary("/etcdserverpb.KV/Range", range, &read, {.deadline = Milliseconds(8000)}).ok(),
+      "a linearizable read without a cluster");
+  for (int i = 0; i < 3; ++i) check(cluster.at(i).launch().ok(), "it starts again");
+  for (int i = 0; i < 3; ++i) check(cluster.at(i).start().ok(), "it comes back");
+  write(1);
+  Watches anew(one, "large", 1);
+  check(anew.all_heard(written), "who comes then hears all");
+}
+
 // ---- profiles
 
 void profiles(const std::string& program) {
@@ -290,11 +404,12 @@ int main(int argc, char** argv) {
   std::string server, what;
   CLI::App app("the gRPC proxy as a process");
   app.add_option("--server", server, "the server")->required();
-  app.add_option("--what", what, "certificates, users or profiles")->required();
+  app.add_option("--what", what, "certificates, users, profiles or watches")->required();
   CLI11_PARSE(app, argc, argv);
   if (what == "certificates") keelson::cluster::certificates(server);
   if (what == "users") keelson::cluster::users(server);
   if (what == "profiles") keelson::cluster::profiles(server);
+  if (what == "watches") keelson::cluster::watches(server);
   std::cout << (keelson::cluster::failures == 0 ? "ok\n" : "failed\n");
   return keelson::cluster::failures == 0 ? 0 : 1;
 }
