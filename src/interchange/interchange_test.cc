@@ -9,6 +9,7 @@
 #include "base/protobuf.h"
 #include "base/revision_key.h"
 #include "interchange/applicable.h"
+#include "interchange/compare_keys.h"
 #include "interchange/database_reader.h"
 #include "interchange/etcd_directory.h"
 #include "interchange/etcd_version.h"
@@ -279,6 +280,54 @@ TEST(Applicable, WhoAppliesWhat) {
       EXPECT_EQ(why.empty(), can) << c.why << " " << static_cast<int>(by) << ": " << why;
       EXPECT_THAT(why, HasSubstr(can ? "" : c.why));
     }
+  }
+}
+
+// In as many parts as one likes: whatever differs, and wherever, is found, and named.
+TEST(CompareKeys, FindsWhatDiffers) {
+  TestBucket root = good_tree();
+  auto& keys = root.buckets["key"].keys;
+  for (int64_t at = 4; at <= 60; ++at) {
+    if (at % 7 == 0) continue;
+    for (int64_t sub = 0; sub <= at % 3; ++sub) {
+      keys[std::string(RevisionKey({at, sub}).view())] = key_value(cat("k", sub), at);
+    }
+  }
+  const std::string bytes = boltfile::database_of(root);
+  auto file = boltfile::open_memory(bytes);
+  ASSERT_TRUE(file.ok());
+  for (const int parts : {1, 2, 3, 8, 100}) {
+    SCOPED_TRACE(parts);
+    backend::MemoryBackend store;
+    ASSERT_TRUE(read_database(**file, &store).ok());
+    uint64_t most = 0;
+    const auto count = [&](const ReadProgress& progress) {
+      most = std::max(most, progress.records);
+      return true;
+    };
+    EXPECT_TRUE(compare_keys(**file, store, {.progress = count, .parts = parts}).ok());
+    const auto change = [&](std::string_view key, std::optional<std::string> value) {
+      backend::WriteBatch batch;
+      value ? batch.put(Bucket::kKey, key, *value) : batch.del(Bucket::kKey, key);
+      EXPECT_TRUE(store.commit(batch, Index(0), Term(0)).ok());
+    };
+    for (const auto& [key, value] : keys) {
+      change(key, value + "x");
+      EXPECT_TRUE(absl::IsDataLoss(compare_keys(**file, store, {.parts = parts})));
+      change(key, std::nullopt);
+      EXPECT_TRUE(absl::IsDataLoss(compare_keys(**file, store, {.parts = parts})));
+      change(key, value);
+    }
+    for (int64_t at = 1; at <= 61; ++at) {
+      const std::string more(RevisionKey({at, 5}).view());
+      change(more, "v");
+      const absl::Status s = compare_keys(**file, store, {.parts = parts});
+      EXPECT_TRUE(absl::IsDataLoss(s)) << at;
+      EXPECT_THAT(std::string(message_of(s)), HasSubstr(cat(at, "/5")));
+      EXPECT_EQ(compare_keys(**file, store, {.added = 1, .parts = parts}).ok(), at >= 60) << at;
+      change(more, std::nullopt);
+    }
+    EXPECT_TRUE(absl::IsDataLoss(compare_keys(**file, store, {.added = 1, .parts = parts})));
   }
 }
 

@@ -13,7 +13,7 @@
 #include "base/failpoint.h"
 #include "base/size_text.h"
 #include "base/text.h"
-#include "boltfile/etcd_keys.h"
+#include "interchange/compare_keys.h"
 #include "mvcc/row_head.h"
 
 namespace keelson::interchange {
@@ -42,12 +42,6 @@ absl::StatusOr<ReadResult> fill(boltfile::File& file, const std::string& path,
   // Whoever finds it without a log is told.
   if (absl::Status s = (*store)->note_log(); !s.ok()) return s;
   return result;
-}
-
-std::string revision_text(std::string_view key) {
-  ParsedRevision at;
-  if (!parse_revision_key(key, &at)) return "?";
-  return cat(at.revision.main, "/", at.revision.sub);
 }
 
 uint64_t keys_in(const backend::WriteBatch& batch) {
@@ -84,9 +78,9 @@ absl::StatusOr<ReadResult> StoreMaker::read(boltfile::File& file, const ReadOpti
                                    (*store)->consistent_index().value, ", not at ",
                                    result->position.index.value));
   }
-  if (absl::Status s = compare_keys(file, **store, keys_in(options.last), options.progress);
-      !s.ok())
-    return s;
+  absl::Status s =
+      compare_keys(file, **store, {.added = keys_in(options.last), .progress = options.progress});
+  if (!s.ok()) return s;
   return result;
 }
 
@@ -99,37 +93,6 @@ absl::Status StoreMaker::install() {
   if (absl::Status s = sync_directory(member_dir_); !s.ok()) return s;
   KEELSON_FAILPOINT("interchange_store_installed");
   return absl::OkStatus();
-}
-
-absl::Status compare_keys(boltfile::File& file, const backend::Reader& store, uint64_t added,
-                          const std::function<bool(const ReadProgress&)>& progress) {
-  constexpr uint64_t kTellEvery = 4096;  // records
-  absl::StatusOr<boltfile::EtcdKeys> keys = boltfile::EtcdKeys::open(file);
-  if (!keys.ok()) return keys.status();
-  auto ours = store.iterate(backend::Bucket::kKey);
-  ours->seek_to_first();
-  ReadProgress seen;
-  absl::Status s = keys->seek({});
-  for (; s.ok() && keys->valid() && ours->valid(); s = keys->next(), ours->next()) {
-    const boltfile::EtcdRecord& theirs = keys->record();
-    if (theirs.stored_key != ours->key() || theirs.stored_value != ours->value()) {
-      return absl::DataLossError(cat("interchange: revision ", revision_text(theirs.stored_key),
-                                     " of the database is not what the store has at ",
-                                     revision_text(ours->key())));
-    }
-    ++seen.records;
-    seen.bytes += theirs.stored_key.size() + theirs.stored_value.size();
-    if (seen.records % kTellEvery == 0 && progress && !progress(seen)) {
-      return absl::CancelledError("interchange: not wanted any more");
-    }
-  }
-  if (!s.ok()) return s;
-  for (; !keys->valid() && added > 0 && ours->valid(); --added) ours->next();
-  if (!ours->status().ok()) return ours->status();
-  if (!keys->valid() && !ours->valid() && added == 0) return absl::OkStatus();
-  return absl::DataLossError(cat("interchange: ", keys->valid() ? "the store" : "the database",
-                                 " has no more records behind the ", seen.records,
-                                 " that both have"));
 }
 
 uint64_t free_space(const std::string& path) {

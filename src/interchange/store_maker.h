@@ -45,11 +45,6 @@ class StoreMaker {
   bool unfinished_ = false;  // something of ours lies beside the store's place
 };
 
-// The key bucket of both sides, byte by byte: DataLoss naming the first revision that differs.
-// `added`: so many records stand behind those of the file, in the store.
-absl::Status compare_keys(boltfile::File& file, const backend::Reader& store, uint64_t added = 0,
-                          const std::function<bool(const ReadProgress&)>& progress = {});
-
 // Bytes that the disk of `path`, or of what stands above it, has for us; UINT64_MAX: cannot be
 // told.
 uint64_t free_space(const std::string& path);
