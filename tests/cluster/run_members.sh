@@ -119,21 +119,21 @@ expect "who trusts another one" Error "$(nobody --cacert other.pem --cert root.p
 
 # A learner comes, becomes a voter, moves, goes.
 add 3 --learner
-expect "member add" 'Member [0-9a-f]+ added as learner to cluster [0-9a-f]+' "$(cat added3)"
+expect "member add" 'Member +[0-9a-f]+ added as learner to cluster +[0-9a-f]+' "$(cat added3)"
 launch_as_told 3 peer
 promote() { ctl 1 member promote "$(id_of m3)"; }
 eventually "member promote" promote
 eventually "m3 serves" ctl 3 get who
 expect "it has it all" me "$(ctl 3 get who)"
 moved="https://localhost:$((base + 7))"
-expect "member update" 'Member [0-9a-f]+ updated' \
+expect "member update" 'Member +[0-9a-f]+ updated' \
   "$(ctl 2 member update "$(id_of m3)" --peer-urls "$moved")"
 expect "member list" "m3, $moved" "$(ctl 1 member list)"
 expect "put" OK "$(ctl 0 put who you)"
 eventually "it still hears of everything" ctl 3 get who
 expect "get at m3" you "$(ctl 3 get who)"
 expect "member list at all" 'started, m3' "$(ctl 3 member list)"
-expect "member remove" 'Member [0-9a-f]+ removed' "$(ctl 1 member remove "$(id_of m3)")"
+expect "member remove" 'Member +[0-9a-f]+ removed' "$(ctl 1 member remove "$(id_of m3)")"
 gone() { ! kill -0 "${pids[3]}" 2> /dev/null; }
 eventually "who is removed ends" gone
 wait "${pids[3]}"
