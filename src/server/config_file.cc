@@ -169,10 +169,11 @@ class FileReader {
   }
 
  private:
+  // Null is as if the key were not there.
   absl::Status read_entry(const std::string& written, const YAML::Node& value) {
-    if (value.IsNull()) return absl::OkStatus();  // as if it were not there
     const std::string path = lower(written);
     if (is_section(path)) {
+      if (value.IsNull()) return absl::OkStatus();
       if (!value.IsMap()) return absl::InvalidArgumentError(cat("invalid ", path));
       return read(value, path + ".");
     }
@@ -190,6 +191,7 @@ class FileReader {
 
   absl::Status set(std::string_view path, std::string_view flag_name, FileKind kind,
                    const YAML::Node& value) {
+    if (value.IsNull()) return absl::OkStatus();
     absl::StatusOr<std::string> text = text_of(value, kind, path);
     if (!text.ok()) return text.status();
     // In a file the empty text is the zero value; for these etcd then keeps its default. That of
@@ -212,11 +214,29 @@ class FileReader {
   std::vector<PendingLog>& notes_;
 };
 
+// Whether `text`, which is `root`, ends where it may. yaml-cpp takes a last line without a colon
+// for a key, and a last quote that is not closed for one that is. With one more key behind them it
+// sees the first, and the second swallows that key.
+bool ends_well(const std::string& text, const YAML::Node& root) {
+  if (!root.IsMap() || root.size() == 0) return true;
+  if (root.Style() == YAML::EmitterStyle::Flow) return true;  // has a bracket at its end
+  const YAML::Mark first = root.begin()->first.Mark();
+  // Where another document begins, the library stops.
+  const auto from = static_cast<size_t>(first.pos);
+  const size_t end = std::min(text.find("\n---", from), text.find("\n...", from));
+  const std::string key = "keelson-end-of-file";
+  const std::string indent(static_cast<size_t>(first.column), ' ');
+  return YAML::Load(cat(text.substr(0, end), "\n", indent, key, ": true\n"))[key].IsDefined();
+}
+
 absl::StatusOr<YAML::Node> load(const std::string& text) {
   try {
     YAML::Node root = YAML::Load(text);
     if (!root.IsMap() && !root.IsNull()) {
       return absl::InvalidArgumentError("config file: the top level must be a map");
+    }
+    if (!ends_well(text, root)) {
+      return absl::InvalidArgumentError("config file: a text at its end is not closed");
     }
     return root;
   } catch (const YAML::Exception& e) {

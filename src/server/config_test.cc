@@ -423,6 +423,13 @@ TEST(ConfigFile, NamesMistakes) {
   const std::pair<const char*, const char*> mistakes[] = {
       {"name: [", "config file: "},
       {"- a", "config file: the top level must be a map"},
+      {"name: a\nclient-cert-auth true", "config file: yaml-cpp: error at line 3"},
+      {"name: a\n# all\nauto-tls", "config file: yaml-cpp: error at line 4"},
+      {"  name: a\n  auto-tls\n", "config file: yaml-cpp: error at line 4"},
+      {"name: a\nauto-tls\n---\nname: b\n", "config file: yaml-cpp: error at line 3"},
+      {"data-dir: b\nname: \"a\n", "config file: a text at its end is not closed"},
+      {"---\nname: 'a\n", "config file: a text at its end is not closed"},
+      {"{name: a, data-dir: \"b}", "config file: "},
       {"heartbeat-interval: \"100\"", "heartbeat-interval must be a whole number"},
       {"heartbeat-interval: soon", "heartbeat-interval must be a whole number"},
       {"corrupt-check-time: 10m", "corrupt-check-time must be a whole number of nanoseconds"},
@@ -440,6 +447,28 @@ TEST(ConfigFile, NamesMistakes) {
     EXPECT_NE(message_of(config.status()).find(error), std::string_view::npos)
         << yaml << ": " << config.status();
   }
+}
+
+// Whatever a file ends with.
+TEST(ConfigFile, EndsInManyWays) {
+  for (const char* yaml :
+       {"name: a", "name: a\n", "name: a\r\n", "name: \"a\"", "name: 'a'  # as it is\n",
+        "---\nname: a\n", "name: a\n---\nname: b\n", "name: a\n...\nand so on", "  name: a\n",
+        "{name: a}", "{\n  \"name\": \"a\"\n}\n", "name: |-\n  a\n", "name: >-\n  a\n\n",
+        "name: a\nlog-outputs: [stderr]\n", "name: a\nlog-outputs:\n- stderr\n",
+        "name: a\npeer-transport-security:\n  auto-tls: false\n", "name: a\ncors:\n",
+        "name: a\npeer-transport-security:\n", "# nothing\nname: a\n# more: nothing"}) {
+    std::vector<PendingLog> notes;
+    absl::StatusOr<Config> config = parse_config_file(yaml, notes);
+    ASSERT_TRUE(config.ok()) << yaml << ": " << config.status();
+    EXPECT_EQ(config->name, "a") << yaml;
+    EXPECT_TRUE(notes.empty()) << yaml;
+  }
+  std::vector<PendingLog> notes;
+  ASSERT_TRUE(parse_config_file("", notes).ok() && parse_config_file("# nothing", notes).ok());
+  EXPECT_TRUE(notes.empty());
+  ASSERT_TRUE(parse_config_file("autotls:\n", notes).ok());
+  ASSERT_EQ(notes.size(), 1u) << "a key that nobody knows is named, without a value, too";
 }
 
 TEST(ConfigFile, ReplacesFlagsAndEnvironment) {
