@@ -91,7 +91,10 @@ Pprof::Pprof(const FrontDoor& door, Executor* lane, std::vector<std::string> com
   }
 }
 
-void Pprof::add_to(net::Router& router) { router.http_prefix(kPrefix, this); }
+// A profile takes long: nobody's, it would keep others from theirs.
+void Pprof::add_to(net::Router& router) {
+  router.http_prefix(kPrefix, this, {.needs_client = true});
+}
 
 void Pprof::handle(net::HttpRequest request, net::HttpReplyRef reply) {
   if (door_.answers(request, *reply)) return;

@@ -10,6 +10,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,22 @@ def with_profiles(keelson, work):
     assert code == 501 or re.match(rb"heap profile: \d+: \d+ \[0: 0\] @ heap/524288\n", heap), heap[:200]
     assert code == 501 or b"\tkeelson::" in heap, heap[:2000]
     assert server.ask("GET", "/debug/pprof/goroutine?debug=x")[1].startswith(b"\x1f\x8b")
+
+    # One whose client has closed its side is over, and the next one can be made.
+    def begun():
+        client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        client.sendall(b"GET /debug/pprof/profile?seconds=600 HTTP/1.1\r\nHost: a\r\n\r\n")
+        return client
+
+    def wait_for(code):
+        until = time.monotonic() + PATIENCE
+        while server.ask("GET", "/debug/pprof/profile?seconds=1")[0] != code:
+            assert time.monotonic() < until, code
+
+    client = begun()
+    wait_for(500)
+    client.close()
+    wait_for(200)
 
     # A profile that nobody waits for to its end, and one that is under way, hold up nothing.
     ended = []
