@@ -232,12 +232,13 @@ absl::StatusOr<std::string> ask_password(Console& console, std::string_view prom
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
   }
   std::string line;
-  bool read = static_cast<bool>(std::getline(console.in, line));
+  std::getline(console.in, line);
   if (terminal) {
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     console.out << "\n";
   }
-  if (!read) return failure(ExitCode::kError, "EOF");
+  if (console.in.bad()) return failure(ExitCode::kError, "the password cannot be read");
+  if (line.ends_with('\r')) line.pop_back();
   return line;
 }
 

@@ -54,7 +54,7 @@ absl::StatusOr<std::optional<Credentials>> credentials_of(Console& console, cons
                                                           const std::string& password,
                                                           std::string_view prompt);
 
-// Asks on the terminal without echo; from a pipe, reads one line.
+// Asks on the terminal without echo; from a pipe, reads one line, which is empty at its end.
 absl::StatusOr<std::string> ask_password(Console& console, std::string_view prompt);
 
 }  // namespace keelson::ctl

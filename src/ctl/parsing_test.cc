@@ -10,6 +10,7 @@
 #include "ctl/gotext.h"
 #include "ctl/keys.h"
 #include "ctl/kv_requests.h"
+#include "ctl/options.h"
 #include "ctl/outcome.h"
 #include "ctl/txn_grammar.h"
 #include "ctl/watch_arguments.h"
@@ -145,6 +146,18 @@ TEST(Requests, RangeDeletionWarnsUnlessToldNotTo) {
   EXPECT_EQ(warning, "");
   ASSERT_TRUE(delete_request(parsed(del_flags(), {"a", "b"}), &warning).ok());
   EXPECT_EQ(warning.substr(0, 50), "Warning: Keys between \"a\" and \"b\" will be deleted.");
+}
+
+TEST(Password, IsALineOfAPipeWhichMayHaveEnded) {
+  std::istringstream in("first\r\nsecond");
+  std::ostringstream out;
+  Console console{in, out, out};
+  EXPECT_EQ(*ask_password(console, "Password: "), "first");
+  EXPECT_EQ(*ask_password(console, "Password: "), "second");
+  EXPECT_EQ(*ask_password(console, "Password: "), "");
+  EXPECT_EQ(*ask_password(console, "Password: "), "");
+  in.setstate(std::ios::badbit);
+  EXPECT_FALSE(ask_password(console, "Password: ").ok());
 }
 
 TEST(Txn, Argify) {
