@@ -128,7 +128,8 @@ class MemberUpdate final : public ClusterMethod<pb::MemberUpdateRequest, pb::Mem
   void ask(net::CallRef call, const pb::MemberUpdateRequest& request) override {
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
     if (!facts_.parse_urls(texts(request.peerurls())).ok()) {
-      return call->fail(errors::MemberBadURLs());
+      const bool known = context_.node().members().view()->find(MemberId(request.id())) != nullptr;
+      return call->fail(known ? errors::MemberBadURLs() : errors::MemberNotFound());
     }
     changes_.update(context_.lane(*call), context_.origin(*call), MemberId(request.id()),
                     texts(request.peerurls()), answering(call));
