@@ -56,7 +56,10 @@ absl::StatusOr<std::shared_ptr<const auth::Jwt>> make_jwt(const Options& options
   }
   if (auto ttl = options.find("ttl"); ttl != options.end() && !ttl->second.empty()) {
     absl::StatusOr<Duration> parsed = parse_duration(ttl->second);
-    if (!parsed.ok()) return invalid_options();
+    if (!parsed.ok()) {
+      log::error("problem loading JWT options", {{"option", "ttl"}, {"value", ttl->second}});
+      return invalid_options();
+    }
     made.ttl = *parsed;
   }
   absl::StatusOr<std::string> public_key = read_key(options, "pub-key");
@@ -65,8 +68,13 @@ absl::StatusOr<std::shared_ptr<const auth::Jwt>> make_jwt(const Options& options
   if (!private_key.ok()) return private_key.status();
   made.public_key = *std::move(public_key);
   made.private_key = *std::move(private_key);
+  const std::string method = made.method;
   absl::StatusOr<std::unique_ptr<auth::Jwt>> jwt = auth::Jwt::create(std::move(made));
-  if (!jwt.ok()) return jwt.status();
+  if (!jwt.ok()) {
+    log::error("problem loading JWT options",
+               {{"sign-method", method}, {"error", message_of(jwt.status())}});
+    return jwt.status();
+  }
   return std::shared_ptr<const auth::Jwt>(*std::move(jwt));
 }
 
