@@ -36,7 +36,9 @@ std::vector<FlagSpec> rows_of_observation() {
       flag("enable-log-rotation", kLogging, kYes, KEELSON_FIELD(log.rotation),
            "Start a new log file when the old one is large."),
       flag("log-rotation-config-json", kLogging, kYes, KEELSON_FIELD(log.rotation_json),
-           "When to rotate: maxsize (MB), maxbackups (0: keep all)."),
+           "When to rotate: maxsize (MB); what to keep: maxage (days), maxbackups (0: all), "
+           "compress, "
+           "localtime."),
       flag("warning-unary-request-duration", kLogging, kYes,
            KEELSON_FIELD(warning_unary_request_duration),
            "Log a warning for requests that took longer."),
