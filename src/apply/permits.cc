@@ -53,15 +53,12 @@ absl::Status Permits::operation(const pb::RequestOp& op) const {
   return absl::OkStatus();
 }
 
-absl::Status Permits::write_lease(LeaseId id) const { return lease_keys(id, Access::kWrite); }
-absl::Status Permits::read_lease(LeaseId id) const { return lease_keys(id, Access::kRead); }
-
-absl::Status Permits::lease_keys(LeaseId id, Access access) const {
+absl::Status Permits::write_lease(LeaseId id) const {
   CHECK(leases_ != nullptr);
   if (rules_.may_administrate(who_).ok()) return absl::OkStatus();
   absl::Status status;
   leases_->every_key(id, [&](std::string_view key) {
-    status = rules_.may(who_, access, key, {});
+    status = rules_.may(who_, Access::kWrite, key, {});
     return status.ok();
   });
   return status;

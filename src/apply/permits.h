@@ -35,13 +35,10 @@ class Permits {
   absl::Status put(std::string_view key, LeaseId lease, bool prev_kv) const;
   absl::Status delete_range(std::string_view key, std::string_view range_end, bool prev_kv) const;
   absl::Status txn(const etcdserverpb::TxnRequest& request) const;
-  // To revoke or renew a lease: every key that hangs on it may be written.
+  // To revoke a lease: every key that hangs on it may be written.
   absl::Status write_lease(LeaseId id) const;
-  // To be told its keys: every one may be read.
-  absl::Status read_lease(LeaseId id) const;
 
  private:
-  absl::Status lease_keys(LeaseId id, auth::Access access) const;
   absl::Status operation(const etcdserverpb::RequestOp& op) const;
 
   const auth::Rules& rules_;

@@ -2,6 +2,7 @@
 // leader's table (rpc/lease_keeper.h).
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "apply/decode.h"
 #include "apply/quota.h"
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/protobuf.h"
 #include "rpc/canonical.h"
@@ -23,9 +25,27 @@ namespace pb = etcdserverpb;
 namespace field = keelson::pb;
 using wire::InternalKind;
 
-// On the apply lane. Not for longer than `who` lives.
-apply::Permits permits(apply::Applier& applier, const auth::Identity& who) {
-  return apply::Permits(applier.auth().rules(), who, &applier.leases());
+// Who asks, and the rules that it was admitted by, to hold the keys of leases against. What takes
+// long: a lease may have a million. So it is not for the apply lane, where everybody waits.
+struct KeyAsker {
+  std::shared_ptr<const auth::Rules> rules;
+  Context::Asker who;
+
+  bool may_all() const { return rules->may_administrate(who.identity()).ok(); }
+  absl::Status may(auth::Access access, const lease::KeyListing& keys) const {
+    if (keys.size() == 0 || may_all()) return absl::OkStatus();
+    const auth::Identity identity = who.identity();
+    for (const std::string& key : keys.sorted()) {
+      if (absl::Status s = rules->may(identity, access, key, {}); !s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+};
+
+absl::StatusOr<KeyAsker> key_asker(Context& context, const net::ServerCall& call) {
+  absl::StatusOr<Context::Asker> who = context.user_of(call);
+  if (!who.ok()) return who.status();
+  return KeyAsker{context.lane(call).access.rules, *std::move(who)};
 }
 
 class LeaseGrant final : public Unary {
@@ -81,22 +101,6 @@ class LeaseTimeToLive final : public Unary {
         [this, call, id](absl::StatusOr<LeaseTimes> times) { answer(call, id, std::move(times)); });
   }
 
-  // Who is told the keys must be allowed to read them, and not before they are known.
-  struct Asker {
-    std::shared_ptr<const auth::Rules> rules;
-    std::string user;
-    uint64_t revision = 0;
-
-    absl::Status may_read(const std::vector<std::string>& keys) const {
-      const auth::Identity who{.user = user, .revision = revision};
-      if (keys.empty() || rules->may_administrate(who).ok()) return absl::OkStatus();
-      for (const std::string& key : keys) {
-        if (absl::Status s = rules->may(who, auth::Access::kRead, key, {}); !s.ok()) return s;
-      }
-      return absl::OkStatus();
-    }
-  };
-
   void answer(net::CallRef call, LeaseId id, absl::StatusOr<LeaseTimes> times) {
     pb::LeaseTimeToLiveResponse response;
     response.set_id(id.value);
@@ -114,13 +118,13 @@ class LeaseTimeToLive final : public Unary {
     call->respond(context_.respond(0, Parts::copy(response.SerializeAsString())));
   }
 
+  // Who is told the keys must be allowed to read them, and not before they are known.
   void answer(net::CallRef call, pb::LeaseTimeToLiveResponse response, lease::KeyListing listing) {
     if (call->over()) return;
     absl::StatusOr<auth::Identity> who = context_.who(*call);
     if (!who.ok()) return call->fail(who.status());
-    Asker asker{.rules = context_.lane(*call).access.rules,
-                .user = std::string(who->user),
-                .revision = who->revision};
+    KeyAsker asker{.rules = context_.lane(*call).access.rules,
+                   .who = {std::string(who->user), who->revision}};
     if (listing.size() <= kMostOnTheLane) {
       return finish(*call, body_of(std::move(response), listing, asker));
     }
@@ -135,10 +139,9 @@ class LeaseTimeToLive final : public Unary {
   }
 
   static absl::StatusOr<Parts> body_of(pb::LeaseTimeToLiveResponse response,
-                                       const lease::KeyListing& listing, const Asker& asker) {
-    std::vector<std::string> keys = listing.sorted();
-    if (absl::Status s = asker.may_read(keys); !s.ok()) return s;
-    for (std::string& key : keys) response.add_keys(std::move(key));
+                                       const lease::KeyListing& listing, const KeyAsker& asker) {
+    if (absl::Status s = asker.may(auth::Access::kRead, listing); !s.ok()) return s;
+    for (std::string& key : listing.sorted()) response.add_keys(std::move(key));
     return Parts::copy(response.SerializeAsString());
   }
 
@@ -161,9 +164,9 @@ Parts leases_body(const lease::LeaseListing& listing) {
   return Parts::copy(body);
 }
 
-// The apply lane gives the listing, which costs it next to nothing; sorting and encoding a long one
-// is for a worker. Who may not administrate must be allowed to read every key under every lease:
-// that is looked at some leases at a time.
+// The apply lane gives the listings, which costs it next to nothing; what is done with them is for
+// a worker, where it may be long. Who may not administrate must be allowed to read every key under
+// every lease: that is looked at some leases at a time.
 class LeaseLeases final : public Unary {
  public:
   using Unary::Unary;
@@ -171,7 +174,7 @@ class LeaseLeases final : public Unary {
  private:
   struct Listed {
     lease::LeaseListing listing;
-    Context::Asker asker;
+    KeyAsker asker;
     std::vector<LeaseId> ids;  // if it must be looked at
   };
   using ListedPtr = std::shared_ptr<Listed>;
@@ -179,16 +182,15 @@ class LeaseLeases final : public Unary {
   void run(net::CallRef call, Bytes bytes) override {
     pb::LeaseLeasesRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
-    absl::StatusOr<Context::Asker> asker = context_.user_of(*call);
+    absl::StatusOr<KeyAsker> asker = key_asker(context_, *call);
     if (!asker.ok()) return call->fail(asker.status());
     context_.node().apply_lane().run([this, call,
                                       asker = *std::move(asker)](apply::Applier& applier) mutable {
-      const bool sees_all = applier.auth().rules().may_administrate(asker.identity()).ok();
       auto listed = std::make_shared<Listed>(
           Listed{.listing = applier.leases().list(), .asker = std::move(asker)});
-      call->loop().post([this, call, sees_all, listed = std::move(listed)] {
+      call->loop().post([this, call, listed = std::move(listed)] {
         if (call->over()) return;
-        if (sees_all) return answer(call, listed->listing);
+        if (listed->asker.may_all()) return answer(call, listed->listing);
         context_.long_reads().compute(context_.origin(*call), call, [this, call, listed]() -> Task {
           listed->ids = listed->listing.by_expiry();
           return [this, call, listed] { look_at(call, listed, 0); };
@@ -200,17 +202,31 @@ class LeaseLeases final : public Unary {
   void look_at(net::CallRef call, ListedPtr listed, size_t next) {
     if (call->over()) return;
     context_.node().apply_lane().run([this, call, listed, next](apply::Applier& applier) {
-      const auth::Identity who = listed->asker.identity();
       const size_t end = std::min(next + kMostLookedAt, listed->ids.size());
+      std::vector<lease::KeyListing> keys;
       for (size_t i = next; i < end; ++i) {
-        absl::Status may = permits(applier, who).read_lease(listed->ids[i]);
-        if (!may.ok()) return net::ServerCall::fail_later(call, std::move(may));
+        keys.push_back(applier.leases().list_keys(listed->ids[i]));
       }
-      call->loop().post([this, call, listed, end] {
-        if (end < listed->ids.size()) return look_at(call, listed, end);
-        answer(call, listed->listing);
+      call->loop().post([this, call, listed, end, keys = std::move(keys)]() mutable {
+        if (!call->over()) look_at(call, listed, end, std::move(keys));
       });
     });
+  }
+
+  void look_at(net::CallRef call, ListedPtr listed, size_t end,
+               std::vector<lease::KeyListing> keys) {
+    context_.long_reads().compute(
+        context_.origin(*call), call, [this, call, listed, end, keys = std::move(keys)]() -> Task {
+          absl::Status may;
+          for (size_t i = 0; i < keys.size() && may.ok(); ++i) {
+            may = listed->asker.may(auth::Access::kRead, keys[i]);
+          }
+          return [this, call, listed, end, may = std::move(may)]() mutable {
+            if (!may.ok()) return call->fail(std::move(may));
+            if (end < listed->ids.size()) return look_at(call, listed, end);
+            answer(call, listed->listing);
+          };
+        });
   }
 
   void answer(net::CallRef call, const lease::LeaseListing& listing) {
@@ -251,13 +267,10 @@ class KeepAliveCall final : public net::StreamReceiver {
       span.reset();
       if (!alive.expired()) answer(id, std::move(header), std::move(ttl));
     };
-    absl::StatusOr<Context::Asker> asker = context_.user_of(*call_);
+    absl::StatusOr<KeyAsker> asker = key_asker(context_, *call_);
     if (!asker.ok()) return done(asker.status());
-    Lane& lane = context_.lane(*call_);
-    if (lane.access.rules->may_administrate(asker->identity()).ok()) {
-      return keeper_.renew(lane, context_.origin(*call_), id, std::move(done));
-    }
-    renew_if_permitted(lane, id, *std::move(asker), std::move(done));
+    if (asker->may_all()) return renew(id, absl::OkStatus(), std::move(done));
+    renew_if_permitted(id, *std::move(asker), std::move(done));
   }
 
   void on_half_close() override {
@@ -275,17 +288,44 @@ class KeepAliveCall final : public net::StreamReceiver {
  private:
   static constexpr int kMostUnderWay = 64;
 
-  // Who renews a lease must be allowed to write every key under it, as far as is known here.
-  void renew_if_permitted(Lane& lane, LeaseId id, Context::Asker asker,
-                          LeaseKeeper::Done<int64_t> done) {
-    context_.node().apply_lane().run([this, &lane, id, asker = std::move(asker),
+  using Done = LeaseKeeper::Done<int64_t>;
+
+  // Who renews a lease must be allowed to write every key under it, as far as is known here. The
+  // apply lane and the workers may come to it when we are gone: what they run does not look at us.
+  void renew_if_permitted(LeaseId id, KeyAsker asker, Done done) {
+    context_.node().apply_lane().run([this, alive = std::weak_ptr<bool>(alive_),
+                                      &loop = call_->loop(), id, asker = std::move(asker),
                                       done = std::move(done)](apply::Applier& applier) mutable {
-      lane.loop.post([this, &lane, id, may = permits(applier, asker.identity()).write_lease(id),
-                      done = std::move(done), call = call_]() mutable {
-        if (!may.ok() || call->over()) return done(std::move(may));
-        keeper_.renew(lane, context_.origin(*call), id, std::move(done));
+      loop.post([this, alive = std::move(alive), id, keys = applier.leases().list_keys(id),
+                 asker = std::move(asker), done = std::move(done)]() mutable {
+        if (!alive.expired()) look_at(id, std::move(keys), std::move(asker), std::move(done));
       });
     });
+  }
+
+  void look_at(LeaseId id, lease::KeyListing keys, KeyAsker asker, Done done) {
+    constexpr auto kWrite = auth::Access::kWrite;
+    if (call_->over()) return;
+    if (keys.size() <= kMostOnTheLane) return renew(id, asker.may(kWrite, keys), std::move(done));
+    const uint64_t number = ++looked_at_;
+    waiting_.emplace(number, std::move(done));
+    context_.long_reads().compute(context_.origin(*call_), call_,
+                                  [this, alive = std::weak_ptr<bool>(alive_), id, number,
+                                   keys = std::move(keys), asker = std::move(asker)]() -> Task {
+                                    return [this, alive, id, number,
+                                            may = asker.may(kWrite, keys)]() mutable {
+                                      if (alive.expired()) return;
+                                      auto waits = waiting_.extract(number);
+                                      CHECK(!waits.empty());
+                                      renew(id, std::move(may), std::move(waits.mapped()));
+                                    };
+                                  });
+  }
+
+  void renew(LeaseId id, absl::Status may, Done done) {
+    if (!may.ok()) return done(std::move(may));
+    if (call_->over()) return;
+    keeper_.renew(context_.lane(*call_), context_.origin(*call_), id, std::move(done));
   }
 
   void answer(LeaseId id, Parts message, absl::StatusOr<int64_t> ttl) {
@@ -313,6 +353,9 @@ class KeepAliveCall final : public net::StreamReceiver {
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   pb::LeaseKeepAliveRequest request_;
   int under_way_ = 0;
+  // Of those under way the ones whose keys a worker looks at, by number.
+  std::map<uint64_t, Done> waiting_;
+  uint64_t looked_at_ = 0;
   bool half_closed_ = false;
   bool draining_ = false;
 };

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <future>
 #include <iterator>
+#include <optional>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -206,6 +207,130 @@ TEST_F(AuthDoor, TokensThatSayWhoseTheyAre) {
   ASSERT_TRUE(log_in(client(), "root", "rootpass", &token).ok());
   EXPECT_TRUE(call<pb::RangeResponse>(client(), "KV/Range", range, token).ok());
   std::filesystem::remove(key);
+}
+
+// Leases of somebody who is not root: what hangs on them is held against the rules, for many keys
+// on a worker.
+class UsersLeases : public AuthDoor {
+ protected:
+  static constexpr int kFew = 3, kMany = 3000;
+
+  // The user "u" may read and write below "u/"; `token_` is theirs, `root_` root's.
+  void SetUp() override {
+    start({"--bcrypt-cost=4"});
+    ASSERT_TRUE(log_in(client(), "root", "rootpass", &root_).ok());
+    pb::AuthRoleAddRequest role;
+    role.set_name("r");
+    ASSERT_TRUE(call<pb::AuthRoleAddResponse>(client(), "Auth/RoleAdd", role, root_).ok());
+    pb::AuthRoleGrantPermissionRequest grant;
+    grant.set_name("r");
+    grant.mutable_perm()->set_permtype(authpb::Permission::READWRITE);
+    grant.mutable_perm()->set_key("u/");
+    grant.mutable_perm()->set_range_end("u0");
+    ASSERT_TRUE(call<pb::AuthRoleGrantPermissionResponse>(client(), "Auth/RoleGrantPermission",
+                                                          grant, root_)
+                    .ok());
+    ASSERT_TRUE(add_user(client(), "u", "upass", root_).ok());
+    pb::AuthUserGrantRoleRequest has;
+    has.set_user("u");
+    has.set_role("r");
+    ASSERT_TRUE(
+        call<pb::AuthUserGrantRoleResponse>(client(), "Auth/UserGrantRole", has, root_).ok());
+    ASSERT_TRUE(log_in(client(), "u", "upass", &token_).ok());
+  }
+
+  void grant(int64_t id, int keys) {
+    pb::LeaseGrantRequest lease;
+    lease.set_id(id);
+    lease.set_ttl(3000);
+    ASSERT_TRUE(call<pb::LeaseGrantResponse>(client(), "Lease/LeaseGrant", lease, root_).ok());
+    for (int i = 0; i < keys;) {
+      pb::TxnRequest txn;
+      for (int n = 0; n < 100 && i < keys; ++n, ++i) {
+        attach(cat("u/", id, "/", i), id, txn.add_success()->mutable_request_put());
+      }
+      ASSERT_TRUE(call<pb::TxnResponse>(client(), "KV/Txn", txn, root_).ok());
+    }
+  }
+  static void attach(const std::string& key, int64_t id, pb::PutRequest* put) {
+    put->set_key(key);
+    put->set_lease(id);
+  }
+  // A key that "u" may do nothing with.
+  void attach_foreign(int64_t id) {
+    pb::PutRequest put;
+    attach(cat("else/", id), id, &put);
+    ASSERT_TRUE(call<pb::PutResponse>(client(), "KV/Put", put, root_).ok());
+  }
+
+  std::unique_ptr<harness::Stream> renewals() {
+    CallOptions options;
+    options.metadata.emplace("token", token_);
+    return client().stream("/etcdserverpb.Lease/LeaseKeepAlive", options);
+  }
+  static std::string renewal(int64_t id) {
+    pb::LeaseKeepAliveRequest request;
+    request.set_id(id);
+    return request.SerializeAsString();
+  }
+
+  std::string root_, token_;
+};
+
+TEST_F(UsersLeases, KeysAreHeldAgainstTheRulesHoweverManyThereAre) {
+  constexpr Milliseconds kPatience{60'000};
+  int64_t id = 100;
+  for (const int keys : {0, kFew, kMany}) {
+    SCOPED_TRACE(keys);
+    grant(++id, keys);
+    auto stream = renewals();
+    ASSERT_TRUE(stream->send(renewal(id)));
+    std::optional<std::string> told = stream->receive(kPatience);
+    ASSERT_TRUE(told.has_value());
+    pb::LeaseKeepAliveResponse renewed;
+    ASSERT_TRUE(renewed.ParseFromString(*told));
+    EXPECT_EQ(renewed.id(), id);
+    EXPECT_EQ(renewed.ttl(), 3000);
+    pb::LeaseLeasesResponse all;
+    EXPECT_TRUE(call(client(), "Lease/LeaseLeases", pb::LeaseLeasesRequest(), token_, &all).ok());
+    EXPECT_EQ(all.leases_size(), static_cast<int>(id - 100));
+    pb::LeaseTimeToLiveRequest ask;
+    ask.set_id(id);
+    ask.set_keys(true);
+    pb::LeaseTimeToLiveResponse times;
+    EXPECT_TRUE(call(client(), "Lease/LeaseTimeToLive", ask, token_, &times).ok());
+    EXPECT_EQ(times.keys_size(), keys);
+  }
+  for (; id > 100; --id) {
+    SCOPED_TRACE(id);
+    attach_foreign(id);
+    auto stream = renewals();
+    ASSERT_TRUE(stream->send(renewal(id)));
+    EXPECT_FALSE(stream->receive(kPatience).has_value());
+    EXPECT_EQ(stream->finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_EQ(call<pb::LeaseLeasesResponse>(client(), "Lease/LeaseLeases", pb::LeaseLeasesRequest(),
+                                            token_)
+                  .error_code(),
+              grpc::StatusCode::PERMISSION_DENIED);
+  }
+}
+
+// What is on its way to the apply lane or to a worker for a stream outlives the stream.
+TEST_F(UsersLeases, AStreamMayEndWhileItsRenewalsAreLookedAt) {
+  grant(1, kFew);
+  grant(2, kMany);
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::unique_ptr<harness::Stream>> streams;
+    for (int i = 0; i < 8; ++i) {
+      streams.push_back(renewals());
+      for (int n = 0; n < 40; ++n) ASSERT_TRUE(streams.back()->send(renewal(1 + n % 2)));
+    }
+    for (auto& stream : streams) stream->cancel();
+    for (auto& stream : streams) stream->finish();
+  }
+  pb::RangeRequest range;
+  range.set_key("u/1/0");
+  EXPECT_TRUE(call<pb::RangeResponse>(client(), "KV/Range", range, token_).ok());
 }
 
 TEST_F(AuthDoor, BadOptionsAreRefusedAtTheStart) {
