@@ -589,9 +589,11 @@ TEST_F(ArchiveProcess, WhereverItIsKilled) {
 // Killed, it leaves nothing that a server takes for a member, and says so next time.
 TEST_F(ArchiveProcess, ARestoreThatIsKilled) {
   SeededRandom random(seed());
-  Server server({.binary = binary, .flags = flags()});
+  Server server({.binary = binary, .flags = flags({"--keelson-archive-snapshot-interval=1h"})});
   ASSERT_TRUE(server.start().ok()) << server.log_tail();
   Client client(server, random);
+  // What is restored is behind the first snapshot.
+  ASSERT_TRUE(archived(server, client.put(0))) << server.log_tail();
   for (int i = 0; i < 30; ++i) client.put(0);
   const Sample sample = client.sample();
   ASSERT_TRUE(archived(server, sample.revision));
