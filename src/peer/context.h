@@ -8,6 +8,7 @@
 
 #include <functional>
 
+#include "base/line_budget.h"
 #include "base/workers.h"
 #include "net/http_client.h"
 #include "net/loop.h"
@@ -24,6 +25,8 @@ struct Context {
   Receiver& receiver;
   Observer& observer;
   Workers& workers;  // for work on databases
+  // For what is said of requests that are refused: anybody may come, as often as they like.
+  LineBudget& lines;
   // Somebody says that this member was removed.
   std::function<void()> removed{};
   // A member's connection stands now, or no more.

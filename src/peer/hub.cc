@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/told.h"
 
 namespace keelson::peer {
 
@@ -30,6 +31,7 @@ Hub::Hub(Parts parts)
                .receiver = *parts.receiver,
                .observer = *parts.observer,
                .workers = *parts.workers,
+               .lines = *parts.lines,
                .removed = [this] { removed(); },
                .activity_changed = [this] { publish_active(); }},
       answers_(*parts.answers),
@@ -124,9 +126,10 @@ void Hub::introduce(IntroducedMember member) {
       Remote::Options{.context = &context_, .id = member.id, .urls = std::move(member.urls)},
       false);
   introduced_[member.id] = {std::move(remote), ++uses_};
+  if (!take_line(&context_.lines, kUsualLine)) return;
   log::info("added new remote peer", {{"local-member-id", id_text(context_.self().value)},
                                       {"remote-peer-id", id_text(member.id.value)},
-                                      {"remote-peer-urls", urls}});
+                                      {"remote-peer-urls", told(urls)}});
 }
 
 void Hub::make_room() {

@@ -32,6 +32,7 @@ class Hub {
     Receiver* receiver;
     Observer* observer;
     Workers* workers;
+    LineBudget* lines;
     LocalAnswers* answers;
     SnapshotHome* snapshots;  // may be null
     // Gets what Network::active() returns.

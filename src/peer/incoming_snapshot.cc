@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/size_text.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "wire/raft_codec.h"
 
 namespace keelson::peer {
@@ -161,10 +162,12 @@ void IncomingSnapshot::fail(const Answer& answer, std::string_view why) {
   net::HttpReplyRef reply = std::exchange(reply_, nullptr);
   if (!hub) return respond_not_running(reply);
   const Context& context = hub->context();
-  log::warn(begun ? "failed to save incoming database snapshot" : "failed to decode Raft message",
-            {{"local-member-id", id_text(context.self().value)},
-             {"remote-snapshot-sender-id", id_text(from.value)},
-             {"error", why}});
+  if (take_line(&hub->context().lines, kUsualLine)) {
+    log::warn(begun ? "failed to save incoming database snapshot" : "failed to decode Raft message",
+              {{"local-member-id", id_text(context.self().value)},
+               {"remote-snapshot-sender-id", id_text(from.value)},
+               {"error", told(why)}});
+  }
   context.observer.receive_failed(hub->counted(from));
   if (begun) context.observer.snapshot_receive_ended(hub->counted(from), std::nullopt);
   respond(reply, refusal_.value_or(answer), id_text(context.identity.cluster.value));

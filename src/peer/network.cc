@@ -79,6 +79,8 @@ struct Network::Impl {
                    .threads = 2,
                    .threads_per_connection = 1,
                    .niceness = kDatabaseNiceness}};
+  // What it leaves to do on the loop is done, or never will be, when we end.
+  LineBudget lines{*options.clock, &loop()};
 
   // On the loop.
   std::shared_ptr<net::HttpClient> client;
@@ -133,6 +135,7 @@ void Network::start(Identity identity, Receiver* receiver, LocalAnswers* answers
                    .receiver = receiver,
                    .observer = impl_->options.observer,
                    .workers = &impl_->workers,
+                   .lines = &impl_->lines,
                    .answers = answers,
                    .snapshots = snapshots,
                    .publish_active = [impl = impl_.get()](Active active) {

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/test_log.h"
+#include "base/told.h"
 #include "interchange/database_writer.h"
 #include "membership/member_json.h"
+#include "net/memory_connection.h"
 #include "peer/append_stream.h"
 #include "peer/snapshot_body.h"
 #include "peer/test_lone_peer.h"
@@ -157,6 +160,26 @@ TEST_F(Protocol, StreamsThatAreRefused) {
   EXPECT_EQ(open("other/2", headers()), "404 invalid path\n");
   EXPECT_EQ(ask("POST /raft/stream/message/2", headers()), "405 Method Not Allowed\n");
   EXPECT_EQ(ask("GET /raft/nothing", headers()), "404 404 page not found\n");
+}
+
+// Whoever reaches the port may say what they like, as often as they like.
+TEST_F(Protocol, WhatIsSaidOfRefusalsIsBounded) {
+  static net::ManualClock stands;  // outlives the network, which ends after this
+  NetworkOptions options = quick();
+  options.clock = &stands;
+  start({}, options);
+  log::TestLog log(log::Level::kWarn);
+  constexpr int kMany = 600;
+  for (int i = 0; i < kMany; ++i) {
+    ASSERT_EQ(ask("POST /raft", headers(std::string(3000, 'c')), "x"), "412 cluster ID mismatch\n");
+  }
+  const auto lines = log.take("request cluster ID mismatch");
+  EXPECT_GT(lines.size(), 0u);
+  EXPECT_LT(lines.size(), static_cast<size_t>(kMany));
+  for (const log::TestLog::Line& line : lines) {
+    EXPECT_LE(line.fields.at("remote-peer-cluster-id").size(), kMostTold);
+    EXPECT_LE(line.fields.at("error").size(), kMostTold);
+  }
 }
 
 TEST_F(Protocol, MessagesByPost) {

@@ -5,9 +5,16 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "peer/message_stream.h"
 
 namespace keelson::peer {
+namespace {
+
+// A line with several fields that who asks has chosen.
+constexpr size_t kLongLine = kUsualLine + 4 * kMostTold;
+
+}  // namespace
 
 PeerHeaders peer_headers(const net::HttpRequest& request) {
   PeerHeaders headers;
@@ -40,6 +47,7 @@ void respond_not_running(const net::HttpReplyRef& reply) {
 
 void log_incompatibility(const Context& context, const PeerHeaders& headers,
                          const Refusal& refusal) {
+  if (!take_line(&context.lines, kLongLine)) return;
   const LocalMember local = context.local();
   const bool mismatch = refusal.answer.body.starts_with("cluster ID mismatch");
   log::warn(mismatch ? "request cluster ID mismatch" : "failed version compatibility check",
@@ -47,11 +55,11 @@ void log_incompatibility(const Context& context, const PeerHeaders& headers,
              {"local-member-cluster-id", id_text(local.cluster.value)},
              {"local-member-server-version", local.version},
              {"local-member-server-minimum-cluster-version", local.min_cluster_version},
-             {"remote-peer-server-name", headers.server_from},
-             {"remote-peer-server-version", headers.server_version},
-             {"remote-peer-server-minimum-cluster-version", headers.min_cluster_version},
-             {"remote-peer-cluster-id", headers.cluster_id},
-             {"error", refusal.reason}});
+             {"remote-peer-server-name", told(headers.server_from)},
+             {"remote-peer-server-version", told(headers.server_version)},
+             {"remote-peer-server-minimum-cluster-version", told(headers.min_cluster_version)},
+             {"remote-peer-cluster-id", told(headers.cluster_id)},
+             {"error", told(refusal.reason)}});
 }
 
 // --- streams ---------------------------------------------------------------------------------
@@ -94,12 +102,13 @@ void StreamHandler::refuse(Hub& hub, const net::HttpRequest& request,
   } else if (text.starts_with("invalid from")) {
     line = "failed to parse path into ID";
   }
+  if (!take_line(&context.lines, kLongLine)) return;
   log::warn(line, {{"local-member-id", id_text(context.self().value)},
                    {"remote-peer-id-stream-handler", id_text(context.self().value)},
-                   {"remote-peer-id-from", headers.server_from},
-                   {"path", request.path()},
+                   {"remote-peer-id-from", told(headers.server_from)},
+                   {"path", told(request.path())},
                    {"cluster-id", id_text(context.identity.cluster.value)},
-                   {"error", verdict.refusal.reason}});
+                   {"error", told(verdict.refusal.reason)}});
 }
 
 // --- messages by POST ------------------------------------------------------------------------
@@ -176,18 +185,22 @@ void PipelineHandler::Body::on_end() {
   if (!hub) return refuse({});
   absl::StatusOr<raft::Message> message = decode_peer_message(body_, kMaxMessageSize);
   if (!message.ok()) {
-    log::warn("failed to unmarshal Raft message",
-              {{"local-member-id", id_text(hub->context().self().value)},
-               {"error", message_of(message.status())}});
+    if (take_line(&hub->context().lines, kUsualLine)) {
+      log::warn("failed to unmarshal Raft message",
+                {{"local-member-id", id_text(hub->context().self().value)},
+                 {"error", told(message_of(message.status()))}});
+    }
     return refuse(text_answer(400, "error unmarshalling raft message"));
   }
   hub->context().observer.received(hub->counted(message->from), body_.size());
   if (std::optional<Refusal> refusal = hub->judge(*message)) {
     const bool removed = hub->standing(message->from) == Standing::kRemoved;
-    log::warn(
-        removed ? "rejected Raft message from removed member"
-                : "rejected Raft message to mismatch member",
-        {{"local-member-id", id_text(hub->context().self().value)}, {"error", refusal->reason}});
+    if (take_line(&hub->context().lines, kUsualLine)) {
+      log::warn(
+          removed ? "rejected Raft message from removed member"
+                  : "rejected Raft message to mismatch member",
+          {{"local-member-id", id_text(hub->context().self().value)}, {"error", refusal->reason}});
+    }
     return refuse(refusal->answer);
   }
   if (message->type == raft::MessageType::kMsgSnap) {
