@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
+#include "http/process_metrics.h"
 
 namespace keelson::http {
 namespace {
@@ -246,6 +247,20 @@ TEST(GrpcMetrics, CountsByCode) {
         cat("grpc_server_handling_seconds_bucket{", labels, ",le=\"0.05\"} 2")}) {
     EXPECT_EQ(line_of(page, line), line);
   }
+}
+
+// What anybody may see at /debug/vars and /debug/pprof/cmdline.
+TEST(ProcessMetrics, PasswordsOnTheCommandLineAreNotTold) {
+  using Arguments = std::vector<std::string>;
+  EXPECT_EQ(without_secrets({"keelson", "--discovery-password=a=b", "--name=--discovery-password"}),
+            (Arguments{"keelson", "--discovery-password=***", "--name=--discovery-password"}));
+  EXPECT_EQ(without_secrets({"keelson", "-discovery-password", "a", "--discovery-user", "u:p:q"}),
+            (Arguments{"keelson", "-discovery-password", "***", "--discovery-user", "u:***"}));
+  EXPECT_EQ(without_secrets({"--discovery-user=u:p", "--discovery-user=u", "--discovery-user=u:"}),
+            (Arguments{"--discovery-user=u:***", "--discovery-user=u", "--discovery-user=u:"}));
+  EXPECT_EQ(
+      without_secrets({"", "-", "--", "=", "discovery-password", "a", "--discovery-password"}),
+      (Arguments{"", "-", "--", "=", "discovery-password", "a", "--discovery-password"}));
 }
 
 }  // namespace

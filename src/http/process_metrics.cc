@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -123,6 +124,29 @@ std::vector<std::string> own_command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   for (std::string argument; std::getline(file, argument, '\0');) {
     arguments.push_back(std::move(argument));
+  }
+  return without_secrets(std::move(arguments));
+}
+
+std::vector<std::string> without_secrets(std::vector<std::string> arguments) {
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& flag = arguments[i];
+    const size_t dashes = std::min(flag.find_first_not_of('-'), flag.size());
+    const size_t equals = std::min(flag.find('='), flag.size());
+    if (dashes == 0 || dashes > 2 || dashes > equals) continue;
+    const std::string name = flag.substr(dashes, equals - dashes);
+    const bool is_user = name == "discovery-user";  // and perhaps, behind a colon, a password
+    if (!is_user && name != "discovery-password") continue;
+    const bool apart = equals == flag.size();
+    if (apart && ++i == arguments.size()) break;
+    std::string& value = arguments[i];
+    size_t secret = apart ? 0 : equals + 1;
+    if (is_user) {
+      secret = value.find(':', secret);
+      if (secret == value.npos) continue;
+      ++secret;
+    }
+    if (secret < value.size()) value.replace(secret, value.npos, "***");
   }
   return arguments;
 }

@@ -14,7 +14,9 @@ class Families;
 
 void add_process(Families& out);
 
-// The program's own arguments, its name first.
+// The program's own arguments, its name first, for anybody to see.
 std::vector<std::string> own_command_line();
+// Arguments without the passwords that flags among them have: "***" stands for them.
+std::vector<std::string> without_secrets(std::vector<std::string> arguments);
 
 }  // namespace keelson::http
