@@ -288,8 +288,10 @@ TEST_F(ArchiveProcess, KilledAtAnyMoment) {
   SeededRandom random(seed());
   // What is listed must still be there when it is asked for, however long all of it takes.
   Server server({.binary = binary,
-                 .flags = flags({"--keelson-archive-snapshot-interval=1s",
-                                 "--keelson-archive-max-snapshots=0"})});
+                 .flags = flags(
+                     {"--keelson-archive-snapshot-interval=1s", "--keelson-archive-max-snapshots=0",
+                      // No flood is to be more than is kept for the archive: 16 segments.
+                      "--keelson-wal-segment-bytes=1048576"})});
   std::atomic<int64_t> newest{0};
   for (int round = 0; round < 6; ++round) {
     ASSERT_TRUE(server.start().ok()) << server.log_tail();
