@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
+#include "tests/harness/http.h"
 
 namespace keelson::cluster {
 namespace {
@@ -27,6 +28,13 @@ class Test {
 
   bool run() {
     cluster_.start();
+    // Until a version is decided nobody knows of which release the others are.
+    cluster_.check(eventually([&] {
+                     auto page = harness::http_request(cluster_.at(0).address(), "GET", "/version");
+                     return page.ok() &&
+                            page->body.find("\"etcdcluster\":\"3.5") != page->body.npos;
+                   }),
+                   "the cluster speaks 3.5");
     found();
     enable();
     // Of these two the releases say otherwise.
