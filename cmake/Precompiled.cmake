@@ -1,4 +1,4 @@
-# Headers of libraries that most sources include are read once: half of a cold build went into
+# Headers of libraries that most sources include are read once: a third of a cold build went into
 # reading them. Sources include what they use all the same; the builds without it (the sanitizers')
 # show whether they do.
 
