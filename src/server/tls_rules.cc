@@ -114,9 +114,6 @@ absl::Status check_tls_flags(const Config& config) {
   if (absl::Status s = check_set(config.peer_tls, "peer-", "peer-crl-file", peers); !s.ok()) {
     return s;
   }
-  if (!config.cipher_suites.empty() && !clients && !peers) {
-    return refuse("--cipher-suites cannot take effect: nothing is served over TLS");
-  }
   return check_split(config);
 }
 

@@ -2,7 +2,9 @@
 //
 // Which URLs and TLS flags go together, from the words alone: no file is looked at. What etcd
 // refuses is refused with its text. And a rule of ours: a security flag that cannot take effect
-// stops the start, where etcd warns or says nothing.
+// stops the start, where etcd warns or says nothing. (Not --cipher-suites and --tls-*-version
+// without TLS: nothing is less safe without them, and etcd's example of a configuration file has
+// them.)
 
 #pragma once
 

@@ -2,7 +2,8 @@
 # An operator's afternoon: three members that trust only each other (TLS with certificates on both sides,
 # for clients and for peers), changed with keelctl: a learner added with what `member add` prints, promoted,
 # given another peer URL, removed. Then those who must not get in: a peer of another name, one whose
-# certificate is for another address, one of another authority, and clients of all sorts.
+# certificate is for another address, one of another authority, and clients of all sorts. In the end members with
+# certificates that they made themselves (--auto-tls, --peer-auto-tls).
 #
 # usage: run_members.sh <keelson> <keelctl>
 # Exit status 77 (skipped) without openssl.
@@ -56,7 +57,7 @@ certificate mallory ca mallory "$here"
 certificate elsewhere ca peer IP:10.9.9.9
 certificate foreign other peer "$here"
 
-base=$((20000 + RANDOM % 12000))
+base=$((20000 + RANDOM % 11000))
 client_url() { echo "https://127.0.0.1:$((base + 2 * $1))"; }
 peer_url() { echo "https://127.0.0.1:$((base + 2 * $1 + 1))"; }
 
@@ -121,6 +122,9 @@ expect "who trusts another one" Error "$(nobody --cacert other.pem --cert root.p
 add 3 --learner
 expect "member add" 'Member +[0-9a-f]+ added as learner to cluster +[0-9a-f]+' "$(cat added3)"
 launch_as_told 3 peer
+# A learner refuses; whoever names a voter as well does not hear of it.
+either() { "$keelctl" --endpoints "$(client_url 3),$(client_url 1)" --cacert ca.pem --cert root.pem --key root.key --command-timeout 5s "$@" 2>&1; }
+for _ in 1 2 3 4 5 6 7 8; do expect "put beside a learner" '^OK$' "$(either put who me)"; done
 promote() { ctl 1 member promote "$(id_of m3)"; }
 eventually "member promote" promote
 eventually "m3 serves" ctl 3 get who
@@ -156,6 +160,28 @@ refused 4 mallory 'on peer endpoint.*client certificate authentication failed'
 refused 5 foreign 'on peer endpoint.*failed to verify certificate'
 refused 6 elsewhere '10.9.9.9'
 for n in 0 1 2; do expect "get at m$n" 'without elsewhere' "$(ctl $n get who)"; done
+
+# Members that make their own certificates, which nobody vouches for.
+for n in 0 1 2; do stop $n; done
+base=$((base + 20))
+for n in 0 1 2; do
+  "$keelson" --name "m$n" --data-dir "own$n" --listen-client-urls "$(client_url $n)" --advertise-client-urls "$(client_url $n)" \
+    --listen-peer-urls "$(peer_url $n)" --initial-advertise-peer-urls "$(peer_url $n)" --auto-tls --peer-auto-tls \
+    --initial-cluster "m0=$(peer_url 0),m1=$(peer_url 1),m2=$(peer_url 2)" > "log$n" 2>&1 &
+  pids[$n]=$!
+done
+ctl() {
+  local n=$1
+  shift
+  "$keelctl" --endpoints "$(client_url "$n")" --insecure-skip-tls-verify --insecure-transport=false --command-timeout 5s "$@" 2>&1
+}
+for n in 0 1 2; do eventually "m$n serves under its own certificate" ctl $n put x y || tail -3 "log$n"; done
+add 3
+grep '^ETCD_' added3 > environment
+(set -a && . ./environment && exec "$keelson" --data-dir own3 --listen-client-urls "$(client_url 3)" \
+  --advertise-client-urls "$(client_url 3)" --listen-peer-urls "$(peer_url 3)" --auto-tls --peer-auto-tls) > log3 2>&1 &
+pids[3]=$!
+eventually "one joins under its own certificate" ctl 3 get x || tail -3 log3
 
 [ $failures -eq 0 ] && echo ok
 exit $((failures > 0))
