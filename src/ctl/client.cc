@@ -2,7 +2,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <array>
+#include <random>
 #include <thread>
 #include <unordered_set>
 
@@ -19,6 +21,7 @@ using Clock = std::chrono::system_clock;
 
 constexpr int64_t kDefaultSendLimit = 2 * 1024 * 1024;
 constexpr milliseconds kRetryPause{25};
+constexpr int kMostTries = 100;  // as etcd's client
 constexpr milliseconds kConnectPoll{5};
 
 std::string_view code_name(grpc::StatusCode code) {
@@ -187,13 +190,17 @@ class GrpcClient final : public Client {
     return context;
   }
 
-  // The first endpoint that is connected; with none by the deadline, the first of the list (whose
-  // call then times out).
+  // The next of them that is connected; with none by the deadline, the first (whose call then
+  // times out).
   std::shared_ptr<grpc::Channel> pick(Deadline deadline) {
     if (channels_.size() == 1) return channels_.front();
     while (!deadline.has_value() || Clock::now() < *deadline) {
-      for (const auto& channel : channels_) {
-        if (channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return channel;
+      for (size_t i = 0; i < channels_.size(); ++i) {
+        const auto& channel = channels_[(next_ + i) % channels_.size()];
+        if (channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) {
+          next_ = (next_ + i) % channels_.size();
+          return channel;
+        }
       }
       channels_.front()->WaitForStateChange(channels_.front()->GetState(true),
                                             Clock::now() + kConnectPoll);
@@ -210,13 +217,17 @@ class GrpcClient final : public Client {
               size, " vs. ", send_limit_, ")"));
     }
     Deadline deadline = deadline_after(timeout);
-    while (true) {
+    for (int tries = 1;; ++tries) {
       auto context = make_context(deadline, false);
       Response response;
       grpc::Status status = invoke(pick(deadline), context.get(), &response);
       if (status.ok()) return response;
-      bool again = kRepeatable<Request> && status.error_code() == grpc::UNAVAILABLE;
-      if (!again) return to_status(status);
+      // A learner has done nothing with what it refuses; one of the others may be a voter.
+      bool again = (kRepeatable<Request> && status.error_code() == grpc::UNAVAILABLE) ||
+                   (channels_.size() > 1 &&
+                    status.error_message() == message_of(errors::NotSupportedForLearner()));
+      if (!again || tries == kMostTries) return to_status(status);
+      next_ = (next_ + 1) % channels_.size();
       if (deadline.has_value() && Clock::now() + kRetryPause >= *deadline) {
         return absl::DeadlineExceededError("context deadline exceeded");
       }
@@ -225,6 +236,7 @@ class GrpcClient final : public Client {
   }
 
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  size_t next_ = 0;  // < channels_.size(): where pick() begins to look
   const int64_t send_limit_;
   std::string token_;
 };
@@ -249,6 +261,9 @@ absl::StatusOr<std::unique_ptr<Client>> Client::connect(const Options& options) 
   }
   if (channels.empty())
     return failure(ExitCode::kBadConnection, "etcdclient: no available endpoints");
+  // Members share the load of many short commands: which of those that answer is asked first is
+  // chance.
+  std::shuffle(channels.begin(), channels.end(), std::mt19937(std::random_device{}()));
   auto client = std::make_unique<GrpcClient>(std::move(channels), options);
   if (absl::Status status = client->authenticate(options); !status.ok()) return status;
   return client;
