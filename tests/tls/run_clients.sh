@@ -62,6 +62,7 @@ revoke() {
 # start <flag>…: sets $port, of the first address that is served under TLS, and $metrics
 start() {
   rm -rf data
+  : > log  # the child does it later: until then an earlier server's would be read
   "$keelson" --data-dir data --listen-client-urls "https://127.0.0.1:0,unixs://$work/socket" \
     --advertise-client-urls https://127.0.0.1:1 --listen-metrics-urls https://127.0.0.1:0 "$@" \
     > log 2>&1 &
@@ -130,8 +131,25 @@ done
 grep -q 'rejected connection on client endpoint.*revoked' log ||
   expect 'the log' 'revoked' "$(tail -1 log)"
 
-echo "== what changes while it runs"
+echo "== certificates that do not name the host"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout unnamed.key -out unnamed.pem -days 2 -subj /CN=unnamed 2>/dev/null
+stop
+GODEBUG=http2debug=2 start --cert-file unnamed.pem --key-file unnamed.key --listen-client-urls "https://127.0.0.1:0,unixs://localhost:77"
+for client in "${clients[@]}"; do
+  name=$(basename "$client")
+  run() { "$client" --command-timeout 5s --insecure-transport=false --insecure-skip-tls-verify "$@" 2>&1; }
+  expect "$name unverified, of no such name" '^OK$' "$(run --endpoints "https://127.0.0.1:$port" put key "$name")"
+  expect "$name unverified, by a name" '^OK$' "$(run --endpoints "https://localhost:$port" put key "$name")"
+  expect "$name on a socket" '^OK$' "$(run --endpoints unixs:localhost:77 put key "$name")"
+  expect "$name asks for the socket" 'localhost:77"$' "$(grep ':authority' log | tail -1)"
+done
+stop
+start "${server[@]}" --trusted-ca-file ca.pem --client-cert-auth --client-crl-file crl.der
+at=https://127.0.0.1:$port
 good="--cacert ca.pem $(pair root)"
+"$keelctl" $good --endpoints $at put key value > /dev/null
+
+echo "== what changes while it runs"
 revoke ca revoked root
 expect 'a new list' 'deadline exceeded' "$("$keelctl" $good --command-timeout 1s --endpoints $at get key 2>&1)"
 revoke ca revoked
