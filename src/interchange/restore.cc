@@ -75,6 +75,7 @@ absl::Status add_changes(boltfile::File& file, const RestoreOptions& options,
   std::vector<MemberId> voters;
   for (const membership::Member& member : group.members) {
     voters.push_back(member.id);
+    membership::tell_added(group.cluster, member);
     batch->put(Bucket::kMembers, cat(absl::Hex(member.id.value)), membership::member_json(member));
   }
   batch->put(Bucket::kMeta, "confState", membership::conf_state_json(voters, {}));

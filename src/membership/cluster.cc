@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
@@ -22,6 +23,8 @@ constexpr std::string_view kConfStateKey = "confState";
 constexpr std::string_view kRemovedMark = "removed";
 
 std::string record_key(MemberId id) { return absl::StrCat(absl::Hex(id.value)); }
+
+std::string hex(ClusterId id) { return absl::StrCat(absl::Hex(id.value)); }
 
 absl::StatusOr<MemberId> parse_record_key(std::string_view key) {
   uint64_t id = 0;
@@ -121,6 +124,13 @@ const Member* View::find(MemberId id) const {
     if (member.id == id) return &member;
   }
   return nullptr;
+}
+
+void tell_added(ClusterId cluster, const Member& member) {
+  log::info("added member", {{"cluster-id", hex(cluster)},
+                             {"added-peer-id", record_key(member.id)},
+                             {"added-peer-peer-urls", absl::StrJoin(member.peer_urls, ",")},
+                             {"added-peer-is-learner", member.is_learner}});
 }
 
 bool View::is_removed(MemberId id) const {
@@ -224,6 +234,10 @@ absl::Status Cluster::apply(const Change& change, backend::WriteBatch& batch) {
   bool known = at != next.members.end() && at->id == change.member;
   if (change.kind == ChangeKind::kRemove) {
     CHECK(known);
+    log::info("removed member", {{"cluster-id", hex(next.cluster)},
+                                 {"removed-remote-peer-id", record_key(at->id)},
+                                 {"removed-remote-peer-urls", absl::StrJoin(at->peer_urls, ",")},
+                                 {"removed-remote-peer-is-learner", at->is_learner}});
     next.members.erase(at);
     next.removed.insert(std::lower_bound(next.removed.begin(), next.removed.end(), change.member),
                         change.member);
@@ -235,14 +249,21 @@ absl::Status Cluster::apply(const Change& change, backend::WriteBatch& batch) {
     if (change.kind == ChangeKind::kUpdate) {
       CHECK(known);
       at->peer_urls = context->member.peer_urls;
+      log::info("updated member", {{"cluster-id", hex(next.cluster)},
+                                   {"updated-remote-peer-id", record_key(at->id)},
+                                   {"updated-remote-peer-urls", absl::StrJoin(at->peer_urls, ",")},
+                                   {"updated-remote-peer-is-learner", at->is_learner}});
     } else if (context->is_promote) {
       CHECK(known);
       at->is_learner = false;
+      log::info("promote member",
+                {{"cluster-id", hex(next.cluster)}, {"promoted-member-id", record_key(at->id)}});
     } else {
       CHECK(!known);
       Member added = context->member;
       added.id = change.member;
       at = next.members.insert(at, std::move(added));
+      tell_added(next.cluster, *at);
     }
     batch.put(Bucket::kMembers, record_key(change.member), member_json(*at));
   }

@@ -86,6 +86,9 @@ struct View {
   bool is_removed(MemberId id) const;
 };
 
+// etcd's line in the log about a member that a cluster has from now on.
+void tell_added(ClusterId cluster, const Member& member);
+
 // Whether a quorum of the voters that there would be has started, as far as the table knows (a
 // member that has said its name has): --strict-reconfig-check. A second member may join one that
 // serves alone.
