@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/thread_lane.h"
@@ -156,6 +157,7 @@ struct GrpcProxy::Parts {
   const SystemClock clock;
   Metrics metrics;
   const std::unique_ptr<outbound::ClusterClient> client;
+  std::vector<std::string> addresses;  // the members', as last heard
   std::unique_ptr<outbound::ClusterClient> self;
   const KeyPrefix prefix;
   net::LoopPool loops;
@@ -306,8 +308,11 @@ void GrpcProxy::Parts::sync(absl::StatusOr<keelson::Parts> answered) {
   }
   if (endpoints.empty()) return;
   if (absl::Status s = client->set_endpoints(endpoints); !s.ok()) {
-    log::warn("cannot use the members' addresses", {{"error", message_of(s)}});
+    return log::warn("cannot use the members' addresses", {{"error", message_of(s)}});
   }
+  if (endpoints == addresses) return;
+  addresses = std::move(endpoints);
+  log::info("the members' addresses changed", {{"endpoints", absl::StrJoin(addresses, ",")}});
 }
 
 absl::StatusOr<std::unique_ptr<GrpcProxy>> GrpcProxy::start(

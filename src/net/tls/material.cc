@@ -3,6 +3,7 @@
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -128,6 +129,54 @@ absl::Status parse_crl(const std::string& path, const std::string& der,
 }
 
 }  // namespace
+
+std::optional<int> openssl_alert() {
+  const unsigned long code = ERR_peek_last_error();  // NOLINT: OpenSSL's type
+  const int reason = ERR_GET_REASON(code);
+  if (ERR_GET_LIB(code) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET) return std::nullopt;
+  return reason - SSL_AD_REASON_OFFSET;
+}
+
+std::string alert_text(int alert) {
+  constexpr std::pair<int, std::string_view> kTexts[] = {{0, "close notify"},
+                                                         {10, "unexpected message"},
+                                                         {20, "bad record MAC"},
+                                                         {21, "decryption failed"},
+                                                         {22, "record overflow"},
+                                                         {30, "decompression failure"},
+                                                         {40, "handshake failure"},
+                                                         {42, "bad certificate"},
+                                                         {43, "unsupported certificate"},
+                                                         {44, "revoked certificate"},
+                                                         {45, "expired certificate"},
+                                                         {46, "unknown certificate"},
+                                                         {47, "illegal parameter"},
+                                                         {48, "unknown certificate authority"},
+                                                         {49, "access denied"},
+                                                         {50, "error decoding message"},
+                                                         {51, "error decrypting message"},
+                                                         {60, "export restriction"},
+                                                         {70, "protocol version not supported"},
+                                                         {71, "insufficient security level"},
+                                                         {80, "internal error"},
+                                                         {86, "inappropriate fallback"},
+                                                         {90, "user canceled"},
+                                                         {100, "no renegotiation"},
+                                                         {109, "missing extension"},
+                                                         {110, "unsupported extension"},
+                                                         {111, "certificate unobtainable"},
+                                                         {112, "unrecognized name"},
+                                                         {113, "bad certificate status response"},
+                                                         {114, "bad certificate hash value"},
+                                                         {115, "unknown PSK identity"},
+                                                         {116, "certificate required"},
+                                                         {120, "no application protocol"},
+                                                         {121, "encrypted client hello required"}};
+  for (const auto& [known, text] : kTexts) {
+    if (known == alert) return std::string(text);
+  }
+  return cat("alert(", alert, ")");
+}
 
 std::string openssl_error() {
   const unsigned long code = ERR_peek_last_error();  // NOLINT: OpenSSL's type

@@ -12,6 +12,7 @@
 #include <openssl/x509.h>
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -51,6 +52,11 @@ absl::StatusOr<TlsMaterial> parse_tls_files(const TlsSettings& settings, const T
 
 // The serial number as revoked_serials has it.
 std::string serial_bytes(const X509* certificate);
+
+// The alert that the other side sent, if that is the newest error on this thread; and what Go's
+// programs call it.
+std::optional<int> openssl_alert();
+std::string alert_text(int alert);
 
 // The newest error that OpenSSL has left on this thread, and none left afterwards.
 std::string openssl_error();

@@ -77,8 +77,10 @@ void TlsSession::set_input(std::string_view ciphertext) {
 }
 
 void TlsSession::explain() {
+  const std::optional<int> alert = openssl_alert();
   std::string text = openssl_error();
-  if (why_.empty()) why_ = "tls: " + text;
+  if (!why_.empty()) return;
+  why_ = alert ? "remote error: tls: " + alert_text(*alert) : "tls: " + text;
 }
 
 TlsSession::Step TlsSession::handshake() {
