@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <iostream>
 #include <set>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -14,24 +13,12 @@ namespace keelson::cluster {
 namespace {
 
 namespace pb = etcdserverpb;
-using std::chrono::steady_clock;
-
-constexpr Milliseconds kPoll{20};
 
 // A change that was made, and whose answer came too late, is made all the same.
 const char* const kIsVoter = "etcdserver: can only promote a learner member";
 const char* const kIsGone = "etcdserver: member not found";
 
 }  // namespace
-
-bool eventually(const std::function<bool()>& condition, Milliseconds patience) {
-  const auto until = steady_clock::now() + patience;
-  while (!condition()) {
-    if (steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(kPoll);
-  }
-  return true;
-}
 
 Cluster::Cluster(const std::vector<Program>& programs, Links* links)
     : links_(links), ids_(programs.size()) {

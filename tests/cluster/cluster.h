@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +20,7 @@
 
 namespace keelson::cluster {
 
+using harness::eventually;
 using harness::Milliseconds;
 using harness::Server;
 
@@ -90,9 +90,5 @@ class Cluster {
 
 // What is at `path` of member i, behind its code and a space; or why there is nothing.
 std::string page(Cluster& cluster, int i, const std::string& path);
-
-// Asks until it is so, at most for `patience`.
-bool eventually(const std::function<bool()>& condition,
-                Milliseconds patience = Milliseconds(30000));
 
 }  // namespace keelson::cluster

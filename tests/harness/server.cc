@@ -223,6 +223,15 @@ std::string Server::log_tail() const {
   return all.size() <= kTail ? all : all.substr(all.size() - kTail);
 }
 
+bool eventually(const std::function<bool()>& condition, Milliseconds patience) {
+  const auto until = steady_clock::now() + patience;
+  while (!condition()) {
+    if (steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kPoll);
+  }
+  return true;
+}
+
 namespace {
 
 std::string output_of(const std::string& command) {

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -94,6 +95,10 @@ class Server {
   bool started_before_ = false;  // or its ports are known to others
   std::unique_ptr<Client> client_;
 };
+
+// Asks until it is so, at most for `patience`.
+bool eventually(const std::function<bool()>& condition,
+                Milliseconds patience = Milliseconds(30000));
 
 // "127.0.0.1:port" with a port that is free, and this process's (base/test_ports.h).
 std::string free_address();

@@ -3,6 +3,7 @@
 // /debug/vars.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -65,9 +66,17 @@ void forget_ids(std::vector<Line>& lines, size_t header) {
   }
 }
 
-// Of an answer to a range of nothing: all of it is header.
+// Of an answer to a range of nothing: all of it is header. What the log says of the request comes
+// after its answer; it is there when this returns, and so is what the log says of those before.
 size_t header_size(Server& server) {
-  harness::Reply reply = server.client().unary("/etcdserverpb.KV/Range", "\x0a\x01\xff");
+  const harness::Reply reply = server.client().unary("/etcdserverpb.KV/Range", "\x0a\x01\xff");
+  const std::string content = tokens_of("key:\"\\377\"");
+  expect(harness::eventually([&] {
+           const std::vector<Line> lines = stats_lines(server.log());
+           return std::any_of(lines.begin(), lines.end(),
+                              [&](const Line& line) { return line.at("content") == content; });
+         }),
+         "no line about a range");
   return reply.body.size();
 }
 

@@ -7,7 +7,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <thread>
 
 #include "base/test_etcd.h"
 #include "base/text.h"
@@ -19,6 +18,7 @@
 namespace keelson {
 namespace {
 
+using harness::eventually;
 using harness::Server;
 using swap::Ctl;
 using swap::ctl_of;
@@ -65,14 +65,6 @@ std::string grant(TestEtcd& etcd, int seconds) {
 void call(harness::Client& client, const char* path, const google::protobuf::Message& request) {
   const harness::Reply reply = client.unary(path, request.SerializeAsString());
   ASSERT_TRUE(reply.status.ok()) << reply.status.error_message();
-}
-
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 600; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
 }
 
 // The end of some_history(), at a member that may not be asked for more.
