@@ -127,6 +127,7 @@ absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
     absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
     if (!request.ok()) return cannot_go_on(entry, "", unreadable());
     reply = apply_request(*request, wanted);
+    if (given_up() && absl::IsCancelled(reply.status())) return failure_ = reply.status();
     if (!reply.ok()) return cannot_go_on(entry, wire::name_of(request->kind), reply.status());
     note_applied(entry, request->kind, *reply);
   }
@@ -310,7 +311,7 @@ absl::StatusOr<Reply> Applier::decode_and_run_txn(std::string_view body, bool wa
   if (absl::Status s = permits().txn(txn_request_); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(cost);
   mvcc::WriteTxn txn = store_.begin();
-  absl::StatusOr<Reply> reply = run_txn(txn, leases_, txn_request_, wanted, counts_);
+  absl::StatusOr<Reply> reply = run_txn(txn, leases_, txn_request_, wanted, counts_, &given_up_);
   if (!reply.ok()) return reply;
   if (!reply->status.ok()) CHECK(txn.changes() == 0);
   conclude(txn);

@@ -15,6 +15,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -89,9 +90,14 @@ class Applier {
   Term applied_term() const { return term_; }
 
   // One normal entry; an empty one (raft's own) changes nothing. `wanted`: somebody waits for the
-  // answer. An error is not the client's: see above.
+  // answer. An error is not the client's: see above. kCancelled: it was given up half way.
   // REQUIRES: entries come in order of index, each once; none after an error.
   absl::StatusOr<Reply> apply(const raft::Entry& entry, bool wanted);
+
+  // The member ends: what is being applied may be given up, which is like any error. The log has it
+  // for the next start. Any thread.
+  void give_up() { given_up_.store(true, std::memory_order_relaxed); }
+  bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
 
   // A membership change.
   absl::StatusOr<ConfChanged> apply_conf_change(const raft::Entry& entry);
@@ -218,6 +224,7 @@ class Applier {
   Term published_term_;
   Term term_;  // of index_
   absl::Status failure_;
+  std::atomic<bool> given_up_{false};  // set once
   static constexpr size_t kMostWaiting = 1024;
   std::vector<Task> when_compacted_;  // at most kMostWaiting; none unless store_.compacting()
   bool in_a_hurry_ = false;           // one of them is

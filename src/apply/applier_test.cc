@@ -224,6 +224,28 @@ TEST_F(ApplierTest, NobodyIsNotRemovedAndNotUpdated) {
   }
 }
 
+// Nothing shows of it, nor of what came before it since the last publish().
+TEST_F(ApplierTest, ATransactionIsGivenUpHalfWay) {
+  for (bool compares : {false, true}) {
+    ASSERT_TRUE(start().ok());
+    ASSERT_TRUE(put("a")->status.ok());
+    ASSERT_TRUE(applier_->publish(index_, Term(1)).ok());
+    const int64_t shown = store_->revision();
+    applier_->give_up();
+    ASSERT_TRUE(put("b")->status.ok());
+    etcdserverpb::TxnRequest txn;
+    if (compares) {
+      txn.add_compare()->set_key("a");
+    } else {
+      txn.add_success()->mutable_request_put()->set_key("c");
+    }
+    const absl::StatusOr<Reply> reply = apply(InternalKind::kTxn, txn.SerializeAsString());
+    EXPECT_TRUE(absl::IsCancelled(reply.status())) << reply.status();
+    EXPECT_TRUE(absl::IsCancelled(applier_->publish(index_ - 1, Term(1))));
+    EXPECT_EQ(store_->revision(), shown);
+  }
+}
+
 // However many keys a compare names, each of them counts.
 TEST_F(ApplierTest, ACompareLooksAtEveryKeyOfItsRange) {
   ASSERT_TRUE(start().ok());

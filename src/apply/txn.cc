@@ -74,9 +74,24 @@ bool holds(const pb::Compare& compare, const mvcc::RangeResult& found, std::stri
   return true;
 }
 
+// What may take long asks this now and then.
+class Patience {
+ public:
+  explicit Patience(const std::atomic<bool>* given_up) : given_up_(given_up) {}
+  absl::Status left() const {
+    if (given_up_ == nullptr || !given_up_->load(std::memory_order_relaxed)) {
+      return absl::OkStatus();
+    }
+    return absl::CancelledError("given up");
+  }
+
+ private:
+  const std::atomic<bool>* const given_up_;  // null: never
+};
+
 // A missing key compares as all zeros, but never by value: an empty value is not a missing one.
 template <typename View>
-absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
+absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare, const Patience& patience) {
   // The index knows revisions and versions; values and leases are in the key-value itself.
   bool from_index =
       compare.target() != pb::Compare::VALUE && compare.target() != pb::Compare::LEASE;
@@ -84,6 +99,7 @@ absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
       .limit = kComparedAtOnce, .keys_only = from_index, .total_count = false};
   std::string key = compare.key();
   for (bool first = true;; first = false) {
+    if (absl::Status s = patience.left(); !s.ok()) return s;
     absl::StatusOr<mvcc::RangeResult> found = view.range(key, compare.range_end(), some);
     if (!found.ok()) return found.status();
     if (first && found->kvs.empty()) {
@@ -99,13 +115,15 @@ absl::StatusOr<bool> holds(const View& view, const pb::Compare& compare) {
 // Which branch each level takes, in the order the levels are met.
 class Path {
  public:
+  explicit Path(Patience patience) : patience_(patience) {}
+
   template <typename View>
   absl::Status decide(const View& view, const pb::TxnRequest& txn, TxnOps& ops) {
     CHECK(at_ == 0);
     bool succeeded = true;
     for (const pb::Compare& compare : txn.compare()) {
       ++ops.ranges;
-      absl::StatusOr<bool> ok = holds(view, compare);
+      absl::StatusOr<bool> ok = holds(view, compare, patience_);
       if (!ok.ok()) return ok.status();
       succeeded = *ok;
       if (!succeeded) break;
@@ -131,6 +149,7 @@ class Path {
   bool finished() const { return at_ == branches_.size(); }
 
  private:
+  const Patience patience_;
   std::vector<bool> branches_;
   size_t at_ = 0;  // <= branches_.size(); 0 while they are decided
 };
@@ -219,13 +238,14 @@ void check_range_result(const mvcc::RangeResult& found, const mvcc::RangeOptions
 template <typename View>
 class Runner {
  public:
-  Runner(View& view, Path& path, bool wanted, TxnOps& ops)
-      : view_(view), path_(path), wanted_(wanted), ops_(ops) {}
+  Runner(View& view, Path& path, bool wanted, TxnOps& ops, Patience patience)
+      : view_(view), path_(path), wanted_(wanted), ops_(ops), patience_(patience) {}
 
   absl::StatusOr<Parts> run(const pb::TxnRequest& txn) {
     bool succeeded = path_.next();
     std::vector<Parts> ops;
     for (const pb::RequestOp& op : succeeded ? txn.success() : txn.failure()) {
+      if (absl::Status s = patience_.left(); !s.ok()) return s;
       absl::StatusOr<Parts> answer = run_op(op);
       if (!answer.ok()) return answer.status();
       ops.push_back(*std::move(answer));
@@ -308,6 +328,7 @@ class Runner {
   Path& path_;
   const bool wanted_;
   TxnOps& ops_;
+  const Patience patience_;
 };
 
 }  // namespace
@@ -340,12 +361,14 @@ absl::StatusOr<Reply> run_range(const mvcc::ReadView& view, const pb::RangeReque
 
 absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::TxnRequest& request,
                                         TxnOps& ops) {
-  Path path;
+  const Patience patience(nullptr);  // its view has bounds
+  Path path(patience);
   absl::Status status = path.decide(view, request, ops);
   if (status.ok()) status = Checker(view, nullptr, path, ops).check(request);
   if (!status.ok()) return status;
   path.rewind();
-  absl::StatusOr<Parts> body = Runner<const mvcc::ReadView>(view, path, true, ops).run(request);
+  absl::StatusOr<Parts> body =
+      Runner<const mvcc::ReadView>(view, path, true, ops, patience).run(request);
   if (!body.ok()) return body.status();
   CHECK(path.finished());
   return Reply{absl::OkStatus(), view.revision(), *std::move(body)};
@@ -353,16 +376,19 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
 
 // etcd looks first in a transaction that only reads, then writes in another: two to count.
 absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
-                              const pb::TxnRequest& request, bool wanted, OpCounts& counts) {
+                              const pb::TxnRequest& request, bool wanted, OpCounts& counts,
+                              const std::atomic<bool>* given_up) {
   TxnOps before, ops;
-  Path path;
+  const Patience patience(given_up);
+  Path path(patience);
   if (absl::Status s = path.decide(txn, request, before); !s.ok()) return s;
   CHECK(txn.changes() == 0);
   absl::Status refused = Checker(txn, &leases, path, before).check(request);
   counts.add(before);
   if (!refused.ok()) return Reply{std::move(refused)};
   path.rewind();
-  absl::StatusOr<Parts> body = Runner<mvcc::WriteTxn>(txn, path, wanted, ops).run(request);
+  absl::StatusOr<Parts> body =
+      Runner<mvcc::WriteTxn>(txn, path, wanted, ops, patience).run(request);
   counts.add(ops);
   if (!body.ok()) return body.status();
   CHECK(path.finished());

@@ -11,6 +11,8 @@
 
 #pragma once
 
+#include <atomic>
+
 #include "absl/status/statusor.h"
 #include "apply/op_counts.h"
 #include "apply/reply.h"
@@ -33,10 +35,11 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
 // A transaction that may write. `wanted` false: nobody reads the answer, so what only fills it is
 // not read; whether the transaction is refused, and what it changes, is the same.
 // The Reply's status is the client's. Another one is a failure of this member's store, perhaps half
-// way: the member cannot go on.
+// way: the member cannot go on. Once `given_up` says so, that is kCancelled, before the next
+// operation or the next hundred keys of a compare; null: it never does.
 // The caller attaches leases by txn.lease_changes().
 absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
                               const etcdserverpb::TxnRequest& request, bool wanted,
-                              OpCounts& counts);
+                              OpCounts& counts, const std::atomic<bool>* given_up = nullptr);
 
 }  // namespace keelson::apply

@@ -38,6 +38,10 @@ void ApplyLane::apply(raft::Message message, std::vector<ProposalPtr> proposals)
 void ApplyLane::when_applied(Index index, std::vector<ReadBatch> reads) {
   lane_.post([this, index, reads = std::move(reads)]() mutable {
     CHECK(!reads.empty());
+    if (left_) {
+      for (ReadBatch& batch : reads) batch.gateway->answer_reads(batch, errors::Stopped());
+      return;
+    }
     // What was applied before a failure is not published, and never will be.
     if (failed_ || index > applied_) {
       reads_.emplace(index, std::move(reads));
@@ -51,7 +55,7 @@ void ApplyLane::when_applied(Index index, std::vector<ReadBatch> reads) {
 void ApplyLane::install(ReceivedState state) {
   lane_.post([this, state = std::move(state)]() mutable {
     flush();
-    if (failed_) return;
+    if (is_over()) return;
     CHECK(waiting_.empty());
     CHECK(state.index > applied_);
     CHECK(state.term >= applied_term_);
@@ -76,7 +80,7 @@ void ApplyLane::install(ReceivedState state) {
 void ApplyLane::send_state(raft::Message message) {
   lane_.post([this, message = std::move(message)]() mutable {
     flush();
-    if (!failed_) calls_.send_state(std::move(message));
+    if (!is_over()) calls_.send_state(std::move(message));
   });
 }
 
@@ -95,6 +99,7 @@ void ApplyLane::schedule_flush() {
 void ApplyLane::flush() {
   flush_scheduled_ = false;
   if (failed_ || waiting_.empty()) return;
+  if (left_) return refuse();
   CHECK(answered_.empty());
   KEELSON_FAILPOINT("apply_before_batch");
   std::vector<raft::Message> done;
@@ -102,6 +107,7 @@ void ApplyLane::flush() {
   for (Work& work : waiting_) {
     apply_work(work);
     if (failed_) return;
+    if (left_) return refuse();
     work.message.entries = {};
     done.push_back(std::move(work.message));
   }
@@ -115,7 +121,7 @@ void ApplyLane::flush() {
 
 // Between two batches.
 void ApplyLane::check_invariants() const {
-  CHECK(!failed_);
+  CHECK(!is_over());
   CHECK(waiting_.empty() || flush_scheduled_);
   CHECK(answered_.empty());
   CHECK(reads_.empty() || reads_.begin()->first > applied_);
@@ -127,12 +133,21 @@ void ApplyLane::apply_work(Work& work) {
   const raft::Entries& entries = work.message.entries;
   for (size_t i = 0; i < entries.size(); ++i) {
     const raft::Entry& entry = entries[i];
+    if (applier_.given_up()) {
+      publish_and_answer();
+      left_ = true;
+      return;
+    }
     CHECK(entry.index == applied_ + 1);
     ProposalPtr& proposal = work.proposals[i];
     const bool normal = entry.type == raft::EntryType::kNormal;
     if (normal) KEELSON_FAILPOINT("apply_entry");
     absl::StatusOr<apply::Reply> reply =
         normal ? applier_.apply(entry, proposal != nullptr) : apply_conf_change(entry);
+    if (applier_.given_up() && absl::IsCancelled(reply.status())) {
+      left_ = true;
+      return;
+    }
     if (!reply.ok()) return fail(reply.status());
     // The applier has looked at that: the term is of the log, and so of a disk or a peer.
     CHECK(entry.term >= applied_term_);
@@ -147,6 +162,24 @@ void ApplyLane::apply_work(Work& work) {
     if (applier_.unpublished_bytes() < kMostUnpublished) continue;
     publish_and_answer();
     if (failed_) return;
+  }
+}
+
+// Everybody who waits for an answer that the member will not have: it ends.
+void ApplyLane::refuse() {
+  CHECK(left_);
+  for (ProposalPtr& proposal : answered_) proposal->reply = apply::Reply{errors::Stopped()};
+  for (Work& work : waiting_) {
+    for (ProposalPtr& proposal : work.proposals) {
+      if (!proposal) continue;
+      proposal->reply = apply::Reply{errors::Stopped()};
+      answered_.push_back(std::move(proposal));
+    }
+  }
+  waiting_.clear();
+  deliver();
+  for (auto& [index, batches] : std::exchange(reads_, {})) {
+    for (ReadBatch& batch : batches) batch.gateway->answer_reads(batch, errors::Stopped());
   }
 }
 
@@ -185,10 +218,20 @@ void ApplyLane::fail(absl::Status status) {
   calls_.fatal(std::move(status));
 }
 
-// Each gateway gets its answers in one piece, in the order they were applied.
 void ApplyLane::answer() {
   CHECK(!failed_);
   CHECK(state_.applied.load(std::memory_order_relaxed) == applied_.value);
+  deliver();
+  while (!reads_.empty() && reads_.begin()->first <= applied_) {
+    for (ReadBatch& batch : reads_.begin()->second) {
+      batch.gateway->answer_reads(batch, absl::OkStatus());
+    }
+    reads_.erase(reads_.begin());
+  }
+}
+
+// Each gateway gets its answers in one piece, in the order they were applied.
+void ApplyLane::deliver() {
   while (!answered_.empty()) {
     Gateway* gateway = answered_.front()->gateway;
     auto others = std::stable_partition(
@@ -199,23 +242,17 @@ void ApplyLane::answer() {
     answered_.erase(answered_.begin(), others);
     gateway->deliver(std::move(mine));
   }
-  while (!reads_.empty() && reads_.begin()->first <= applied_) {
-    for (ReadBatch& batch : reads_.begin()->second) {
-      batch.gateway->answer_reads(batch, absl::OkStatus());
-    }
-    reads_.erase(reads_.begin());
-  }
 }
 
 // Compaction goes on in slices behind whatever waits, so no write waits for more than one slice.
 void ApplyLane::background_step(Duration pause) {
-  if (background_scheduled_ || !applier_.has_background_work()) return;
+  if (is_over() || background_scheduled_ || !applier_.has_background_work()) return;
   CHECK(pause >= Duration(0));
   background_scheduled_ = true;
   auto step = [this] {
     CHECK(background_scheduled_);
     background_scheduled_ = false;
-    if (failed_) return;
+    if (is_over()) return;
     // Between two batches.
     CHECK(waiting_.empty() || flush_scheduled_);
     absl::Status status = applier_.background_step();

@@ -5,6 +5,9 @@
 //
 // Threads: apply(), when_applied() and run() are called on any lane and post; the state machine is
 //   touched on the apply lane only.
+// The end: once the applier is told to give up, what is applied so far is published, and whoever
+//   waits for the rest is told errors::Stopped(); the next start applies it. Of a batch whose last
+//   entry was given up half way nothing is published.
 // Failure: a state machine that cannot go on (an unreadable backend) calls `fatal` once; nothing
 //   later is applied or answered.
 
@@ -80,10 +83,12 @@ class ApplyLane {
   // there already (`ignore_value`), and a thousand of them wait for one flush.
   static constexpr size_t kMostUnpublished = 32 << 20;
   void apply_work(Work& work);
+  void refuse();
   absl::StatusOr<apply::Reply> apply_conf_change(const raft::Entry& entry);
   void publish_and_answer();
   void publish();
   void answer();
+  void deliver();
   void check_invariants() const;
   void fail(absl::Status status);
   void background_step(Duration pause = Duration(0));
@@ -95,6 +100,8 @@ class ApplyLane {
   const Calls calls_;
 
   // On the apply lane.
+  bool is_over() const { return failed_ || left_; }
+
   std::vector<Work> waiting_;          // none unless flush_scheduled_, or failed_
   std::vector<ProposalPtr> answered_;  // none between two batches
   // By the index that they wait for, which is > applied_ between two batches.
@@ -106,6 +113,7 @@ class ApplyLane {
   bool flush_scheduled_ = false;
   bool background_scheduled_ = false;  // at most one step is under way
   bool failed_ = false;
+  bool left_ = false;  // nothing more is applied or published, as the member ends
 };
 
 }  // namespace keelson::node

@@ -249,6 +249,7 @@ void Node::hand_over_leadership(MemberId to, Duration patience, Transfers::Done 
 // The lane that writes may be waiting for the store already.
 void Node::stop(std::function<void(absl::Status)> done) {
   backend()->end_patience();
+  applier_->give_up();
   lanes_.apply->post([this] { stopping_ = true; });
   consensus_.stop([this, done = std::move(done)]() mutable {
     // Behind everything that was handed to these lanes before.

@@ -115,6 +115,36 @@ TEST_F(NodeTest, AnOrderlyEndAnswersEverybodyAndKeepsEverything) {
   EXPECT_LE(keys_, size_t{300});
 }
 
+// However much is committed and waits for the state machine, the end does not wait for it.
+TEST_F(NodeTest, WhatIsNotBegunAtTheEndIsAppliedAtTheNextStart) {
+  start();
+  member_.schedule.hold(member_.schedule.apply);
+  std::vector<absl::Status> puts, reads;
+  for (int i = 0; i < 5; ++i) {
+    member_.put(cat("k", i), "v",
+                [&](apply::Reply reply) { puts.push_back(std::move(reply.status)); });
+  }
+  for (int i = 0; i < 100; ++i) member_.schedule.run_one();
+  member_.read_all(
+      [&](absl::StatusOr<mvcc::RangeResult> found) { reads.push_back(found.status()); });
+  for (int i = 0; i < 100; ++i) member_.schedule.run_one();
+  EXPECT_GE(member_.node().state().committed - member_.node().state().applied, 5u);
+  EXPECT_TRUE(puts.empty());
+  EXPECT_TRUE(reads.empty());
+
+  std::optional<absl::Status> stopped;
+  member_.node().stop([&](absl::Status status) { stopped = std::move(status); });
+  member_.schedule.release();
+  ASSERT_TRUE(member_.run_until([&] { return stopped && puts.size() + reads.size() == 6; }));
+  EXPECT_TRUE(stopped->ok()) << *stopped;
+  EXPECT_EQ(puts, std::vector(5, errors::Stopped()));
+  EXPECT_EQ(reads, std::vector(1, errors::Stopped()));
+  EXPECT_FALSE(member_.dead()) << member_.fatal;
+  member_.lose_power();
+  start();
+  EXPECT_EQ(keys_, 5u);
+}
+
 TEST_F(NodeTest, TheLogLetsGoOfWhatTheBackendHolds) {
   start();
   for (int i = 0; i < 400; ++i) {

@@ -249,6 +249,31 @@ TEST(Lifecycle, StuckClientsCostABoundedTime) {
   EXPECT_EQ(server.exit_text(), cat("killed by signal ", SIGTERM));
 }
 
+// What is committed is in the log for the next start; without that this takes a minute and a half,
+// and the member gives up waiting for itself.
+TEST(Lifecycle, WhatWaitsForTheStateMachineIsNotWaitedFor) {
+  Server server = make_server({"KEELSON_FAILPOINTS=apply_entry=sleep:3000"});
+  ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  const auto committed = [&] {
+    etcdserverpb::StatusRequest request;
+    etcdserverpb::StatusResponse status;
+    server.client().unary("/etcdserverpb.Maintenance/Status", request, &status);
+    return status.raftindex();
+  };
+  constexpr uint32_t kPuts = 30;
+  const uint64_t all = committed() + kPuts;
+  etcdserverpb::PutRequest put;
+  put.set_key("a");
+  RawConnection connection(server.address());
+  connection.send(h2::preface());
+  for (uint32_t i = 0; i < kPuts; ++i) {
+    connection.send(h2::unary_call(2 * i + 1, "/etcdserverpb.KV/Put", put.SerializeAsString()));
+  }
+  while (committed() < all) std::this_thread::yield();
+  end(server);
+  EXPECT_EQ(server.exit_text(), cat("killed by signal ", SIGTERM)) << server.log_tail();
+}
+
 TEST(Lifecycle, AFloodCostsNothing) {
   Server server = make_server();
   ASSERT_TRUE(server.start().ok()) << server.log_tail();
