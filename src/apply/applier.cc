@@ -118,11 +118,12 @@ absl::Status Applier::replace(Replacement next, mvcc::Dispose dispose) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted) {
+absl::StatusOr<Reply> Applier::apply(const raft::Entry& entry, bool wanted, bool hidden) {
   CHECK(entry.type == raft::EntryType::kNormal);
   if (absl::Status s = check_follows(entry); !s.ok()) return s;
   if (applied_.empty()) applied_at_ = clock_.now();
   absl::StatusOr<Reply> reply = Reply();
+  hidden_ = hidden;
   if (!entry.data.empty()) {
     absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
     if (!request.ok()) return cannot_go_on(entry, "", unreadable());
@@ -311,7 +312,8 @@ absl::StatusOr<Reply> Applier::decode_and_run_txn(std::string_view body, bool wa
   if (absl::Status s = permits().txn(txn_request_); !s.ok()) return Reply{std::move(s)};
   bool in_quota = within_quota(cost);
   mvcc::WriteTxn txn = store_.begin();
-  absl::StatusOr<Reply> reply = run_txn(txn, leases_, txn_request_, wanted, counts_, &given_up_);
+  absl::StatusOr<Reply> reply =
+      run_txn(txn, leases_, txn_request_, wanted, hidden_, counts_, &given_up_);
   if (!reply.ok()) return reply;
   if (!reply->status.ok()) CHECK(txn.changes() == 0);
   conclude(txn);

@@ -90,9 +90,10 @@ class Applier {
   Term applied_term() const { return term_; }
 
   // One normal entry; an empty one (raft's own) changes nothing. `wanted`: somebody waits for the
-  // answer. An error is not the client's: see above. kCancelled: it was given up half way.
+  // answer; `hidden`: who asked for a transaction as it was before hide_ranges(). An error is not
+  // the client's: see above. kCancelled: it was given up half way.
   // REQUIRES: entries come in order of index, each once; none after an error.
-  absl::StatusOr<Reply> apply(const raft::Entry& entry, bool wanted);
+  absl::StatusOr<Reply> apply(const raft::Entry& entry, bool wanted, bool hidden = false);
 
   // The member ends: what is being applied may be given up, which is like any error. The log has it
   // for the next start. Any thread.
@@ -214,8 +215,9 @@ class Applier {
 
   Alarms alarms_;
   auth::AuthStore auth_;
-  auth::Identity who_;  // of the entry being applied
-  bool asked_ = true;   // that was asked of the state machine; false: refused ahead of it
+  auth::Identity who_;   // of the entry being applied
+  bool hidden_ = false;  // of the entry being applied: hide_ranges() was at it
+  bool asked_ = true;    // that was asked of the state machine; false: refused ahead of it
   // started_at_ <= published_index_ <= index_, each entry is the one after index_, and terms never
   // go down: published_term_ <= term_. With failure_ set nothing moves any more.
   Index started_at_;

@@ -1,4 +1,5 @@
-// Random logs through two appliers, one whose clients wait and one whose do not, with crashes,
+// Random logs through three appliers, one whose clients wait, one whose do not, and one whose
+// clients wait for transactions with hidden ranges; with crashes,
 // replays and failing reads at any moment: every answer is the slow twin's, a member that cannot go
 // on publishes nothing, and both end with the same bytes.
 
@@ -8,6 +9,7 @@
 
 #include "absl/strings/escaping.h"
 #include "apply/applier.h"
+#include "apply/hidden_ranges.h"
 #include "apply/slow_machine.h"
 #include "backend/memory_backend.h"
 #include "base/quiet_log.h"
@@ -150,8 +152,15 @@ class LogMaker {
       *op.mutable_request_delete_range() = delete_range();
     } else if (what < 8 || depth == 0) {
       *op.mutable_request_range() = range();
-    } else {
+    } else if (!one_in(3)) {
       *op.mutable_request_txn() = txn(depth - 1);
+    } else {
+      // As hide_ranges() leaves them.
+      pb::RequestOp* at = &op;
+      for (uint64_t n = 1 + random_.below(3); n > 0; --n) {
+        at = at->mutable_request_txn()->add_success();
+      }
+      *at->mutable_request_range() = range();
     }
   }
 
@@ -262,11 +271,18 @@ class LogMaker {
   uint64_t term_ = 1;
 };
 
+// What clients of a member wait for.
+enum class Wait : uint8_t { kNothing, kAnswers, kAnswersToHidden };
+
 // One member, from its backend up.
 class Machine {
  public:
-  Machine(SeededRandom& random, const std::vector<Step>& log, bool wanted, uint64_t value_memory)
-      : random_(random), log_(log), wanted_(wanted), value_memory_(value_memory) {
+  Machine(SeededRandom& random, const std::vector<Step>& log, Wait wait, uint64_t value_memory)
+      : random_(random),
+        log_(log),
+        wanted_(wait != Wait::kNothing),
+        hides_(wait == Wait::kAnswersToHidden),
+        value_memory_(value_memory) {
     open();
   }
 
@@ -364,7 +380,9 @@ class Machine {
       EXPECT_TRUE(applier_->apply_conf_change(step.entry).ok());
       return true;
     }
-    absl::StatusOr<Reply> reply = applier_->apply(step.entry, wanted_);
+    raft::Entry entry = step.entry;
+    const bool hidden = hides_ && step.kind == InternalKind::kTxn && hide_ranges(entry);
+    absl::StatusOr<Reply> reply = applier_->apply(entry, wanted_, hidden);
     if (!reply.ok()) {
       EXPECT_TRUE(failing_) << reply.status();
       return false;
@@ -374,6 +392,15 @@ class Machine {
     if (wanted_) {
       EXPECT_EQ(shown(step.kind, *reply), expected(step)) << where;
     }
+    return true;
+  }
+
+  static bool hide_ranges(raft::Entry& entry) {
+    const absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+    pb::TxnRequest txn;
+    EXPECT_TRUE(request.ok() && txn.ParseFromString(std::string(request->body)));
+    if (!apply::hide_ranges(txn)) return false;
+    entry.data = wire::wrap_internal(1, {}, 0, InternalKind::kTxn, txn.SerializeAsString());
     return true;
   }
 
@@ -434,6 +461,7 @@ class Machine {
   SeededRandom& random_;
   const std::vector<Step>& log_;
   const bool wanted_;
+  const bool hides_;
   const uint64_t value_memory_;
   uint64_t failures_ = 0;
   bool failing_ = false;  // reads may, in the batch under way
@@ -477,10 +505,11 @@ uint64_t run_seed(uint64_t seed) {
   SeededRandom random(seed);
   LogMaker maker(random);
   std::vector<Step> log = maker.make(20 + random.below(80));
-  Machine waited(random, log, true, random.below(2) * 200);
-  Machine unwaited(random, log, false, random.below(2) * 200);
+  Machine waited(random, log, Wait::kAnswers, random.below(2) * 200);
+  Machine unwaited(random, log, Wait::kNothing, random.below(2) * 200);
+  Machine hiding(random, log, Wait::kAnswersToHidden, random.below(2) * 200);
   uint64_t failures = 0;
-  for (Machine* machine : {&waited, &unwaited}) {
+  for (Machine* machine : {&waited, &unwaited, &hiding}) {
     machine->run();
     if (testing::Test::HasFailure()) return 0;
     machine->compare_with(maker.machine());
@@ -492,6 +521,7 @@ uint64_t run_seed(uint64_t seed) {
     failures += machine->failures();
   }
   EXPECT_EQ(waited.dump(), unwaited.dump());
+  EXPECT_EQ(waited.dump(), hiding.dump());
   return failures;
 }
 

@@ -6,6 +6,7 @@
 
 #include "apply/body.h"
 #include "apply/decode.h"
+#include "apply/hidden_ranges.h"
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/key_set.h"
@@ -241,12 +242,15 @@ class Runner {
   Runner(View& view, Path& path, bool wanted, TxnOps& ops, Patience patience)
       : view_(view), path_(path), wanted_(wanted), ops_(ops), patience_(patience) {}
 
-  absl::StatusOr<Parts> run(const pb::TxnRequest& txn) {
+  // `hidden`: of ranges of this level that were hidden the answer is what it would be.
+  absl::StatusOr<Parts> run(const pb::TxnRequest& txn, bool hidden = false) {
     bool succeeded = path_.next();
     std::vector<Parts> ops;
     for (const pb::RequestOp& op : succeeded ? txn.success() : txn.failure()) {
       if (absl::Status s = patience_.left(); !s.ok()) return s;
-      absl::StatusOr<Parts> answer = run_op(op);
+      const bool unfolds = hidden && looks_hidden(op);
+      if (unfolds) CHECK(path_.next());  // no compare fails where there is none
+      absl::StatusOr<Parts> answer = run_op(unfolds ? op.request_txn().success(0) : op);
       if (!answer.ok()) return answer.status();
       ops.push_back(*std::move(answer));
     }
@@ -376,8 +380,8 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view, const pb::Tx
 
 // etcd looks first in a transaction that only reads, then writes in another: two to count.
 absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
-                              const pb::TxnRequest& request, bool wanted, OpCounts& counts,
-                              const std::atomic<bool>* given_up) {
+                              const pb::TxnRequest& request, bool wanted, bool hidden,
+                              OpCounts& counts, const std::atomic<bool>* given_up) {
   TxnOps before, ops;
   const Patience patience(given_up);
   Path path(patience);
@@ -388,7 +392,7 @@ absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leas
   if (!refused.ok()) return Reply{std::move(refused)};
   path.rewind();
   absl::StatusOr<Parts> body =
-      Runner<mvcc::WriteTxn>(txn, path, wanted, ops, patience).run(request);
+      Runner<mvcc::WriteTxn>(txn, path, wanted, ops, patience).run(request, hidden);
   counts.add(ops);
   if (!body.ok()) return body.status();
   CHECK(path.finished());

@@ -37,9 +37,10 @@ absl::StatusOr<Reply> run_read_only_txn(const mvcc::ReadView& view,
 // The Reply's status is the client's. Another one is a failure of this member's store, perhaps half
 // way: the member cannot go on. Once `given_up` says so, that is kCancelled, before the next
 // operation or the next hundred keys of a compare; null: it never does.
+// With `hidden` the request went through hide_ranges(), of which the answer shows nothing.
 // The caller attaches leases by txn.lease_changes().
 absl::StatusOr<Reply> run_txn(mvcc::WriteTxn& txn, const lease::LeaseTable& leases,
-                              const etcdserverpb::TxnRequest& request, bool wanted,
+                              const etcdserverpb::TxnRequest& request, bool wanted, bool hidden,
                               OpCounts& counts, const std::atomic<bool>* given_up = nullptr);
 
 }  // namespace keelson::apply

@@ -143,7 +143,8 @@ void ApplyLane::apply_work(Work& work) {
     const bool normal = entry.type == raft::EntryType::kNormal;
     if (normal) KEELSON_FAILPOINT("apply_entry");
     absl::StatusOr<apply::Reply> reply =
-        normal ? applier_.apply(entry, proposal != nullptr) : apply_conf_change(entry);
+        normal ? applier_.apply(entry, proposal != nullptr, proposal && proposal->hidden)
+               : apply_conf_change(entry);
     if (applier_.given_up() && absl::IsCancelled(reply.status())) {
       left_ = true;
       return;

@@ -97,8 +97,10 @@ Proposal* Gateway::gather(Origin from, uint64_t id, Bytes data, Space space, Pro
   return proposals_.back().get();
 }
 
-void Gateway::propose(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done) {
-  gather(from, id, std::move(data), space, std::move(done));
+void Gateway::propose(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done,
+                      bool hidden) {
+  Proposal* proposal = gather(from, id, std::move(data), space, std::move(done));
+  if (proposal) proposal->hidden = hidden;
 }
 
 void Gateway::propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done) {

@@ -66,9 +66,11 @@ class Gateway {
   // keys go.
   enum class Space : uint8_t { kTaken, kSpared, kRevoked };
 
-  // `data` is an encoded InternalRaftRequest that carries `id`. `done` gets the reply of the state
+  // `data` is an encoded InternalRaftRequest that carries `id`; `hidden`: a transaction that went
+  // through apply::hide_ranges(). `done` gets the reply of the state
   // machine, or an error: NoSpace, TooManyRequests, Timeout, Stopped, LeaderChanged.
-  void propose(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done);
+  void propose(Origin from, uint64_t id, Bytes data, Space space, ProposalDone done,
+               bool hidden = false);
   // As the leader of `term`, or not at all: LeaderChanged.
   void propose_in(Term term, uint64_t id, Bytes data, Space space, ProposalDone done);
   // A change of the membership. The reply says whether it was made; the table has it then.

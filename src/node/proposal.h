@@ -28,6 +28,7 @@ struct Proposal {
   Bytes data;       // the encoded InternalRaftRequest, or raftpb.ConfChange
   raft::EntryType entry_type = raft::EntryType::kNormal;  // or kConfChange
   Term only_in;  // not 0: to be proposed by this member as the leader of that term, or not at all
+  bool hidden = false;  // a transaction that went through apply::hide_ranges()
   Gateway* gateway = nullptr;
   Origin from;
   WaitTicket ticket;

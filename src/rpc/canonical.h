@@ -27,14 +27,16 @@ namespace keelson::rpc {
 struct Encoded {
   template <typename Text>
   requires std::convertible_to<const Text&, std::string_view> Encoded(const Text& encoded,
-                                                                      size_t came_as = 0)
-      : bytes(encoded), sent(came_as) {}
+                                                                      size_t came_as = 0,
+                                                                      bool is_hidden = false)
+      : bytes(encoded), sent(came_as), hidden(is_hidden) {}
 
   // What the limit for requests counts and is not proposed: etcd proposes unknown fields, too.
   size_t left_out() const { return std::max(sent, bytes.size()) - bytes.size(); }
 
   std::string_view bytes;
-  size_t sent = 0;  // the size of what the client has sent; 0: it is a request of our own
+  size_t sent = 0;      // the size of what the client has sent; 0: it is a request of our own
+  bool hidden = false;  // a transaction that went through apply::hide_ranges()
 };
 
 // Whether `bytes` hold what was decoded from them and no more, in whatever order. So it is if they

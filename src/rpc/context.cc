@@ -174,23 +174,25 @@ Origin Context::origin(const net::ServerCall& call, const auth::Identity& asks) 
   return {asks.user.empty() ? peer.client : net::client_of_user(asks.user), peer.connection};
 }
 
-void Context::submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
-                     int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
-  if (entry.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
-  CHECK(cost >= 0);
+void Context::submit(Lane& lane, Origin from, Entry entry,
+                     absl::AnyInvocable<void(apply::Reply)> done) {
+  if (entry.bytes.size() > limits_.max_request_bytes) return done({errors::RequestTooLarge()});
+  CHECK(entry.cost >= 0);
   using Space = node::Gateway::Space;
-  const Space space = cost > 0                                   ? Space::kTaken
-                      : kind == wire::InternalKind::kLeaseRevoke ? Space::kRevoked
-                                                                 : Space::kSpared;
-  lane.gateway->propose(from, id, std::move(entry), space, std::move(done));
+  const Space space = entry.cost > 0                                   ? Space::kTaken
+                      : entry.kind == wire::InternalKind::kLeaseRevoke ? Space::kRevoked
+                                                                       : Space::kSpared;
+  lane.gateway->propose(from, entry.id, std::move(entry.bytes), space, std::move(done),
+                        entry.hidden);
 }
 
-void Context::submit_for(net::CallRef call, Origin from, wire::InternalKind kind, uint64_t id,
-                         Bytes entry, int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
+void Context::submit_for(net::CallRef call, Origin from, Entry entry,
+                         absl::AnyInvocable<void(apply::Reply)> done) {
   Lane& on = lane(*call);
-  if (!call->trace()) return submit(on, from, kind, id, std::move(entry), cost, std::move(done));
+  if (!call->trace()) return submit(on, from, std::move(entry), std::move(done));
   auto waits = std::make_shared<bool>(true);
-  submit(on, from, kind, id, std::move(entry), cost,
+  const wire::InternalKind kind = entry.kind;
+  submit(on, from, std::move(entry),
          [call, kind, waits, done = std::move(done)](apply::Reply reply) mutable {
            *waits = false;
            if (trace::CallTrace* trace = call->trace()) {
@@ -204,7 +206,7 @@ void Context::submit_for(net::CallRef call, Origin from, wire::InternalKind kind
 void Context::propose(Lane& lane, Origin from, wire::InternalKind kind, std::string_view request,
                       int64_t cost, absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
-  submit(lane, from, kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost,
+  submit(lane, from, {kind, id, wire::wrap_internal(id, {}, 0, kind, request), cost},
          std::move(done));
 }
 
@@ -213,7 +215,7 @@ void Context::propose_for_nobody(net::CallRef call, wire::InternalKind kind,
                                  absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane(*call).ids.next();
   const Origin from = origin(*call);
-  submit_for(std::move(call), from, kind, id, wire::wrap_internal(id, {}, 0, kind, request), 0,
+  submit_for(std::move(call), from, {kind, id, wire::wrap_internal(id, {}, 0, kind, request)},
              std::move(done));
 }
 
@@ -221,7 +223,7 @@ void Context::propose_as(Lane& lane, Origin from, std::string_view user, wire::I
                          std::string_view request, absl::AnyInvocable<void(apply::Reply)> done) {
   const uint64_t id = lane.ids.next();
   const uint64_t revision = user.empty() ? 0 : rules(lane).revision();
-  submit(lane, from, kind, id, wire::wrap_internal(id, user, revision, kind, request), 0,
+  submit(lane, from, {kind, id, wire::wrap_internal(id, user, revision, kind, request)},
          std::move(done));
 }
 
@@ -236,25 +238,27 @@ void Context::propose_for(net::CallRef call, wire::InternalKind kind, const Enco
   if (!asks.ok()) return refuse(asks.status());
   const uint64_t id = on.ids.next();
   const Origin from = origin(*call, *asks);
-  Bytes entry = wire::wrap_internal(id, asks->user, asks->revision, kind, request.bytes);
-  if (entry.size() + request.left_out() > limits_.max_request_bytes) {
+  Entry entry{kind, id, wire::wrap_internal(id, asks->user, asks->revision, kind, request.bytes),
+              cost, request.hidden};
+  if (entry.bytes.size() + request.left_out() > limits_.max_request_bytes) {
     return refuse(errors::RequestTooLarge());
   }
   // In place of the client's bytes, which need not be kept beside their copy in the entry.
   if (call->kept_request()) {
-    call->keep_whole_request(wire::wrapped_request(entry, kind, request.bytes.size()));
+    call->keep_whole_request(wire::wrapped_request(entry.bytes, kind, request.bytes.size()));
   }
   if (asks->revision == 0) {
-    return submit_for(std::move(call), from, kind, id, std::move(entry), cost, std::move(done));
+    return submit_for(std::move(call), from, std::move(entry), std::move(done));
   }
   // The lambda shares the entry, which is kept for the log anyway.
-  submit_for(call, from, kind, id, entry, cost,
-             [this, call, kind, entry, cost, revision = asks->revision,
+  submit_for(call, from, entry,
+             [this, call, entry, revision = asks->revision,
               done = std::move(done)](apply::Reply reply) mutable {
                if (reply.status == errors::AuthOldRevision() && may_be_new(*call, revision)) {
-                 absl::StatusOr<wire::InternalRequest> parts = wire::unwrap_internal(entry);
+                 absl::StatusOr<wire::InternalRequest> parts = wire::unwrap_internal(entry.bytes);
                  CHECK(parts.ok());
-                 return propose_for(std::move(call), kind, parts->body, cost, std::move(done));
+                 return propose_for(std::move(call), entry.kind, {parts->body, 0, entry.hidden},
+                                    entry.cost, std::move(done));
                }
                done(std::move(reply));
              });
@@ -274,6 +278,16 @@ void Context::propose(net::CallRef call, wire::InternalKind kind, const Encoded&
     proposal_done(lane(*call), kind, start, reply.status.ok());
     answer(*call, std::move(reply));
   });
+}
+
+// A version that is yet to be decided is nobody's; and down it goes when the members do.
+bool Context::may_have_old_members() const {
+  constexpr membership::Version kLooksEverywhere{3, 7, 0};
+  const std::shared_ptr<const membership::View> view = node_.members().view();
+  if (view->members.size() < 2) return false;
+  const std::optional<membership::Version> version =
+      membership::Version::parse(view->cluster_version);
+  return !version || *version < kLooksEverywhere || view->downgrade.enabled;
 }
 
 void Context::hold_until_token_known(const net::CallRef& call) {

@@ -184,6 +184,9 @@ class Context {
     return right.revision == 0 || right.revision == rules(lane).revision();
   }
 
+  // Whether members of etcd before 3.7 may be in the cluster.
+  bool may_have_old_members() const;
+
   // NoSpace when `cost` more bytes would pass the quota; the NOSPACE alarm is raised then.
   absl::Status check_quota(Lane& lane, int64_t cost);
 
@@ -228,11 +231,17 @@ class Context {
   bool may_be_new(const net::ServerCall& call, uint64_t revision);
   void leave_former_store(Lane& lane);
   static Origin origin(const net::ServerCall& call, const auth::Identity& asks);
-  void submit(Lane& lane, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
-              int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  struct Entry {
+    wire::InternalKind kind;
+    uint64_t id;
+    Bytes bytes;
+    int64_t cost = 0;
+    bool hidden = false;  // as in Encoded
+  };
+  void submit(Lane& lane, Origin from, Entry entry, absl::AnyInvocable<void(apply::Reply)> done);
   // The same for a call, whose span hears of it.
-  void submit_for(net::CallRef call, Origin from, wire::InternalKind kind, uint64_t id, Bytes entry,
-                  int64_t cost, absl::AnyInvocable<void(apply::Reply)> done);
+  void submit_for(net::CallRef call, Origin from, Entry entry,
+                  absl::AnyInvocable<void(apply::Reply)> done);
   void raise_no_space(Lane& lane);
   Parts respond_with(int64_t revision, bool with_revision, Parts body);
 

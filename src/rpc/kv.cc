@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "apply/decode.h"
+#include "apply/hidden_ranges.h"
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/errors.h"
@@ -159,11 +160,12 @@ class Txn final : public Unary {
     if (!status.ok()) return call->fail(std::move(status));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, *request);
     if (!is_read_only(*request)) {
-      if (is_canonical(bytes, *request)) {
+      const bool hidden = context_.may_have_old_members() && apply::hide_ranges(*request);
+      if (!hidden && is_canonical(bytes, *request)) {
         return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
       }
       return context_.propose(std::move(call), InternalKind::kTxn,
-                              {canonical(*request), bytes.size()}, cost);
+                              {canonical(*request), bytes.size(), hidden}, cost);
     }
     MonotonicTime start = lane.loop.now();
     if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);

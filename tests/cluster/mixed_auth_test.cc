@@ -1,7 +1,7 @@
-// mixed_auth_test: users whose grants begin at the same keys, and transactions with ranges that end
-// before they begin, in one cluster of etcd 3.5 and of Keelson: each member permits and refuses the
-// same, so all hold the same. Once etcd has gone they are permitted as by 3.7. Skipped without an
-// etcd.
+// mixed_auth_test: users whose grants begin at the same keys, transactions with ranges that end
+// before they begin, and transactions that are refused for what they read, in one cluster of etcd
+// 3.5 and of Keelson: each member permits and refuses the same, so all hold the same. Once etcd has
+// gone they are permitted as by 3.7. Skipped without an etcd.
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -36,7 +36,10 @@ class Test {
                    }),
                    "the cluster speaks 3.5");
     found();
+    transactions_that_read("");
+    cluster_.expect_equal();
     enable();
+    transactions_that_read("u0");
     // Of these two the releases say otherwise.
     cluster_.check(!permitted_by_all(0, {"b", "a"}), "3.5 refuses it");
     cluster_.check(permitted_by_all(1, {"b", "a"}), "3.5 permits it");
@@ -162,6 +165,70 @@ class Test {
     cluster_.check(permitted == 0 || permitted == members,
                    cat("one answer to ", name, " about ", range.first, "..", range.second, said));
     return permitted == members;
+  }
+
+  // A member of 3.5 that was not asked looks at no range of a transaction but at those within
+  // transactions within it. `user` may write "zu0" and read from "a" to "d".
+  void transactions_that_read(const std::string& user) {
+    const auto with = [](auto&& more) {
+      pb::TxnRequest txn;
+      pb::RangeRequest* range = txn.add_success()->mutable_request_range();
+      range->set_key("a");
+      txn.add_success()->mutable_request_put()->set_key("zu0");
+      more(txn, *range);
+      return txn;
+    };
+    const auto wide = [](pb::TxnRequest& txn, pb::RangeRequest& range) {
+      range.set_range_end("c");
+      // As a range is hidden from members of 3.5, and that once more.
+      pb::RequestOp* once = txn.add_success();
+      *once->mutable_request_txn()->add_success()->mutable_request_range() = range;
+      *txn.add_success()->mutable_request_txn()->add_success() = *once;
+    };
+    same_at_all(user, with(wide), "");
+    same_at_all(user, with([](pb::TxnRequest& txn, pb::RangeRequest&) {
+                  txn.mutable_success()->SwapElements(0, 1);
+                  txn.mutable_failure()->CopyFrom(txn.success());
+                  txn.add_compare()->set_key("a");
+                }),
+                "");
+    same_at_all(user,
+                with([](pb::TxnRequest&, pb::RangeRequest& range) { range.set_revision(1 << 30); }),
+                "etcdserver: mvcc: required revision is a future revision");
+    if (user.empty()) return;
+    const std::string denied = "etcdserver: permission denied";
+    const auto secret = [](pb::TxnRequest&, pb::RangeRequest& range) { range.set_key("x"); };
+    same_at_all(user, with(secret), denied);
+    // Of the branch that is not taken, too.
+    same_at_all(user, with([](pb::TxnRequest& txn, pb::RangeRequest&) {
+                  txn.add_failure()->mutable_request_range()->set_key("x");
+                }),
+                denied);
+  }
+
+  // Each member that is asked answers so, and as the others do.
+  void same_at_all(const std::string& user, const pb::TxnRequest& txn, const std::string& error) {
+    std::string first;
+    for (int i = 0; i < cluster_.size(); ++i) {
+      pb::TxnResponse done;
+      const grpc::Status status = cluster_.at(i).client().unary(
+          "/etcdserverpb.KV/Txn", txn, &done, user.empty() ? as("") : as(log_in(i, user)));
+      const std::string& name = cluster_.at(i).name();
+      cluster_.check(status.error_message() == error,
+                     cat(name, " to ", txn.ShortDebugString(), ": ", status.error_message()));
+      forget_revisions(done);
+      const std::string answer = done.ShortDebugString();
+      if (i == 0) first = answer;
+      cluster_.check(answer == first, cat(name, " says ", answer, " and not ", first));
+    }
+  }
+  static void forget_revisions(pb::TxnResponse& done) {
+    done.clear_header();
+    for (pb::ResponseOp& op : *done.mutable_responses()) {
+      if (op.has_response_range()) op.mutable_response_range()->clear_header();
+      if (op.has_response_put()) op.mutable_response_put()->clear_header();
+      if (op.has_response_txn()) forget_revisions(*op.mutable_response_txn());
+    }
   }
 
   // Many begin at one key.

@@ -1,0 +1,27 @@
+// apply/hidden_ranges.h
+//
+// The ranges of a transaction, each hidden in a transaction of its own within it, for clusters with
+// members of etcd 3.5 or 3.6. Those that were not asked leave ranges out of a transaction before
+// they look whether it is refused, but not out of transactions within it: so what is refused for a
+// range is refused by all of them. The effect is the same; the answer says that there were more
+// transactions, and is unfolded where it is made (Applier::apply()).
+//
+// A transaction that looks as if it hid a range is hidden, too. So what looks like it is one level
+// too deep, whoever made it, and nothing else is.
+//
+// Source: etcd v3.5.30, server/etcdserver/apply.go (removeNeedlessRangeReqs).
+// Threads: pure functions.
+
+#pragma once
+
+#include "proto/rpc.pb.h"
+
+namespace keelson::apply {
+
+// Whether `op` holds nothing but one range, below one transaction or several.
+bool looks_hidden(const etcdserverpb::RequestOp& op);
+// Those of both branches; not those of transactions within it. False: there are none, and nothing
+// has changed.
+bool hide_ranges(etcdserverpb::TxnRequest& txn);
+
+}  // namespace keelson::apply
