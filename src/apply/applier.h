@@ -191,7 +191,7 @@ class Applier {
   void order_grants();
 
   // What `who_` may do.
-  Permits permits() const { return Permits(auth_.rules(), who_, &leases_); }
+  Permits permits() { return Permits(auth_.rules(), who_, &leases_); }
 
   void note_applied(const raft::Entry& entry, wire::InternalKind kind, const Reply& reply);
   void report_applied();

@@ -1,6 +1,7 @@
 #include "apply/permits.h"
 
 #include "base/check.h"
+#include "base/errors.h"
 
 namespace keelson::apply {
 
@@ -55,13 +56,13 @@ absl::Status Permits::operation(const pb::RequestOp& op) const {
 
 absl::Status Permits::write_lease(LeaseId id) const {
   CHECK(leases_ != nullptr);
-  if (rules_.may_administrate(who_).ok()) return absl::OkStatus();
-  absl::Status status;
-  leases_->every_key(id, [&](std::string_view key) {
-    status = rules_.may(who_, Access::kWrite, key, {});
-    return status.ok();
+  if (rules_.may_administrate(who_).ok() || !leases_->has_keys(id)) return absl::OkStatus();
+  const absl::StatusOr<const auth::UserRules*> rules = rules_.rules_for(who_);
+  if (!rules.ok()) return rules.status();
+  const bool all = leases_->all_have(id, (*rules)->number, [&](std::string_view key) {
+    return (*rules)->may(Access::kWrite, key, {});
   });
-  return status;
+  return all ? absl::OkStatus() : errors::PermissionDenied();
 }
 
 }  // namespace keelson::apply

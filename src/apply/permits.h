@@ -7,7 +7,8 @@
 // Threads: a value for one request, made where the rules and leases may be read: on the apply lane,
 //   or without leases on any lane, for what does not put.
 // Lifetime: refers to its arguments.
-// Cost: a put under a lease asks for every key of the lease.
+// Cost: a put under a lease asks for every key of the lease, once for each user and whenever the
+//   user's rules have changed; then for those that have come since.
 
 #pragma once
 
@@ -24,7 +25,7 @@ namespace keelson::apply {
 class Permits {
  public:
   // `leases` null: nothing is put, attached or revoked.
-  Permits(const auth::Rules& rules, const auth::Identity& who, const lease::LeaseTable* leases)
+  Permits(const auth::Rules& rules, const auth::Identity& who, lease::LeaseTable* leases)
       : rules_(rules), who_(who), leases_(leases) {}
 
   absl::Status range(std::string_view key, std::string_view range_end) const {
@@ -43,7 +44,7 @@ class Permits {
 
   const auth::Rules& rules_;
   const auth::Identity& who_;
-  const lease::LeaseTable* const leases_;
+  lease::LeaseTable* const leases_;
 };
 
 }  // namespace keelson::apply

@@ -75,8 +75,8 @@ void AuthStore::note_roles(const authpb::User& user, bool held) {
 }
 
 // All that the roles give, together.
-std::shared_ptr<const UserRules> AuthStore::rules_of(const authpb::User& user) const {
-  auto rules = std::make_shared<UserRules>(order_);
+std::shared_ptr<const UserRules> AuthStore::rules_of(const authpb::User& user) {
+  auto rules = std::make_shared<UserRules>(order_, ++rules_made_);
   rules->is_root = std::binary_search(user.roles().begin(), user.roles().end(), kRoot);
   rules->no_password = user.options().no_password();
   rules->password = user.password();

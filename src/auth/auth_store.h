@@ -124,7 +124,7 @@ class AuthStore {
 
   void keep_user(authpb::User user);
   void note_roles(const authpb::User& user, bool held);
-  std::shared_ptr<const UserRules> rules_of(const authpb::User& user) const;
+  std::shared_ptr<const UserRules> rules_of(const authpb::User& user);
   void refresh_holders(std::string_view role);
   void forget_tokens(std::string_view user);
 
@@ -137,7 +137,8 @@ class AuthStore {
   absl::btree_map<std::string, absl::btree_set<std::string>> holders_;
 
   GrantOrder order_ = GrantOrder::kByEnd;
-  Rules rules_;  // follows from the above, and the tokens
+  uint64_t rules_made_ = 0;  // UserRules::number of the last
+  Rules rules_;              // follows from the above, and the tokens
   bool changed_ = true;
   std::shared_ptr<const Rules> newest_;  // replaced whole, with std::atomic_store
   std::atomic<uint64_t> version_{0};

@@ -1,5 +1,6 @@
 #include "auth/rules.h"
 
+#include "base/check.h"
 #include "base/errors.h"
 
 namespace keelson::auth {
@@ -13,13 +14,18 @@ constexpr Duration kTokenGrain = std::chrono::milliseconds(100);
 absl::Status Rules::may(const Identity& who, Access access, std::string_view key,
                         std::string_view range_end) const {
   if (!enabled_) return absl::OkStatus();
+  const absl::StatusOr<const UserRules*> rules = rules_for(who);
+  if (!rules.ok()) return rules.status();
+  return (*rules)->may(access, key, range_end) ? absl::OkStatus() : errors::PermissionDenied();
+}
+
+absl::StatusOr<const UserRules*> Rules::rules_for(const Identity& who) const {
+  CHECK(enabled_);
   if (who.revision == 0) return errors::UserEmpty();
   if (who.revision < revision_) return errors::AuthOldRevision();
   const UserRules* rules = user(who.user);
   if (rules == nullptr) return errors::PermissionDenied();
-  if (rules->is_root) return absl::OkStatus();
-  const KeyRanges& ranges = access == Access::kRead ? rules->read : rules->write;
-  return ranges.covers(key, range_end) ? absl::OkStatus() : errors::PermissionDenied();
+  return rules;
 }
 
 absl::Status Rules::may_administrate(const Identity& who) const {

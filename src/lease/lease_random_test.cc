@@ -344,6 +344,93 @@ TEST(LeaseRandom, AListingOfKeysStaysAsItWas) {
   });
 }
 
+// What was found out of keys counts for them alone: not for who has their place then.
+TEST(LeaseRandom, PropertiesOfKeysAreRemembered) {
+  for_each_seed(10, [](uint64_t seed) {
+    SeededRandom random(seed);
+    LeaseTable table{LeaseOptions{}};
+    backend::WriteBatch batch;
+    constexpr int64_t kLeases = 2;
+    std::map<int64_t, std::set<std::string>> keys;
+    const uint64_t different = 1 + random.below(400);
+    uint64_t all = 0, some = 0;
+    for (int i = 0; i < 10'000; ++i) {
+      const auto id = 1 + static_cast<int64_t>(random.below(kLeases));
+      if (!table.exists(LeaseId(id))) {
+        ASSERT_TRUE(table.grant(LeaseId(id), 60, {}, batch).ok());
+      }
+      const std::string key = cat("key", random.below(different));
+      // Keys that have not all properties are rare, so that they are mostly found by themselves.
+      const bool may_lack = random.below(30) == 0;
+      const std::string named = may_lack ? cat(key, "-", random.below(6)) : key;
+      for (auto& [lease, its] : keys) its.erase(named);
+      if (may_lack ? random.below(3) != 0 : random.below(3) == 0) {
+        table.detach(named);
+      } else {
+        ASSERT_TRUE(table.attach(LeaseId(id), named).ok());
+        keys[id].insert(named);
+      }
+      const uint64_t property = 1 + random.below(6);
+      const std::string without = cat("-", property - 1);
+      const auto has = [&](std::string_view text) { return !text.ends_with(without); };
+      const bool expected = std::all_of(keys[id].begin(), keys[id].end(), has);
+      ASSERT_EQ(table.all_have(LeaseId(id), property, has), expected);
+      ++(expected ? all : some);
+      if (random.below(4000) == 0) {
+        ASSERT_TRUE(table.revoke(LeaseId(id), batch).ok());
+        keys[id].clear();
+      }
+      batch.clear();
+    }
+    EXPECT_GT(all, 0u);
+    if (different > 20) EXPECT_GT(some, 0u);
+  });
+}
+
+// Whoever adds keys, takes some away and asks each time pays for what has changed.
+TEST(LeaseRandom, APropertyIsAskedForOnce) {
+  LeaseTable table{LeaseOptions{}};
+  backend::WriteBatch batch;
+  ASSERT_TRUE(table.grant(LeaseId(1), 60, {}, batch).ok());
+  constexpr int kKeys = 10'000;
+  uint64_t asked = 0;
+  bool allowed = true;
+  const auto has = [&](std::string_view) {
+    ++asked;
+    return allowed;
+  };
+  for (int i = 0; i < kKeys; ++i) {
+    ASSERT_TRUE(table.attach(LeaseId(1), cat("key", i)).ok());
+    ASSERT_TRUE(table.all_have(LeaseId(1), 1, has));
+  }
+  EXPECT_EQ(asked, uint64_t{kKeys});
+  for (int i = 0; i < kKeys; ++i) {
+    ASSERT_TRUE(table.attach(LeaseId(1), cat("new", i)).ok());
+    table.detach(cat("key", i));
+    ASSERT_TRUE(table.all_have(LeaseId(1), 1, has));
+  }
+  EXPECT_LE(asked, uint64_t{3 * kKeys});
+  // Nobody is asked in between: no more than all of them in the end.
+  for (int i = 0; i < kKeys; ++i) {
+    ASSERT_TRUE(table.attach(LeaseId(1), cat("key", i)).ok());
+    table.detach(cat("new", i));
+  }
+  asked = 0;
+  ASSERT_TRUE(table.all_have(LeaseId(1), 1, has));
+  EXPECT_LE(asked, uint64_t{2 * kKeys});
+  // Who is refused costs one question.
+  asked = 0;
+  allowed = false;
+  for (int i = 0; i < 10; ++i) ASSERT_FALSE(table.all_have(LeaseId(1), 2, has));
+  EXPECT_EQ(asked, 10u);
+  // As many as are remembered take turns.
+  allowed = true;
+  for (uint64_t property : {1, 2, 3, 4}) ASSERT_TRUE(table.all_have(LeaseId(1), property, has));
+  asked = 0;
+  for (uint64_t property : {1, 2, 3, 4}) ASSERT_TRUE(table.all_have(LeaseId(1), property, has));
+  EXPECT_EQ(asked, 0u);
+}
+
 TEST(LeaseRandom, AListingOfKeysTouchesNone) {
   LeaseTable table{LeaseOptions{}};
   backend::WriteBatch batch;

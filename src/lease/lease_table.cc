@@ -366,13 +366,15 @@ KeyListing LeaseTable::list_keys(LeaseId id) const {
   return lease == nullptr ? KeyListing() : lease->keys.list();
 }
 
-bool LeaseTable::every_key(LeaseId id, absl::FunctionRef<bool(std::string_view)> visit) const {
+bool LeaseTable::all_have(LeaseId id, uint64_t property,
+                          absl::FunctionRef<bool(std::string_view)> has) {
+  Lease* lease = find(id);
+  return lease == nullptr || lease->keys.all_have(property, has);
+}
+
+bool LeaseTable::has_keys(LeaseId id) const {
   const Lease* lease = find(id);
-  if (!lease) return true;
-  for (size_t slot = 0; slot < lease->keys.size(); ++slot) {
-    if (!visit(lease->keys.at(slot).key)) return false;
-  }
-  return true;
+  return lease != nullptr && lease->keys.size() > 0;
 }
 
 LeaseId LeaseTable::lease_of(std::string_view key) const {

@@ -15,7 +15,7 @@
 //   table that is not primary (ask the leader); errors::LeaderChanged from time_to_live() there.
 // Cost: grant, renew, revoke O(log n) in the number of leases; attach and detach O(1). promote() is
 //   one sort of all leases; list() does not touch them (lease_roll.h says how, and why), nor does
-//   list_keys() touch the keys.
+//   list_keys() touch the keys. all_have() asks about a key once, mostly.
 // Source: etcd v3.7.1, server/lease/lessor.go and server/storage/schema/lease.go.
 
 #pragma once
@@ -149,9 +149,9 @@ class LeaseTable {
   absl::StatusOr<TimeToLive> time_to_live(LeaseId id, MonotonicTime now) const;
   // The keys of a lease as of now; none for an unknown one. Cheap, and read anywhere, as list() is.
   KeyListing list_keys(LeaseId id) const;
-  // Calls `visit` with each key, in no particular order, while it returns true; whether it did for
-  // all. Costs no copies.
-  bool every_key(LeaseId id, absl::FunctionRef<bool(std::string_view)> visit) const;
+  // Whether every key of a lease (none, of an unknown one) has a property: LeasedKeys::all_have().
+  bool all_have(LeaseId id, uint64_t property, absl::FunctionRef<bool(std::string_view)> has);
+  bool has_keys(LeaseId id) const;
   // Everybody as of now. Cheap, however many there are; the listing may be read anywhere.
   LeaseListing list() const { return roll_.list(); }
   // kNoLease if none.

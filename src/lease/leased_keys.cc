@@ -91,6 +91,7 @@ Shared<LeasedKey> LeasedKeys::remove(uint32_t slot, uint64_t* copies) {
   last.pop_back();
   if (last.empty()) pieces_.pop_back();
   --size_;
+  doubt(slot);
   if (slot == size_) return moved;
   moved->slot = slot;
   KeyPiece& piece = writable(slot / KeyPiece::kKeys, copies);
@@ -109,7 +110,53 @@ std::vector<std::string> LeasedKeys::take_sorted() {
   }
   pieces_.clear();
   size_ = 0;
+  vetted_.reset();
   return keys;
+}
+
+bool LeasedKeys::all_have(uint64_t property, absl::FunctionRef<bool(std::string_view)> has) {
+  return size_ == 0 || vet(remembered(property), has);
+}
+
+LeasedKeys::Vetted& LeasedKeys::remembered(uint64_t property) {
+  CHECK(property != 0);
+  if (!vetted_) vetted_ = std::make_unique<std::array<Vetted, kRemembered>>();
+  auto found = std::find_if(vetted_->begin(), vetted_->end(),
+                            [&](const Vetted& known) { return known.property == property; });
+  if (found == vetted_->end()) {
+    --found;
+    *found = {.property = property};
+  }
+  std::rotate(vetted_->begin(), found, found + 1);
+  return vetted_->front();
+}
+
+// One that has it not is the next to be asked about, and mostly has it not then either.
+bool LeasedKeys::vet(Vetted& known, absl::FunctionRef<bool(std::string_view)> has) const {
+  CHECK(known.upto <= size_);
+  for (; !known.doubtful.empty(); known.doubtful.pop_back()) {
+    const size_t slot = known.doubtful.back();
+    if (slot < known.upto && !has(at(slot).key)) return false;
+  }
+  for (; known.upto < size_; ++known.upto) {
+    if (!has(at(known.upto).key)) return false;
+  }
+  return true;
+}
+
+// Doubts are not more than a few for each key that has gone, so asking costs as much as changing;
+// and take no more memory than an eighth of the keys' slots.
+void LeasedKeys::doubt(uint32_t slot) {
+  constexpr size_t kAlwaysKept = 64;
+  if (!vetted_) return;
+  for (Vetted& known : *vetted_) {
+    known.upto = std::min(known.upto, size_);
+    if (slot >= known.upto) continue;
+    known.doubtful.push_back(slot);
+    if (known.doubtful.size() <= std::max(kAlwaysKept, size_ / 8)) continue;
+    known.doubtful = {};
+    known.upto = 0;
+  }
 }
 
 KeyListing LeasedKeys::list() const {

@@ -6,21 +6,25 @@
 // is changed. Sorting and encoding a million keys is left to whoever holds the listing.
 //
 // Cost: list() copies a pointer per kPiece keys; after it, the first change within a piece copies
-//   that piece's pointers. A lease of few keys has one small piece.
+//   that piece's pointers. A lease of few keys has one small piece. all_have() asks about each key
+//   once, and then about those that have come or moved since; that of a few properties.
 // Threads: LeasedKeys are the lane's. A listing is immutable; any thread may read, copy and drop
 // it.
 
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 
 namespace keelson::lease {
 
@@ -99,12 +103,31 @@ class LeasedKeys {
 
   KeyListing list() const;
 
+  // Whether every key has a property that depends on its text alone. What was found is remembered
+  // under `property` (not 0), which must stand for the same one always.
+  bool all_have(uint64_t property, absl::FunctionRef<bool(std::string_view)> has);
+
  private:
+  // The keys at slots below `upto` have the property, but for those at `doubtful`, of which it is
+  // not known. upto <= size_.
+  struct Vetted {
+    uint64_t property = 0;  // 0: none
+    size_t upto = 0;
+    std::vector<uint32_t> doubtful;  // may be of slots that are not there any more
+  };
+  static constexpr size_t kRemembered = 4;
+
   KeyPiece& writable(size_t piece, uint64_t* copies);
+  Vetted& remembered(uint64_t property);
+  bool vet(Vetted& known, absl::FunctionRef<bool(std::string_view)> has) const;
+  // Another key is at `slot` now, or none.
+  void doubt(uint32_t slot);
 
   // All but the last have kKeys; the last has some.
   absl::InlinedVector<Shared<KeyPiece>, 1> pieces_;
   size_t size_ = 0;
+  // Those asked about last, the last one first; null: nobody has asked.
+  std::unique_ptr<std::array<Vetted, kRemembered>> vetted_;
 };
 
 }  // namespace keelson::lease
