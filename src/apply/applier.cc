@@ -30,6 +30,12 @@ constexpr std::string_view kAdvice =
 // A compaction waits no longer than this for its own hash, which is then not stored.
 constexpr Duration kMostHeld = std::chrono::seconds(10);
 
+auth::StoreOptions auth_options(const Applier::Options& options) {
+  auth::StoreOptions out = options.auth;
+  out.lines = options.changes;
+  return out;
+}
+
 int magnitude_of(Duration took) {
   constexpr Duration kFirst = std::chrono::microseconds(100);
   const Duration over = std::max(took - Duration(1), Duration(0));
@@ -48,7 +54,7 @@ Applier::Applier(backend::Backend* backend, mvcc::Store* store, lease::LeaseTabl
       clock_(*clock),
       options_(options),
       published_(std::move(published)),
-      auth_(options.auth, clock),
+      auth_(auth_options(options), clock),
       started_at_(backend->consistent_index()),
       published_index_(started_at_),
       index_(started_at_),
@@ -523,7 +529,9 @@ absl::Status Applier::background_step() {
   if (store_.compacting()) return absl::OkStatus();
   compaction_started_ = false;
   if (options_.observer) options_.observer->compaction_finished(end - compacting_since_);
-  log::info("finished scheduled compaction", {{"compact-revision", store_.compact_revision()}});
+  if (take_line(options_.lines, kUsualLine)) {
+    log::info("finished scheduled compaction", {{"compact-revision", store_.compact_revision()}});
+  }
   run_compacted();
   check_invariants();
   return absl::OkStatus();

@@ -72,8 +72,11 @@ class Applier {
     Duration warning_duration{0};
     auth::StoreOptions auth;
     Observer* observer = nullptr;  // outlives the applier
-    // Of lines about entries that were slow, or refused; null: no bound. Outlives the applier.
+    // Of lines about entries, as of those that were slow or refused; null: no bound. Outlives the
+    // applier.
     LineBudget* lines = nullptr;
+    // The same of users and roles that were changed: who floods does not hide those.
+    LineBudget* changes = nullptr;
   };
   // Told of every published batch that changed keys, before anyone is told that it is applied.
   using Published = std::function<void(mvcc::EventBatchPtr)>;

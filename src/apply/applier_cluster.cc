@@ -118,8 +118,10 @@ absl::StatusOr<ConfChanged> Applier::apply_conf_change(const raft::Entry& entry)
     const bool gone = named.kind == membership::ChangeKind::kRemove;
     CHECK((members_.view()->find(named.member) == nullptr) == gone);
   } else {
-    log::warn("refused a membership change",
-              {{"member", change->node_id.value}, {"error", message_of(refused)}});
+    if (take_line(options_.lines, kUsualLine)) {
+      log::warn("refused a membership change",
+                {{"member", change->node_id.value}, {"error", message_of(refused)}});
+    }
     change->node_id = raft::kNobody;
   }
   passed(entry);

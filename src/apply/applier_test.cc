@@ -84,7 +84,8 @@ class ApplierTest : public ::testing::Test {
         Applier::create(backend_.get(), store_.get(), &leases_, members_.get(), &clock_,
                         {.warning_duration = std::chrono::milliseconds(100),
                          .observer = &observer_,
-                         .lines = lines_.get()},
+                         .lines = lines_.get(),
+                         .changes = changes_.get()},
                         [](mvcc::EventBatchPtr) {});
     if (!made.ok()) return made.status();
     applier_ = *std::move(made);
@@ -132,7 +133,7 @@ class ApplierTest : public ::testing::Test {
   std::shared_ptr<backend::MemoryBackend> backend_ = std::make_shared<backend::MemoryBackend>();
   CountingObserver observer_;
   TellingLane lane_;
-  std::unique_ptr<LineBudget> lines_;
+  std::unique_ptr<LineBudget> lines_, changes_;
   std::unique_ptr<membership::Cluster> members_;
   lease::LeaseTable leases_{lease::LeaseOptions{}};
   std::unique_ptr<mvcc::Store> store_;
@@ -466,6 +467,36 @@ TEST_F(ApplierTest, WhatIsSaidOfEntriesIsBounded) {
   EXPECT_GT(said, 1u);
   EXPECT_LT(said, 10u);
   EXPECT_EQ(log.take("there was more to say of requests than the log takes").size(), 50 - said);
+}
+
+// Whoever may change something may do so as often as they like; and who only floods hides nothing
+// of that.
+TEST_F(ApplierTest, WhatIsSaidOfChangesIsBounded) {
+  log::TestLog log(log::Level::kInfo);
+  const LineBudget::Options small{.bytes_per_second = 1, .bytes_at_once = 1000};
+  lines_ = std::make_unique<LineBudget>(clock_, &lane_, small);
+  changes_ = std::make_unique<LineBudget>(clock_, &lane_, small);
+  ASSERT_TRUE(start().ok());
+  for (int i = 0; i < 50; ++i) {
+    const raft::ConfChange nobody{.type = ConfChangeType::kRemoveNode, .node_id = MemberId(77)};
+    ASSERT_TRUE(applier_
+                    ->apply_conf_change({.type = raft::EntryType::kConfChange,
+                                         .term = Term(1),
+                                         .index = ++index_,
+                                         .data = raft::encode(nobody)})
+                    .ok());
+  }
+  const size_t refused = log.take("refused a membership change").size();
+  EXPECT_GT(refused, 1u);
+  EXPECT_LT(refused, 10u);
+  for (int i = 0; i < 50; ++i) {
+    etcdserverpb::AuthRoleAddRequest add;
+    add.set_name(std::string(1000, 'r') + std::to_string(i));
+    ASSERT_TRUE(apply(InternalKind::kAuthRoleAdd, add.SerializeAsString())->status.ok());
+  }
+  const size_t added = log.take("created a role").size();
+  EXPECT_GT(added, 1u);
+  EXPECT_LT(added, 10u);
 }
 
 }  // namespace

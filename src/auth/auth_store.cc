@@ -120,9 +120,18 @@ bool AuthStore::begin(WriteBatch& batch) {
   return true;
 }
 
+// Whether a line of the log with these in it may be written.
+bool AuthStore::may_tell(std::initializer_list<std::string_view> texts) const {
+  size_t size = kUsualLine;
+  for (std::string_view text : texts) size += told(text).size();
+  return take_line(options_.lines, size);
+}
+
 absl::Status AuthStore::enable(WriteBatch& batch) {
   if (rules_.enabled_) {
-    log::info("authentication is already enabled; ignored auth enable request");
+    if (may_tell({})) {
+      log::info("authentication is already enabled; ignored auth enable request");
+    }
     return absl::OkStatus();
   }
   const authpb::User* root = find_user(kRoot);
@@ -131,7 +140,9 @@ absl::Status AuthStore::enable(WriteBatch& batch) {
   save_enabled(true, batch);
   rules_.enabled_ = true;
   changed_ = true;
-  log::info("enabled authentication");
+  if (may_tell({})) {
+    log::info("enabled authentication");
+  }
   return absl::OkStatus();
 }
 
@@ -141,7 +152,9 @@ void AuthStore::disable(WriteBatch& batch) {
   raise_revision(batch);
   rules_.enabled_ = false;
   rules_.tokens_ = {};
-  log::info("disabled authentication");
+  if (may_tell({})) {
+    log::info("disabled authentication");
+  }
 }
 
 // Whoever wrote the entry has checked the password.
@@ -182,13 +195,17 @@ absl::Status AuthStore::user_add(const pb::AuthUserAddRequest& request, WriteBat
   *user.mutable_options() = request.options();
   put_user(std::move(user), batch);
   raise_revision(batch);
-  log::info("added a user", {{"user-name", told(request.name())}});
+  if (may_tell({request.name()})) {
+    log::info("added a user", {{"user-name", told(request.name())}});
+  }
   return absl::OkStatus();
 }
 
 absl::Status AuthStore::user_delete(const pb::AuthUserDeleteRequest& request, WriteBatch& batch) {
   if (rules_.enabled_ && request.name() == kRoot) {
-    log::error("cannot delete 'root' user", {{"user-name", told(request.name())}});
+    if (may_tell({request.name()})) {
+      log::error("cannot delete 'root' user", {{"user-name", told(request.name())}});
+    }
     return errors::InvalidAuthMgmt();
   }
   const authpb::User* user = find_user(request.name());
@@ -199,7 +216,9 @@ absl::Status AuthStore::user_delete(const pb::AuthUserDeleteRequest& request, Wr
   batch.del(Bucket::kAuthUsers, request.name());
   raise_revision(batch);
   forget_tokens(request.name());
-  log::info("deleted a user", {{"user-name", told(request.name())}});
+  if (may_tell({request.name()})) {
+    log::info("deleted a user", {{"user-name", told(request.name())}});
+  }
   return absl::OkStatus();
 }
 
@@ -220,7 +239,9 @@ absl::Status AuthStore::user_change_password(const pb::AuthUserChangePasswordReq
   put_user(std::move(changed), batch);
   raise_revision(batch);
   forget_tokens(request.name());
-  log::info("changed a password of a user", {{"user-name", told(request.name())}});
+  if (may_tell({request.name()})) {
+    log::info("changed a password of a user", {{"user-name", told(request.name())}});
+  }
   return absl::OkStatus();
 }
 
@@ -233,8 +254,11 @@ absl::Status AuthStore::user_grant_role(const pb::AuthUserGrantRoleRequest& requ
     return errors::RoleNotFound();
   }
   if (std::binary_search(user->roles().begin(), user->roles().end(), request.role())) {
-    log::warn("ignored grant role request to a user",
-              {{"user-name", told(request.user())}, {"duplicate-role-name", told(request.role())}});
+    if (may_tell({request.user(), request.role()})) {
+      log::warn(
+          "ignored grant role request to a user",
+          {{"user-name", told(request.user())}, {"duplicate-role-name", told(request.role())}});
+    }
     return absl::OkStatus();
   }
   authpb::User granted = *user;
@@ -242,16 +266,20 @@ absl::Status AuthStore::user_grant_role(const pb::AuthUserGrantRoleRequest& requ
   std::sort(granted.mutable_roles()->begin(), granted.mutable_roles()->end());
   put_user(std::move(granted), batch);
   raise_revision(batch);
-  log::info("granted a role to a user",
-            {{"user-name", told(request.user())}, {"added-role-name", told(request.role())}});
+  if (may_tell({request.user(), request.role()})) {
+    log::info("granted a role to a user",
+              {{"user-name", told(request.user())}, {"added-role-name", told(request.role())}});
+  }
   return absl::OkStatus();
 }
 
 absl::Status AuthStore::user_revoke_role(const pb::AuthUserRevokeRoleRequest& request,
                                          WriteBatch& batch) {
   if (rules_.enabled_ && request.name() == kRoot && request.role() == kRoot) {
-    log::error("'root' user cannot revoke 'root' role",
-               {{"user-name", told(request.name())}, {"role-name", told(request.role())}});
+    if (may_tell({request.name(), request.role()})) {
+      log::error("'root' user cannot revoke 'root' role",
+                 {{"user-name", told(request.name())}, {"role-name", told(request.role())}});
+    }
     return errors::InvalidAuthMgmt();
   }
   const authpb::User* user = find_user(request.name());
@@ -260,8 +288,10 @@ absl::Status AuthStore::user_revoke_role(const pb::AuthUserRevokeRoleRequest& re
   if (left.roles_size() == user->roles_size()) return errors::RoleNotGranted();
   put_user(std::move(left), batch);
   raise_revision(batch);
-  log::info("revoked a role from a user",
-            {{"user-name", told(request.name())}, {"revoked-role-name", told(request.role())}});
+  if (may_tell({request.name(), request.role()})) {
+    log::info("revoked a role from a user",
+              {{"user-name", told(request.name())}, {"revoked-role-name", told(request.role())}});
+  }
   return absl::OkStatus();
 }
 
@@ -272,13 +302,17 @@ absl::Status AuthStore::role_add(const pb::AuthRoleAddRequest& request, WriteBat
   role.set_name(request.name());
   put_role(std::move(role), batch);
   raise_revision(batch);
-  log::info("created a role", {{"role-name", told(request.name())}});
+  if (may_tell({request.name()})) {
+    log::info("created a role", {{"role-name", told(request.name())}});
+  }
   return absl::OkStatus();
 }
 
 absl::Status AuthStore::role_delete(const pb::AuthRoleDeleteRequest& request, WriteBatch& batch) {
   if (rules_.enabled_ && request.role() == kRoot) {
-    log::error("cannot delete 'root' role", {{"role-name", told(request.role())}});
+    if (may_tell({request.role()})) {
+      log::error("cannot delete 'root' role", {{"role-name", told(request.role())}});
+    }
     return errors::InvalidAuthMgmt();
   }
   if (find_role(request.role()) == nullptr) return errors::RoleNotFound();
@@ -292,7 +326,9 @@ absl::Status AuthStore::role_delete(const pb::AuthRoleDeleteRequest& request, Wr
     }
   }
   raise_revision(batch);
-  log::info("deleted a role", {{"role-name", told(request.role())}});
+  if (may_tell({request.role()})) {
+    log::info("deleted a role", {{"role-name", told(request.role())}});
+  }
   return absl::OkStatus();
 }
 
@@ -323,11 +359,13 @@ absl::Status AuthStore::role_grant_permission(const pb::AuthRoleGrantPermissionR
   put_role(std::move(role), batch);
   refresh_holders(request.name());
   raise_revision(batch);
-  log::info("granted/updated a permission to a user",
-            {{"user-name", told(request.name())},
-             {"permission-name", authpb::Permission_Type_Name(perm.permtype())},
-             {"key", told(perm.key())},
-             {"range-end", told(perm.range_end())}});
+  if (may_tell({request.name(), perm.key(), perm.range_end()})) {
+    log::info("granted/updated a permission to a user",
+              {{"user-name", told(request.name())},
+               {"permission-name", authpb::Permission_Type_Name(perm.permtype())},
+               {"key", told(perm.key())},
+               {"range-end", told(perm.range_end())}});
+  }
   return absl::OkStatus();
 }
 
@@ -347,9 +385,11 @@ absl::Status AuthStore::role_revoke_permission(const pb::AuthRoleRevokePermissio
   put_role(std::move(left), batch);
   refresh_holders(request.role());
   raise_revision(batch);
-  log::info("revoked a permission on range", {{"role-name", told(request.role())},
-                                              {"key", told(request.key())},
-                                              {"range-end", told(request.range_end())}});
+  if (may_tell({request.role(), request.key(), request.range_end()})) {
+    log::info("revoked a permission on range", {{"role-name", told(request.role())},
+                                                {"key", told(request.key())},
+                                                {"range-end", told(request.range_end())}});
+  }
   return absl::OkStatus();
 }
 

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/line_budget.h"
 #include "proto/auth.pb.h"
 #include "proto/rpc.pb.h"
 
@@ -42,6 +44,8 @@ struct StoreOptions {
   TokenKind tokens = TokenKind::kSimple;
   Duration token_ttl = std::chrono::seconds(300);
   size_t max_tokens = 1 << 20;  // more logins are refused until some have ended
+  // Of lines about what entries do; null: no bound. Outlives the store.
+  LineBudget* lines = nullptr;
   // Logins up to here in the log are of before the start: what they gave out has ended with it, or
   // long ago, and does not come back when the log is read again.
   Index started_at;
@@ -113,6 +117,7 @@ class AuthStore {
   using Users = absl::btree_map<std::string, authpb::User>;
   using Roles = absl::btree_map<std::string, authpb::Role>;
 
+  bool may_tell(std::initializer_list<std::string_view> texts) const;
   absl::Status restore_users(const backend::Reader& reader);
   absl::Status restore_roles(const backend::Reader& reader);
   authpb::User* find_user(std::string_view name);

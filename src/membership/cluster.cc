@@ -69,9 +69,10 @@ Voters voters_of(const View& view, MemberId except = MemberId(0)) {
   return out;
 }
 
-bool has_quorum(Voters voters, std::string_view otherwise) {
+bool has_quorum(Voters voters, std::string_view otherwise, LineBudget* lines) {
   const size_t quorum = voters.all / 2 + 1;
   if (voters.started >= quorum) return true;
+  if (!take_line(lines, kUsualLine)) return false;
   log::warn(cat(otherwise, "; started member will be less than quorum"),
             {{"number-of-started-member", voters.started}, {"quorum", quorum}});
   return false;
@@ -137,19 +138,19 @@ bool View::is_removed(MemberId id) const {
   return std::binary_search(removed.begin(), removed.end(), id);
 }
 
-bool may_add_voter(const View& view) {
+bool may_add_voter(const View& view, LineBudget* lines) {
   const Voters voters = voters_of(view);
   if (voters.started == 1 && voters.all == 1) return true;
-  return has_quorum({voters.all + 1, voters.started}, "rejecting member add");
+  return has_quorum({voters.all + 1, voters.started}, "rejecting member add", lines);
 }
 
-bool may_remove_voter(const View& view, MemberId id) {
-  return has_quorum(voters_of(view, id), "rejecting member remove");
+bool may_remove_voter(const View& view, MemberId id, LineBudget* lines) {
+  return has_quorum(voters_of(view, id), "rejecting member remove", lines);
 }
 
-bool may_promote(const View& view) {
+bool may_promote(const View& view, LineBudget* lines) {
   const Voters voters = voters_of(view);
-  return has_quorum({voters.all + 1, voters.started + 1}, "rejecting member promote");
+  return has_quorum({voters.all + 1, voters.started + 1}, "rejecting member promote", lines);
 }
 
 Cluster::Cluster(ClusterId id, int64_t max_learners) : max_learners_(max_learners) {

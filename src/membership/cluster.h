@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/line_budget.h"
 #include "membership/version.h"
 
 namespace keelson::membership {
@@ -91,10 +92,10 @@ void tell_added(ClusterId cluster, const Member& member);
 
 // Whether a quorum of the voters that there would be has started, as far as the table knows (a
 // member that has said its name has): --strict-reconfig-check. A second member may join one that
-// serves alone.
-bool may_add_voter(const View& view);
-bool may_remove_voter(const View& view, MemberId id);
-bool may_promote(const View& view);
+// serves alone. The log says why not, within `lines` (null: no bound).
+bool may_add_voter(const View& view, LineBudget* lines = nullptr);
+bool may_remove_voter(const View& view, MemberId id, LineBudget* lines = nullptr);
+bool may_promote(const View& view, LineBudget* lines = nullptr);
 
 class Cluster {
  public:

@@ -147,14 +147,20 @@ void Consensus::receive(raft::Message message) {
 
 void Consensus::step_received(raft::Message message) {
   if (message.type == raft::MessageType::kMsgSnap) {
-    return log::warn("dropped a snapshot message that came without its state",
-                     {{"from", message.from.value}});
+    if (take_line(options_.lines, kUsualLine)) {
+      log::warn("dropped a snapshot message that came without its state",
+                {{"from", message.from.value}});
+    }
+    return;
   }
   // What was forwarded may come home; all else that names this member, or its disk, is forged.
   if (raft::is_local_target(message.from) ||
       (message.from == options_.id && raft::is_of_a_term(message.type))) {
-    return log::warn("dropped a message of a peer in this member's own name",
-                     {{"type", raft::name_of(message.type)}, {"from", message.from.value}});
+    if (take_line(options_.lines, kUsualLine)) {
+      log::warn("dropped a message of a peer in this member's own name",
+                {{"type", raft::name_of(message.type)}, {"from", message.from.value}});
+    }
+    return;
   }
   // Whoever asked asks again.
   if (message.type == raft::MessageType::kMsgReadIndex && is_rash()) return;
@@ -194,7 +200,9 @@ void Consensus::unreachable(MemberId member) {
 
 void Consensus::drop_received() {
   if (!received_) return;
-  log::info("dropped a snapshot that is of no use", {{"index", received_->index.value}});
+  if (take_line(options_.lines, kUsualLine)) {
+    log::info("dropped a snapshot that is of no use", {{"index", received_->index.value}});
+  }
   doors_.dispose([state = *std::move(received_)] {});
   received_.reset();
 }

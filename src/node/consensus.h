@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/executor.h"
+#include "base/line_budget.h"
 #include "node/apply_lane.h"
 #include "node/heartbeat_watch.h"
 #include "node/held_log.h"
@@ -52,6 +53,7 @@ class Consensus {
     LogStorage::Keep keep;                           // --snapshot-catchup-entries
     LogDebt::Limits debt;                            // --snapshot-count
     Proposals::Window window;
+    LineBudget* lines = nullptr;     // of lines about messages of peers; null: no bound
     uint64_t read_context_seed = 0;  // starts the unique contexts of read-index rounds
   };
   using Fatal = std::function<void(absl::Status)>;

@@ -52,6 +52,7 @@ struct Node::Parts {
   std::unique_ptr<lease::LeaseTable> leases;
   std::unique_ptr<apply::Applier::Published> published;
   std::unique_ptr<apply::Applier> applier;
+  std::unique_ptr<LineBudget> peer_lines;
   std::unique_ptr<RaftLog> raft_log;
   Consensus::Start start;
 };
@@ -66,6 +67,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
       member_(parts.found.member),
       cluster_(parts.found.cluster),
       fatal_(std::move(parts.fatal)),
+      peer_lines_(std::move(parts.peer_lines)),
       raft_log_(std::move(parts.raft_log)),
       request_ids_(member_, clock->unix_time()),
       store_(std::move(parts.store)),
@@ -83,6 +85,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
            .keep = options_.recovery.keep,
            .debt = options_.debt,
            .window = options_.window,
+           .lines = peer_lines_.get(),
            .read_context_seed = random->next()},
           std::move(parts.start),
           {.log = log_lane_,
@@ -132,6 +135,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::create(Options options,
                                                    Transport* transport, Fatal fatal) {
   Parts parts;
   parts.backend = std::move(backend);
+  parts.peer_lines = std::make_unique<LineBudget>(*clock, lanes.consensus);
   parts.fatal = [told = std::make_shared<std::atomic<bool>>(false),
                  fatal = std::move(fatal)](absl::Status status) {
     if (!told->exchange(true)) fatal(std::move(status));
@@ -176,7 +180,7 @@ absl::Status Node::open_state(const Options& options, const Clock* clock, Parts*
 
 absl::Status Node::open_core(const Options& options, Random* random, Parts* parts) {
   Recovered& found = parts->found;
-  parts->raft_log = std::make_unique<RaftLog>(parts->fatal);
+  parts->raft_log = std::make_unique<RaftLog>(parts->fatal, parts->peer_lines.get());
   absl::StatusOr<std::unique_ptr<raft::RawNode>> core = raft::RawNode::create({
       .id = found.member,
       .election_tick = options.election_ticks,

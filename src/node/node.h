@@ -27,6 +27,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/executor.h"
+#include "base/line_budget.h"
 #include "base/random.h"
 #include "lease/lease_table.h"
 #include "membership/cluster.h"
@@ -187,6 +188,7 @@ class Node {
   const MemberId member_;
   const ClusterId cluster_;
   const Fatal fatal_;
+  const std::unique_ptr<LineBudget> peer_lines_;  // tells on the consensus lane
   const std::unique_ptr<RaftLog> raft_log_;
   MemberState state_;
   RequestIdSource request_ids_;

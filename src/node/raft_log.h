@@ -2,7 +2,8 @@
 //
 // The consensus core's log lines on their way to the member's log. What the core panics about (a
 // log that contradicts itself, entries once acknowledged and now gone) ends the member: `fatal` is
-// told, and must not return to the core's caller before nothing more can be acknowledged.
+// told, and must not return to the core's caller before nothing more can be acknowledged. Many
+// lines are about messages, of which others send as many as they like: those have a bound.
 //
 // Threads: the consensus lane.
 
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "raft/logger.h"
@@ -22,11 +24,16 @@ namespace keelson::node {
 
 class RaftLog final : public raft::Logger {
  public:
-  explicit RaftLog(std::function<void(absl::Status)> fatal) : fatal_(std::move(fatal)) {}
+  // `lines` outlives this.
+  RaftLog(std::function<void(absl::Status)> fatal, LineBudget* lines)
+      : fatal_(std::move(fatal)), lines_(*lines) {}
 
   bool enabled(raft::LogLevel level) const override { return log::enabled(level_of(level)); }
   void write(raft::LogLevel level, std::string_view line) override {
-    log::write(is_everyday(line) ? log::Level::kDebug : level_of(level), line, {});
+    const log::Level at = is_everyday(line) ? log::Level::kDebug : level_of(level);
+    if (at == log::Level::kDebug || take_line(&lines_, kFrame + line.size())) {
+      log::write(at, line, {});
+    }
   }
   void panic(std::string_view line) override {
     fatal_(absl::DataLossError(
@@ -58,7 +65,10 @@ class RaftLog final : public raft::Logger {
     return log::Level::kError;
   }
 
+  static constexpr size_t kFrame = 100;  // what a line has besides
+
   const std::function<void(absl::Status)> fatal_;
+  LineBudget& lines_;
 };
 
 }  // namespace keelson::node

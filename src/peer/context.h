@@ -25,7 +25,7 @@ struct Context {
   Receiver& receiver;
   Observer& observer;
   Workers& workers;  // for work on databases
-  // For what is said of requests that are refused: anybody may come, as often as they like.
+  // For what is said of requests, and of who has come by one: anybody may, as often as they like.
   LineBudget& lines;
   // Somebody says that this member was removed.
   std::function<void()> removed{};

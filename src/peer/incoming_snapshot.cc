@@ -73,12 +73,14 @@ absl::Status IncomingSnapshot::begin(raft::Message message) {
   const size_t size = wire::wire_size(message_);
   context.observer.received(hub->counted(message_.from), size);
   context.observer.snapshot_receive_began(hub->counted(message_.from));
-  log::info("receiving database snapshot",
-            {{"local-member-id", id_text(context.self().value)},
-             {"remote-snapshot-sender-id", id_text(message_.from.value)},
-             {"incoming-snapshot-index", message_.snapshot->metadata.index.value},
-             {"incoming-snapshot-message-size-bytes", size},
-             {"incoming-snapshot-message-size", size_text(size)}});
+  if (take_line(&context.lines, kUsualLine)) {
+    log::info("receiving database snapshot",
+              {{"local-member-id", id_text(context.self().value)},
+               {"remote-snapshot-sender-id", id_text(message_.from.value)},
+               {"incoming-snapshot-index", message_.snapshot->metadata.index.value},
+               {"incoming-snapshot-message-size-bytes", size},
+               {"incoming-snapshot-message-size", size_text(size)}});
+  }
   file_ = std::make_shared<SnapshotFile>(SnapshotFile::Parts{.workers = &context.workers,
                                                              .loop = &context.loop,
                                                              .home = hub->snapshots(),
@@ -122,6 +124,7 @@ void IncomingSnapshot::saved() {
   if (!hub) return;
   hub->context().observer.received(hub->counted(message_.from), file_->size());
   const Duration took = hub->context().loop.now() - began_;
+  if (!take_line(&hub->context().lines, kUsualLine)) return;
   log::info("received and saved database snapshot",
             {{"local-member-id", id_text(hub->context().self().value)},
              {"remote-snapshot-sender-id", id_text(message_.from.value)},

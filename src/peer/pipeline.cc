@@ -33,6 +33,7 @@ Pipeline::Pipeline(const Parts& parts)
       remote_(parts.remote),
       status_(*parts.status),
       picker_(*parts.picker) {
+  if (!take_line(&context_.lines, kUsualLine)) return;
   log::info("started HTTP pipelining with remote peer",
             {{"local-member-id", id_text(context_.self().value)},
              {"remote-peer-id", id_text(remote_.value)}});
@@ -40,6 +41,7 @@ Pipeline::Pipeline(const Parts& parts)
 
 Pipeline::~Pipeline() {
   for (const net::HttpExchangeRef& post : std::exchange(posts_, {})) post->cancel();
+  if (!take_line(&context_.lines, kUsualLine)) return;
   log::info("stopped HTTP pipelining with remote peer",
             {{"local-member-id", id_text(context_.self().value)},
              {"remote-peer-id", id_text(remote_.value)}});

@@ -182,6 +182,29 @@ TEST_F(Protocol, WhatIsSaidOfRefusalsIsBounded) {
   }
 }
 
+// Who is not known is known from then on, by their own word, until others have come.
+TEST_F(Protocol, WhatIsSaidOfIntroductionsIsBounded) {
+  static net::ManualClock stands;  // outlives the network, which ends after this
+  NetworkOptions options = quick();
+  options.clock = &stands;
+  start({}, options);
+  log::TestLog log(log::Level::kInfo);
+  constexpr uint64_t kMany = 2000;
+  for (uint64_t i = 0; i < kMany; ++i) {
+    const MemberId stranger(0x100 + i);
+    const std::string introduction =
+        cat(headers("c1", "3.7.1", id_text(stranger.value)), "X-PeerURLs: http://127.0.0.1:1\r\n");
+    ask("POST /raft", introduction, wire::encode(message(MessageType::kMsgVote, stranger)).view());
+  }
+  EXPECT_EQ(receiver_.received(), size_t{kMany});
+  for (const char* line : {"added new remote peer", "started HTTP pipelining with remote peer",
+                           "stopped HTTP pipelining with remote peer"}) {
+    const size_t said = log.take(line).size();
+    EXPECT_GT(said, 0u) << line;
+    EXPECT_LT(said, size_t{kMany}) << line;
+  }
+}
+
 TEST_F(Protocol, MessagesByPost) {
   start({{"http://127.0.0.1:1"}});
   const auto post = [&](const raft::Message& m) {

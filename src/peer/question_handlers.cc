@@ -48,8 +48,10 @@ void promote(Hub& hub, const net::HttpRequest& request, net::HttpReplyRef reply)
   hub.answers().promote(
       MemberId(id), std::string(request.field("Authorization")),
       answer_with<std::vector<membership::Member>>(
-          hub, std::move(reply), [id](const absl::StatusOr<std::vector<membership::Member>>& r) {
-            if (!r.ok()) {
+          hub, std::move(reply),
+          [id, tells = take_line(&hub.context().lines, kUsualLine)](
+              const absl::StatusOr<std::vector<membership::Member>>& r) {
+            if (!r.ok() && tells) {
               log::warn("failed to promote a member",
                         {{"member-id", id_text(id)}, {"error", message_of(r.status())}});
             }

@@ -135,7 +135,10 @@ void StreamReader::take(raft::Message message, std::vector<raft::Message>* batch
   if (is_link_heartbeat(message)) return;
   std::optional<Refusal> refusal = parts_.judge(message);
   if (refusal) {
-    return log::warn("failed to process Raft message", {{"error", refusal->reason}});
+    if (take_line(&context_.lines, kUsualLine)) {
+      log::warn("failed to process Raft message", {{"error", refusal->reason}});
+    }
+    return;
   }
   *bytes += size;
   batch->push_back(std::move(message));

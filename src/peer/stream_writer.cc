@@ -53,18 +53,20 @@ bool StreamWriter::drop() {
 void StreamWriter::attach(net::HttpReplyRef reply) {
   if (open()) {
     if (drop()) context_.receiver.unreachable(remote_);
-    log::warn("closed TCP streaming connection with remote peer",
-              {{"stream-writer-type", log_name(type_)},
-               {"local-member-id", id_text(context_.self().value)},
-               {"remote-peer-id", id_text(remote_.value)}});
+    tell(log::Level::kWarn, "closed TCP streaming connection with remote peer");
   }
   reply_ = std::move(reply);
   begin();
   status_.activate();
-  log::info("established TCP streaming connection with remote peer",
-            {{"stream-writer-type", log_name(type_)},
-             {"local-member-id", id_text(context_.self().value)},
-             {"remote-peer-id", id_text(remote_.value)}});
+  tell(log::Level::kInfo, "established TCP streaming connection with remote peer");
+}
+
+void StreamWriter::tell(log::Level level, std::string_view line) const {
+  if (!take_line(&context_.lines, kUsualLine)) return;
+  log::write(level, line,
+             {{"stream-writer-type", log_name(type_)},
+              {"local-member-id", id_text(context_.self().value)},
+              {"remote-peer-id", id_text(remote_.value)}});
 }
 
 void StreamWriter::begin() {
@@ -91,10 +93,7 @@ void StreamWriter::broken(std::string_view action, std::string_view reason) {
   status_.deactivate({action, log_name(type_), reason});
   context_.observer.send_failed(remote_);
   drop();
-  log::warn("lost TCP streaming connection with remote peer",
-            {{"stream-writer-type", log_name(type_)},
-             {"local-member-id", id_text(context_.self().value)},
-             {"remote-peer-id", id_text(remote_.value)}});
+  tell(log::Level::kWarn, "lost TCP streaming connection with remote peer");
   context_.receiver.unreachable(remote_);
 }
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "base/log.h"
 #include "net/http.h"
 #include "peer/append_stream.h"
 #include "peer/channels.h"
@@ -51,6 +52,7 @@ class StreamWriter {
   void begin();
   void broken(std::string_view action, std::string_view reason);
   bool drop();
+  void tell(log::Level level, std::string_view line) const;
 
   const Context& context_;
   const MemberId remote_;

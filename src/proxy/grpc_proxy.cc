@@ -162,6 +162,7 @@ struct GrpcProxy::Parts {
   const KeyPrefix prefix;
   net::LoopPool loops;
   net::Loop lane;
+  LineBudget lines{clock, &lane};
   net::Resolver resolver;
   std::unique_ptr<net::TlsHandshakes> handshakes, page_handshakes;
   SeededRandom random;                    // the lane's
@@ -205,7 +206,7 @@ absl::Status GrpcProxy::Parts::listen(const std::vector<std::string>& endpoints)
   }
   http = std::make_unique<net::HttpClient>(&lane, &resolver, std::move(page_options));
   pages = std::make_unique<Pages>(
-      Pages::Deps{*client, self.get(), prefix, metrics, lane, *http, random}, endpoints);
+      Pages::Deps{*client, self.get(), prefix, metrics, lines, lane, *http, random}, endpoints);
 
   const net::MethodOptions most{.max_request_bytes = kMostOfRequest};
   kv.register_on(router, most);

@@ -51,7 +51,7 @@ void Pages::health(const net::HttpRequest& request, net::HttpReplyRef reply, boo
   if (request.method != "GET") {
     net::HttpResponse refused = error(405, "Method Not Allowed");
     refused.fields.push_back({"Allow", "GET"});
-    log::warn("/health error", {{"status-code", 405}});
+    if (take_line(&deps_.lines, kUsualLine)) log::warn("/health error", {{"status-code", 405}});
     return reply->send(std::move(refused));
   }
   if (of_proxy && !deps_.self) return answer_health(std::move(reply), "no connection to proxy");
@@ -70,7 +70,9 @@ void Pages::answer_health(net::HttpReplyRef reply, const std::string& reason) {
   if (well) {
     return send(std::move(reply), {.fields = {{"Content-Type", kText}}, .body = Parts::copy(text)});
   }
-  log::warn("/health error", {{"output", text}, {"status-code", 503}});
+  if (take_line(&deps_.lines, kUsualLine + text.size())) {
+    log::warn("/health error", {{"output", text}, {"status-code", 503}});
+  }
   send(std::move(reply), error(503, text));
 }
 
@@ -85,9 +87,11 @@ void Pages::cluster_metrics(net::HttpReplyRef reply, bool tls) {
     request.deadlines.whole = std::chrono::seconds(30);
     deps_.http.fetch(
         std::move(request), kLongestPage,
-        [reply = std::move(reply)](absl::StatusOr<net::HttpClient::Answer> got) mutable {
+        [this, reply = std::move(reply)](absl::StatusOr<net::HttpClient::Answer> got) mutable {
           if (!got.ok()) {
-            log::warn("cannot get a server's metrics", {{"error", message_of(got.status())}});
+            if (take_line(&deps_.lines, kUsualLine)) {
+              log::warn("cannot get a server's metrics", {{"error", message_of(got.status())}});
+            }
             return send(std::move(reply), error(500, "Internal server error"));
           }
           send(std::move(reply), {.fields = {{"Content-Type", "text/plain; version=0.0.4"}},

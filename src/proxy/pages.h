@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/line_budget.h"
 #include "base/random.h"
 #include "net/grpc.h"
 #include "net/http.h"
@@ -31,6 +32,7 @@ class Pages final : public net::HttpHandler {
     outbound::RpcClient* self;  // where clients find the proxy; null: nobody says
     const KeyPrefix& prefix;
     Metrics& metrics;
+    LineBudget& lines;  // of what clients who ask for pages have the log say
     net::Loop& lane;
     net::HttpClient& http;  // the lane's
     Random& random;         // the lane's

@@ -170,7 +170,9 @@ class Login : public std::enable_shared_from_this<Login> {
     context_.proposal_done(lane, InternalKind::kAuthenticate, start, reply.status.ok());
     if (!reply.status.ok() || call_->over()) return context_.answer(*call_, std::move(reply));
     if (context_.rules(lane).revision() != revision_) {
-      log::info("revision when password checked became stale; retrying");
+      if (take_line(context_.lines(), kUsualLine)) {
+        log::info("revision when password checked became stale; retrying");
+      }
       return check();
     }
     if (!context_.auth().jwt) return context_.answer(*call_, std::move(reply));

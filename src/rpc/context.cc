@@ -130,7 +130,7 @@ void Context::raise_no_space(Lane& lane) {
   propose(lane, {}, wire::InternalKind::kAlarm, alarm.SerializeAsString(), 0,
           [this](apply::Reply reply) {
             CHECK(raising_alarm_.exchange(false, std::memory_order_relaxed));
-            if (reply.status.ok()) return;
+            if (reply.status.ok() || !take_line(lines_, kUsualLine)) return;
             log::warn("could not raise the NOSPACE alarm", {{"error", message_of(reply.status)}});
           });
 }

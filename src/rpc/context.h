@@ -117,7 +117,7 @@ class Context {
   trace::Tracer* tracer() { return tracer_; }
   void set_tracer(trace::Tracer* tracer) { tracer_ = tracer; }
   // Of lines about single requests. Null: no bound. Set before anything is served; outlives this.
-  LineBudget* lines() { return lines_; }
+  LineBudget* lines() const { return lines_; }
   void set_lines(LineBudget* lines) { lines_ = lines; }
   Lane& lane(const net::ServerCall& call) { return lane(call.loop()); }
   Lane& lane(const net::Loop& loop) { return *lanes_[static_cast<size_t>(loop.number())]; }

@@ -37,6 +37,7 @@ struct Health::State {
   std::atomic<bool> serving{true};
   std::mutex mutex;  // of what follows, and of who changes `serving`
   bool open = true;
+  bool tells = false;                     // of the defragmentations under way, in the log
   int defragmentations = 0;               // >= 0; those for which the server stops to serve
   std::set<net::ServerCall*> watchers{};  // each registered by a live receiver
 
@@ -163,8 +164,11 @@ Health::Defragmentation::Defragmentation(std::shared_ptr<State> state) : state_(
   if (!state_) return;
   std::lock_guard lock(state_->mutex);
   if (++state_->defragmentations > 1) return;
-  log::warn("grpc service status changed",
-            {{"service", ""}, {"status", "NOT_SERVING"}, {"reason", "defrag is active"}});
+  state_->tells = take_line(state_->context.lines(), 2 * kUsualLine);
+  if (state_->tells) {
+    log::warn("grpc service status changed",
+              {{"service", ""}, {"status", "NOT_SERVING"}, {"reason", "defrag is active"}});
+  }
   state_->tell();
 }
 
@@ -173,7 +177,9 @@ Health::Defragmentation::~Defragmentation() {
   std::lock_guard lock(state_->mutex);
   CHECK(state_->defragmentations > 0);
   if (--state_->defragmentations > 0) return;
-  log::info("grpc service status changed", {{"service", ""}, {"status", "SERVING"}});
+  if (state_->tells) {
+    log::info("grpc service status changed", {{"service", ""}, {"status", "SERVING"}});
+  }
   state_->tell();
 }
 

@@ -153,20 +153,22 @@ class Defragment final : public Unary {
     pb::DefragmentRequest request;
     if (absl::Status s = apply::decode(bytes, &request); !s.ok()) return call->fail(std::move(s));
     if (absl::Status s = context_.require_admin(*call); !s.ok()) return call->fail(std::move(s));
-    log::info("starting defragment");
+    // Of both lines, as of neither: the second may come when the lanes have gone.
+    const bool tells = take_line(context_.lines(), 2 * kUsualLine);
+    if (tells) log::info("starting defragment");
     // Both outlive the node, and what it calls at its end.
     const Clock& clock = context_.node().clock();
     RequestObserver* observer = context_.observer();
     if (observer) observer->defragmenting();
-    context_.node().defragment([call, observer, &clock, start = clock.now(),
+    context_.node().defragment([call, observer, &clock, tells, start = clock.now(),
                                 health = health_.defragmenting()](absl::Status status) mutable {
       health.reset();  // who is answered finds the server serving
       if (observer) observer->defragmented(status.ok(), clock.now() - start);
       if (!status.ok()) {
-        log::warn("failed to defragment", {{"error", message_of(status)}});
+        if (tells) log::warn("failed to defragment", {{"error", message_of(status)}});
         return net::ServerCall::fail_later(call, status);
       }
-      log::info("finished defragment");
+      if (tells) log::info("finished defragment");
       net::ServerCall::respond_later(call, {});
     });
   }

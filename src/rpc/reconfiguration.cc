@@ -76,7 +76,7 @@ size_t Reconfiguration::connected(const membership::View& view) const {
 absl::Status Reconfiguration::may_add(const membership::Member& member) const {
   if (!context_.limits().strict_reconfiguration) return absl::OkStatus();
   const std::shared_ptr<const membership::View> view = context_.node().members().view();
-  if (!member.is_learner && !membership::may_add_voter(*view)) {
+  if (!member.is_learner && !membership::may_add_voter(*view, context_.lines())) {
     return not_enough_started();
   }
   const size_t now = voters(*view);
@@ -95,7 +95,7 @@ absl::Status Reconfiguration::may_remove(MemberId id) const {
   const std::shared_ptr<const membership::View> view = context_.node().members().view();
   const membership::Member* member = view->find(id);
   if (member && member->is_learner) return absl::OkStatus();
-  if (!membership::may_remove_voter(*view, id)) return not_enough_started();
+  if (!membership::may_remove_voter(*view, id, context_.lines())) return not_enough_started();
   // Who is down takes no part in the quorum.
   const bool self = id == context_.node().member();
   Others* others = context_.others();
@@ -118,10 +118,12 @@ void Reconfiguration::propose(Lane& lane, Origin from, raft::ConfChange change, 
                                [this, type = change.type, id = change.node_id,
                                 done = std::move(done)](apply::Reply reply) mutable {
                                  if (!reply.status.ok()) return done(std::move(reply.status));
-                                 log::info("applied a configuration change through raft",
-                                           {{"local-member-id", hex(context_.node().member())},
-                                            {"raft-conf-change", raft::name_of(type)},
-                                            {"raft-conf-change-node-id", hex(id)}});
+                                 if (take_line(context_.lines(), kUsualLine)) {
+                                   log::info("applied a configuration change through raft",
+                                             {{"local-member-id", hex(context_.node().member())},
+                                              {"raft-conf-change", raft::name_of(type)},
+                                              {"raft-conf-change-node-id", hex(id)}});
+                                 }
                                  done(context_.node().members().view()->members);
                                });
 }
@@ -170,19 +172,19 @@ void Reconfiguration::promote_here(Lane& lane, Origin from, MemberId id, Done as
     if (observer && members.status() != errors::NotLeader()) observer->promoted(members.status());
     asked(std::move(members));
   };
-  judge_progress(lane, from, id,
-                 [this, &lane, from, id, done = std::move(done)](absl::Status ready) mutable {
-                   if (!ready.ok()) return done(std::move(ready));
-                   if (context_.limits().strict_reconfiguration &&
-                       !membership::may_promote(*context_.node().members().view())) {
-                     return done(not_enough_started());
-                   }
-                   propose(lane, from,
-                           {.type = raft::ConfChangeType::kAddNode,
-                            .node_id = id,
-                            .context = membership::encode_promotion(id)},
-                           std::move(done));
-                 });
+  judge_progress(
+      lane, from, id, [this, &lane, from, id, done = std::move(done)](absl::Status ready) mutable {
+        if (!ready.ok()) return done(std::move(ready));
+        if (context_.limits().strict_reconfiguration &&
+            !membership::may_promote(*context_.node().members().view(), context_.lines())) {
+          return done(not_enough_started());
+        }
+        propose(lane, from,
+                {.type = raft::ConfChangeType::kAddNode,
+                 .node_id = id,
+                 .context = membership::encode_promotion(id)},
+                std::move(done));
+      });
 }
 
 void Reconfiguration::promote(Lane& lane, Origin from, MemberId id, std::string token, Done done) {

@@ -64,7 +64,9 @@ class Sending final : public boltfile::Sink {
     Duration took{0};
   };
 
-  explicit Sending(const node::Node& node) : node_(node), begun_(node.clock().now()) {}
+  // `tells`: what becomes of it is said in the log.
+  Sending(const node::Node& node, bool tells)
+      : node_(node), tells_(tells), begun_(node.clock().now()) {}
 
   Slice next() {
     const MonotonicTime start = node_.clock().now();
@@ -77,6 +79,7 @@ class Sending final : public boltfile::Sink {
     return slice;
   }
 
+  bool tells() const { return tells_; }
   Duration age() const { return node_.clock().now() - begun_; }
   uint64_t total() const { return planned_ ? writer_->size() : 0; }
   std::string version() const { return version_; }
@@ -104,8 +107,10 @@ class Sending final : public boltfile::Sink {
     if (!done.ok() || !*done) return done;
     if (!blob_.empty()) send_blob();
     CHECK(sent_ == writer_->size());
-    log::info("sending database sha256 checksum to client",
-              {{"total-bytes", sent_}, {"checksum-size", boltfile::kSha256Size}});
+    if (tells_) {
+      log::info("sending database sha256 checksum to client",
+                {{"total-bytes", sent_}, {"checksum-size", boltfile::kSha256Size}});
+    }
     messages_.push_back(message(0, Bytes::copy(sum_.finish()), version_));
     return true;
   }
@@ -116,9 +121,11 @@ class Sending final : public boltfile::Sink {
     if (!*done) return false;
     planned_ = true;
     version_ = writer_->storage_version();
-    log::info("sending database snapshot to client", {{"total-bytes", writer_->size()},
-                                                      {"size", size_text(writer_->size())},
-                                                      {"storage-version", version_}});
+    if (tells_) {
+      log::info("sending database snapshot to client", {{"total-bytes", writer_->size()},
+                                                        {"size", size_text(writer_->size())},
+                                                        {"storage-version", version_}});
+    }
     return false;
   }
 
@@ -129,6 +136,7 @@ class Sending final : public boltfile::Sink {
   }
 
   const node::Node& node_;
+  const bool tells_;
   const MonotonicTime begun_;
   std::shared_ptr<backend::Backend> backend_;            // outlives what reads it
   std::unique_ptr<interchange::DatabaseWriter> writer_;  // null: nothing was done yet
@@ -169,7 +177,9 @@ class SnapshotCall final : public net::StreamReceiver {
     if (running_.ask(from, 1) != SharedShares::Verdict::kYes) {
       return call_->fail(errors::RequestTooManyRequests());
     }
-    sending_ = std::make_shared<Sending>(context_.node());
+    constexpr size_t kLines = 3;  // as many as it takes to send one
+    sending_ = std::make_shared<Sending>(context_.node(),
+                                         take_line(context_.lines(), kLines * kUsualLine));
     // With whoever is last, this or a worker: it is what pins the state.
     admission_ = std::make_shared<Admission>(&running_, from);
     pump();
@@ -178,7 +188,7 @@ class SnapshotCall final : public net::StreamReceiver {
 
   void on_writable() override { pump(); }
   void on_cancel() override {
-    if (sending_ && !finished_) {
+    if (sending_ && !finished_ && sending_->tells()) {
       log::warn("failed to send database snapshot to client", {{"total-bytes", told_total_}});
     }
   }
@@ -233,11 +243,13 @@ class SnapshotCall final : public net::StreamReceiver {
   void finish() {
     finished_ = true;
     const Duration took = sending_->age();
-    log::info("successfully sent database snapshot to client",
-              {{"total-bytes", told_total_},
-               {"size", size_text(told_total_)},
-               {"took", duration_text(took)},
-               {"storage-version", sending_->version()}});
+    if (sending_->tells()) {
+      log::info("successfully sent database snapshot to client",
+                {{"total-bytes", told_total_},
+                 {"size", size_text(told_total_)},
+                 {"took", duration_text(took)},
+                 {"storage-version", sending_->version()}});
+    }
     if (RequestObserver* observer = context_.observer()) observer->snapshot_sent(took);
     call_->finish(absl::OkStatus());
     let_go();
@@ -245,8 +257,10 @@ class SnapshotCall final : public net::StreamReceiver {
 
   void fail(absl::Status status, std::string_view why) {
     finished_ = true;
-    log::warn("failed to send database snapshot to client",
-              {{"error", why}, {"total-bytes", told_total_}});
+    if (sending_->tells()) {
+      log::warn("failed to send database snapshot to client",
+                {{"error", why}, {"total-bytes", told_total_}});
+    }
     call_->fail(std::move(status));
     let_go();
   }

@@ -125,7 +125,7 @@ struct Server::Running {
   std::unique_ptr<Tracing> tracing;  // with --enable-distributed-tracing; spans end as lanes do
   std::unique_ptr<AccessOutput> access_output;  // with --keelson-access-log
   std::unique_ptr<AccessLog> access_log;        // set exactly when access_output is
-  std::unique_ptr<LineBudget> lines;            // tells on `background`, and outlives it
+  std::unique_ptr<LineBudget> lines, changes;   // tell on `background`, and outlive it
   // Consensus and the network among members: a message is taken, answered and sent in one turn.
   std::unique_ptr<net::LoopPool> consensus;
   std::unique_ptr<ThreadLane> log, apply, background, pages;
@@ -336,7 +336,9 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   apply = std::make_unique<ThreadLane>("apply");
   background = std::make_unique<ThreadLane>("background");
   lines = std::make_unique<LineBudget>(clock, background.get());
+  changes = std::make_unique<LineBudget>(clock, background.get());
   options.applier.lines = lines.get();
+  options.applier.changes = changes.get();
   absl::StatusOr<std::unique_ptr<node::Node>> made =
       node::Node::create(std::move(options), *std::move(backend),
                          {&consensus->at(0), log.get(), apply.get(), background.get()}, &clock,
