@@ -66,13 +66,19 @@ void start_over(const RecoveryOptions& options, Recovered* out) {
   if (self && self->id == out->member) out->bootstrap = std::move(group->members);
 }
 
+// etcd says so where its database is older than a snapshot that the log names, and looks in vain
+// for the file that the snapshot came as.
+constexpr std::string_view kNoDatabase =
+    "failed to find database snapshot file (snap: snapshot file doesn't exist)";
+
 // The newest mark that the store covers; the log is read from there.
 absl::StatusOr<wal::SnapshotMark> starting_mark(const RecoveryOptions& options, Index applied) {
   absl::StatusOr<wire::WalSnapshot> found =
       wal::newest_mark(options.wal_dir, applied, options.wal.fs);
   if (absl::IsNotFound(found.status())) {
-    return mismatch(cat("the store holds the effects of the log up to entry ", applied.value,
-                        ", but the log begins later (", message_of(found.status()), ")"));
+    return mismatch(cat(kNoDatabase, ": the store holds the effects of the log up to entry ",
+                        applied.value, ", but the log begins later (", message_of(found.status()),
+                        ")"));
   }
   if (!found.ok()) return found.status();
   return wal::SnapshotMark{found->index, found->term};
@@ -162,7 +168,8 @@ absl::StatusOr<size_t> choose_store(const RecoveryOptions& options,
     if (chosen == consistent.size() || consistent[i] < consistent[chosen]) chosen = i;
   }
   if (chosen == consistent.size()) {
-    return absl::NotFoundError(cat("no store reaches the log's newest mark, ", marked.value));
+    return absl::NotFoundError(
+        cat(kNoDatabase, ": no store reaches the log's newest mark, ", marked.value));
   }
   return chosen;
 }

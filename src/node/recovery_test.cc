@@ -127,6 +127,11 @@ TEST_F(RecoveryTest, ALogThatBeginsBehindTheStoreIsRefused) {
   ASSERT_TRUE(files_.unlink(segments.front()).ok());
   absl::StatusOr<Recovered> found = recover(options_, store_);
   EXPECT_TRUE(absl::IsDataLoss(found.status())) << found.status();
+  // As etcd says it.
+  EXPECT_NE(found.status().message().find(
+                "failed to find database snapshot file (snap: snapshot file doesn't exist)"),
+            std::string_view::npos)
+      << found.status();
 }
 
 }  // namespace

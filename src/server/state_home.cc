@@ -198,6 +198,12 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_needed(
   }
   absl::StatusOr<size_t> chosen = node::choose_store(log, reached);
   if (!chosen.ok()) return broken.ok() ? chosen.status() : broken;
+  // One that is behind was the member's before a snapshot came that the log knows of.
+  const Index behind = *std::min_element(reached.begin(), reached.end());
+  if (behind < reached[*chosen]) {
+    log::info("Recovering from snapshot backend",
+              {{"consistent-index", behind.value}, {"snapshot-index", reached[*chosen].value}});
+  }
   log::info("chose the store that the log goes with",
             {{"path", paths[*chosen]}, {"of", dirs.size()}, {"index", reached[*chosen].value}});
   std::lock_guard lock(places_->mutex);

@@ -7,8 +7,10 @@
 
 #include <filesystem>
 #include <future>
+#include <map>
 #include <string>
 
+#include "base/test_log.h"
 #include "base/text.h"
 #include "wal/wal.h"
 #include "wire/wal_record.h"
@@ -61,10 +63,16 @@ TEST_F(StateHomeTest, NoStoreGoesBeforeTheLogIsOpen) {
   make_store("keelson", 10);
   make_store("keelson.1", 20);
   make_log(20);
+  log::TestLog log(log::Level::kInfo);
   StateHome home(data_dir_, {});
   auto store = home.open(log_);
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_EQ((*store)->consistent_index(), Index(20));
+  // As etcd says it.
+  const auto said = log.take("Recovering from snapshot backend");
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].fields, (std::map<std::string, std::string>{{"consistent-index", "10"},
+                                                                {"snapshot-index", "20"}}));
   EXPECT_TRUE(there("keelson"));
   home.chosen_for_good();
   EXPECT_FALSE(there("keelson"));
@@ -75,14 +83,28 @@ TEST_F(StateHomeTest, WhatDoesNotStartRemovesNothing) {
   make_store("keelson", 10);
   make_store("keelson.1", 20);
   make_log(0);
+  log::TestLog log(log::Level::kInfo);
   {
     StateHome home(data_dir_, {});
     auto store = home.open(log_);
     ASSERT_TRUE(store.ok()) << store.status();
     EXPECT_EQ((*store)->consistent_index(), Index(10));
   }
+  EXPECT_TRUE(log.take("Recovering from snapshot backend").empty());
   EXPECT_TRUE(there("keelson"));
   EXPECT_TRUE(there("keelson.1"));
+}
+
+// As when a directory from before the snapshot is put back.
+TEST_F(StateHomeTest, AStoreThatIsOlderThanTheLogIsNamedAsEtcdNamesIt) {
+  make_store("keelson", 10);
+  make_store("keelson.1", 15);
+  make_log(20);
+  StateHome home(data_dir_, {});
+  auto store = home.open(log_);
+  EXPECT_TRUE(store.status().message().starts_with(
+      "failed to find database snapshot file (snap: snapshot file doesn't exist)"))
+      << store.status();
 }
 
 TEST_F(StateHomeTest, ACopyOfAStoreIsNoStoreOfTheMember) {
