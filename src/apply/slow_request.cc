@@ -25,12 +25,8 @@ size_t count_fields(std::string_view message, uint32_t number) {
 
 }  // namespace
 
-bool may_warn(LineBudget* lines) {
-  return log::enabled(log::Level::kWarn) && (!lines || lines->may_write());
-}
-
 void warn_slow(const SlowRequest& slow, LineBudget* lines) {
-  if (lines) lines->written(kFrame + slow.request.size() + slow.response.size());
+  count_line(lines, kFrame + slow.request.size() + slow.response.size());
   const std::string took = duration_text(slow.took), expected = duration_text(slow.expected);
   if (slow.status.ok()) {
     return log::warn("apply request took too long", {{"took", took},
@@ -49,7 +45,7 @@ void warn_slow(const SlowRequest& slow, LineBudget* lines) {
 
 void warn_failed(const FailedRequest& failed, LineBudget* lines) {
   CHECK(!failed.status.ok());
-  if (lines) lines->written(kFrame + failed.request.size());
+  count_line(lines, kFrame + failed.request.size());
   log::warn("failed to apply request", {{"took", duration_text(failed.took)},
                                         {"request", failed.request},
                                         {"response", ""},

@@ -28,10 +28,7 @@ struct SlowRequest {
   absl::Status status = absl::OkStatus();
 };
 
-// Whether such a line is written at all and `lines` has room for one; null: it always has. To be
-// asked before a request is described.
-bool may_warn(LineBudget* lines);
-// REQUIRES: may_warn().
+// REQUIRES: may_warn(lines), which is to be asked before a request is described.
 void warn_slow(const SlowRequest& slow, LineBudget* lines);
 
 struct FailedRequest {
@@ -39,7 +36,7 @@ struct FailedRequest {
   std::string_view request = {};  // of apply/request_text.h
   absl::Status status;            // !ok()
 };
-// REQUIRES: may_warn().
+// The same.
 void warn_failed(const FailedRequest& failed, LineBudget* lines);
 
 // What the line says of an answer: "size:4", "range_response_count:2 size:71",

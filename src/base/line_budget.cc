@@ -29,6 +29,10 @@ bool LineBudget::may_write() {
   return false;
 }
 
+bool may_warn(LineBudget* lines) {
+  return log::enabled(log::Level::kWarn) && (lines == nullptr || lines->may_write());
+}
+
 void LineBudget::written(size_t bytes) {
   const Duration::rep more = price(static_cast<int64_t>(bytes)).count();
   const Duration::rep now = clock_.now().since_origin.count();

@@ -59,5 +59,11 @@ inline bool take_line(LineBudget* lines, size_t bytes) {
   lines->written(bytes);
   return true;
 }
+// The same in two steps, for a warning that takes long to make: whether it goes out, if the log
+// takes warnings at all, and how long it has become.
+bool may_warn(LineBudget* lines);
+inline void count_line(LineBudget* lines, size_t bytes) {
+  if (lines != nullptr) lines->written(bytes);
+}
 
 }  // namespace keelson

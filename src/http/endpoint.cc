@@ -94,10 +94,6 @@ void GrpcObserver::call_finished(const net::ServerCall& call, const net::CallSum
   }
 }
 
-bool GrpcObserver::may_warn() const {
-  return log::enabled(log::Level::kWarn) && (!lines_ || lines_->may_write());
-}
-
 // What the line says is made here, of what the call has at hand; a call that gets no line costs
 // one comparison. Of a request that never reached its service, as of most methods, nothing is said.
 void GrpcObserver::log_request(const net::ServerCall& call, const net::CallSummary& summary,
@@ -106,14 +102,14 @@ void GrpcObserver::log_request(const net::ServerCall& call, const net::CallSumma
   const bool debug = log::enabled(log::Level::kDebug);
   if (!slow && !debug) return;
   // Who asks for debug lines gets all of them.
-  if (!debug && !may_warn()) return;
+  if (!debug && !may_warn(lines_)) return;
   // The loop's clock stands still while it works.
   const Duration elapsed = summary.elapsed + (clock_.now() - call.loop().now());
   const auto& request = call.kept_request();
   const apply::RequestStats stats =
       request ? apply::request_stats(kind, request->bytes, request->size, summary.response)
               : apply::RequestStats();
-  if (!debug && lines_) lines_->written(kLineFrame + stats.content.size());
+  if (!debug) count_line(lines_, kLineFrame + stats.content.size());
   log::write(debug ? log::Level::kDebug : log::Level::kWarn, "request stats",
              {{"start time", timestamp_text(clock_.unix_time() - elapsed)},
               {"time spent", duration_text(elapsed)},

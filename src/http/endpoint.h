@@ -63,7 +63,6 @@ class GrpcObserver final : public net::CallObserver {
     wire::InternalKind kind;  // of the requests that can be described; kNone: of no kind
   };
   Known known(const net::ServerCall& call) const;
-  bool may_warn() const;
   void log_request(const net::ServerCall& call, const net::CallSummary& summary,
                    wire::InternalKind kind) const;
   void count_broken(const net::MethodInfo& method, absl::StatusCode code);

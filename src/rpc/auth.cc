@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "apply/decode.h"
-#include "apply/slow_request.h"
 #include "auth/base64.h"
 #include "auth/password.h"
 #include "auth/token_text.h"
@@ -140,7 +139,7 @@ class Login : public std::enable_shared_from_this<Login> {
     if (call_->over()) return;
     if (!matches) {
       absl::Status why = no_password ? auth::no_password_user() : errors::AuthFailed();
-      if (apply::may_warn(context_.lines())) warn_of(why);
+      warn_of(why);
       return call_->fail(std::move(why));
     }
     absl::StatusOr<std::string> letters =
@@ -160,7 +159,7 @@ class Login : public std::enable_shared_from_this<Login> {
   // Of a name that nobody has there may be megabytes.
   void warn_of(const absl::Status& why) {
     const std::string_view user = told(request_.name());
-    if (LineBudget* lines = context_.lines()) lines->written(kMostTold + user.size());
+    if (!take_line(context_.lines(), kMostTold + user.size())) return;
     log::warn("invalid authentication was requested",
               {{"user", user}, {"error", errors::inner_text(why)}});
   }

@@ -355,7 +355,7 @@ void Context::warn_slow_read(const net::ServerCall& call, wire::InternalKind kin
   if (limits_.warning_apply_duration <= Duration(0)) return;
   if (took <= limits_.warning_apply_duration) return;
   if (observer_) observer_->slow_read();
-  if (!apply::may_warn(lines_)) return;
+  if (!may_warn(lines_)) return;
   const bool range = kind == wire::InternalKind::kRange;
   apply::SlowRequest slow{.took = took,
                           .expected = limits_.warning_apply_duration,
