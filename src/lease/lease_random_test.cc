@@ -340,6 +340,12 @@ TEST(LeaseRandom, AListingOfKeysStaysAsItWas) {
     for (const auto& [listing, then] : listings) {
       EXPECT_EQ(listing.size(), then.size());
       EXPECT_EQ(listing.sorted(), std::vector<std::string>(then.begin(), then.end()));
+      std::set<std::string> visited;
+      EXPECT_TRUE(listing.every(
+          [&](std::string_view key) { return visited.insert(std::string(key)).second; }));
+      EXPECT_EQ(visited, then);
+      size_t left = then.size() / 2;
+      EXPECT_EQ(listing.every([&](std::string_view) { return left-- > 0; }), then.empty());
     }
   });
 }

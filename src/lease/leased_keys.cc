@@ -57,6 +57,15 @@ KeyListing KeyListing::of(const std::vector<std::string>& keys) {
   return all.list();
 }
 
+bool KeyListing::every(absl::FunctionRef<bool(std::string_view)> visit) const {
+  for (const Shared<KeyPiece>& piece : pieces_) {
+    for (const Shared<LeasedKey>& key : piece->keys) {
+      if (!visit(key->key)) return false;
+    }
+  }
+  return true;
+}
+
 std::vector<std::string> KeyListing::sorted() const {
   std::vector<std::string> keys;
   keys.reserve(size_);

@@ -78,6 +78,9 @@ class KeyListing {
   static KeyListing of(const std::vector<std::string>& keys);
 
   size_t size() const { return size_; }
+  // Calls `visit` with each key, in no particular order, while it returns true; whether it did for
+  // all. Costs no copies.
+  bool every(absl::FunctionRef<bool(std::string_view)> visit) const;
   // In byte order. Not for a lane, when there are many.
   std::vector<std::string> sorted() const;
 

@@ -32,13 +32,13 @@ struct KeyAsker {
   Context::Asker who;
 
   bool may_all() const { return rules->may_administrate(who.identity()).ok(); }
-  absl::Status may(auth::Access access, const std::vector<std::string>& keys) const {
-    if (keys.empty() || may_all()) return absl::OkStatus();
-    const auth::Identity identity = who.identity();
-    for (const std::string& key : keys) {
-      if (absl::Status s = rules->may(identity, access, key, {}); !s.ok()) return s;
-    }
-    return absl::OkStatus();
+  absl::Status may(auth::Access access, const lease::KeyListing& keys) const {
+    if (keys.size() == 0 || may_all()) return absl::OkStatus();
+    const absl::StatusOr<const auth::UserRules*> user = rules->rules_for(who.identity());
+    if (!user.ok()) return user.status();
+    const bool all =
+        keys.every([&](std::string_view key) { return (*user)->may(access, key, {}); });
+    return all ? absl::OkStatus() : errors::PermissionDenied();
   }
 };
 
@@ -140,9 +140,8 @@ class LeaseTimeToLive final : public Unary {
 
   static absl::StatusOr<Parts> body_of(pb::LeaseTimeToLiveResponse response,
                                        const lease::KeyListing& listing, const KeyAsker& asker) {
-    std::vector<std::string> keys = listing.sorted();
-    if (absl::Status s = asker.may(auth::Access::kRead, keys); !s.ok()) return s;
-    for (std::string& key : keys) response.add_keys(std::move(key));
+    if (absl::Status s = asker.may(auth::Access::kRead, listing); !s.ok()) return s;
+    for (std::string& key : listing.sorted()) response.add_keys(std::move(key));
     return Parts::copy(response.SerializeAsString());
   }
 
@@ -220,7 +219,7 @@ class LeaseLeases final : public Unary {
         context_.origin(*call), call, [this, call, listed, end, keys = std::move(keys)]() -> Task {
           absl::Status may;
           for (size_t i = 0; i < keys.size() && may.ok(); ++i) {
-            may = listed->asker.may(auth::Access::kRead, keys[i].sorted());
+            may = listed->asker.may(auth::Access::kRead, keys[i]);
           }
           return [this, call, listed, end, may = std::move(may)]() mutable {
             if (!may.ok()) return call->fail(std::move(may));
@@ -307,15 +306,14 @@ class KeepAliveCall final : public net::StreamReceiver {
   void look_at(LeaseId id, lease::KeyListing keys, KeyAsker asker, Done done) {
     constexpr auto kWrite = auth::Access::kWrite;
     if (call_->over()) return;
-    if (keys.size() <= kMostOnTheLane)
-      return renew(id, asker.may(kWrite, keys.sorted()), std::move(done));
+    if (keys.size() <= kMostOnTheLane) return renew(id, asker.may(kWrite, keys), std::move(done));
     const uint64_t number = ++looked_at_;
     waiting_.emplace(number, std::move(done));
     context_.long_reads().compute(context_.origin(*call_), call_,
                                   [this, alive = std::weak_ptr<bool>(alive_), id, number,
                                    keys = std::move(keys), asker = std::move(asker)]() -> Task {
                                     return [this, alive, id, number,
-                                            may = asker.may(kWrite, keys.sorted())]() mutable {
+                                            may = asker.may(kWrite, keys)]() mutable {
                                       if (alive.expired()) return;
                                       auto waits = waiting_.extract(number);
                                       CHECK(!waits.empty());
