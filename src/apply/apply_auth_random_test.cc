@@ -9,11 +9,9 @@
 #include <memory>
 #include <string>
 
-#include "apply/applier.h"
 #include "apply/slow_guard.h"
+#include "apply/test_member.h"
 #include "auth/base64.h"
-#include "backend/memory_backend.h"
-#include "base/quiet_log.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "proto/membership.pb.h"
@@ -25,61 +23,6 @@ namespace {
 namespace pb = etcdserverpb;
 using backend::Bucket;
 using wire::InternalKind;
-
-class StillClock final : public Clock {
- public:
-  MonotonicTime now() const override { return {std::chrono::seconds(100)}; }
-  Duration unix_time() const override { return std::chrono::hours(1); }
-};
-
-class Member {
- public:
-  Member() { open(); }
-
-  void reopen() {
-    backend_.flush([](absl::Status) {});
-    open();
-  }
-
-  Reply apply(Bytes entry) {
-    const Index index = Index(backend_.consistent_index().value + 1);
-    absl::StatusOr<Reply> reply =
-        applier_->apply({.term = Term(1), .index = index, .data = std::move(entry)}, true);
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    EXPECT_TRUE(applier_->publish(index, Term(1)).ok());
-    applier_->auth().check_invariants();
-    return reply.ok() ? *std::move(reply) : Reply();
-  }
-
-  std::map<std::string, std::string> records(Bucket bucket) const {
-    std::map<std::string, std::string> out;
-    auto at = backend_.iterate(bucket);
-    for (at->seek_to_first(); at->valid(); at->next()) {
-      out[std::string(at->key())] = std::string(at->value());
-    }
-    return out;
-  }
-
-  Applier& applier() { return *applier_; }
-
- private:
-  void open() {
-    applier_.reset();
-    leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{});
-    members_ = std::make_unique<membership::Cluster>(ClusterId(1));
-    ASSERT_TRUE(members_->restore(backend_).ok());
-    store_ = *mvcc::Store::open(&backend_, {});
-    applier_ = *Applier::create(&backend_, store_.get(), leases_.get(), members_.get(), &clock_, {},
-                                [](mvcc::EventBatchPtr) {});
-  }
-
-  StillClock clock_;
-  backend::MemoryBackend backend_;
-  std::unique_ptr<mvcc::Store> store_;
-  std::unique_ptr<lease::LeaseTable> leases_;
-  std::unique_ptr<membership::Cluster> members_;
-  std::unique_ptr<Applier> applier_;
-};
 
 class World {
  public:
@@ -166,7 +109,10 @@ class World {
   Reply log(InternalKind kind, Fill&& fill) {
     Request request;
     fill(request);
-    return member_.apply(wire::wrap_internal(1, user_, as_of_, kind, request.SerializeAsString()));
+    absl::StatusOr<Reply> reply =
+        member_.apply(wire::wrap_internal(1, user_, as_of_, kind, request.SerializeAsString()));
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    return reply.ok() ? *std::move(reply) : Reply();
   }
 
   void expect(const Reply& reply, const absl::Status& status) {
@@ -459,7 +405,7 @@ class World {
   }
 
   SeededRandom random_;
-  Member member_;
+  TestMember member_;
   SlowGuard guard_;
   std::map<int64_t, std::vector<std::string>> leases_;
   std::string user_;
@@ -467,7 +413,6 @@ class World {
 };
 
 TEST(ApplyAuthRandom, EveryAnswerAndRecordIsTheTwins) {
-  log::QuietLog quiet;
   for_each_seed(300, [](uint64_t seed) { World(seed).run(500); });
 }
 

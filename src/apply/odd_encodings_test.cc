@@ -10,9 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "apply/applier.h"
-#include "backend/memory_backend.h"
-#include "base/quiet_log.h"
+#include "apply/test_member.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
@@ -27,64 +25,30 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using wire::InternalKind;
 
-class StillClock final : public Clock {
- public:
-  MonotonicTime now() const override { return {std::chrono::seconds(100)}; }
-  Duration unix_time() const override { return std::chrono::hours(1); }
-};
-
 class Member {
  public:
-  Member() { open(); }
-
-  void reopen() {
-    backend_.flush([](absl::Status) {});
-    open();
-  }
+  void reopen() { member_.reopen(); }
 
   // What was answered, or why the member has ended.
   std::string apply(InternalKind kind, std::string_view request) {
-    const Index index = Index(backend_.consistent_index().value + 1);
-    absl::StatusOr<Reply> reply =
-        applier_->apply({.term = Term(1),
-                         .index = index,
-                         .data = wire::wrap_internal(index.value, {}, 0, kind, request)},
-                        true);
+    const absl::StatusOr<Reply> reply =
+        member_.apply(wire::wrap_internal(member_.next().value, {}, 0, kind, request));
     if (!reply.ok()) return cat("ended: ", message_of(reply.status()));
-    EXPECT_TRUE(applier_->publish(index, Term(1)).ok());
     return cat(message_of(reply->status), " at ", reply->revision, ": ", reply->body.flat());
   }
 
   std::map<std::string, std::string> records() const {
     std::map<std::string, std::string> out;
     for (backend::Bucket bucket : backend::buckets_by_name()) {
-      auto at = backend_.iterate(bucket);
-      for (at->seek_to_first(); at->valid(); at->next()) {
-        out[cat(backend::bucket_name(bucket), "/", at->key())] = std::string(at->value());
+      for (const auto& [key, value] : member_.records(bucket)) {
+        out[cat(backend::bucket_name(bucket), "/", key)] = value;
       }
     }
     return out;
   }
 
  private:
-  void open() {
-    applier_.reset();
-    leases_ = std::make_unique<lease::LeaseTable>(lease::LeaseOptions{});
-    members_ = std::make_unique<membership::Cluster>(ClusterId(1));
-    store_ = *mvcc::Store::open(&backend_, {});
-    auto applier = Applier::create(&backend_, store_.get(), leases_.get(), members_.get(), &clock_,
-                                   {}, [](mvcc::EventBatchPtr) {});
-    ASSERT_TRUE(applier.ok()) << applier.status();
-    applier_ = *std::move(applier);
-  }
-
-  log::QuietLog quiet_;
-  StillClock clock_;
-  backend::MemoryBackend backend_;
-  std::unique_ptr<mvcc::Store> store_;
-  std::unique_ptr<lease::LeaseTable> leases_;
-  std::unique_ptr<membership::Cluster> members_;
-  std::unique_ptr<Applier> applier_;
+  TestMember member_;
 };
 
 // `message` in the log's form: what is known as protobuf writes it, and at the end of each message
