@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "proxy/start_command.h"
 
 namespace keelson::proxy {
 namespace {
@@ -14,9 +15,7 @@ using ctl::FlagType;
 
 std::vector<Flag> flags_towards_clients() {
   return {
-      {.name = "listen-addr",
-       .default_value = "127.0.0.1:23790",
-       .usage = "where clients are accepted"},
+      listen_flag(),
       {.name = "metrics-addr", .usage = "URL of a further listener for metrics and health alone"},
       {.name = "advertise-client-url",
        .default_value = "127.0.0.1:23790",
@@ -80,23 +79,13 @@ std::vector<Flag> flags_towards_clients() {
        .usage = "write more to the log"}};
 }
 
+// Beside server_flags().
 std::vector<Flag> flags_towards_the_cluster() {
   return {
-      {.name = "endpoints",
-       .type = FlagType::kStrings,
-       .default_value = "127.0.0.1:2379",
-       .usage = "the cluster's servers, separated by commas"},
       {.name = "endpoints-auto-sync-interval",
        .type = FlagType::kDuration,
        .default_value = "0s",
        .usage = "how often the cluster is asked who its members are (0: never)"},
-      {.name = "discovery-srv",
-       .usage = "domain whose SRV records name the servers instead of --endpoints"},
-      {.name = "discovery-srv-name", .usage = "suffix of the services that are looked up there"},
-      {.name = "insecure-discovery",
-       .type = FlagType::kBool,
-       .default_value = "false",
-       .usage = "believe SRV records without a check of the servers' certificates"},
       {.name = "cert", .usage = "certificate that the cluster's servers are shown"},
       {.name = "key", .usage = "its key"},
       {.name = "cacert", .usage = "CA bundle that the cluster's servers must have certificates of"},
@@ -190,13 +179,9 @@ absl::StatusOr<GrpcProxyConfig> config_of(const ctl::FlagSet& flags) {
   if (absl::Status s = read_tls(flags, &config.tls); !s.ok()) return s;
   config.listen_address = flags.text("listen-addr");
   config.metrics_url = flags.text("metrics-addr");
-  config.endpoints = flags.strings("endpoints");
-  if (flags.find("endpoints")->value.empty()) config.endpoints.clear();
+  config.endpoints = endpoints_of(flags);
   config.endpoints_sync = flags.duration("endpoints-auto-sync-interval");
-  config.discovery = {.domain = flags.text("discovery-srv"),
-                      .service_name = flags.text("discovery-srv-name"),
-                      .trusted_ca_file = flags.text("cacert"),
-                      .insecure = flags.boolean("insecure-discovery")};
+  config.discovery = discovery_of(flags, "cacert");
   const Duration ping = flags.duration("dial-keepalive-time");
   config.channel = {.cert = flags.text("cert"),
                     .key = flags.text("key"),
@@ -233,6 +218,9 @@ ctl::Program grpc_proxy_program(RunGrpcProxy run) {
   ctl::Command start{.use = "start",
                      .brief = "Serve clients of the cluster, until a signal ends it"};
   start.flags = flags_towards_clients();
+  for (Flag& flag : server_flags("the cluster's servers, separated by commas")) {
+    start.flags.push_back(std::move(flag));
+  }
   for (Flag& flag : flags_towards_the_cluster()) start.flags.push_back(std::move(flag));
   start.run = [run = std::move(run)](ctl::Invocation& in) -> absl::Status {
     absl::StatusOr<GrpcProxyConfig> config = config_of(in.flags);
@@ -240,13 +228,10 @@ ctl::Program grpc_proxy_program(RunGrpcProxy run) {
     in.console.err << message_of(config.status()) << "\n";
     return ctl::already_reported(1);
   };
-  ctl::Command proxy{
-      .use = "grpc-proxy <subcommand>",
-      .brief = "A server of the API in front of a cluster, which asks it less often"};
-  proxy.commands.push_back(std::move(start));
-  ctl::Command root{.use = "keelson", .brief = "Keelson's server"};
-  root.commands.push_back(std::move(proxy));
-  return {.name = "keelson", .root = std::move(root), .style = ctl::HelpStyle::kEtcd};
+  return program_of(
+      {.use = "grpc-proxy <subcommand>",
+       .brief = "A server of the API in front of a cluster, which asks it less often"},
+      std::move(start));
 }
 
 }  // namespace keelson::proxy
