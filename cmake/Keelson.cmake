@@ -64,6 +64,30 @@ function(keelson_test name)
   endif()
 endfunction()
 
+# keelson_process_test(name SOURCES … DEPS … RUN … TIMEOUT … WITH … ARGS …): a program under tests/ that
+# starts others, built as <name>. With RUN ctest runs it under that name, with --server=keelson, and with
+# --ctl=keelctl and --utl=keelutl as WITH says; where one of those is not built, it does not. Exit code 77
+# means that it could not.
+function(keelson_process_test name)
+  cmake_parse_arguments(ARG "" "RUN;TIMEOUT" "SOURCES;DEPS;WITH;ARGS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE keelson_test_harness ${ARG_DEPS})
+  target_compile_definitions(${name} PRIVATE KEELSON_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(NOT ARG_RUN OR NOT TARGET keelson)
+    return()
+  endif()
+  set(others)
+  foreach(other ${ARG_WITH})
+    if(NOT TARGET keel${other})
+      return()
+    endif()
+    list(APPEND others --${other} $<TARGET_FILE:keel${other}>)
+  endforeach()
+  add_test(NAME ${ARG_RUN} COMMAND ${name} --server $<TARGET_FILE:keelson> ${others} ${ARG_ARGS})
+  set_tests_properties(${ARG_RUN} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
 # keelson_random_test(name …): a keelson_test with tests whose body runs from seeds (for_each_seed of
 # base/test_seeds.h). The label is how scripts/soak finds it; which of its tests are such, it sees by
 # what they print.

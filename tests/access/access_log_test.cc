@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "proto/rpc.pb.h"
 #include "proto/v3lock.pb.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/http.h"
 #include "tests/harness/server.h"
 
@@ -245,11 +246,5 @@ TEST_F(AccessLog, AFileThatCannotBeOpenedIsAnErrorAtTheStart) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string_view(argv[i]) == "--server") keelson::binary = argv[i + 1];
-  }
-  if (keelson::binary.empty()) return 2;
-  keelson::binary = std::filesystem::absolute(keelson::binary);
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(argc, argv, {{"server", &keelson::binary}});
 }

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "proto/health.pb.h"
 #include "proto/rpc.pb.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/server.h"
 
 namespace keelson {
@@ -354,10 +355,5 @@ TEST_F(Calls, ADefragmentationIsNoTimeToServeWhereThatIsWanted) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string(argv[i]) == "--server") keelson::binary = argv[i + 1];
-  }
-  if (keelson::binary.empty()) return 2;
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(argc, argv, {{"server", &keelson::binary}});
 }

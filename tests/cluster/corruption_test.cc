@@ -1,13 +1,13 @@
 // corruption_test: a member's store is made to hold something else than the others'. Each of etcd's
 // three comparisons finds it and names it; among members of Keelson, and with one of etcd.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 
 #include "base/text.h"
 #include "tests/cluster/alter.h"
 #include "tests/cluster/cluster.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -242,10 +242,9 @@ int run(const Program& program, const std::string& etcd) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  CLI::App app{"A member that differs is found and named."};
-  std::string server, etcd;
-  app.add_option("--server", server)->required();
-  app.add_option("--etcd", etcd);
-  CLI11_PARSE(app, argc, argv);
-  return keelson::cluster::run({server}, keelson::harness::find_etcd(etcd, KEELSON_SOURCE_DIR));
+  return keelson::harness::server_and_etcd_test(
+      argc, argv, "A member that differs is found and named.",
+      [](const std::string& server, const std::string& etcd) {
+        return keelson::cluster::run({server}, etcd);
+      });
 }

@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/load.h"
-#include "tests/crash/server_test.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -157,6 +157,6 @@ int run(const std::string& binary) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "Members die and come back under load.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "Members die and come back under load.",
+                                       keelson::cluster::run);
 }

@@ -9,8 +9,8 @@
 #include "base/gofail.h"
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
-#include "tests/crash/server_test.h"
 #include "tests/harness/http.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -329,6 +329,6 @@ int run(const std::string& binary) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "Failpoints by etcd's names.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "Failpoints by etcd's names.",
+                                       keelson::cluster::run);
 }

@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
-#include "tests/crash/server_test.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -48,6 +48,6 @@ int run(const std::string& binary) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "What is left of a store that was replaced.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "What is left of a store that was replaced.",
+                                       keelson::cluster::run);
 }

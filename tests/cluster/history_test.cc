@@ -7,7 +7,6 @@
 //
 // Without an etcd all members are Keelson's, which is a history worth having, too.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -20,6 +19,7 @@
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/witness.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -284,21 +284,20 @@ class History {
   std::unique_ptr<Everything> everything_;
 };
 
+int run(const std::string& server, const std::string& etcd) {
+  const uint64_t seed = from_environment("KEELSON_SEED", 1);
+  const uint64_t seconds = from_environment("KEELSON_SECONDS", 10);
+  std::cout << "KEELSON_SEED=" << seed << " KEELSON_SECONDS=" << seconds << std::endl;
+  History history(server, etcd, seed);
+  const bool ok = history.run(Milliseconds(seconds * 1000));
+  std::cout << (ok ? "ok" : "failed") << "\n";
+  return ok ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  using namespace keelson;  // NOLINT: the program itself
-  std::string server, etcd;
-  CLI::App app("Random histories of a cluster of Keelson and etcd.");
-  app.add_option("--server", server, "keelson")->required();
-  app.add_option("--etcd", etcd, "etcd; else one is looked for");
-  CLI11_PARSE(app, argc, argv);
-  const uint64_t seed = cluster::from_environment("KEELSON_SEED", 1);
-  const uint64_t seconds = cluster::from_environment("KEELSON_SECONDS", 10);
-  std::cout << "KEELSON_SEED=" << seed << " KEELSON_SECONDS=" << seconds << std::endl;
-  cluster::History history(server, harness::find_etcd(etcd, KEELSON_SOURCE_DIR), seed);
-  const bool ok = history.run(cluster::Milliseconds(seconds * 1000));
-  std::cout << (ok ? "ok" : "failed") << "\n";
-  return ok ? 0 : 1;
+  return keelson::harness::server_and_etcd_test(
+      argc, argv, "Random histories of a cluster of Keelson and etcd.", keelson::cluster::run);
 }

@@ -3,7 +3,6 @@
 // 3.5 and of Keelson: each member permits and refuses the same, so all hold the same. Once etcd has
 // gone they are permitted as by 3.7. Skipped without an etcd.
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/harness/http.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -263,18 +263,12 @@ class Test {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  std::string server, etcd;
-  CLI::App app("Users and permissions in a cluster of etcd and of Keelson.");
-  app.add_option("--server", server, "keelson")->required();
-  app.add_option("--etcd", etcd, "etcd; else one is looked for");
-  CLI11_PARSE(app, argc, argv);
-  etcd = keelson::harness::find_etcd(etcd, KEELSON_SOURCE_DIR);
-  if (etcd.empty()) {
-    std::cout << "skipped: there is no etcd here\n";
-    return keelson::harness::kSkipped;
-  }
-  const std::vector<std::string> flags = {"--bcrypt-cost=4"};
-  const bool ok = keelson::cluster::Test({server, flags}, {etcd, flags}).run();
-  std::cout << (ok ? "ok" : "failed") << "\n";
-  return ok ? 0 : 1;
+  return keelson::harness::etcd_test(
+      argc, argv, "Users and permissions in a cluster of etcd and of Keelson.",
+      [](const std::string& server, const std::string& etcd) {
+        const std::vector<std::string> flags = {"--bcrypt-cost=4"};
+        const bool ok = keelson::cluster::Test({server, flags}, {etcd, flags}).run();
+        std::cout << (ok ? "ok" : "failed") << "\n";
+        return ok ? 0 : 1;
+      });
 }

@@ -1,12 +1,12 @@
 // mixed_test: members of etcd 3.5 and of Keelson in one cluster: either sort leads, serves every
 // kind of request, joins and leaves, and all hold the same. Skipped without an etcd.
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/load.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -204,15 +204,6 @@ int run(const std::string& keelson, const std::string& etcd) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  std::string server, etcd;
-  CLI::App app("Members of etcd and of Keelson in one cluster.");
-  app.add_option("--server", server, "keelson")->required();
-  app.add_option("--etcd", etcd, "etcd; else one is looked for");
-  CLI11_PARSE(app, argc, argv);
-  etcd = keelson::harness::find_etcd(etcd, KEELSON_SOURCE_DIR);
-  if (etcd.empty()) {
-    std::cout << "skipped: there is no etcd here\n";
-    return keelson::harness::kSkipped;
-  }
-  return keelson::cluster::run(server, etcd);
+  return keelson::harness::etcd_test(argc, argv, "Members of etcd and of Keelson in one cluster.",
+                                     keelson::cluster::run);
 }

@@ -3,11 +3,11 @@
 // interrupted by a restart, and goes on. (etcd's TestInPlaceRecovery and
 // TestCompactHashCheckDetectCorruptionInterrupt.)
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -113,11 +113,10 @@ void goes_on_with_its_compaction(const Program& program) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  CLI::App app{"What looks like a corrupt member, and is none."};
-  std::string server;
-  app.add_option("--server", server)->required();
-  CLI11_PARSE(app, argc, argv);
-  keelson::cluster::are_replaced_in_place({server});
-  keelson::cluster::goes_on_with_its_compaction({server});
-  return 0;
+  return keelson::harness::server_test(argc, argv, "What looks like a corrupt member, and is none.",
+                                       [](const std::string& server) {
+                                         keelson::cluster::are_replaced_in_place({server});
+                                         keelson::cluster::goes_on_with_its_compaction({server});
+                                         return 0;
+                                       });
 }

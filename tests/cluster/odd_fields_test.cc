@@ -2,7 +2,6 @@
 // not have, and with names that are no UTF-8, through the doors of etcd 3.5 and of Keelson, in one
 // cluster: every member lives, all hold the same, and each starts again. Skipped without an etcd.
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "base/protobuf.h"
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
+#include "tests/harness/server_test.h"
 #include "wire/test_odd_fields.h"
 
 namespace keelson::cluster {
@@ -151,15 +151,6 @@ int run(const std::string& keelson, const std::string& etcd) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  std::string server, etcd;
-  CLI::App app("Odd encodings through the doors of etcd and of Keelson.");
-  app.add_option("--server", server, "keelson")->required();
-  app.add_option("--etcd", etcd, "etcd; else one is looked for");
-  CLI11_PARSE(app, argc, argv);
-  etcd = keelson::harness::find_etcd(etcd, KEELSON_SOURCE_DIR);
-  if (etcd.empty()) {
-    std::cout << "skipped: there is no etcd here\n";
-    return keelson::harness::kSkipped;
-  }
-  return keelson::cluster::run(server, etcd);
+  return keelson::harness::etcd_test(
+      argc, argv, "Odd encodings through the doors of etcd and of Keelson.", keelson::cluster::run);
 }

@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
-#include "tests/crash/server_test.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -67,6 +67,6 @@ int run(const std::string& binary) { return Readme(binary).run_all(); }
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "What README.md says of clusters.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "What README.md says of clusters.",
+                                       keelson::cluster::run);
 }

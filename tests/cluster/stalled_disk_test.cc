@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
-#include "tests/crash/server_test.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -47,6 +47,6 @@ int run(const std::string& binary) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "A leader whose log device stalls.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "A leader whose log device stalls.",
+                                       keelson::cluster::run);
 }

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
-#include "tests/crash/server_test.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -266,6 +266,6 @@ int run(const std::string& binary) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "A cluster of three, and how it changes.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "A cluster of three, and how it changes.",
+                                       keelson::cluster::run);
 }

@@ -6,8 +6,8 @@
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
-#include "tests/crash/server_test.h"
 #include "tests/harness/http.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::cluster {
 namespace {
@@ -98,6 +98,6 @@ int run(const std::string& binary) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(argc, argv, "Promotion in the name of a user.",
-                                     keelson::cluster::run);
+  return keelson::harness::server_test(argc, argv, "Promotion in the name of a user.",
+                                       keelson::cluster::run);
 }

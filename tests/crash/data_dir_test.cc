@@ -22,8 +22,8 @@
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
-#include "tests/crash/server_test.h"
 #include "tests/harness/server.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::crash {
 namespace {
@@ -271,7 +271,7 @@ class DataDirTest {
 }  // namespace keelson::crash
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(
+  return keelson::harness::server_test(
       argc, argv, "Starts a server on data directories that it must refuse.",
       [](const std::string& server) { return keelson::crash::DataDirTest(server).run(); });
 }

@@ -21,9 +21,9 @@
 
 #include "base/text.h"
 #include "tests/crash/model.h"
-#include "tests/crash/server_test.h"
 #include "tests/harness/schema.h"
 #include "tests/harness/server.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::crash {
 namespace {
@@ -442,7 +442,7 @@ int run(const std::string& binary) {
 }  // namespace keelson::crash
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(
+  return keelson::harness::server_test(
       argc, argv, "Fills the disk under a server, and gives it space again.",
       [](const std::string& server) { return keelson::crash::run(server); });
 }

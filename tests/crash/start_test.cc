@@ -15,8 +15,8 @@
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
-#include "tests/crash/server_test.h"
 #include "tests/harness/server.h"
+#include "tests/harness/server_test.h"
 
 namespace keelson::crash {
 namespace {
@@ -321,7 +321,7 @@ class StartTest {
 }  // namespace keelson::crash
 
 int main(int argc, char** argv) {
-  return keelson::crash::server_test(
+  return keelson::harness::server_test(
       argc, argv, "Starts a server with directories and flags that do not go together.",
       [](const std::string& server) { return keelson::crash::StartTest(server).run(); });
 }

@@ -3,12 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/server.h"
 
 namespace keelson {
@@ -68,11 +68,5 @@ TEST(Lanes, AWatcherOfThePastWaitsForTheDiskAlone) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string_view(argv[i]) == "--server") keelson::binary = argv[i + 1];
-  }
-  if (keelson::binary.empty()) return 2;
-  keelson::binary = std::filesystem::absolute(keelson::binary);
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(argc, argv, {{"server", &keelson::binary}});
 }

@@ -19,6 +19,7 @@
 
 #include "base/text.h"
 #include "proto/rpc.pb.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/raw.h"
 #include "tests/harness/server.h"
 
@@ -306,11 +307,5 @@ TEST(Lifecycle, AFloodCostsNothing) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string_view(argv[i]) == "--server") keelson::binary = argv[i + 1];
-  }
-  if (keelson::binary.empty()) return 2;
-  keelson::binary = std::filesystem::absolute(keelson::binary);
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(argc, argv, {{"server", &keelson::binary}});
 }

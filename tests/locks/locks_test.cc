@@ -17,6 +17,7 @@
 #include "proto/v3election.pb.h"
 #include "proto/v3lock.pb.h"
 #include "tests/cluster/cluster.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/http.h"
 #include "tests/harness/server.h"
 
@@ -283,10 +284,5 @@ TEST(LocksInAClusterOfThree, AnyMemberServesThem) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string(argv[i]) == "--server") keelson::binary = argv[i + 1];
-  }
-  if (keelson::binary.empty()) return 2;
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(argc, argv, {{"server", &keelson::binary}});
 }

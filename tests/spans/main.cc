@@ -563,7 +563,7 @@ int run(const std::string& subject, const std::string& given_etcd) {
 int main(int argc, char** argv) {
   CLI::App app("Spans of a running server.");
   std::string subject, etcd;
-  app.add_option("--subject", subject, "the server under test")->required();
+  app.add_option("--server", subject, "the server under test")->required();
   app.add_option("--etcd", etcd, "a real etcd to compare with");
   CLI11_PARSE(app, argc, argv);
   return keelson::spans::run(subject, etcd);

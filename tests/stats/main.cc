@@ -226,7 +226,7 @@ int main(int argc, char** argv) {
   std::string subject, etcd;
   uint64_t seed = 1;
   int seeds = 2, count = 300;
-  app.add_option("--subject", subject, "the server under test")->required();
+  app.add_option("--server", subject, "the server under test")->required();
   app.add_option("--etcd", etcd, "a real etcd to compare with");
   app.add_option("--seed", seed, "of the first round");
   app.add_option("--seeds", seeds, "so many rounds");

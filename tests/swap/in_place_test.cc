@@ -8,6 +8,7 @@
 
 #include "base/test_etcd.h"
 #include "base/text.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/server.h"
 #include "tests/swap/told.h"
 
@@ -125,13 +126,6 @@ TEST_F(InPlace, WhereverItIsInterrupted) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string_view(argv[i]) == "--server") keelson::binary = argv[i + 1];
-    if (std::string_view(argv[i]) == "--utl") keelson::keelutl = argv[i + 1];
-  }
-  if (keelson::binary.empty() || keelson::keelutl.empty()) return 2;
-  keelson::binary = std::filesystem::absolute(keelson::binary);
-  keelson::keelutl = std::filesystem::absolute(keelson::keelutl);
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(
+      argc, argv, {{"server", &keelson::binary}, {"utl", &keelson::keelutl}});
 }

@@ -16,6 +16,7 @@
 #include "boltfile/sha256.h"
 #include "boltfile/verify.h"
 #include "proto/rpc.pb.h"
+#include "tests/harness/gtest_main.h"
 #include "tests/harness/raw.h"
 #include "tests/harness/server.h"
 
@@ -261,13 +262,6 @@ TEST_F(SnapshotWithEtcd, ServesIt) {
 }  // namespace keelson
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; ++i) {
-    if (std::string_view(argv[i]) == "--server") keelson::binary = argv[i + 1];
-    if (std::string_view(argv[i]) == "--ctl") keelson::keelctl = argv[i + 1];
-  }
-  if (keelson::binary.empty() || keelson::keelctl.empty()) return 2;
-  keelson::binary = std::filesystem::absolute(keelson::binary);
-  keelson::keelctl = std::filesystem::absolute(keelson::keelctl);
-  return RUN_ALL_TESTS();
+  return keelson::harness::run_all_tests(
+      argc, argv, {{"server", &keelson::binary}, {"ctl", &keelson::keelctl}});
 }
