@@ -125,7 +125,7 @@ TEST(ApplyDepth, EveryStepLeavesThreeQuartersOfTheStack) {
          auto txn = std::make_unique<etcdserverpb::TxnRequest>();
          ASSERT_TRUE(decode(bytes, txn.get()).ok());
          const std::shared_ptr<const auth::Rules> rules = rules_of_root();
-         const lease::LeaseTable leases{{}};
+         lease::LeaseTable leases{{}};
          ASSERT_TRUE(Permits(*rules, {auth::kRoot, rules->revision()}, &leases).txn(*txn).ok());
        }},
       {"apply", [](const std::string& bytes) { ASSERT_TRUE(Member().apply(bytes).ok()); }},
