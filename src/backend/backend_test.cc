@@ -7,6 +7,7 @@
 #include <map>
 
 #include "backend/held_snapshot.h"
+#include "backend/key_load.h"
 #include "backend/memory_backend.h"
 #include "backend/rocks/fault_files.h"
 #include "backend/rocks/rocks_backend.h"
@@ -321,6 +322,64 @@ TEST_P(BackendTest, AHeldSnapshotOutlivesWhoHadTheStore) {
   EXPECT_EQ((**snapshot->get(Bucket::kKey, "key")).view(), "value");
   snapshot.reset();
   EXPECT_TRUE(watched.expired());
+}
+
+// Parts finish in any order, one of them not at all; what is committed later counts for more.
+TEST_P(BackendTest, LoadsKeysInParts) {
+  Model model;
+  std::unique_ptr<KeyLoad> load = load_keys(backend());
+  constexpr int kParts = 4, kKeys = 3000;
+  std::vector<std::unique_ptr<KeyLoad::Part>> parts;
+  for (int p = 0; p < kParts; ++p) parts.push_back(load->part());
+  for (int i = 0; i < kKeys; ++i) {
+    for (int p = 0; p < kParts; ++p) {
+      const std::string key = cat(p, "/", 10000 + i), value = cat(i, std::string(100, 'v'));
+      ASSERT_TRUE(parts[static_cast<size_t>(p)]->add(key, value).ok());
+      model[{Bucket::kKey, key}] = value;
+    }
+  }
+  parts.push_back(load->part());  // an empty one
+  for (; !parts.empty(); parts.pop_back()) {
+    ASSERT_TRUE(parts.back()->finish().ok());
+  }
+  ASSERT_TRUE(load->install().ok());
+  load.reset();
+  EXPECT_EQ(forward(backend(), Bucket::kKey), expected(model, Bucket::kKey));
+  WriteBatch batch;
+  batch.del(Bucket::kKey, "1/10007");
+  model.erase({Bucket::kKey, "1/10007"});
+  for (const char* key : {"2/10008", "9"}) {
+    batch.put(Bucket::kKey, key, "new");
+    model[{Bucket::kKey, key}] = "new";
+  }
+  ASSERT_TRUE(backend().commit(batch, Index(5), Term(1)).ok());
+  EXPECT_EQ(forward(backend(), Bucket::kKey), expected(model, Bucket::kKey));
+  ASSERT_TRUE(flush_and_wait(backend()).ok());
+  rig_->crash();
+  EXPECT_EQ(backend().consistent_index(), Index(5));
+  EXPECT_EQ(forward(backend(), Bucket::kKey), expected(model, Bucket::kKey));
+  std::promise<absl::Status> reclaimed;
+  backend().reclaim([&](absl::Status s) { reclaimed.set_value(std::move(s)); });
+  ASSERT_TRUE(reclaimed.get_future().get().ok());
+  EXPECT_EQ(backward(backend(), Bucket::kKey).size(), model.size());
+}
+
+TEST_P(BackendTest, ALoadThatIsGivenUpLeavesNothing) {
+  for (const bool finished : {false, true}) {
+    std::unique_ptr<KeyLoad> load = load_keys(backend());
+    std::unique_ptr<KeyLoad::Part> part = load->part();
+    ASSERT_TRUE(part->add("k", "v").ok());
+    // The twin commits what is finished.
+    if (finished && GetParam() == std::string("rocks")) {
+      ASSERT_TRUE(part->finish().ok());
+    }
+    part.reset();
+    load.reset();
+    EXPECT_TRUE(forward(backend(), Bucket::kKey).empty());
+  }
+  std::unique_ptr<KeyLoad> load = load_keys(backend());
+  ASSERT_TRUE(load->install().ok());  // of nothing
+  EXPECT_TRUE(forward(backend(), Bucket::kKey).empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, BackendTest, ::testing::Values("memory", "rocks"),

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "backend/heads.h"
+#include "backend/key_load.h"
 #include "backend/rocks/fault_disk.h"
 #include "backend/rocks/fault_files.h"
 #include "backend/rocks/head_file.h"
@@ -145,6 +146,43 @@ class History {
 
 TEST(HeadWalk, ShowsWhatTheValuesShow) {
   for_each_seed({.count = 25}, [](uint64_t seed) { History(seed).run(); });
+}
+
+// Tables that were loaded have them, too, and lose them with the table.
+TEST(HeadWalk, LoadedKeysHaveHeads) {
+  const auto disk = std::make_shared<FaultFiles::Disk>(1);
+  RocksOptions options{.heads = kFormat, .opening_threads = 1};
+  options.files = FaultFiles(disk).files();
+  Rows rows;
+  {
+    auto store = open_rocks_backend(kPath, options);
+    ASSERT_TRUE(store.ok()) << store.status();
+    std::unique_ptr<KeyLoad> load = load_keys(**store);
+    for (int p = 0; p < 2; ++p) {
+      std::unique_ptr<KeyLoad::Part> part = load->part();
+      for (int i = 0; i < 100; ++i) {
+        const std::string key = cat(p, "/", 100 + i);
+        ASSERT_TRUE(part->add(key, "values").ok());
+        rows.emplace_back(key, cat(key, "=values"));
+      }
+      ASSERT_TRUE(part->finish().ok());
+    }
+    ASSERT_TRUE(load->install().ok());
+    EXPECT_EQ(rows_of(*(*store)->walk_heads(kFormat)), rows);
+    const auto& heads = disk->directories[cat(kPath, "/heads")].now;
+    ASSERT_EQ(heads.size(), 2u);
+    // Whatever shows these was not made of the values.
+    for (const auto& [name, inode] : heads) EXPECT_GT(inode->data.size(), 100u);
+    WriteBatch batch;
+    for (const auto& [key, head] : rows) batch.del(Bucket::kKey, key);
+    ASSERT_TRUE((*store)->commit(batch, Index(1), Term(1)).ok());
+    std::promise<absl::Status> done;
+    (*store)->reclaim([&](absl::Status status) { done.set_value(std::move(status)); });
+    ASSERT_TRUE(done.get_future().get().ok());
+  }
+  // Those of the loaded tables went with them.
+  EXPECT_TRUE(disk->directories[cat(kPath, "/heads")].now.empty());
+  EXPECT_FALSE(disk->directories.contains(cat(kPath, "/load")));
 }
 
 TEST(HeadFileId, TextGoesBothWays) {

@@ -23,7 +23,9 @@ void InfoLog::Logv(const char* format, va_list arguments) {
 void InfoLog::Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) {
   const bool matters =
       level >= rocksdb::InfoLogLevel::WARN_LEVEL && level != rocksdb::InfoLogLevel::HEADER_LEVEL;
-  if (matters) Logv(format, arguments);
+  // A table that is loaded has its number only then.
+  const bool loads = std::string_view(format).find("without unique ID") != std::string_view::npos;
+  if (matters && !loads) Logv(format, arguments);
 }
 
 }  // namespace keelson::backend::rocks

@@ -16,6 +16,7 @@
 #include "backend/rocks/reserve.h"
 #include "backend/rocks/space_use.h"
 #include "backend/rocks/status.h"
+#include "backend/rocks/table_load.h"
 #include "backend/rocks/torn_manifest.h"
 #include "backend/rocks/verifier.h"
 #include "backend/rocks/waits.h"
@@ -107,7 +108,7 @@ struct Disk {
   std::unique_ptr<rocksdb::Env> env;
 };
 
-class RocksBackend final : public Backend {
+class RocksBackend final : public Backend, public LoadsKeys {
  public:
   RocksBackend(Disk disk, std::unique_ptr<rocksdb::DB> db, Families families,
                std::shared_ptr<Durability> durability, std::shared_ptr<rocks::HeadKeeper> heads,
@@ -217,6 +218,10 @@ class RocksBackend final : public Backend {
   std::unique_ptr<HeadWalk> walk_heads(const HeadFormat& format) const override {
     if (!heads_ || heads_->version() != format.version) return Backend::walk_heads(format);
     return rocks::merge_head_files(db_.get(), family(Bucket::kKey), reader_, *heads_, format);
+  }
+  std::unique_ptr<KeyLoad> load_keys() override {
+    CHECK(consistent_index() == Index(0));
+    return std::make_unique<rocks::TableLoad>(db_.get(), family(Bucket::kKey), heads_.get());
   }
   void read_through(TakePassing passing) override {
     CHECK(!verifier_);
