@@ -264,6 +264,40 @@ History random_history(Random& random) {
   return history;
 }
 
+// Stretches of about the same size, however uneven the keys are.
+TEST(BoltfileBucket, CutsAreEven) {
+  TestBucket root;
+  auto& keys = root.buckets["key"].keys;
+  for (int i = 0; i < 20000; ++i) {
+    keys[cat(i < 18000 ? "a" : "b", 100000 + i)] = std::string(100, 'v');
+  }
+  const std::string bytes = database_of(root);
+  auto file = open_memory(bytes);
+  ASSERT_TRUE(file.ok());
+  const Bucket bucket = *(*file)->root().bucket("key");
+  EXPECT_TRUE(bucket.cuts(1)->empty());
+  for (const size_t parts : {2, 3, 8, 50}) {
+    const std::vector<std::string> cuts = *bucket.cuts(parts);
+    ASSERT_EQ(cuts.size(), parts - 1);
+    auto from = keys.begin();
+    for (size_t i = 0; i <= cuts.size(); ++i) {
+      const auto until = i < cuts.size() ? keys.lower_bound(cuts[i]) : keys.end();
+      const auto count = static_cast<size_t>(std::distance(from, until));
+      EXPECT_GE(count * parts, keys.size() / 2) << i;
+      EXPECT_LE(count * parts, keys.size() * 2) << i;
+      from = until;
+    }
+  }
+  // As far as there are pages.
+  EXPECT_LT(bucket.cuts(1'000'000)->size(), 2000u);
+  TestBucket small;
+  small.buckets["key"].keys["k"] = "v";
+  const std::string few = database_of(small);
+  auto other = open_memory(few);
+  ASSERT_TRUE(other.ok());
+  EXPECT_TRUE((*other)->root().bucket("key")->cuts(8)->empty());
+}
+
 TEST(BoltfileHashKv, IsTheSlowWays) {
   for_each_seed(3000, [](uint64_t seed) {
     SeededRandom random(seed);

@@ -71,7 +71,11 @@ absl::Status EtcdKeys::read(absl::Status moved) {
   return status_;
 }
 
-absl::Status EtcdKeys::seek(Revision from) { return read(cursor_.seek(RevisionKey(from).view())); }
+absl::Status EtcdKeys::seek(Revision from) { return seek_key(RevisionKey(from).view()); }
+
+absl::Status EtcdKeys::seek_key(std::string_view stored_key) {
+  return read(cursor_.seek(stored_key));
+}
 
 absl::Status EtcdKeys::next() {
   CHECK(valid());

@@ -37,22 +37,27 @@ class EtcdKeys {
   // FailedPrecondition when there is no key bucket.
   static absl::StatusOr<EtcdKeys> open(File& file);
 
-  // To the first record at or above `from`.
+  // To the first record at or above `from`, or this key of the bucket's.
   absl::Status seek(Revision from);
+  absl::Status seek_key(std::string_view stored_key);
   // REQUIRES: valid().
   absl::Status next();
   bool valid() const { return cursor_.valid() && status_.ok(); }
   // REQUIRES: valid().
   const EtcdRecord& record() const { return record_; }
 
+  // As Bucket::cuts().
+  absl::StatusOr<std::vector<std::string>> cuts(size_t parts) const { return bucket_.cuts(parts); }
+
   // The last record's revision; nothing in an empty bucket. Leaves the walk invalid.
   absl::StatusOr<std::optional<Revision>> last_revision();
 
  private:
-  explicit EtcdKeys(Bucket bucket) : cursor_(std::move(bucket)) {}
+  explicit EtcdKeys(Bucket bucket) : bucket_(bucket), cursor_(std::move(bucket)) {}
 
   absl::Status read(absl::Status moved);
 
+  Bucket bucket_;
   Cursor cursor_;
   absl::Status status_;  // of the last move
   EtcdRecord record_;

@@ -131,6 +131,39 @@ absl::StatusOr<std::vector<std::string>> Bucket::bucket_names() const {
   return names;
 }
 
+// Level by level from the root, until there are so many children that some more or less do not
+// matter. Whether they are in order is seen by who walks the stretches: here it is only asked that
+// the cuts are.
+absl::StatusOr<std::vector<std::string>> Bucket::cuts(size_t parts) const {
+  constexpr size_t kChildrenOfPart = 4;
+  std::vector<std::string> keys;
+  if (parts < 2 || root_ == PageId(0)) return keys;
+  std::vector<PageId> level = {root_};
+  for (size_t depth = 0; depth < kDeepestTree; ++depth) {
+    std::vector<PageId> below;
+    std::vector<std::string> begins;
+    for (const PageId page : level) {
+      absl::StatusOr<std::shared_ptr<const Node>> node = file_->pages().load(page);
+      if (!node.ok()) return node.status();
+      for (size_t i = 0; !(*node)->leaf() && i < (*node)->count(); ++i) {
+        below.push_back((*node)->child(i));
+        begins.emplace_back((*node)->key(i));
+      }
+    }
+    if (below.empty()) break;
+    keys = std::move(begins);
+    level = std::move(below);
+    if (level.size() >= parts * kChildrenOfPart) break;
+  }
+  std::vector<std::string> cuts;
+  for (size_t i = 1; i < parts; ++i) {
+    const size_t at = keys.size() * i / parts;
+    if (at == 0 || at >= keys.size()) continue;
+    if (cuts.empty() || keys[at] > cuts.back()) cuts.push_back(keys[at]);
+  }
+  return cuts;
+}
+
 absl::StatusOr<std::optional<std::string>> Bucket::get(std::string_view key) const {
   Cursor cursor(*this);
   if (absl::Status s = cursor.seek(key); !s.ok()) return s;
@@ -204,9 +237,9 @@ absl::Status Cursor::settle() {
       }
     } while (++stack_.back().at == stack_.back().node->count());
     if (absl::Status s = push_child(); !s.ok()) return s;
-    if (absl::Status s = stack_.back().node->leaf() ? absl::OkStatus() : descend({}); !s.ok()) {
-      return s;
-    }
+    if (stack_.back().node->leaf()) continue;
+    bucket_.file_->pages().expect(*stack_.back().node);
+    if (absl::Status s = descend({}); !s.ok()) return s;
   }
   valid_ = true;
   return absl::OkStatus();

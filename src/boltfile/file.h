@@ -43,6 +43,9 @@ class Bucket {
   absl::StatusOr<Bucket> bucket(std::string_view name) const;
   // The names of the buckets inside this one.
   absl::StatusOr<std::vector<std::string>> bucket_names() const;
+  // Keys, ascending, that cut the bucket into at most `parts` stretches of about as many pages
+  // each, as far as the pages above its leaves tell. Looks at a few pages for each of them.
+  absl::StatusOr<std::vector<std::string>> cuts(size_t parts) const;
   // The value of a key; nothing when there is no such key, or it is a bucket.
   absl::StatusOr<std::optional<std::string>> get(std::string_view key) const;
 

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
+#include "base/check.h"
 #include "base/text.h"
 
 namespace keelson::boltfile {
 namespace {
 
 constexpr size_t kWindow = 256 << 10;
+// A gap that is read rather than to be told of another piece.
+constexpr uint64_t kGap = 64 << 10;
 
 }  // namespace
 
@@ -22,6 +26,23 @@ absl::StatusOr<std::shared_ptr<const Node>> Pages::load(PageId page) {
   absl::StatusOr<std::shared_ptr<const Node>> node = Node::parse(std::move(*bytes), page);
   if (node.ok()) remember(page, *node);
   return node;
+}
+
+void Pages::expect(const Node& branch) const {
+  CHECK(!branch.leaf());
+  std::vector<PageId> pages;
+  for (size_t i = 0; i < branch.count(); ++i) {
+    if (branch.child(i) < meta_.high_water) pages.push_back(branch.child(i));
+  }
+  std::sort(pages.begin(), pages.end());
+  for (size_t i = 0; i < pages.size();) {
+    const uint64_t from = begin(pages[i]);
+    uint64_t to = from;
+    for (; i < pages.size() && begin(pages[i]) - to <= kGap; ++i) {
+      to = begin(pages[i]) + meta_.page_size;
+    }
+    source_->expect(from, to - from);
+  }
 }
 
 absl::StatusOr<PageHead> Pages::head(PageId page) {

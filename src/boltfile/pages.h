@@ -1,7 +1,8 @@
 // boltfile/pages.h
 //
 // Pages reads the branches and leaves of one database, checks them, and keeps the last few in
-// memory. What follows page by page is read ahead in larger pieces.
+// memory. What follows page by page is read ahead in larger pieces; where pages lie here and there,
+// as in a database that has been used for long, the disk is told of many at a time.
 //
 // Place: owned by a File. Threads: one caller at a time.
 // Memory: the cache, one read-ahead window, and the nodes that callers hold.
@@ -37,6 +38,8 @@ class Pages {
       : source_(source), meta_(meta), limits_(limits) {}
 
   absl::StatusOr<std::shared_ptr<const Node>> load(PageId page);
+  // A hint: the children of `branch` are loaded next, all of them.
+  void expect(const Node& branch) const;
   // The head of page `page`, which says that it is that page and that its overflow ends in time.
   absl::StatusOr<PageHead> head(PageId page);
   // `size` bytes at `offset` of the run of pages that starts at `page`.

@@ -38,6 +38,9 @@ class FileSource final : public Source {
     }
     return absl::OkStatus();
   }
+  void expect(uint64_t offset, uint64_t size) const override {
+    ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+  }
 
  private:
   const std::string path_;

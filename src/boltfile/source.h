@@ -25,6 +25,8 @@ class Source {
   virtual uint64_t size() const = 0;
   // Reads exactly `size` bytes at `offset`.
   virtual absl::Status read(uint64_t offset, char* out, size_t size) const = 0;
+  // A hint: these bytes will be read soon.
+  virtual void expect(uint64_t offset, uint64_t size) const {}
   // For messages.
   virtual std::string name() const = 0;
 };
