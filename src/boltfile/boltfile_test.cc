@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "base/crc32c.h"
@@ -15,6 +16,7 @@
 #include "boltfile/etcd_state.h"
 #include "boltfile/freelist.h"
 #include "boltfile/hash_kv.h"
+#include "boltfile/live_keys.h"
 #include "boltfile/snapshot_file.h"
 #include "boltfile/test_databases.h"
 #include "boltfile/verify.h"
@@ -204,6 +206,7 @@ struct History {
     int64_t at;
     std::string key;
     bool tombstone;
+    int64_t version = 0;
   };
   std::vector<Entry> entries;
   int64_t compacted = -1;
@@ -240,24 +243,20 @@ struct History {
     return crc;
   }
   static std::string value_of(const Entry& e) {
-    return e.tombstone ? key_value(e.key, 0, 0, 0) : key_value(e.key, e.at, e.at, 1);
+    return e.tombstone ? key_value(e.key, 0, 0, 0) : key_value(e.key, e.at, e.at, e.version);
   }
 };
 
 History random_history(Random& random) {
   History history;
-  std::set<std::string> alive;
+  std::map<std::string, int64_t> alive;  // with its version
   const uint64_t keys = 1 + random.below(8);
   const int64_t last = 2 + static_cast<int64_t>(random.below(40));
   for (int64_t at = 2; at <= last; ++at) {
     const std::string key = cat("k", random.below(keys));
     const bool tombstone = alive.contains(key) && random.below(2) == 0;
-    history.entries.push_back({at, key, tombstone});
-    if (tombstone) {
-      alive.erase(key);
-    } else {
-      alive.insert(key);
-    }
+    history.entries.push_back({at, key, tombstone, tombstone ? 0 : ++alive[key]});
+    if (tombstone) alive.erase(key);
   }
   if (random.below(4) > 0) history.compacted = static_cast<int64_t>(1 + random.below(last));
   history.complete = random.below(2) == 0;
@@ -298,24 +297,60 @@ TEST(BoltfileBucket, CutsAreEven) {
   EXPECT_TRUE((*other)->root().bucket("key")->cuts(8)->empty());
 }
 
+// What is left of it when its compaction has come as far as it has.
+TestBucket left_of(const History& history, Random& random) {
+  TestBucket root;
+  auto& meta = root.buckets["meta"].keys;
+  auto& keys = root.buckets["key"].keys;
+  if (history.compacted >= 0) {
+    const std::string mark(RevisionKey({history.compacted, 0}).view());
+    meta["scheduledCompactRev"] = mark;
+    if (history.complete) meta["finishedCompactRev"] = mark;
+  }
+  // A compaction removes in the order of revisions.
+  const auto removed_up_to = static_cast<int64_t>(random.below(40));
+  for (const History::Entry& e : history.entries) {
+    if (!history.stays(e) && (history.complete || e.at < removed_up_to)) continue;
+    keys[std::string(RevisionKey({e.at, 0}, e.tombstone).view())] = History::value_of(e);
+  }
+  return root;
+}
+
+TEST(BoltfileLiveKeys, AreThoseOfASet) {
+  for_each_seed(3000, [](uint64_t seed) {
+    SeededRandom random(seed);
+    const History history = random_history(random);
+    TestBucket root = left_of(history, random);
+    if (random.below(8) == 0) {
+      root.buckets["key"].keys[std::string(RevisionKey({90, 0}).view())] = "";  // a bump
+    }
+    const std::string bytes = database_of(root);
+    std::unique_ptr<File> file = *open_memory(bytes);
+    LiveKeys live(*read_etcd_meta(*file));
+    std::set<std::string, std::less<>> alive;
+    EtcdKeys keys = *EtcdKeys::open(*file);
+    for (absl::Status s = keys.seek({}); s.ok() && keys.valid(); s = keys.next()) {
+      const EtcdRecord& record = keys.record();
+      live.take(record);
+      if (record.tombstone) {
+        alive.erase(std::string(record.key));
+      } else {
+        alive.emplace(record.key);
+      }
+    }
+    // In one walk, or in as many as it takes.
+    for (const size_t most : {LiveKeys::kMostSums, size_t{3}, size_t{1}}) {
+      ASSERT_EQ(*live.count(*file, most), alive.size())
+          << "compacted " << history.compacted << (history.complete ? "" : ", not finished");
+    }
+  });
+}
+
 TEST(BoltfileHashKv, IsTheSlowWays) {
   for_each_seed(3000, [](uint64_t seed) {
     SeededRandom random(seed);
     const History history = random_history(random);
-    TestBucket root;
-    auto& meta = root.buckets["meta"].keys;
-    auto& keys = root.buckets["key"].keys;
-    if (history.compacted >= 0) {
-      const std::string mark(RevisionKey({history.compacted, 0}).view());
-      meta["scheduledCompactRev"] = mark;
-      if (history.complete) meta["finishedCompactRev"] = mark;
-    }
-    // A compaction removes in the order of revisions.
-    const auto removed_up_to = static_cast<int64_t>(random.below(40));
-    for (const History::Entry& e : history.entries) {
-      if (!history.stays(e) && (history.complete || e.at < removed_up_to)) continue;
-      keys[std::string(RevisionKey({e.at, 0}, e.tombstone).view())] = History::value_of(e);
-    }
+    const TestBucket root = left_of(history, random);
     const std::string bytes = database_of(root);
     std::unique_ptr<File> file = *open_memory(bytes);
     const int64_t last = hash_kv(*file)->current_revision;

@@ -1,12 +1,13 @@
 #include "boltfile/snapshot_file.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "base/crc32c.h"
 #include "base/text.h"
 #include "boltfile/etcd_keys.h"
 #include "boltfile/etcd_state.h"
+#include "boltfile/live_keys.h"
 #include "boltfile/sha256.h"
 
 namespace keelson::boltfile {
@@ -15,35 +16,43 @@ namespace {
 constexpr uint64_t kSector = 512;
 constexpr size_t kPiece = 1 << 20;
 
-// Adds a bucket's keys and values to the hash; a bucket within has no value there.
-absl::Status hash_bucket(const Bucket& bucket, SnapshotStatus* status) {
-  Cursor cursor(bucket);
-  absl::Status s = cursor.seek_first();
-  for (; s.ok() && cursor.valid(); s = cursor.next()) {
-    ++status->records;
-    status->hash = crc32c::extend(status->hash, cursor.key());
-    if (!cursor.is_bucket()) status->hash = crc32c::extend(status->hash, cursor.value());
-  }
-  return s;
-}
+// Takes the elements of a database as they come.
+class Summary {
+ public:
+  explicit Summary(const EtcdMeta& meta) : live_(meta) {}
 
-absl::Status count_keys(File& file, SnapshotStatus* status) {
-  absl::StatusOr<EtcdKeys> keys = EtcdKeys::open(file);
-  if (!keys.ok()) return keys.status();
-  absl::flat_hash_set<std::string> live;
-  absl::Status s = keys->seek({});
-  for (; s.ok() && keys->valid(); s = keys->next()) {
-    const EtcdRecord& record = keys->record();
-    status->revision = record.revision.main;
-    if (record.tombstone) {
-      live.erase(to_absl(record.key));
-    } else {
-      live.emplace(to_absl(record.key));
+  void take(const Element& element) {
+    if (element.depth > 1) return;
+    status.hash = crc32c::extend(status.hash, element.key);
+    if (element.depth == 0) {
+      in_keys_ = element.key == "key";
+      if (!element.bucket) note(absl::DataLossError("boltfile: a key outside of buckets"));
+      return;
     }
+    ++status.records;
+    // A bucket within has no value there.
+    if (!element.bucket) status.hash = crc32c::extend(status.hash, element.value);
+    if (in_keys_) take_key(element);
   }
-  status->live_keys = live.size();
-  return s;
-}
+
+  const LiveKeys& live() const { return live_; }
+  const absl::Status& error() const { return error_; }
+  SnapshotStatus status;
+
+ private:
+  void take_key(const Element& element) {
+    if (element.bucket) return note(absl::DataLossError("boltfile: bucket key: holds a bucket"));
+    absl::StatusOr<EtcdRecord> record = parse_etcd_record(element.key, element.value);
+    if (!record.ok()) return note(record.status());
+    status.revision = record->revision.main;
+    live_.take(*record);
+  }
+  void note(const absl::Status& error) { error_.Update(error); }
+
+  LiveKeys live_;
+  bool in_keys_ = false;
+  absl::Status error_;
+};
 
 }  // namespace
 
@@ -66,24 +75,24 @@ absl::StatusOr<bool> check_sum(const Source& source) {
       cat("boltfile: ", source.name(), ": the SHA-256 at its end is not that of its content"));
 }
 
-absl::StatusOr<SnapshotStatus> snapshot_status(File& file) {
-  SnapshotStatus status;
-  status.size = file.size();
-  Cursor cursor(file.root());
-  absl::Status s = cursor.seek_first();
-  for (; s.ok() && cursor.valid(); s = cursor.next()) {
-    if (!cursor.is_bucket()) return damaged(file.meta().root, "holds a key outside of buckets");
-    absl::StatusOr<Bucket> bucket = cursor.bucket();
-    if (!bucket.ok()) return bucket.status();
-    status.hash = crc32c::extend(status.hash, cursor.key());
-    if (absl::Status h = hash_bucket(*bucket, &status); !h.ok()) return h;
-  }
-  if (!s.ok()) return s;
-  if (s = count_keys(file, &status); !s.ok()) return s;
-  absl::StatusOr<EtcdMeta> meta = read_etcd_meta(file);
+absl::StatusOr<SnapshotStatus> snapshot_status(File& file, Verdict* verdict) {
+  // Damage there is told with all other.
+  const absl::StatusOr<EtcdMeta> meta = read_etcd_meta(file);
+  Summary summary(meta.ok() ? *meta : EtcdMeta());
+  absl::StatusOr<Verdict> found =
+      verify(file, [&summary](const Element& element) { summary.take(element); });
+  if (!found.ok()) return found.status();
+  const absl::Status whole = found->status();
+  if (verdict) *verdict = *std::move(found);
+  if (!whole.ok()) return whole;
   if (!meta.ok()) return meta.status();
-  status.storage_version = meta->storage_version.value_or("");
-  return status;
+  if (!summary.error().ok()) return summary.error();
+  absl::StatusOr<uint64_t> live = summary.live().count(file);
+  if (!live.ok()) return live.status();
+  summary.status.live_keys = *live;
+  summary.status.size = file.size();
+  summary.status.storage_version = meta->storage_version.value_or("");
+  return std::move(summary.status);
 }
 
 }  // namespace keelson::boltfile

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "boltfile/file.h"
 #include "boltfile/source.h"
+#include "boltfile/verify.h"
 
 namespace keelson::boltfile {
 
@@ -24,7 +25,6 @@ bool has_sum(const Source& source);
 absl::StatusOr<bool> check_sum(const Source& source);
 
 // What `snapshot status` tells. The hash is over the names of all buckets and everything in them.
-// Memory: the user's keys that are alive.
 struct SnapshotStatus {
   uint32_t hash = 0;
   int64_t revision = 0;
@@ -33,6 +33,9 @@ struct SnapshotStatus {
   uint64_t size = 0;
   std::string storage_version;
 };
-absl::StatusOr<SnapshotStatus> snapshot_status(File& file);
+// Looks at everything once, and at the records of a compaction that was not finished some times
+// more (boltfile/live_keys.h). DataLoss with the first problem if the file is not whole: all that
+// are told are in `verdict` then, if anybody asks.
+absl::StatusOr<SnapshotStatus> snapshot_status(File& file, Verdict* verdict = nullptr);
 
 }  // namespace keelson::boltfile

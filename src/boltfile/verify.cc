@@ -13,8 +13,11 @@ constexpr size_t kProblemsKept = 100;
 
 class Checker {
  public:
-  explicit Checker(File& file)
-      : file_(file), in_use_(file.meta().high_water.value), free_(file.meta().high_water.value) {}
+  Checker(File& file, absl::FunctionRef<void(const Element&)> tell)
+      : file_(file),
+        tell_(tell),
+        in_use_(file.meta().high_water.value),
+        free_(file.meta().high_water.value) {}
 
   absl::StatusOr<Verdict> run() {
     verdict_.pages = file_.meta().high_water.value;
@@ -89,6 +92,7 @@ class Checker {
     check_bounds(**node, least, bound);
     if ((*node)->leaf()) return check_leaf(**node, bucket_depth);
     if ((*node)->count() == 0) return note(damaged(page, "a branch without children"), page);
+    file_.pages().expect(**node);
     for (size_t i = 0; i < (*node)->count(); ++i) {
       const Key next = i + 1 < (*node)->count() ? Key((*node)->key(i + 1)) : bound;
       check_tree((*node)->child(i), (*node)->key(i), next, depth + 1, bucket_depth);
@@ -106,6 +110,10 @@ class Checker {
 
   void check_leaf(const Node& node, size_t bucket_depth) {
     for (size_t i = 0; i < node.count(); ++i) {
+      tell_({.depth = bucket_depth,
+             .bucket = node.is_bucket(i),
+             .key = node.key(i),
+             .value = node.value(i)});
       if (!node.is_bucket(i)) {
         ++verdict_.elements;
         continue;
@@ -137,6 +145,7 @@ class Checker {
   }
 
   File& file_;
+  const absl::FunctionRef<void(const Element&)> tell_;
   std::vector<bool> in_use_;  // by page, below the high-water mark
   std::vector<bool> free_;
   Verdict verdict_;
@@ -152,6 +161,12 @@ absl::Status Verdict::status() const {
   return absl::DataLossError(text);
 }
 
-absl::StatusOr<Verdict> verify(File& file) { return Checker(file).run(); }
+absl::StatusOr<Verdict> verify(File& file, absl::FunctionRef<void(const Element&)> tell) {
+  return Checker(file, tell).run();
+}
+
+absl::StatusOr<Verdict> verify(File& file) {
+  return verify(file, [](const Element&) {});
+}
 
 }  // namespace keelson::boltfile

@@ -8,8 +8,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "boltfile/file.h"
 
@@ -34,7 +36,16 @@ struct Verdict {
   absl::Status status() const;
 };
 
-// An error only when the source cannot be read; damage is in the verdict.
+// What the walk comes by, in the order of the file: buckets ahead of what is in them.
+struct Element {
+  size_t depth = 0;  // buckets that it lies in, besides the root
+  bool bucket = false;
+  std::string_view key, value;  // while it is told
+};
+
+// An error only when the source cannot be read; damage is in the verdict. `tell` hears of what can
+// be read, which is all there is if the verdict is ok().
+absl::StatusOr<Verdict> verify(File& file, absl::FunctionRef<void(const Element&)> tell);
 absl::StatusOr<Verdict> verify(File& file);
 
 }  // namespace keelson::boltfile

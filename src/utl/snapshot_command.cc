@@ -20,13 +20,10 @@ using ctl::ExitCode;
 using ctl::FlagType;
 using ctl::Invocation;
 
-absl::Status check_integrity(boltfile::File& file) {
-  absl::StatusOr<boltfile::Verdict> verdict = boltfile::verify(file);
-  if (!verdict.ok()) return verdict.status();
-  if (verdict->ok()) return absl::OkStatus();
+absl::Status not_whole(const boltfile::Verdict& verdict) {
   std::string text =
-      cat("snapshot file integrity check failed. ", verdict->problem_count, " errors found.\n");
-  for (const boltfile::Verdict::Problem& problem : verdict->problems) {
+      cat("snapshot file integrity check failed. ", verdict.problem_count, " errors found.\n");
+  for (const boltfile::Verdict::Problem& problem : verdict.problems) {
     text += cat("page ", problem.page.value, ": ", problem.text, "\n");
   }
   text.pop_back();
@@ -45,8 +42,9 @@ absl::Status run_status(Invocation& in) {
   // bbolt's words for what is no database, or none that is whole.
   if (absl::IsDataLoss(file.status())) return ctl::failure(ExitCode::kError, "invalid database");
   if (!file.ok()) return failed(file.status());
-  if (absl::Status s = check_integrity(**file); !s.ok()) return failed(s);
-  absl::StatusOr<boltfile::SnapshotStatus> status = boltfile::snapshot_status(**file);
+  boltfile::Verdict verdict;
+  absl::StatusOr<boltfile::SnapshotStatus> status = boltfile::snapshot_status(**file, &verdict);
+  if (!verdict.ok()) return failed(not_whole(verdict));
   if (!status.ok()) return failed(status.status());
   return print_status(*status, format, in.console.out);
 }
