@@ -8,13 +8,16 @@
 // member.keelson (and <wal-dir>.keelson), whole and durable before the first of the renames; when
 // member is gone, the rest of them is all that is left to do, and finish_conversion() does it.
 //
-// Threads: one caller, before anything in the directory is opened. Takes as long as reading and
-//   writing the database, twice reading the log.
+// Threads: one caller, before anything in the directory is opened, and a few for the keys
+//   (interchange/key_stretches.h). Takes as long as reading the database and the log from its
+//   newest mark on, and writing and reading the store; a log with much behind the database is read
+//   twice.
 // Crashes: before the first rename etcd's directory is as it was, and what was made is made anew;
-//   after it ours is whole. Failpoints: interchange_convert_log, interchange_store_read,
-//   interchange_store_closed, interchange_store_installed, interchange_convert_whole, then before
-//   each rename interchange_move_member, interchange_move_log, interchange_place_log,
-//   interchange_place_member, and interchange_convert_done.
+//   after it ours is whole. Failpoints: interchange_convert_log, interchange_keys_read,
+//   interchange_store_read, interchange_store_closed, interchange_store_installed,
+//   interchange_convert_whole, then before each rename interchange_move_member,
+//   interchange_move_log, interchange_place_log, interchange_place_member, and
+//   interchange_convert_done.
 // Errors: those of interchange/etcd_directory.h, store_maker.h, log_copy.h. ResourceExhausted, when
 //   the disk cannot take both, and FailedPrecondition, when the log has what we could not go on
 //   with, come before anything is written.
@@ -35,7 +38,7 @@ struct Conversion {
   std::string data_dir, wal_dir;  // etcd's
   // Ours, neither there yet. The store's place is <member_dir>/keelson.
   std::string member_dir, new_wal_dir;
-  // Told of the database's size and of how far it was read, and told again while it is compared.
+  // Told of the database's size and of how far it was read, and told again while it is checked.
   std::function<bool(const ReadProgress&, uint64_t of)> progress;
 };
 

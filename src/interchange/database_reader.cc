@@ -8,9 +8,10 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "backend/key_load.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/text.h"
-#include "boltfile/etcd_keys.h"
 #include "boltfile/hash_kv.h"
 #include "interchange/etcd_version.h"
 #include "lease/lease_record.h"
@@ -22,9 +23,6 @@ namespace {
 using backend::Bucket;
 
 constexpr uint64_t kBatchBytes = 1 << 20;
-// How much is committed between two flushes. Left to itself the store fills all its write buffers,
-// and then slows whoever commits down to a rate that is meant for a busy server.
-constexpr uint64_t kFlushBytes = 12 << 20;
 
 absl::Status bad(Bucket bucket, std::string_view key, std::string_view what) {
   return absl::DataLossError(
@@ -71,32 +69,18 @@ absl::StatusOr<std::vector<membership::Member>> members_of(
              "is missing, but in the raft configuration");
 }
 
-// Flushes of a store, one on its way while the next is asked for.
-class Flushes {
- public:
-  explicit Flushes(backend::Backend* store) : store_(*store) {}
-  ~Flushes() { wait().IgnoreError(); }
-
-  // Waits for the one before.
-  absl::Status next() {
-    if (absl::Status s = wait(); !s.ok()) return s;
-    // The store's thread holds on to it until it has said all.
-    auto promise = std::make_shared<std::promise<absl::Status>>();
-    flushed_ = promise->get_future();
-    store_.flush([promise](absl::Status s) { promise->set_value(std::move(s)); });
-    return absl::OkStatus();
-  }
-  absl::Status wait() { return flushed_.valid() ? flushed_.get() : absl::OkStatus(); }
-
- private:
-  backend::Backend& store_;
-  std::future<absl::Status> flushed_;  // valid: one is on its way
-};
+absl::Status flush(backend::Backend& store) {
+  // The store's thread holds on to it until it has said all.
+  auto promise = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> flushed = promise->get_future();
+  store.flush([promise](absl::Status s) { promise->set_value(std::move(s)); });
+  return flushed.get();
+}
 
 class Reading {
  public:
   Reading(boltfile::File& file, backend::Backend* store, const ReadOptions& options)
-      : file_(file), store_(*store), options_(options), flushes_(store) {}
+      : file_(file), store_(*store), options_(options) {}
 
   absl::StatusOr<ReadResult> run() {
     absl::StatusOr<boltfile::EtcdState> state = boltfile::read_etcd_state(file_);
@@ -142,15 +126,17 @@ class Reading {
   }
 
   absl::Status read_keys() {
-    absl::StatusOr<boltfile::EtcdKeys> keys = boltfile::EtcdKeys::open(file_);
+    const std::unique_ptr<backend::KeyLoad> load = backend::load_keys(store_);
+    absl::StatusOr<std::vector<KeyStretch>> keys =
+        interchange::read_keys(file_, load.get(), {.progress = options_.progress});
     if (!keys.ok()) return keys.status();
-    absl::Status s = keys->seek({});
-    for (; s.ok() && keys->valid(); s = keys->next()) {
-      const boltfile::EtcdRecord& record = keys->record();
-      ++result_.keys;
-      if (s = take(Bucket::kKey, record.stored_key, record.stored_value); !s.ok()) return s;
+    result_.keys = *std::move(keys);
+    for (const KeyStretch& stretch : result_.keys) {
+      result_.total.records += stretch.total.records;
+      result_.total.bytes += stretch.total.bytes;
     }
-    return s;
+    KEELSON_FAILPOINT("interchange_keys_read");
+    return absl::OkStatus();
   }
 
   absl::Status read_leases() {
@@ -203,15 +189,9 @@ class Reading {
   }
 
   absl::Status commit() {
-    unflushed_ += batch_.bytes();
     absl::Status s = store_.commit(batch_, Index(0), Term(0));
     batch_.clear();
-    if (!s.ok()) return s;
-    if (unflushed_ >= kFlushBytes) {
-      unflushed_ = 0;
-      if (s = flushes_.next(); !s.ok()) return s;
-    }
-    return tell();
+    return s.ok() ? tell() : s;
   }
 
   absl::Status tell() {
@@ -227,8 +207,7 @@ class Reading {
         [this](Bucket bucket, std::string_view key) { batch_.del(bucket, key); });
     absl::Status s = store_.commit(batch_, result_.position.index, result_.position.term);
     if (!s.ok()) return s;
-    if (s = flushes_.next(); s.ok()) s = flushes_.wait();
-    if (!s.ok()) return s;
+    if (s = flush(store_); !s.ok()) return s;
     CHECK(store_.durable_index() == result_.position.index);
     return tell();
   }
@@ -237,8 +216,6 @@ class Reading {
   backend::Backend& store_;
   const ReadOptions& options_;
   backend::WriteBatch batch_;
-  uint64_t unflushed_ = 0;  // bytes committed since a flush was asked for
-  Flushes flushes_;
   ReadResult result_;
 };
 

@@ -2,12 +2,15 @@
 //
 // etcd's database file into a store of ours, new and empty, record by record, all of them checked.
 //
-// Order and crashes: records are committed without a raft position, in batches; the last batch
-//   carries the position, and is flushed. So a store that is not whole says index 0, and when
-//   read_database() returns Ok everything is durable (docs/decisions/0013, step 1). Whoever calls
-//   then notes that there is a log to it (Backend::note_log()), or makes the log.
-// Threads: one caller; the store is its alone meanwhile.
-// Memory: a batch (kBatchBytes, or one record), the file's cache, the store's write buffers.
+// Order and crashes: keys are loaded (backend/key_load.h), the other records committed in batches,
+//   all without a raft position; the last batch carries it, and is flushed. So a store that is not
+//   whole says index 0, and when read_database() returns Ok everything is durable
+//   (docs/decisions/0013, step 1). Whoever calls then notes that there is a log to it
+//   (Backend::note_log()), or makes the log. Failpoint: interchange_keys_read, when all keys are
+//   in.
+// Threads: one caller; the store is its alone meanwhile. Keys are read by a few threads
+//   (interchange/key_stretches.h).
+// Memory: that of key_stretches.h, a batch (kBatchBytes, or one record), the write buffers.
 // Errors: DataLoss naming bucket and record for what etcd would not have written; a file of a newer
 //   etcd, or of none, is FailedPrecondition; Cancelled; those of source and store. The store is of
 //   no use then and should be removed.
@@ -27,6 +30,7 @@
 #include "base/ids.h"
 #include "boltfile/etcd_state.h"
 #include "boltfile/file.h"
+#include "interchange/key_stretches.h"
 #include "mvcc/store.h"
 #include "raft/types.h"
 
@@ -35,11 +39,6 @@ namespace keelson::interchange {
 struct Position {
   Index index;
   Term term;
-};
-
-struct ReadProgress {
-  uint64_t records = 0;
-  uint64_t bytes = 0;  // of keys and values; file.size() is a little more than all of them
 };
 
 struct ReadOptions {
@@ -53,15 +52,15 @@ struct ReadOptions {
   bool without_members = false;
   // To be made with the last batch.
   backend::WriteBatch last;
-  // Called after each batch; false: stop, with Cancelled.
-  std::function<bool(const ReadProgress&)> progress;
+  // Called after each megabyte or so; false: stop, with Cancelled.
+  TellProgress progress;
 };
 
 struct ReadResult {
   boltfile::EtcdState state;  // as the file has it
   Position position;
   ReadProgress total;
-  uint64_t keys = 0;  // records of the key bucket
+  std::vector<KeyStretch> keys;  // of the key bucket, for check_keys()
   uint64_t leases = 0;
   // Buckets that etcd does not have, and a store of ours neither. To say so is the caller's part.
   std::vector<std::string> left_out;

@@ -3,16 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "backend/rocks/rocks_backend.h"
 #include "base/protobuf.h"
 #include "base/revision_key.h"
 #include "interchange/applicable.h"
-#include "interchange/compare_keys.h"
 #include "interchange/database_reader.h"
 #include "interchange/etcd_directory.h"
 #include "interchange/etcd_version.h"
+#include "interchange/key_stretches.h"
 #include "interchange/test_states.h"
 #include "wire/internal_request.h"
 
@@ -131,7 +132,8 @@ TEST(DatabaseReader, NamesWhatItLeavesOut) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(result->left_out, testing::ElementsAre("mystery"));
   EXPECT_EQ(bucket_of(contents, Bucket::kMeta)["newField"], "kept");
-  EXPECT_EQ(result->keys, 2u);
+  ASSERT_EQ(result->keys.size(), 1u);
+  EXPECT_EQ(result->keys[0].total.records, 2u);
   EXPECT_EQ(result->leases, 1u);
 }
 
@@ -207,9 +209,6 @@ TEST(DatabaseReader, AStoreThatIsNotWholeStandsNowhere) {
     ASSERT_TRUE(store.ok()) << store.status();
     EXPECT_EQ((*store)->consistent_index(), Index(whole ? 9 : 0));
     EXPECT_EQ((*store)->durable_index(), Index(whole ? 9 : 0));
-    auto first = (*store)->get(Bucket::kKey, RevisionKey({2, 0}).view());
-    ASSERT_TRUE(first.ok());
-    EXPECT_TRUE(first->has_value());
     if (!whole) continue;
     auto opened = mvcc::Store::open(store->get());
     ASSERT_TRUE(opened.ok()) << opened.status();
@@ -283,29 +282,37 @@ TEST(Applicable, WhoAppliesWhat) {
   }
 }
 
-// In as many parts as one likes: whatever differs, and wherever, is found, and named.
-TEST(CompareKeys, FindsWhatDiffers) {
+// In as many stretches as one likes: whatever differs, and wherever, is found, and named.
+TEST(CheckKeys, FindsWhatDiffers) {
   TestBucket root = good_tree();
   auto& keys = root.buckets["key"].keys;
   for (int64_t at = 4; at <= 60; ++at) {
     if (at % 7 == 0) continue;
     for (int64_t sub = 0; sub <= at % 3; ++sub) {
-      keys[std::string(RevisionKey({at, sub}).view())] = key_value(cat("k", sub), at);
+      keys[std::string(RevisionKey({at, sub}).view())] =
+          key_value(cat("k", sub, std::string(500, 'k')), at);
     }
   }
   const std::string bytes = boltfile::database_of(root);
   auto file = boltfile::open_memory(bytes);
   ASSERT_TRUE(file.ok());
-  for (const int parts : {1, 2, 3, 8, 100}) {
-    SCOPED_TRACE(parts);
+  for (const size_t stretches : {1, 2, 3, 8, 100}) {
+    SCOPED_TRACE(stretches);
     backend::MemoryBackend store;
-    ASSERT_TRUE(read_database(**file, &store).ok());
-    uint64_t most = 0;
+    std::atomic<uint64_t> most{0};
     const auto count = [&](const ReadProgress& progress) {
-      most = std::max(most, progress.records);
+      most = std::max<uint64_t>(most, progress.records);
       return true;
     };
-    EXPECT_TRUE(compare_keys(**file, store, {.progress = count, .parts = parts}).ok());
+    absl::StatusOr<std::vector<KeyStretch>> read = read_keys(
+        **file, backend::load_keys(store).get(), {.progress = count, .stretches = stretches});
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_LE(read->size(), stretches);
+    EXPECT_GE(read->size(), std::min<size_t>(stretches, 3));
+    Contents contents = contents_of(store);
+    EXPECT_EQ(bucket_of(contents, Bucket::kKey), keys);
+    EXPECT_GT(most, 0u);
+    EXPECT_TRUE(check_keys(*read, store, {.progress = count}).ok());
     const auto change = [&](std::string_view key, std::optional<std::string> value) {
       backend::WriteBatch batch;
       value ? batch.put(Bucket::kKey, key, *value) : batch.del(Bucket::kKey, key);
@@ -313,21 +320,22 @@ TEST(CompareKeys, FindsWhatDiffers) {
     };
     for (const auto& [key, value] : keys) {
       change(key, value + "x");
-      EXPECT_TRUE(absl::IsDataLoss(compare_keys(**file, store, {.parts = parts})));
+      EXPECT_TRUE(absl::IsDataLoss(check_keys(*read, store)));
       change(key, std::nullopt);
-      EXPECT_TRUE(absl::IsDataLoss(compare_keys(**file, store, {.parts = parts})));
+      EXPECT_TRUE(absl::IsDataLoss(check_keys(*read, store)));
       change(key, value);
     }
     for (int64_t at = 1; at <= 61; ++at) {
       const std::string more(RevisionKey({at, 5}).view());
       change(more, "v");
-      const absl::Status s = compare_keys(**file, store, {.parts = parts});
+      const absl::Status s = check_keys(*read, store);
       EXPECT_TRUE(absl::IsDataLoss(s)) << at;
-      EXPECT_THAT(std::string(message_of(s)), HasSubstr(cat(at, "/5")));
-      EXPECT_EQ(compare_keys(**file, store, {.added = 1, .parts = parts}).ok(), at >= 60) << at;
+      EXPECT_EQ(check_keys(*read, store, {.added = 1}).ok(), at >= 60) << at;
       change(more, std::nullopt);
     }
-    EXPECT_TRUE(absl::IsDataLoss(compare_keys(**file, store, {.added = 1, .parts = parts})));
+    EXPECT_TRUE(absl::IsDataLoss(check_keys(*read, store, {.added = 1})));
+    EXPECT_TRUE(absl::IsCancelled(
+        check_keys(*read, store, {.progress = [](const ReadProgress&) { return false; }})));
   }
 }
 

@@ -13,7 +13,7 @@
 #include "base/failpoint.h"
 #include "base/size_text.h"
 #include "base/text.h"
-#include "interchange/compare_keys.h"
+#include "interchange/key_stretches.h"
 #include "mvcc/row_head.h"
 
 namespace keelson::interchange {
@@ -78,8 +78,8 @@ absl::StatusOr<ReadResult> StoreMaker::read(boltfile::File& file, const ReadOpti
                                    (*store)->consistent_index().value, ", not at ",
                                    result->position.index.value));
   }
-  absl::Status s =
-      compare_keys(file, **store, {.added = keys_in(options.last), .progress = options.progress});
+  absl::Status s = check_keys(result->keys, **store,
+                              {.added = keys_in(options.last), .progress = options.progress});
   if (!s.ok()) return s;
   return result;
 }

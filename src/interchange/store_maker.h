@@ -32,8 +32,8 @@ class StoreMaker {
   StoreMaker(const StoreMaker&) = delete;
   StoreMaker& operator=(const StoreMaker&) = delete;
 
-  // Reads the database, closes the store, opens it again and compares it with the file, record by
-  // record. Once.
+  // Reads the database, closes the store, opens it again and checks what it gives back against the
+  // sums of what was read. Once.
   absl::StatusOr<ReadResult> read(boltfile::File& file, const ReadOptions& options);
   // REQUIRES: read() succeeded; there is no store yet.
   absl::Status install();

@@ -93,10 +93,10 @@ TEST_F(InPlace, WhereverItIsInterrupted) {
   fs::copy(wal, kept_wal, fs::copy_options::recursive);
   const std::string before = swap::sums(original + "/member");
   for (const char* point :
-       {"interchange_convert_log", "interchange_store_read", "interchange_store_closed",
-        "interchange_store_installed", "interchange_convert_whole", "interchange_move_member",
-        "interchange_move_log", "interchange_place_log", "interchange_place_member",
-        "interchange_convert_done"}) {
+       {"interchange_convert_log", "interchange_keys_read", "interchange_store_read",
+        "interchange_store_closed", "interchange_store_installed", "interchange_convert_whole",
+        "interchange_move_member", "interchange_move_log", "interchange_place_log",
+        "interchange_place_member", "interchange_convert_done"}) {
     SCOPED_TRACE(point);
     for (const std::string& used : {data, wal, wal + ".etcd", wal + ".keelson"}) {
       fs::remove_all(used);

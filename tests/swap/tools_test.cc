@@ -189,7 +189,8 @@ TEST_F(Tools, ACrashLeavesNothingThatIsHalf) {
   const std::string restore =
       cat(" snapshot restore ", path("snapshot"), kMember, " --data-dir ", made);
   const std::string import = cat(" import --data-dir ", path("etcd"), " --output-dir ", made);
-  for (const auto& [command, point, whole] : {std::tuple(restore, "interchange_store_read", false),
+  for (const auto& [command, point, whole] : {std::tuple(restore, "interchange_keys_read", false),
+                                              {restore, "interchange_store_read", false},
                                               {restore, "interchange_log_made", false},
                                               {restore, "interchange_store_closed", false},
                                               {restore, "interchange_store_installed", true},
