@@ -91,8 +91,8 @@ absl::Status convert(const Conversion& conversion) {
                      .to = conversion.new_wal_dir,
                      .index = from->index,
                      .conf_state = from->conf_state};
-  absl::StatusOr<Bytes> metadata = check_log(copy);
-  if (!metadata.ok()) return metadata.status();
+  absl::StatusOr<CheckedLog> checked = check_log(copy);
+  if (!checked.ok()) return checked.status();
   absl::Status s = check_space(*from->database, conversion.member_dir, kLogSpace);
   if (!s.ok()) return s;
   log::info("converting etcd's data directory",
@@ -109,7 +109,7 @@ absl::Status convert(const Conversion& conversion) {
       return absl::UnavailableError(cat("interchange: cannot make ", name, ": ", error.message()));
     }
   }
-  absl::StatusOr<CopiedLog> log = copy_log(copy, *metadata);
+  absl::StatusOr<CopiedLog> log = copy_log(copy, *std::move(checked));
   if (!log.ok()) return log.status();
   KEELSON_FAILPOINT("interchange_convert_log");
   ReadOptions reading{.position = Position{from->index, log->term}, .conf_state = from->conf_state};

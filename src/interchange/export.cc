@@ -110,9 +110,9 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
                      .conf_state = conf,
                      .minor = what.minor,
                      .applied_by = etcd_of(what.minor.value_or(kNewestMinor))};
-  absl::StatusOr<Bytes> metadata = check_log(copy);
-  if (!metadata.ok()) return metadata.status();
-  absl::StatusOr<CopiedLog> log = copy_log(copy, *metadata);
+  absl::StatusOr<CheckedLog> checked = check_log(copy);
+  if (!checked.ok()) return checked.status();
+  absl::StatusOr<CopiedLog> log = copy_log(copy, *std::move(checked));
   if (!log.ok()) return log.status();
   KEELSON_FAILPOINT("interchange_export_log");
   const std::string snap = member + "/snap";

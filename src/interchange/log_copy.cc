@@ -14,6 +14,7 @@ namespace keelson::interchange {
 namespace {
 
 constexpr size_t kBatchBytes = 1 << 20;
+constexpr size_t kKeptBytes = 16 << 20;
 
 // The entry's payload, its cluster version lowered to the given one if it sets a higher one.
 Bytes lowered(const Bytes& data, int minor) {
@@ -40,25 +41,68 @@ absl::Status not_applicable(const raft::Entry& entry, const std::string& why, Ap
       entry.index.value, " of term ", entry.term.value, " ", why, ". ", former, ", and try again"));
 }
 
+class Checking {
+ public:
+  explicit Checking(const LogCopy& copy) : copy_(copy) {
+    checked_.entries.emplace();
+    if (copy.index == copy.mark.index) checked_.term = copy.mark.term;
+  }
+
+  absl::StatusOr<CheckedLog> run() {
+    absl::StatusOr<wal::Contents> log =
+        wal::read(copy_.from, {copy_.mark.index, copy_.mark.term},
+                  [this](const raft::Entry& entry) { return take(entry); });
+    if (!log.ok()) return log.status();
+    checked_.metadata = log->metadata;
+    checked_.state = log->state;
+    return std::move(checked_);
+  }
+
+ private:
+  absl::Status take(const raft::Entry& entry) {
+    if (entry.index == copy_.index) checked_.term = entry.term;
+    if (entry.index <= copy_.index) return absl::OkStatus();
+    const std::string why = cannot_be_applied(entry, copy_.applied_by);
+    if (!why.empty()) return not_applicable(entry, why, copy_.applied_by);
+    if (checked_.entries) keep(entry);
+    return absl::OkStatus();
+  }
+
+  // A copy, as the entry's data are part of a larger block of the log.
+  void keep(const raft::Entry& entry) {
+    bytes_ += sizeof entry + entry.data.size();
+    if (bytes_ > kKeptBytes) return checked_.entries.reset();
+    checked_.entries->push_back(entry);
+    checked_.entries->back().data = Bytes::copy(entry.data);
+  }
+
+  const LogCopy& copy_;
+  CheckedLog checked_;
+  size_t bytes_ = 0;  // of checked_.entries; <= kKeptBytes while there are some
+};
+
 class Copying {
  public:
-  Copying(const LogCopy& copy, const Bytes& metadata) : copy_(copy), metadata_(metadata) {}
+  Copying(const LogCopy& copy, CheckedLog checked) : copy_(copy), checked_(std::move(checked)) {}
 
   absl::StatusOr<CopiedLog> run() {
-    result_.term = copy_.index == copy_.mark.index ? copy_.mark.term : Term(0);
-    if (absl::Status s = open(); !s.ok()) return s;
-    absl::StatusOr<wal::Contents> old =
-        wal::read(copy_.from, {copy_.mark.index, copy_.mark.term},
-                  [this](raft::Entry entry) { return take(std::move(entry)); });
-    if (!old.ok()) return old.status();
-    if (!begun_) {
-      if (absl::Status s = begin(); !s.ok()) return s;
+    if (checked_.term == Term(0) && copy_.index != Index(0)) {
+      return absl::DataLossError(cat("interchange: the log in ", copy_.from,
+                                     " does not reach entry ", copy_.index.value,
+                                     ", whose effects the database has"));
     }
-    raft::HardState state = old->state;
+    result_.term = checked_.term;
+    absl::Status s = open();
+    if (s.ok() && copy_.index != Index(0)) {
+      s = log_->save_snapshot({copy_.index, result_.term}, copy_.conf_state);
+    }
+    if (s.ok()) s = take_all();
+    if (!s.ok()) return s;
+    raft::HardState state = checked_.state;
     // What the state holds was committed.
     state.commit = std::max(state.commit, copy_.index);
     state.term = std::max(state.term, result_.term);
-    absl::Status s = write(state);
+    s = write(state);
     if (s.ok()) s = log_->sync();
     if (s.ok()) s = log_->close();
     if (!s.ok()) return s;
@@ -67,24 +111,30 @@ class Copying {
 
  private:
   absl::Status open() {
-    absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(metadata_);
+    absl::StatusOr<wire::WalMetadata> metadata = wire::decode_wal_metadata(checked_.metadata);
     if (!metadata.ok()) return metadata.status();
     result_.metadata = *metadata;
     absl::StatusOr<std::unique_ptr<wal::Wal>> log =
-        wal::Wal::create(copy_.to, metadata_, wal::Options());
+        wal::Wal::create(copy_.to, checked_.metadata, wal::Options());
     if (!log.ok()) return log.status();
     log_ = *std::move(log);
     return absl::OkStatus();
   }
 
+  absl::Status take_all() {
+    if (!checked_.entries) {
+      return wal::read(copy_.from, {copy_.mark.index, copy_.mark.term},
+                       [this](raft::Entry entry) { return take(std::move(entry)); })
+          .status();
+    }
+    for (raft::Entry& entry : *checked_.entries) {
+      if (absl::Status s = take(std::move(entry)); !s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status take(raft::Entry entry) {
-    if (entry.index <= copy_.index) {
-      if (entry.index == copy_.index) result_.term = entry.term;
-      return absl::OkStatus();
-    }
-    if (!begun_) {
-      if (absl::Status s = begin(); !s.ok()) return s;
-    }
+    if (entry.index <= copy_.index) return absl::OkStatus();
     if (copy_.minor && entry.type == raft::EntryType::kNormal) {
       entry.data = lowered(entry.data, *copy_.minor);
     }
@@ -92,18 +142,6 @@ class Copying {
     batch_.push_back(std::move(entry));
     ++result_.entries;
     return bytes_ < kBatchBytes ? absl::OkStatus() : write({});
-  }
-
-  // Where the state stands, once that entry's term is known.
-  absl::Status begin() {
-    if (result_.term == Term(0) && copy_.index != Index(0)) {
-      return absl::DataLossError(cat("interchange: the log in ", copy_.from,
-                                     " does not reach entry ", copy_.index.value,
-                                     ", whose effects the database has"));
-    }
-    begun_ = true;
-    if (copy_.index == Index(0)) return absl::OkStatus();
-    return log_->save_snapshot({copy_.index, result_.term}, copy_.conf_state);
   }
 
   absl::Status write(const raft::HardState& state) {
@@ -114,32 +152,23 @@ class Copying {
   }
 
   const LogCopy& copy_;
-  const Bytes& metadata_;
+  CheckedLog checked_;
   CopiedLog result_;
   std::unique_ptr<wal::Wal> log_;
-  bool begun_ = false;  // the mark is in the new log
   std::vector<raft::Entry> batch_;
   size_t bytes_ = 0;  // of batch_
 };
 
 }  // namespace
 
-absl::StatusOr<Bytes> check_log(const LogCopy& copy) {
+absl::StatusOr<CheckedLog> check_log(const LogCopy& copy) {
   CHECK(copy.mark.index <= copy.index);
-  const auto check = [&copy](const raft::Entry& entry) {
-    if (entry.index <= copy.index) return absl::OkStatus();
-    const std::string why = cannot_be_applied(entry, copy.applied_by);
-    return why.empty() ? absl::OkStatus() : not_applicable(entry, why, copy.applied_by);
-  };
-  absl::StatusOr<wal::Contents> log =
-      wal::read(copy.from, {copy.mark.index, copy.mark.term}, check);
-  if (!log.ok()) return log.status();
-  return log->metadata;
+  return Checking(copy).run();
 }
 
-absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, const Bytes& metadata) {
+absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, CheckedLog checked) {
   CHECK(copy.mark.index <= copy.index);
-  return Copying(copy, metadata).run();
+  return Copying(copy, std::move(checked)).run();
 }
 
 }  // namespace keelson::interchange

@@ -4,6 +4,7 @@
 // mark where the state stands, and every entry past it. The format is etcd's on both sides.
 //
 // Threads: one caller.
+// Memory: 16 MB of what is past the state, and an entry.
 // Durability: the new log is whole and synced when copy_log() returns Ok. The old one is only read;
 //   it may end in a torn record, and is locked by nobody here.
 // Errors: FailedPrecondition when something past the state could not be applied by those who are to
@@ -13,6 +14,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,10 +44,19 @@ struct CopiedLog {
   uint64_t entries = 0;
 };
 
-// Reads the log and changes nothing: its metadata, if everything past the state can be applied.
-absl::StatusOr<Bytes> check_log(const LogCopy& copy);
+// A log that was read, and can be copied.
+struct CheckedLog {
+  Bytes metadata;
+  Term term;  // of the entry where the state stands; 0: the log does not reach it
+  raft::HardState state;
+  // All past the state, unless they are so many that copy_log() reads them again.
+  std::optional<std::vector<raft::Entry>> entries;
+};
 
-// `metadata`: as check_log() answered.
-absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, const Bytes& metadata);
+// Reads the log and changes nothing. Ok if everything past the state can be applied.
+absl::StatusOr<CheckedLog> check_log(const LogCopy& copy);
+
+// `checked`: as check_log() answered; its entries are used up.
+absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, CheckedLog checked);
 
 }  // namespace keelson::interchange
