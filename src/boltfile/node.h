@@ -31,6 +31,8 @@ class Node {
   static size_t table_size(const PageHead& head) { return size_t{head.count} * kElementHead; }
 
   PageId page() const { return page_; }
+  // Pages that it takes besides that one.
+  uint32_t overflow() const { return load_page_head(bytes_.data()).overflow; }
   bool leaf() const { return leaf_; }
   size_t count() const { return count_; }
 

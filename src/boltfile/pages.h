@@ -70,6 +70,7 @@ class Pages {
 
   // Where the node read last ends: who goes on there reads one after the other.
   uint64_t next_ = 0;
+  size_t ahead_ = 0;  // read together from the present node on; 0: what is asked for
   std::string window_;
   uint64_t window_at_ = 0;
 };

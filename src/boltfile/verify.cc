@@ -83,11 +83,12 @@ class Checker {
   void check_tree(PageId page, Key least, Key bound, size_t depth, size_t bucket_depth) {
     if (!failure_.ok()) return;
     if (depth == kDeepestTree) return note(damaged(page, "lies too deep"), page);
-    absl::StatusOr<PageHead> head = file_.pages().head(page);
-    if (!head.ok()) return note(head.status(), page);
-    if (!mark(page, uint64_t{head->overflow} + 1)) return;
-    if (free_[page.value]) problem(page, cat("boltfile: page ", page.value, ": in use and free"));
     absl::StatusOr<std::shared_ptr<const Node>> node = file_.pages().load(page);
+    // What cannot be loaded may have a good head.
+    absl::StatusOr<uint64_t> pages = node.ok() ? (*node)->overflow() + uint64_t{1} : pages_of(page);
+    if (!pages.ok()) return note(pages.status(), page);
+    if (!mark(page, *pages)) return;
+    if (free_[page.value]) problem(page, cat("boltfile: page ", page.value, ": in use and free"));
     if (!node.ok()) return note(node.status(), page);
     check_bounds(**node, least, bound);
     if ((*node)->leaf()) return check_leaf(**node, bucket_depth);
@@ -97,6 +98,12 @@ class Checker {
       const Key next = i + 1 < (*node)->count() ? Key((*node)->key(i + 1)) : bound;
       check_tree((*node)->child(i), (*node)->key(i), next, depth + 1, bucket_depth);
     }
+  }
+
+  absl::StatusOr<uint64_t> pages_of(PageId page) {
+    absl::StatusOr<PageHead> head = file_.pages().head(page);
+    if (!head.ok()) return head.status();
+    return uint64_t{head->overflow} + 1;
   }
 
   void check_bounds(const Node& node, const Key& least, const Key& bound) {
