@@ -2,14 +2,16 @@
 // is to come, and its SHA-256 at the end.
 //
 // A worker walks the state twice, for the file's size and for its bytes, slice by slice; between
-// two slices it rests as long as the slice took. The next slice begins when the client has taken
-// most of the last one, so what waits is a slice or two, however slow the client is. What holds old
+// two slices it gives way to whom else the member serves (rpc/giving_way.h). The next slice begins
+// when little is left of those before that the client has not taken, so what waits is two slices or
+// three, however slow the client is. What holds old
 // data on the disk for as long as it lasts is bounded in number, of which no client may have all,
 // and in how slowly it may be taken. Source: etcd v3.7.1,
 // server/etcdserver/api/v3rpc/maintenance.go.
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +28,7 @@
 #include "base/time_text.h"
 #include "boltfile/sha256.h"
 #include "interchange/database_writer.h"
+#include "rpc/giving_way.h"
 #include "rpc/services.h"
 #include "rpc/taking_pace.h"
 
@@ -34,9 +37,10 @@ namespace {
 
 namespace field = keelson::pb;
 
-constexpr size_t kBlob = 32 << 10;      // etcd's
-constexpr uint64_t kSlice = 512 << 10;  // of records, between two rests
-constexpr size_t kMostPending = 512 << 10;
+constexpr size_t kBlob = 32 << 10;        // etcd's
+constexpr uint64_t kSlice = 512 << 10;    // of records, between two rests
+constexpr uint64_t kPlanSlice = 2 << 20;  // of which only the sizes matter
+constexpr size_t kMostPending = 1 << 20;
 // Each pins the state that it sends. Clients have shares (base/shares.h): one of them six at most.
 constexpr int64_t kMostAtOnce = 8;
 constexpr size_t kRows = 64;
@@ -116,7 +120,7 @@ class Sending final : public boltfile::Sink {
   }
 
   absl::StatusOr<bool> plan() {
-    absl::StatusOr<bool> done = writer_->plan_step(kSlice);
+    absl::StatusOr<bool> done = writer_->plan_step(kPlanSlice);
     if (!done.ok()) return done;
     if (!*done) return false;
     planned_ = true;
@@ -180,6 +184,7 @@ class SnapshotCall final : public net::StreamReceiver {
     constexpr size_t kLines = 3;  // as many as it takes to send one
     sending_ = std::make_shared<Sending>(context_.node(),
                                          take_line(context_.lines(), kLines * kUsualLine));
+    way_.emplace(applied(), context_.node().clock().now());
     // With whoever is last, this or a worker: it is what pins the state.
     admission_ = std::make_shared<Admission>(&running_, from);
     pump();
@@ -232,12 +237,22 @@ class SnapshotCall final : public net::StreamReceiver {
       absl::Status s = KEELSON_FAILPOINT_STATUS("snapshot_slice");
       if (!s.ok()) return fail(s, message_of(s));
     }
-    call_->loop().post_after(slice.took, [this, alive = std::weak_ptr<bool>(alive_)] {
-      if (alive.expired()) return;
-      working_ = false;
-      pace_.clients_turn(call_->loop().now());
-      pump();
+    const Duration rest = way_->rest(slice.took, applied(), context_.lane(*call_).last_read_end,
+                                     context_.node().clock().now());
+    if (rest == Duration(0)) return go_on();
+    call_->loop().post_after(rest, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) go_on();
     });
+  }
+
+  void go_on() {
+    working_ = false;
+    pace_.clients_turn(call_->loop().now());
+    pump();
+  }
+
+  Index applied() const {
+    return Index(context_.node().state().applied.load(std::memory_order_relaxed));
   }
 
   void finish() {
@@ -285,6 +300,7 @@ class SnapshotCall final : public net::StreamReceiver {
   const net::CallRef call_;
   SharedShares& running_;
   TakingPace pace_;
+  std::optional<GivingWay> way_;  // once sending_ is there
   // Gone with this object: what comes back later finds out by it.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Sending>
