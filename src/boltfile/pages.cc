@@ -13,7 +13,7 @@ namespace {
 // Read ahead where pages have followed each other so far: twice as much each time, so that little
 // is read for nothing where they end to do so.
 constexpr size_t kFirstWindow = 8 << 10;
-constexpr size_t kLargestWindow = 256 << 10;
+constexpr size_t kLargestWindow = 64 << 10;
 // A gap that is read rather than to be told of another piece.
 constexpr uint64_t kGap = 64 << 10;
 

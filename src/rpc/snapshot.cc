@@ -3,8 +3,8 @@
 //
 // A worker walks the state twice, for the file's size and for its bytes, slice by slice; between
 // two slices it gives way to whom else the member serves (rpc/giving_way.h). The next slice begins
-// when little is left of those before that the client has not taken, so what waits is two slices or
-// three, however slow the client is. What holds old
+// when little is left of those before that the client has not taken, so what waits is three
+// megabytes, however slow the client is. What holds old
 // data on the disk for as long as it lasts is bounded in number, of which no client may have all,
 // and in how slowly it may be taken. Source: etcd v3.7.1,
 // server/etcdserver/api/v3rpc/maintenance.go.
@@ -37,9 +37,12 @@ namespace {
 
 namespace field = keelson::pb;
 
-constexpr size_t kBlob = 32 << 10;        // etcd's
-constexpr uint64_t kSlice = 512 << 10;    // of records, between two rests
-constexpr uint64_t kPlanSlice = 2 << 20;  // of which only the sizes matter
+constexpr size_t kBlob = 32 << 10;  // etcd's
+// Of records, between two rests. Where nobody has to be given way, fewer turns are better: on a
+// machine that is busy with other things a worker, nice as it is, waits for each.
+constexpr uint64_t kSlice = 512 << 10;
+constexpr uint64_t kLongSlice = 2 << 20;
+constexpr uint64_t kPlanFactor = 4;  // so much more, when only their sizes matter
 constexpr size_t kMostPending = 1 << 20;
 // Each pins the state that it sends. Clients have shares (base/shares.h): one of them six at most.
 constexpr int64_t kMostAtOnce = 8;
@@ -72,10 +75,11 @@ class Sending final : public boltfile::Sink {
   Sending(const node::Node& node, bool tells)
       : node_(node), tells_(tells), begun_(node.clock().now()) {}
 
-  Slice next() {
+  // About `bytes` of records.
+  Slice next(uint64_t bytes) {
     const MonotonicTime start = node_.clock().now();
     Slice slice;
-    absl::StatusOr<bool> done = step();
+    absl::StatusOr<bool> done = step(bytes);
     slice.status = done.status();
     slice.last = done.ok() && *done;
     slice.messages = std::exchange(messages_, {});
@@ -100,14 +104,14 @@ class Sending final : public boltfile::Sink {
   }
 
  private:
-  absl::StatusOr<bool> step() {
+  absl::StatusOr<bool> step(uint64_t bytes) {
     if (!writer_) {
       // The node may get another one meanwhile.
       backend_ = node_.backend();
       writer_ = std::make_unique<interchange::DatabaseWriter>(backend_->snapshot());
     }
-    if (!planned_) return plan();
-    absl::StatusOr<bool> done = writer_->write_step(kSlice, *this);
+    if (!planned_) return plan(kPlanFactor * bytes);
+    absl::StatusOr<bool> done = writer_->write_step(bytes, *this);
     if (!done.ok() || !*done) return done;
     if (!blob_.empty()) send_blob();
     CHECK(sent_ == writer_->size());
@@ -119,8 +123,8 @@ class Sending final : public boltfile::Sink {
     return true;
   }
 
-  absl::StatusOr<bool> plan() {
-    absl::StatusOr<bool> done = writer_->plan_step(kPlanSlice);
+  absl::StatusOr<bool> plan(uint64_t bytes) {
+    absl::StatusOr<bool> done = writer_->plan_step(bytes);
     if (!done.ok()) return done;
     if (!*done) return false;
     planned_ = true;
@@ -211,11 +215,11 @@ class SnapshotCall final : public net::StreamReceiver {
     pace_.our_turn(call_->loop().now());
     context_.snapshot_workers().go_on(
         reinterpret_cast<uintptr_t>(sending_.get()),
-        [this, call = call_, sending = sending_, admission = admission_,
+        [this, call = call_, sending = sending_, admission = admission_, bytes = slice_,
          alive = std::weak_ptr<bool>(alive_)](int) {
           if (call->over()) return;
           // Not a look at this object, which may be gone: it is only looked at on the loop.
-          auto slice = std::make_shared<Sending::Slice>(sending->next());
+          auto slice = std::make_shared<Sending::Slice>(sending->next(bytes));
           call->loop().post([this, slice, alive] {
             if (!alive.expired()) take(std::move(*slice));
           });
@@ -239,6 +243,7 @@ class SnapshotCall final : public net::StreamReceiver {
     }
     const Duration rest = way_->rest(slice.took, applied(), context_.lane(*call_).last_read_end,
                                      context_.node().clock().now());
+    slice_ = rest == Duration(0) ? kLongSlice : kSlice;
     if (rest == Duration(0)) return go_on();
     call_->loop().post_after(rest, [this, alive = std::weak_ptr<bool>(alive_)] {
       if (!alive.expired()) go_on();
@@ -301,6 +306,7 @@ class SnapshotCall final : public net::StreamReceiver {
   SharedShares& running_;
   TakingPace pace_;
   std::optional<GivingWay> way_;  // once sending_ is there
+  uint64_t slice_ = kSlice;       // the next one
   // Gone with this object: what comes back later finds out by it.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Sending>
