@@ -2,6 +2,7 @@
 
 #include "base/errors.h"
 #include "base/text.h"
+#include "ctl/keys.h"
 
 namespace keelson::proxy {
 
@@ -10,17 +11,8 @@ namespace pb = etcdserverpb;
 // The end of the key space becomes that of the namespace.
 std::string KeyPrefix::end_of(std::string_view end) const {
   if (end.empty()) return "";
-  if (end != std::string_view("\0", 1)) return cat(prefix_, end);
-  std::string next = prefix_;
-  while (!next.empty()) {
-    const auto last = static_cast<unsigned char>(next.back());
-    if (last < 0xff) {
-      next.back() = static_cast<char>(last + 1);
-      return next;
-    }
-    next.pop_back();
-  }
-  return std::string(1, '\0');
+  if (end != ctl::zero_byte()) return cat(prefix_, end);
+  return ctl::prefix_end(prefix_);
 }
 
 absl::Status KeyPrefix::add_interval(std::string* key, std::string* end) const {

@@ -7,13 +7,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "ctl/json_text.h"
-#include "proxy/messages.h"
+#include "proxy/own_stream.h"
 
 namespace keelson::proxy {
 namespace {
 
 constexpr Duration kPause = std::chrono::seconds(1);
-constexpr Duration kPatience = std::chrono::seconds(5);
 
 // What etcd's resolvers read. The metadata is JSON in a text.
 std::string value_of(const RegistrationConfig& config) {
@@ -39,76 +38,53 @@ std::optional<etcdserverpb::Member> member_of(const std::string& value) {
   return member;
 }
 
-// A stream of the proxy's own: nobody reads it slowly.
-class OwnSink : public ClientSink {
- public:
-  explicit OwnSink(std::weak_ptr<Registration> registration)
-      : registration_(std::move(registration)) {}
-  size_t unread() const override { return 0; }
-  void when_read(Task /*told*/) override {}
-  void answered() override {}
-
- protected:
-  std::shared_ptr<Registration> registration() const { return registration_.lock(); }
-
- private:
-  const std::weak_ptr<Registration> registration_;
-};
-
 }  // namespace
 
 class Registration::LeaseSink final : public OwnSink {
  public:
-  using OwnSink::OwnSink;
+  explicit LeaseSink(std::weak_ptr<Registration> registration)
+      : registration_(std::move(registration)) {}
   void send(Parts message) override {
     etcdserverpb::LeaseKeepAliveResponse response;
-    const auto self = registration();
+    const auto self = registration_.lock();
     if (!self || !response.ParseFromString(message.flat())) return;
     self->renewed(response.id(), response.ttl());
   }
   // The lease may live on: it is asked for again, in time.
   void end(absl::Status /*why*/) override {}
+
+ private:
+  const std::weak_ptr<Registration> registration_;
 };
 
 class Registration::WatchSink final : public OwnSink {
  public:
   WatchSink(std::weak_ptr<Registration> registration, uint64_t sight)
-      : OwnSink(std::move(registration)), sight_(sight) {}
+      : registration_(std::move(registration)), sight_(sight) {}
   void send(Parts message) override {
     etcdserverpb::WatchResponse response;
-    const auto self = registration();
+    const auto self = registration_.lock();
     if (!self || !response.ParseFromString(message.flat())) return;
     self->heard(response);
     if (response.canceled()) self->lost(sight_);
   }
   void end(absl::Status why) override {
     log::warn("lost sight of the other proxies", {{"error", message_of(why)}});
-    if (const auto self = registration()) self->lost(sight_);
+    if (const auto self = registration_.lock()) self->lost(sight_);
   }
 
  private:
+  const std::weak_ptr<Registration> registration_;
   const uint64_t sight_;
 };
 
-template <typename Response, typename Done>
-void Registration::ask(std::string path, std::string message, Done done) {
-  outbound::RpcRequest request{.path = std::move(path),
-                               .message = Bytes::copy(message),
-                               .deadline = SystemClock().now() + kPatience};
-  deps_.client.unary(std::move(request), [self = shared_from_this(), done = std::move(done)](
-                                             absl::StatusOr<Parts> answered) mutable {
-    absl::StatusOr<Response> response = Response();
-    if (!answered.ok()) {
-      response = answered.status();
-    } else if (absl::Status s = parse_answer(*answered, &*response); !s.ok()) {
-      response = s;
-    }
-    Executor& lane = self->deps_.lane;
-    lane.post(
-        [self = std::move(self), done = std::move(done), response = std::move(response)]() mutable {
-          if (!self->stopped_) done(std::move(response));
-        });
-  });
+template <typename Response, typename Request, typename Done>
+void Registration::ask(std::string path, const Request& request, Done done) {
+  ask_for_self<Response>(deps_.client, deps_.lane, SystemClock(), std::move(path), request,
+                         [self = shared_from_this(),
+                          done = std::move(done)](absl::StatusOr<Response> response) mutable {
+                           if (!self->stopped_) done(std::move(response));
+                         });
 }
 
 void Registration::start() {
@@ -127,8 +103,8 @@ void Registration::stop() {
     if (self->lease_ == 0) return;
     etcdserverpb::LeaseRevokeRequest request;
     request.set_id(self->lease_);
-    self->ask<etcdserverpb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke",
-                                                 request.SerializeAsString(), [](auto) {});
+    self->ask<etcdserverpb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", request,
+                                                 [](auto) {});
   });
 }
 
@@ -152,7 +128,7 @@ void Registration::grant() {
   etcdserverpb::LeaseGrantRequest request;
   request.set_ttl(config_.ttl);
   ask<etcdserverpb::LeaseGrantResponse>(
-      "/etcdserverpb.Lease/LeaseGrant", request.SerializeAsString(),
+      "/etcdserverpb.Lease/LeaseGrant", request,
       [this](absl::StatusOr<etcdserverpb::LeaseGrantResponse> response) {
         if (response.ok()) return granted(response->id());
         log::warn("failed to create a session", {{"error", message_of(response.status())}});
@@ -168,7 +144,7 @@ void Registration::granted(int64_t lease) {
   request.set_lease(lease);
   if (!deps_.prefix.empty()) deps_.prefix.add_to(&request).IgnoreError();  // there is a key
   ask<etcdserverpb::PutResponse>(
-      "/etcdserverpb.KV/Put", request.SerializeAsString(),
+      "/etcdserverpb.KV/Put", request,
       [this, lease](absl::StatusOr<etcdserverpb::PutResponse> response) {
         if (!response.ok()) {
           log::warn("failed to create a session", {{"error", message_of(response.status())}});
@@ -219,7 +195,7 @@ void Registration::list() {
   request.set_key(config_.prefix + "/");
   request.set_range_end(config_.prefix + "0");                             // the next character
   if (!deps_.prefix.empty()) deps_.prefix.add_to(&request).IgnoreError();  // there is a key
-  ask<etcdserverpb::RangeResponse>("/etcdserverpb.KV/Range", request.SerializeAsString(),
+  ask<etcdserverpb::RangeResponse>("/etcdserverpb.KV/Range", request,
                                    [this](absl::StatusOr<etcdserverpb::RangeResponse> response) {
                                      response.ok() ? listed(*response) : list_later();
                                    });

@@ -72,8 +72,8 @@ class Registration : public std::enable_shared_from_this<Registration> {
   void note(const mvccpb::KeyValue& kv);
 
   // Asks, and calls `done` on the lane with what was answered, unless it has stopped meanwhile.
-  template <typename Response, typename Done>
-  void ask(std::string path, std::string message, Done done);
+  template <typename Response, typename Request, typename Done>
+  void ask(std::string path, const Request& request, Done done);
 
   const Deps deps_;
   const RegistrationConfig config_;
