@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 #include <optional>
 #include <random>
 #include <thread>
@@ -28,6 +29,7 @@
 #include "proxy/fresh_channels.h"
 #include "proxy/keep_alive.h"
 #include "proxy/kv.h"
+#include "proxy/leasing.h"
 #include "proxy/log_lists.h"
 #include "proxy/pages.h"
 #include "proxy/registration.h"
@@ -125,14 +127,23 @@ struct GrpcProxy::Parts {
         loops(cores(), "grpc-proxy"),
         lane("proxy-shared"),
         random(seed()),
-        kv({*client, lane, prefix, metrics}, {.ordered = c.serializable_ordering,
-                                              .tries = static_cast<int>(5 * client->endpoints())}),
         watches({*client, lane, clock, prefix, metrics}),
         keep_alives({*client, lane, metrics}),
+        leasing(leasing_of(*this)),
+        kv({*client, lane, prefix, metrics, leasing.get()},
+           {.ordered = c.serializable_ordering,
+            .tries = static_cast<int>(5 * client->endpoints())}),
         services(*client, prefix, [this] { return members(); }),
         watch_service(watches, lane, prefix),
         keep_alive_service(keep_alives, lane),
         counter(metrics) {}
+
+  static std::unique_ptr<Leasing> leasing_of(Parts& parts) {
+    if (parts.config.leasing_prefix.empty()) return nullptr;
+    return std::make_unique<Leasing>(Leasing::Deps{*parts.client, parts.lane, parts.clock,
+                                                   parts.watches, parts.prefix, parts.metrics},
+                                     parts.config.leasing_prefix, Holdings::Limits());
+  }
 
   std::vector<etcdserverpb::Member> members() const {
     if (config.advertise_url.empty()) return {};
@@ -167,9 +178,10 @@ struct GrpcProxy::Parts {
   std::unique_ptr<net::TlsHandshakes> handshakes, page_handshakes;
   SeededRandom random;                    // the lane's
   std::unique_ptr<net::HttpClient> http;  // the lane's, its end included
-  Kv kv;
   WatchHub watches;
   KeepAliveHub keep_alives;
+  const std::unique_ptr<Leasing> leasing;  // null: none
+  Kv kv;
   std::shared_ptr<Registration> registration;  // shared with what it has under way; may be null
   Services services;
   WatchService watch_service;
@@ -350,6 +362,7 @@ absl::StatusOr<std::unique_ptr<GrpcProxy>> GrpcProxy::start(
   if (absl::Status s = made.keep_fresh(); !s.ok()) return s;
   made.sync_later();
   if (made.registration) made.registration->start();
+  if (made.leasing) made.leasing->start();
   log::info("started gRPC proxy",
             {{"address", made.listener->address()}, listed("endpoints", *endpoints)});
   return proxy;
@@ -379,6 +392,11 @@ void GrpcProxy::stop(Duration time) {
   if (parts.profiles) parts.profiles->stop();
   if (parts.files) parts.files->stop();
   if (parts.registration) parts.registration->stop();
+  if (parts.leasing) parts.leasing->stop();
+  // What these ask for at their end is asked now, and counts below.
+  std::promise<void> told;
+  parts.lane.post([&told] { told.set_value(); });
+  told.get_future().wait();
   // Everybody has gone, so what was asked for them is being given up.
   const bool idle = parts.client->wait_until_idle(kCancelPatience) &&
                     (!parts.self || parts.self->wait_until_idle(kCancelPatience));

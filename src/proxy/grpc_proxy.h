@@ -50,6 +50,7 @@ struct GrpcProxyConfig {
   std::string resolver_prefix;  // empty: the proxy tells nobody of itself
   int64_t resolver_ttl = 0;     // seconds; > 0 with a prefix
   bool serializable_ordering = false;
+  std::string leasing_prefix;  // empty: no leasing
 };
 
 class GrpcProxy {

@@ -118,7 +118,9 @@ std::vector<Flag> flags_towards_the_cluster() {
        .default_value = "false",
        .usage = "serializable reads never see an older state than those before"},
       {.name = "experimental-leasing-prefix",
-       .usage = "prefix of keys by which proxies may answer linearizable reads; not there yet"}};
+       .usage =
+           "prefix of the keys by which proxies agree who answers linearizable reads, the same "
+           "for all who write"}};
 }
 
 absl::StatusOr<std::optional<net::TlsVersion>> version_of(const std::string& flag,
@@ -141,9 +143,6 @@ absl::Status check(const ctl::FlagSet& flags) {
   }
   if (flags.boolean("auto-tls") && flags.natural("self-signed-cert-validity") == 0) {
     return wrong("selfSignedCertValidity is invalid,it should be greater than 0");
-  }
-  if (!flags.text("experimental-leasing-prefix").empty()) {
-    return wrong("--experimental-leasing-prefix is not there yet");
   }
   return absl::OkStatus();
 }
@@ -209,6 +208,7 @@ absl::StatusOr<GrpcProxyConfig> config_of(const ctl::FlagSet& flags) {
   config.resolver_prefix = flags.text("resolver-prefix");
   config.resolver_ttl = flags.integer("resolver-ttl");
   config.serializable_ordering = flags.boolean("experimental-serializable-ordering");
+  config.leasing_prefix = flags.text("experimental-leasing-prefix");
   return config;
 }
 

@@ -64,6 +64,7 @@ class Kv::Range final : public net::UnaryHandler {
     if (absl::Status s = parse(message, &asked->request); !s.ok()) return call->fail(s);
     const bool serializable = asked->request.serializable();
     asked->keys = {asked->request.key(), asked->request.range_end()};
+    if (kv_.deps_.leasing && is_plain_read(asked->request)) asked->plain = asked->request;
     asked->request.set_serializable(true);
     asked->cache_key = cache_key(*call, asked->request.SerializeAsString());
     asked->tries = kv_.options_.tries;
@@ -76,7 +77,9 @@ class Kv::Range final : public net::UnaryHandler {
     }
     const bool changed = first || !kv_.deps_.prefix.empty();
     asked->message = changed ? Bytes::copy(asked->request.SerializeAsString()) : std::move(message);
-    if (!asked->request.serializable()) return ask_cluster(std::move(call), std::move(asked));
+    if (!asked->request.serializable() && !asked->plain) {
+      return ask_cluster(std::move(call), std::move(asked));
+    }
     kv_.deps_.lane.post([this, call = std::move(call), asked = std::move(asked)]() mutable {
       look_up(std::move(call), std::move(asked));
     });
@@ -86,6 +89,7 @@ class Kv::Range final : public net::UnaryHandler {
   struct Asked {
     pb::RangeRequest request;
     KeySpan keys;
+    std::optional<pb::RangeRequest> plain;  // the client's, if leasing may answer it
     std::string cache_key;
     Bytes message;
     int64_t not_before = 0;  // revision of an answer
@@ -93,6 +97,19 @@ class Kv::Range final : public net::UnaryHandler {
   };
 
   void look_up(net::CallRef call, std::unique_ptr<Asked> asked) {
+    if (asked->plain) {
+      if (std::optional<Parts> found = kv_.deps_.leasing->find(*asked->plain, kv_.newest_)) {
+        return net::ServerCall::respond_later(std::move(call), *std::move(found));
+      }
+    }
+    if (asked->request.serializable()) {
+      look_into_cache(std::move(call), std::move(asked));
+    } else {
+      acquire(std::move(call), std::move(asked));
+    }
+  }
+
+  void look_into_cache(net::CallRef call, std::unique_ptr<Asked> asked) {
     if (kv_.cache_.compacted(asked->request.revision())) {
       kv_.deps_.metrics.cache_hits.add();
       return net::ServerCall::fail_later(std::move(call), errors::Compacted());
@@ -103,6 +120,25 @@ class Kv::Range final : public net::UnaryHandler {
       return net::ServerCall::respond_later(std::move(call), shared(*known));
     }
     kv_.deps_.metrics.cache_misses.add();
+    ask_on_loop(std::move(call), std::move(asked));
+  }
+
+  // Leasing reads it, or, if it may not or cannot, the client asks for itself.
+  void acquire(net::CallRef call, std::unique_ptr<Asked> asked) {
+    // shared_ptr: for one of the two.
+    auto waiting = std::make_shared<std::pair<net::CallRef, std::unique_ptr<Asked>>>(
+        std::move(call), std::move(asked));
+    const pb::RangeRequest& plain = *waiting->second->plain;
+    const bool may = kv_.deps_.leasing->acquire(plain, [this, waiting](std::optional<Parts> read) {
+      auto& [call, asked] = *waiting;
+      if (!read) return ask_on_loop(std::move(call), std::move(asked));
+      keep(*std::move(asked), *read);
+      net::ServerCall::respond_later(std::move(call), *std::move(read));
+    });
+    if (!may) ask_on_loop(std::move(waiting->first), std::move(waiting->second));
+  }
+
+  void ask_on_loop(net::CallRef call, std::unique_ptr<Asked> asked) {
     net::Loop& loop = call->loop();
     loop.post([this, call = std::move(call), asked = std::move(asked)]() mutable {
       ask_cluster(std::move(call), std::move(asked));
@@ -132,10 +168,7 @@ class Kv::Range final : public net::UnaryHandler {
           std::move(call), absl::UnknownError("etcdclient: no cluster members have a revision "
                                               "higher than the previously received revision"));
     }
-    net::Loop& loop = call->loop();
-    loop.post([this, call = std::move(call), asked = std::move(asked)]() mutable {
-      ask_cluster(std::move(call), std::move(asked));
-    });
+    ask_on_loop(std::move(call), std::move(asked));
   }
 
   void keep(Asked asked, const Parts& answered) {
@@ -184,18 +217,31 @@ std::vector<KeySpan> touched_by(const pb::TxnRequest& request) {
   return keys;
 }
 
+// What leasing answers by itself.
+template <typename Request>
+std::optional<Parts> find_in(Leasing& /*leasing*/, const Request& /*request*/, int64_t /*newest*/) {
+  return std::nullopt;
+}
+std::optional<Parts> find_in(Leasing& leasing, const pb::TxnRequest& request, int64_t newest) {
+  return leasing.find(request, newest);
+}
+
 using Written = std::function<void(net::CallRef, std::vector<KeySpan>, absl::StatusOr<Parts>)>;
 
-// A request that writes: on to the cluster, and then, on the lane, to `written`.
+// A request that writes: on to the cluster, or by way of leasing, and then, on the lane, to
+// `written`.
 template <typename Request, typename Response>
 class WriteHandler final : public net::UnaryHandler {
  public:
-  WriteHandler(const Kv::Deps& deps, Written written) : deps_(deps), written_(std::move(written)) {}
+  // `newest`: the revision of the newest answer.
+  WriteHandler(const Kv::Deps& deps, const std::atomic<int64_t>& newest, Written written)
+      : deps_(deps), newest_(newest), written_(std::move(written)) {}
 
   void handle(net::CallRef call, Bytes message) override {
     Request request;
     if (absl::Status s = parse(message, &request); !s.ok()) return call->fail(s);
     std::vector<KeySpan> keys = touched_by(request);
+    if (deps_.leasing) return lease(std::move(call), std::move(request), std::move(keys));
     if (!deps_.prefix.empty()) {
       if (absl::Status s = deps_.prefix.add_to(&request); !s.ok()) return call->fail(s);
       message = Bytes::copy(request.SerializeAsString());
@@ -214,7 +260,26 @@ class WriteHandler final : public net::UnaryHandler {
   }
 
  private:
+  void lease(net::CallRef call, Request request, std::vector<KeySpan> keys) {
+    auto leased = std::make_shared<LeasedCall>(deps_.client, deps_.lane, identity_of(*call),
+                                               call->deadline());
+    call->on_cancel([leased] { leased->cancel_later(); });
+    deps_.lane.post([this, call = std::move(call), leased = std::move(leased),
+                     request = std::move(request), keys = std::move(keys)]() mutable {
+      if (std::optional<Parts> found = find_in(*deps_.leasing, request, newest_)) {
+        return net::ServerCall::respond_later(std::move(call), *std::move(found));
+      }
+      GuardedForm form(deps_.leasing->keys(), std::move(request));
+      deps_.leasing->write(std::move(leased), std::move(form),
+                           [this, call = std::move(call),
+                            keys = std::move(keys)](absl::StatusOr<Parts> answered) mutable {
+                             written_(std::move(call), std::move(keys), std::move(answered));
+                           });
+    });
+  }
+
   const Kv::Deps& deps_;
+  const std::atomic<int64_t>& newest_;
   const Written written_;
 };
 
@@ -271,11 +336,13 @@ void Kv::register_on(net::Router& router, const net::MethodOptions& options) {
                                  absl::StatusOr<Parts> answered) {
     this->written(std::move(call), std::move(keys), std::move(answered));
   };
-  add("Put", std::make_unique<WriteHandler<pb::PutRequest, pb::PutResponse>>(deps_, written));
+  add("Put",
+      std::make_unique<WriteHandler<pb::PutRequest, pb::PutResponse>>(deps_, newest_, written));
   add("DeleteRange",
-      std::make_unique<WriteHandler<pb::DeleteRangeRequest, pb::DeleteRangeResponse>>(deps_,
-                                                                                      written));
-  add("Txn", std::make_unique<WriteHandler<pb::TxnRequest, pb::TxnResponse>>(deps_, written));
+      std::make_unique<WriteHandler<pb::DeleteRangeRequest, pb::DeleteRangeResponse>>(
+          deps_, newest_, written));
+  add("Txn",
+      std::make_unique<WriteHandler<pb::TxnRequest, pb::TxnResponse>>(deps_, newest_, written));
   add("Compact", std::make_unique<Compact>(*this));
   range_stream_ = std::make_unique<RangeStream>();
   router.stream("/etcdserverpb.KV/RangeStream", net::MethodKind::kServerStream, range_stream_.get(),

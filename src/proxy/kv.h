@@ -1,11 +1,12 @@
 // proxy/kv.h
 //
 // The KV service of the gRPC proxy: requests go on to the cluster, within the namespace if there is
-// one, and answers to ranges are kept for serializable reads (proxy/range_cache.h).
+// one, and answers to ranges are kept for serializable reads (proxy/range_cache.h). With leasing
+// (proxy/leasing.h), reads may be answered by it, and writes go by it.
 //
 // Threads: handlers run on the loops of calls; the cache is on the lane given. What writes is
 //   answered by way of that lane, behind what it puts out of the cache.
-// Lifetime: client, lane and metrics outlive it, and it the listener and the calls.
+// Lifetime: client, lane, leasing and metrics outlive it, and it the listener and the calls.
 // Order: as the cluster has it; a serializable read may see an older state than one before it, as
 //   that was answered by another member, unless Options::ordered.
 // Source: etcd v3.7.1, server/proxy/grpcproxy/kv.go. There RangeStream is not implemented, either.
@@ -21,6 +22,7 @@
 #include "net/grpc.h"
 #include "outbound/rpc_client.h"
 #include "proxy/key_prefix.h"
+#include "proxy/leasing.h"
 #include "proxy/metrics.h"
 #include "proxy/range_cache.h"
 
@@ -33,6 +35,7 @@ class Kv {
     Executor& lane;
     const KeyPrefix& prefix;
     Metrics& metrics;
+    Leasing* leasing = nullptr;  // null: there is none
   };
 
   struct Options {

@@ -19,6 +19,12 @@ std::string Metrics::page() const {
             "Serializable ranges that there was no kept answer to.", cache_misses.value());
   out.counter("keelson_grpc_proxy_keep_alives_coalescing_total",
               "Keep-alives that were answered with another's answer.", keep_alives_coalescing);
+  out.gauge("keelson_grpc_proxy_leasing_keys", "Keys that leasing holds.", leasing_keys);
+  out.counter("keelson_grpc_proxy_leasing_hits_total",
+              "Reads and transactions that leasing answered without the cluster.", leasing_hits);
+  out.counter("keelson_grpc_proxy_leasing_revocations_total",
+              "Holders that were asked to give up a key that was to be written.",
+              leasing_revocations);
   out.counter("etcd_server_health_success", "The total number of successful health checks",
               health_success);
   out.counter("etcd_server_health_failures", "The total number of failed health checks",

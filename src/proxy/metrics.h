@@ -24,6 +24,8 @@ struct Metrics {
   http::Gauge cache_keys;
   http::Counter cache_hits, cache_misses;
   http::Counter keep_alives_coalescing;  // ours: that were answered with another's
+  http::Gauge leasing_keys;              // ours: keys that are held
+  http::Counter leasing_hits, leasing_revocations;
   http::Counter health_success, health_failures;
 
   // In Prometheus' text format.

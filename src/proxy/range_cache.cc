@@ -19,6 +19,10 @@ bool before_end(std::string_view key, const KeySpan& keys) {
 
 }  // namespace
 
+bool KeySpan::contains(std::string_view key) const {
+  return key >= begin && before_end(key, *this);
+}
+
 bool KeySpan::overlaps(const KeySpan& other) const {
   return begin < other.begin ? before_end(other.begin, *this) : before_end(begin, other);
 }

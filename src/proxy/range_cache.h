@@ -32,6 +32,7 @@ struct KeySpan {
   std::string begin, end;
 
   bool is_one() const { return end.empty(); }
+  bool contains(std::string_view key) const;
   bool overlaps(const KeySpan& other) const;
 };
 

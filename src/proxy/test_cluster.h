@@ -32,6 +32,8 @@ class TestCluster final : public outbound::RpcClient {
     std::string key;
     int64_t revision;
     bool is_delete;
+    // The rest of what it says of the key.
+    mvccpb::KeyValue kv = {};
   };
 
   TestCluster(Executor* lane, Random* random) : lane_(*lane), random_(*random) {}
@@ -42,6 +44,11 @@ class TestCluster final : public outbound::RpcClient {
   void write(const std::vector<std::pair<std::string, bool>>& keys) {
     ++revision_;
     for (const auto& [key, is_delete] : keys) events_.push_back({key, revision_, is_delete});
+  }
+  // One transaction, that was made elsewhere. REQUIRES: of the next revision.
+  void happened(const std::vector<Event>& events) {
+    ++revision_;
+    events_.insert(events_.end(), events.begin(), events.end());
   }
   // Some of what there is to do on one of the streams. False: nothing.
   bool step() {
@@ -77,6 +84,8 @@ class TestCluster final : public outbound::RpcClient {
   size_t keep_alives = 0;  // asked for
   size_t creations = 0;    // watches, asked for
   std::set<int64_t> leases;
+  // What a keep-alive is answered; without it, whether it is one of the leases above.
+  std::function<int64_t(int64_t lease)> renew_lease;
   // What unary calls are answered; without it none is.
   std::function<absl::StatusOr<Parts>(const outbound::RpcRequest&)> answer_unary;
 
@@ -152,7 +161,9 @@ class TestCluster final : public outbound::RpcClient {
       ++cluster_.keep_alives;
       etcdserverpb::LeaseKeepAliveResponse response;
       response.set_id(request.id());
-      response.set_ttl(cluster_.leases.count(request.id()) > 0 ? 60 : 0);
+      const auto ttl = [&](int64_t id) { return cluster_.leases.count(id) > 0 ? 60 : 0; };
+      response.set_ttl(cluster_.renew_lease ? cluster_.renew_lease(request.id())
+                                            : ttl(request.id()));
       outgoing_.push_back(response.SerializeAsString());
     }
     etcdserverpb::WatchResponse answer(int64_t id) const {
@@ -223,6 +234,7 @@ class TestCluster final : public outbound::RpcClient {
           if (event.revision < after_[id] || !in_range(watch, event.key)) continue;
           mvccpb::Event& out = *response.add_events();
           if (event.is_delete) out.set_type(mvccpb::Event::DELETE);
+          *out.mutable_kv() = event.kv;
           out.mutable_kv()->set_key(event.key);
           out.mutable_kv()->set_mod_revision(event.revision);
           if (watch.prev_kv) out.mutable_prev_kv()->set_key(event.key);

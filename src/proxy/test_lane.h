@@ -20,7 +20,9 @@ class TestLane final : public Executor, public Clock {
     later_.emplace(now_ + delay, std::move(task));
   }
   MonotonicTime now() const override { return now_; }
-  Duration unix_time() const override { return now_.since_origin; }
+  Duration unix_time() const override { return now_.since_origin + slept; }
+
+  Duration slept{0};  // the wall clock alone has seen it
 
   // False: there is nothing to do.
   bool step() {
