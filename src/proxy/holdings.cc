@@ -132,7 +132,7 @@ bool Holdings::begin_acquiring(const std::string& key) {
   }
   Entry& entry = touch(key)->second;
   entry.acquiring = true;
-  entry.spoilt = entry.doomed = false;
+  entry.doomed = false;
   return true;
 }
 
@@ -152,9 +152,8 @@ void Holdings::end_acquiring(const std::string& key, const std::optional<Acquire
   set_state(entry, State::kHeld);
   entry.created = created;
   if (entry.doomed) return give(place, created + 1, Duration(0));
-  if (!entry.spoilt && acquired->revision >= entry.as_of) {
-    learn(place, acquired->revision, acquired->value);
-  }
+  // Not what a write has overtaken; one that is under way says later what stands there.
+  if (acquired->revision >= entry.as_of) learn(place, acquired->revision, acquired->value);
 }
 
 // ---- writing
@@ -184,7 +183,6 @@ void Holdings::begin_writing(const std::vector<KeySpan>& keys) {
     } else {
       written_ranges_.push_back(span);
     }
-    each_in(span, [](Place place) { place->second.spoilt = true; });
   }
 }
 

@@ -6,7 +6,7 @@
 //
 // A key's value is known only from an answer that no write through this proxy can have overtaken:
 //   - while a write is under way its keys are for the cluster, and are not acquired;
-//   - what an acquisition read, while which a write began, is not believed;
+//   - what an acquisition read is not believed if a write has been answered with a later revision;
 //   - a write of which it is not known whether it took place, or whether it still will, ends the
 //     holding: its condition (proxy/guarded_write.h) fails once the key has been taken anew.
 //
@@ -118,7 +118,6 @@ class Holdings {
     int64_t created = 0;  // of our leasing key; > 0 when held
     int64_t lost_at = 0;  // what was taken before is ours no more
     bool acquiring = false;
-    bool spoilt = false;  // what is being acquired was written meanwhile
     bool doomed = false;  // and may yet be written, by we do not know whom
     bool known = false;   // only if held; then `value` is what was there at as_of
     KnownKey value;
