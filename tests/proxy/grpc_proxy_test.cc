@@ -5,7 +5,6 @@
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <iostream>
 
 #include "base/text.h"
@@ -21,29 +20,11 @@ using net::put_file;
 using net::TestCa;
 using net::TestCertificate;
 
-int failures = 0;
-void check(bool good, const std::string& what) {
-  if (good) return;
-  ++failures;
-  std::cout << "FAILED: " << what << "\n";
+// NAME.pem and NAME.key.
+void put(const Folder& folder, const std::string& name, const TestCertificate& certificate) {
+  put_file(folder / (name + ".key"), certificate.key_pem());
+  put_file(folder / (name + ".pem"), certificate.pem());
 }
-
-class Folder {
- public:
-  Folder() : path_(cat(std::filesystem::temp_directory_path().string(), "/keelson-gp-XXXXXX")) {
-    CHECK(::mkdtemp(path_.data()) != nullptr);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return cat(path_, "/", name); }
-  // NAME.pem and NAME.key.
-  void put(const std::string& name, const TestCertificate& certificate) const {
-    put_file(*this / (name + ".key"), certificate.key_pem());
-    put_file(*this / (name + ".pem"), certificate.pem());
-  }
-
- private:
-  std::string path_;
-};
 
 // A client of one connection of its own.
 class Client {
@@ -110,27 +91,6 @@ std::shared_ptr<grpc::ChannelCredentials> tls(const TestCa& trusted, const TestC
   return grpc::SslCredentials(options);
 }
 
-std::vector<std::string> server(const std::string& program, const Folder& work,
-                                const std::string& address, const std::string& scheme) {
-  const std::string url = cat(scheme, "://", address);
-  return {program, "--data-dir=" + (work / "data"), "--listen-client-urls=" + url,
-          "--advertise-client-urls=" + url,
-          cat("--listen-peer-urls=http://", harness::free_address())};
-}
-std::vector<std::string> proxy(const std::string& program, const std::string& address,
-                               const std::string& endpoint) {
-  return {program,
-          "grpc-proxy",
-          "start",
-          "--listen-addr=" + address,
-          "--endpoints=" + endpoint,
-          "--advertise-client-url=" + address};
-}
-std::vector<std::string> operator+(std::vector<std::string> command,
-                                   const std::vector<std::string>& more) {
-  command.insert(command.end(), more.begin(), more.end());
-  return command;
-}
 bool puts(Client& client, const std::string& value) {
   return eventually([&] { return client.put("k", value).ok(); });
 }
@@ -143,11 +103,11 @@ void certificates(const std::string& program) {
   const Folder work;
   const TestCa inner("inner"), outer("outer"), foreign("foreign"), next("next");
   const TestCertificate client_shows = outer.issue({}), stranger = foreign.issue({});
-  work.put("server", inner.issue({}));
-  work.put("towards", inner.issue({}));
-  work.put("proxy", outer.issue({}));
-  work.put("named", inner.issue({.common_name = "root"}));
-  work.put("stranger", stranger);
+  put(work, "server", inner.issue({}));
+  put(work, "towards", inner.issue({}));
+  put(work, "proxy", outer.issue({}));
+  put(work, "named", inner.issue({.common_name = "root"}));
+  put(work, "stranger", stranger);
   put_file(work / "inner.pem", inner.pem());
   put_file(work / "outer.pem", outer.pem());
 
@@ -194,9 +154,9 @@ void certificates(const std::string& program) {
   check(between.says("TLS files have changed and are in force"),
         "the proxy reads its files again: " + between.text());
   check(client.put("k", "3").ok(), "calls go on");
-  work.put("named", next.issue({.common_name = "root"}));
-  work.put("towards", next.issue({}));
-  work.put("server", next.issue({}));
+  put(work, "named", next.issue({.common_name = "root"}));
+  put(work, "towards", next.issue({}));
+  put(work, "server", next.issue({}));
   put_file(work / "inner.pem", next.pem());
   check(cluster->end().has_value(), "the server ends");
   cluster = serve();
@@ -206,7 +166,7 @@ void certificates(const std::string& program) {
   // One with a name would make everybody that user: it is not taken up, and the old goes on.
   put_file(work / "towards.key", next.issue({}).key_pem());  // not its certificate's
   const TestCertificate named = next.issue({.common_name = "root"});
-  work.put("towards", named);
+  put(work, "towards", named);
   check(between.says("going on with the old"), "a name is not taken up: " + between.text());
   check(client.put("k", "5").ok(), "and calls go on");
 }

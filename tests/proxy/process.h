@@ -1,6 +1,7 @@
 // tests/proxy/process.h
 //
-// Process is a program under test, such as a gateway.
+// Process is a program under test, such as a gateway; beside it what tests of the gRPC proxy begin
+// with: where its files are, how it and a server are started, what is counted as a failure.
 //
 // Threads: one; the kernel ends the program with it.
 
@@ -12,13 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
+#include "base/text.h"
 #include "tests/cluster/cluster.h"
 
 namespace keelson::cluster {
@@ -56,6 +62,7 @@ class Process {
   bool says(const std::string& what) const {
     return eventually([&] { return text().find(what) != std::string::npos; });
   }
+  void signal(int number) const { ::kill(pid_, number); }
   // How it ended after SIGTERM; nothing: it did not.
   std::optional<int> end() {
     ::kill(pid_, SIGTERM);
@@ -69,5 +76,47 @@ class Process {
   pid_t pid_ = -1;
   bool gone_ = false;
 };
+
+inline int failures = 0;
+inline void check(bool good, const std::string& what) {
+  if (good) return;
+  ++failures;
+  std::cout << "FAILED: " << what << "\n";
+}
+
+class Folder {
+ public:
+  Folder() : path_(cat(std::filesystem::temp_directory_path().string(), "/keelson-gp-XXXXXX")) {
+    CHECK(::mkdtemp(path_.data()) != nullptr);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return cat(path_, "/", name); }
+
+ private:
+  std::string path_;
+};
+
+// Command lines.
+inline std::vector<std::string> server(const std::string& program, const Folder& work,
+                                       const std::string& address, const std::string& scheme) {
+  const std::string url = cat(scheme, "://", address);
+  return {program, "--data-dir=" + (work / "data"), "--listen-client-urls=" + url,
+          "--advertise-client-urls=" + url,
+          cat("--listen-peer-urls=http://", harness::free_address())};
+}
+inline std::vector<std::string> proxy(const std::string& program, const std::string& address,
+                                      const std::string& endpoints) {
+  return {program,
+          "grpc-proxy",
+          "start",
+          "--listen-addr=" + address,
+          "--endpoints=" + endpoints,
+          "--advertise-client-url=" + address};
+}
+inline std::vector<std::string> operator+(std::vector<std::string> command,
+                                          const std::vector<std::string>& more) {
+  command.insert(command.end(), more.begin(), more.end());
+  return command;
+}
 
 }  // namespace keelson::cluster
