@@ -138,7 +138,9 @@ absl::Status GuardedWrite::look_at(const mvccpb::KeyValue& kv, bool is_bounded, 
         cat("leasing: \"", kv.key(), "\" stands where leasing keys do, and has no lease"));
   }
   if (kv.lease() != deps_.host.lease()) {
-    to_ask_.push_back({kv.key(), *key, kv.create_revision()});
+    // One that has been asked, by whomever, is only waited for.
+    const bool is_asked = kv.value() == LeasingKeys::kRevoke;
+    if (!is_asked) to_ask_.push_back({kv.key(), *key, kv.create_revision()});
     await(*key);
     return absl::OkStatus();
   }

@@ -2,8 +2,6 @@
 // among them if there is one: counters that everybody counts up and reads, while members die;
 // holders that are stopped, killed, ended; users.
 
-#include <signal.h>
-
 #include <CLI/CLI.hpp>
 #include <array>
 #include <atomic>
@@ -271,8 +269,8 @@ void holders(const std::string& program) {
   check(eventually([&] { return get(direct, "leasing/c").mod_revision == 0; }), "c is free");
   check(get(direct, "leasing/a").mod_revision > 0, "a is not");
 
-  still.process.signal(SIGSTOP);
-  killed.process.signal(SIGKILL);
+  still.process.stop();
+  killed.process.kill();
   const harness::CallOptions little{.deadline = Milliseconds(2000)};
   const harness::CallOptions much{.deadline = Milliseconds(150000)};
   check(!put(writer.client, "a", "too early", little).ok(), "a is not written while it is held");
@@ -280,7 +278,7 @@ void holders(const std::string& program) {
       [&] { check(put(writer.client, "b", "after", much).ok(), "b is written once it is free"); });
   check(put(writer.client, "a", "after", much).ok(), "a is written once its time is over");
   another.join();
-  still.process.signal(SIGCONT);
+  still.process.go_on();
   const Got read = get(still.client, "a");
   check(read.ok && read.value == "after", cat("who stood still reads ", read.value));
   check(holds(still.at, still.client, "a"), "and holds it again");

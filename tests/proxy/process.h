@@ -62,7 +62,15 @@ class Process {
   bool says(const std::string& what) const {
     return eventually([&] { return text().find(what) != std::string::npos; });
   }
-  void signal(int number) const { ::kill(pid_, number); }
+  void kill() const { ::kill(pid_, SIGKILL); }
+  // It stands still, all of it, once this returns.
+  void stop() const {
+    ::kill(pid_, SIGSTOP);
+    int status = 0;
+    CHECK(::waitpid(pid_, &status, WUNTRACED) == pid_);
+    CHECK(WIFSTOPPED(status));
+  }
+  void go_on() const { ::kill(pid_, SIGCONT); }
   // How it ended after SIGTERM; nothing: it did not.
   std::optional<int> end() {
     ::kill(pid_, SIGTERM);
