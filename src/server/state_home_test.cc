@@ -102,7 +102,7 @@ TEST_F(StateHomeTest, AStoreThatIsOlderThanTheLogIsNamedAsEtcdNamesIt) {
   make_log(20);
   StateHome home(data_dir_, {});
   auto store = home.open(log_);
-  EXPECT_TRUE(store.status().message().starts_with(
+  EXPECT_TRUE(message_of(store.status()).starts_with(
       "failed to find database snapshot file (snap: snapshot file doesn't exist)"))
       << store.status();
 }
