@@ -189,7 +189,7 @@ TEST_F(Protocol, WhatIsSaidOfIntroductionsIsBounded) {
   options.clock = &stands;
   start({}, options);
   log::TestLog log(log::Level::kInfo);
-  constexpr uint64_t kMany = 2000;
+  constexpr uint64_t kMany = 900;
   for (uint64_t i = 0; i < kMany; ++i) {
     const MemberId stranger(0x100 + i);
     const std::string introduction =
@@ -197,12 +197,15 @@ TEST_F(Protocol, WhatIsSaidOfIntroductionsIsBounded) {
     ask("POST /raft", introduction, wire::encode(message(MessageType::kMsgVote, stranger)).view());
   }
   EXPECT_EQ(receiver_.received(), size_t{kMany});
+  size_t said = 0;
   for (const char* line : {"added new remote peer", "started HTTP pipelining with remote peer",
                            "stopped HTTP pipelining with remote peer"}) {
-    const size_t said = log.take(line).size();
-    EXPECT_GT(said, 0u) << line;
-    EXPECT_LT(said, size_t{kMany}) << line;
+    const size_t times = log.take(line).size();
+    EXPECT_GT(times, 0u) << line;
+    said += times;
   }
+  // There would be three for nearly each.
+  EXPECT_LT(said, 2 * kMany);
 }
 
 TEST_F(Protocol, MessagesByPost) {
