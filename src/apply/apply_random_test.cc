@@ -399,7 +399,9 @@ class Machine {
     const absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
     pb::TxnRequest txn;
     EXPECT_TRUE(request.ok() && txn.ParseFromString(std::string(request->body)));
-    if (!apply::hide_ranges(txn)) return false;
+    const absl::StatusOr<bool> hidden = apply::hide_ranges(txn);
+    CHECK(hidden.ok());
+    if (!*hidden) return false;
     entry.data = wire::wrap_internal(1, {}, 0, InternalKind::kTxn, txn.SerializeAsString());
     return true;
   }

@@ -7,6 +7,7 @@
 
 #include "apply/applier.h"
 #include "apply/decode.h"
+#include "apply/hidden_ranges.h"
 #include "apply/nested_txn.h"
 #include "apply/quota.h"
 #include "backend/memory_backend.h"
@@ -66,6 +67,36 @@ TEST(ApplyDepth, TheDeepestIsDoneAndOneMoreIsRefused) {
     EXPECT_EQ(decode(nested_txn(500'000), &txn), too_deep());
     // The log has no other limit than the door.
     EXPECT_FALSE(Member().apply(nested_txn(kDeepest + 1)).ok());
+  });
+  thread.join();
+}
+
+// What is hidden can be read back from the log, or the door refuses it.
+TEST(ApplyDepth, HiddenRangesAreNoDeeperThanTheLogIsRead) {
+  Thread thread([] {
+    const auto chain = [](int levels) {
+      auto txn = std::make_unique<etcdserverpb::TxnRequest>();
+      txn->add_success()->mutable_request_range()->set_key("a");
+      etcdserverpb::RequestOp* op = txn->add_success();
+      for (int i = 0; i < levels; ++i) op = op->mutable_request_txn()->add_success();
+      op->mutable_request_range()->set_key("b");
+      return txn;
+    };
+    for (int levels : {1, kDeepest - 1, kDeepest}) {
+      std::unique_ptr<etcdserverpb::TxnRequest> txn = chain(levels);
+      etcdserverpb::TxnRequest read;
+      ASSERT_TRUE(decode(txn->SerializeAsString(), &read).ok()) << levels;
+      const absl::StatusOr<bool> hidden = hide_ranges(*txn);
+      if (levels == kDeepest) {
+        EXPECT_EQ(hidden.status(), too_deep());
+        continue;
+      }
+      ASSERT_TRUE(hidden.ok() && *hidden) << levels;
+      etcdserverpb::TxnRequest logged;
+      EXPECT_TRUE(decode_logged(txn->SerializeAsString(), &logged).ok()) << levels;
+    }
+    etcdserverpb::TxnRequest read;
+    EXPECT_EQ(decode(chain(kDeepest + 1)->SerializeAsString(), &read), too_deep());
   });
   thread.join();
 }

@@ -2,22 +2,36 @@
 
 #include <algorithm>
 
+#include "apply/decode.h"
+#include "base/check.h"
+
 namespace keelson::apply {
 
 namespace pb = etcdserverpb;
 
-bool looks_hidden(const pb::RequestOp& op) {
+namespace {
+
+// A transaction is one message; each that is in it is two more, and so is the range within the last
+// one.
+constexpr int kMostLevels = (kMostNested - 3) / 2;
+
+// Of transactions around nothing but one range; 0: it is something else.
+int hidden_levels(const pb::RequestOp& op) {
   const pb::RequestOp* at = &op;
-  bool within = false;
-  for (; at->has_request_txn(); within = true) {
+  int levels = 0;
+  for (; at->has_request_txn(); ++levels) {
     const pb::TxnRequest& txn = at->request_txn();
-    if (!txn.compare().empty() || !txn.failure().empty() || txn.success_size() != 1) return false;
+    if (!txn.compare().empty() || !txn.failure().empty() || txn.success_size() != 1) return 0;
     at = &txn.success(0);
   }
-  return within && at->has_request_range();
+  return at->has_request_range() ? levels : 0;
 }
 
-bool hide_ranges(pb::TxnRequest& txn) {
+}  // namespace
+
+bool looks_hidden(const pb::RequestOp& op) { return hidden_levels(op) > 0; }
+
+absl::StatusOr<bool> hide_ranges(pb::TxnRequest& txn) {
   const auto ranges = [](const auto& branch) {
     return std::any_of(branch.begin(), branch.end(),
                        [](const pb::RequestOp& op) { return op.has_request_range(); });
@@ -25,7 +39,10 @@ bool hide_ranges(pb::TxnRequest& txn) {
   if (!ranges(txn.success()) && !ranges(txn.failure())) return false;
   for (auto* branch : {txn.mutable_success(), txn.mutable_failure()}) {
     for (pb::RequestOp& op : *branch) {
-      if (!op.has_request_range() && !looks_hidden(op)) continue;
+      const int levels = hidden_levels(op);
+      CHECK(levels <= kMostLevels);
+      if (!op.has_request_range() && levels == 0) continue;
+      if (levels == kMostLevels) return too_deep();
       pb::RequestOp whole;
       whole.Swap(&op);
       op.mutable_request_txn()->add_success()->Swap(&whole);

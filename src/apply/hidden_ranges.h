@@ -9,19 +9,21 @@
 // A transaction that looks as if it hid a range is hidden, too. So what looks like it is one level
 // too deep, whoever made it, and nothing else is.
 //
+// Errors: too_deep() (apply/decode.h), what could not be read back from the log any more.
 // Source: etcd v3.5.30, server/etcdserver/apply.go (removeNeedlessRangeReqs).
 // Threads: pure functions.
 
 #pragma once
 
+#include "absl/status/statusor.h"
 #include "proto/rpc.pb.h"
 
 namespace keelson::apply {
 
 // Whether `op` holds nothing but one range, below one transaction or several.
 bool looks_hidden(const etcdserverpb::RequestOp& op);
-// Those of both branches; not those of transactions within it. False: there are none, and nothing
-// has changed.
-bool hide_ranges(etcdserverpb::TxnRequest& txn);
+// Those of both branches of what decode() has taken; not those of transactions within it. False:
+// there are none, and nothing has changed. After an error the transaction is good for nothing.
+absl::StatusOr<bool> hide_ranges(etcdserverpb::TxnRequest& txn);
 
 }  // namespace keelson::apply

@@ -160,12 +160,14 @@ class Txn final : public Unary {
     if (!status.ok()) return call->fail(std::move(status));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, *request);
     if (!is_read_only(*request)) {
-      const bool hidden = context_.may_have_old_members() && apply::hide_ranges(*request);
-      if (!hidden && is_canonical(bytes, *request)) {
+      absl::StatusOr<bool> hidden = false;
+      if (context_.may_have_old_members()) hidden = apply::hide_ranges(*request);
+      if (!hidden.ok()) return call->fail(hidden.status());
+      if (!*hidden && is_canonical(bytes, *request)) {
         return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
       }
       return context_.propose(std::move(call), InternalKind::kTxn,
-                              {canonical(*request), bytes.size(), hidden}, cost);
+                              {canonical(*request), bytes.size(), *hidden}, cost);
     }
     MonotonicTime start = lane.loop.now();
     if (is_serializable(*request)) return answer(std::move(call), std::move(request), start);
