@@ -69,7 +69,8 @@ Path find_command(const Program& program, std::vector<std::string>& args) {
 
 int report(const absl::Status& status, Console& console) {
   if (!status.ok() && !is_already_reported(status)) {
-    console.err << "Error: " << message_of(status) << "\n";
+    // In one piece: the log writes to the same place from other threads.
+    console.err << cat("Error: ", message_of(status), "\n");
   }
   return exit_code_of(status);
 }
@@ -77,8 +78,8 @@ int report(const absl::Status& status, Console& console) {
 // A command line that cannot be understood; `more` follows what is wrong with it.
 int misused(const Program& program, std::string_view what, std::string_view more,
             Console& console) {
-  console.err << "Error: " << what << "\n" << more;
-  if (program.style == HelpStyle::kEtcdutl) console.err << "Error: " << what << "\n";
+  const std::string error = cat("Error: ", what, "\n");
+  console.err << cat(error, more, program.style == HelpStyle::kEtcdutl ? error : "");
   return static_cast<int>(ExitCode::kError);
 }
 

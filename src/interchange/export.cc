@@ -76,6 +76,19 @@ absl::Status write_snap_file(const membership::View& view, const raft::ConfState
                     snap_file(metadata, v2_members(view.members, view.removed, version)));
 }
 
+// Members of 3.7 that do not expect an older one tell it nothing of what it does otherwise than
+// they.
+void warn_of_others(const membership::View& view, const Export& what) {
+  const std::optional<int> minor = minor_of(view.cluster_version);
+  if (view.members.size() < 2 || view.downgrade.enabled) return;
+  if (!what.minor || !minor || *what.minor >= *minor) return;
+  log::warn(
+      "the cluster is of a newer version: enable a downgrade first, or stop and export all of its "
+      "members, "
+      "or they will hold different data",
+      {{"cluster-version", view.cluster_version}, {"etcd-version", version_of(*what.minor)}});
+}
+
 raft::ConfState conf_state_of(const membership::View& view) {
   raft::ConfState conf;
   for (const membership::Member& member : view.members) {
@@ -100,6 +113,7 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
   membership::Cluster cluster{ClusterId(0)};
   if (absl::Status s = cluster.restore(store); !s.ok()) return s;
   const std::shared_ptr<const membership::View> view = cluster.view();
+  warn_of_others(*view, what);
   const raft::ConfState conf = conf_state_of(*view);
   absl::StatusOr<wire::WalSnapshot> mark = wal::newest_mark(what.wal_dir, index);
   if (!mark.ok()) return mark.status();

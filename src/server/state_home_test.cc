@@ -102,8 +102,9 @@ TEST_F(StateHomeTest, AStoreThatIsOlderThanTheLogIsNamedAsEtcdNamesIt) {
   make_log(20);
   StateHome home(data_dir_, {});
   auto store = home.open(log_);
-  EXPECT_TRUE(message_of(store.status()).starts_with(
-      "failed to find database snapshot file (snap: snapshot file doesn't exist)"))
+  EXPECT_TRUE(
+      message_of(store.status())
+          .starts_with("failed to find database snapshot file (snap: snapshot file doesn't exist)"))
       << store.status();
 }
 
