@@ -250,7 +250,7 @@ TEST_F(TlsClientTest, ItsCertificate) {
   EXPECT_EQ(get(), "200 client");
   put("client", other_ca_.issue({.common_name = "stranger"}));
   start();
-  EXPECT_THAT(get(), HasSubstr("UNAVAILABLE: tls: "));
+  EXPECT_THAT(get(), HasSubstr("UNAVAILABLE: remote error: tls: unknown certificate authority"));
   // That for clients comes before that for servers.
   put("client", ca_.issue({.common_name = "as a client", .sans = ""}));
   asks_.client_cert_file = path("client.pem");
