@@ -1,16 +1,12 @@
 #include "interchange/convert.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "interchange/change_over.h"
 #include "interchange/layout.h"
 #include "interchange/log_copy.h"
 #include "interchange/store_maker.h"
@@ -20,33 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The log that is taken ahead: a segment, and the next.
-constexpr uint64_t kLogSpace = 2 * uint64_t{64'000'000};
-
-bool there(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
-absl::Status remove_all(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::UnavailableError(cat("interchange: cannot remove ", path, ": ", error.message()));
-}
-
-std::string parent_of(const std::string& path) {
-  const std::string parent = fs::path(path).lexically_normal().parent_path();
-  return parent.empty() ? "." : parent;
-}
-
-absl::Status move(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) {
-    return absl::UnavailableError(
-        cat("interchange: cannot rename ", from, " to ", to, ": ", strerror(errno)));
-  }
-  return sync_directory(parent_of(to));
-}
+constexpr char kEnding[] = ".keelson";
 
 // Where the original is kept: the first of PATH.etcd, PATH.etcd-2, … that is free.
 std::string kept_name(const std::string& path) {
@@ -54,32 +24,6 @@ std::string kept_name(const std::string& path) {
   for (int n = 2; there(name); ++n) name = cat(path, ".etcd-", n);
   return name;
 }
-
-// A directory that something is mounted on cannot be renamed.
-bool is_mount_point(const std::string& path) {
-  struct stat here = {}, above = {};
-  if (::stat(path.c_str(), &here) != 0 || ::stat((path + "/..").c_str(), &above) != 0) return false;
-  return here.st_dev != above.st_dev;
-}
-
-// The places of a conversion in place.
-struct Places {
-  Places(const std::string& data_dir, const std::string& wal)
-      : member(member_dir(data_dir)), made(member + ".keelson"), log(trimmed(wal)) {
-    const std::string inside = fs::path(member).lexically_normal() / "";
-    log_is_inside = (fs::path(log).lexically_normal() / "").string().starts_with(inside);
-    // Where it will be found when the member directory has been renamed.
-    made_log = log_is_inside ? made + "/" + fs::path(log).lexically_relative(member).string()
-                             : log + ".keelson";
-  }
-  static std::string trimmed(std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path;
-  }
-
-  std::string member, made, log, made_log;
-  bool log_is_inside = false;
-};
 
 }  // namespace
 
@@ -136,13 +80,8 @@ absl::Status convert(const Conversion& conversion) {
 
 absl::Status convert_in_place(const std::string& data_dir, const std::string& wal_dir,
                               const ConvertProgress& progress) {
-  const Places places(data_dir, wal_dir);
-  if (!places.log_is_inside && is_mount_point(places.log)) {
-    return absl::FailedPreconditionError(
-        cat("interchange: a file system is mounted on ", places.log,
-            ", so it cannot be changed over; move the log to a directory inside of it and name "
-            "that as --wal-dir"));
-  }
+  const Places places(data_dir, wal_dir, kEnding);
+  if (absl::Status s = check_places(places); !s.ok()) return s;
   // What an attempt before this one has made is of a state that may have gone on since.
   if (absl::Status s = remove_all(places.made); !s.ok()) return s;
   if (absl::Status s = remove_all(places.made_log); !s.ok()) return s;
@@ -168,12 +107,12 @@ absl::Status convert_in_place(const std::string& data_dir, const std::string& wa
 
 bool conversion_is_unfinished(const std::string& data_dir) {
   const std::string member = member_dir(data_dir);
-  return !there(member) && there(member + ".keelson/keelson");
+  return !there(member) && there(member + kEnding + "/keelson");
 }
 
 absl::Status finish_conversion(const std::string& data_dir, const std::string& wal_dir) {
   CHECK(conversion_is_unfinished(data_dir));
-  const Places places(data_dir, wal_dir);
+  const Places places(data_dir, wal_dir, kEnding);
   if (!places.log_is_inside && there(places.made_log)) {
     if (there(places.log)) {
       const std::string kept = kept_name(places.log);

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "interchange/change_over.h"
 #include "interchange/layout.h"
 #include "membership/member_json.h"
 #include "wal/wal.h"
@@ -22,11 +23,6 @@ namespace keelson::interchange {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool there(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 std::string received_path(const std::string& data_dir, Index index) {
   return cat(snap_dir(data_dir), "/", absl::Hex(index.value, absl::kZeroPad16), ".snap.db");
@@ -168,8 +164,8 @@ bool is_etcd_directory(const std::string& data_dir) {
   std::error_code error;
   fs::directory_iterator at(snap_dir(data_dir), error), end;
   for (; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().filename();
-    if (name.ends_with(".snap") || name.ends_with(".snap.db")) return true;
+    // Snapshot files alone say nothing: a member of ours has them, too.
+    if (at->path().filename().string().ends_with(".snap.db")) return true;
   }
   return false;
 }

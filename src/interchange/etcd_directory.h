@@ -54,7 +54,7 @@ struct EtcdDirectory {
   raft::ConfState conf_state;  // of the state's members
 };
 
-// Whether there is etcd's database in the data directory.
+// Whether there is etcd's database in the data directory, its own or one that a leader sent.
 bool is_etcd_directory(const std::string& data_dir);
 
 absl::StatusOr<EtcdDirectory> open_etcd_directory(const std::string& data_dir,

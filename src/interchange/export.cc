@@ -1,24 +1,27 @@
 #include "interchange/export.h"
 
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
 #include "backend/rocks/rocks_backend.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/size_text.h"
 #include "base/text.h"
 #include "boltfile/sink.h"
+#include "interchange/change_over.h"
 #include "interchange/database_writer.h"
 #include "interchange/etcd_version.h"
+#include "interchange/key_stretches.h"
 #include "interchange/layout.h"
 #include "interchange/log_copy.h"
 #include "interchange/store_maker.h"
-#include "interchange/v2_members.h"
 #include "membership/cluster.h"
+#include "membership/v2_store.h"
 #include "mvcc/row_head.h"
+#include "wal/snap_files.h"
 #include "wal/wal.h"
 
 namespace keelson::interchange {
@@ -27,14 +30,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kStep = 1 << 20;
-constexpr uint64_t kLogSpace = 2 * uint64_t{64'000'000};
-
-absl::Status write_file(const std::string& path, std::string_view bytes) {
-  absl::StatusOr<std::unique_ptr<boltfile::FileSink>> file = boltfile::FileSink::create(path);
-  if (!file.ok()) return file.status();
-  absl::Status s = (*file)->write(bytes);
-  return s.ok() ? (*file)->sync() : s;
-}
 
 absl::Status write_database_file(std::shared_ptr<const backend::Snapshot> state,
                                  const std::string& path, const Export& what) {
@@ -65,15 +60,13 @@ absl::Status write_database_file(std::shared_ptr<const backend::Snapshot> state,
 }
 
 // The file with which etcd begins: who the members are at that entry.
-absl::Status write_snap_file(const membership::View& view, const raft::ConfState& conf,
-                             const DatabaseOptions& options, Index index, Term term,
-                             const std::string& dir) {
-  std::string version = view.cluster_version;
-  const std::optional<int> minor = minor_of(version);
-  if (options.minor && minor && *options.minor < *minor) version = version_of(*options.minor);
-  const raft::SnapshotMetadata metadata{.conf_state = conf, .index = index, .term = term};
-  return write_file(cat(dir, "/", snap_file_name(term, index)),
-                    snap_file(metadata, v2_members(view.members, view.removed, version)));
+absl::Status write_snap_file(membership::View view, const raft::SnapshotMetadata& at,
+                             std::optional<int> minor, const std::string& dir) {
+  const std::optional<int> decided = minor_of(view.cluster_version);
+  if (minor && decided && *minor < *decided) view.cluster_version = version_of(*minor);
+  const SystemClock clock;
+  return wal::SnapFiles({.dir = dir}, &clock)
+      .save({.data = Bytes::copy(membership::v2_store_json(view)), .metadata = at});
 }
 
 // Members of 3.7 that do not expect an older one tell it nothing of what it does otherwise than
@@ -103,8 +96,23 @@ AppliedBy etcd_of(int minor) {
   return minor == 6 ? AppliedBy::kEtcd36 : AppliedBy::kEtcd37;
 }
 
+absl::Status compare_with(const backend::Backend& store, const std::string& path,
+                          const Export& what) {
+  absl::StatusOr<std::unique_ptr<boltfile::File>> file = boltfile::File::open(path);
+  if (!file.ok()) return file.status();
+  TellProgress tell;
+  if (what.progress) {
+    tell = [&](const ReadProgress& progress) {
+      return what.progress(progress.bytes, (*file)->size());
+    };
+  }
+  absl::StatusOr<std::vector<KeyStretch>> written = read_keys(**file, nullptr, {.progress = tell});
+  if (!written.ok()) return written.status();
+  return check_keys(*written, *store.snapshot(), {.progress = tell});
+}
+
 absl::Status write_parts(const backend::Backend& store, const Export& what,
-                         const std::string& member) {
+                         const std::string& member, const std::string& new_wal_dir) {
   const Index index = store.consistent_index();
   if (index == Index(0)) {
     return absl::FailedPreconditionError(
@@ -119,7 +127,7 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
   if (!mark.ok()) return mark.status();
   const LogCopy copy{.from = what.wal_dir,
                      .mark = *std::move(mark),
-                     .to = member + "/wal",
+                     .to = new_wal_dir,
                      .index = index,
                      .conf_state = conf,
                      .minor = what.minor,
@@ -132,10 +140,13 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
   const std::string snap = member + "/snap";
   absl::Status s = write_database_file(store.snapshot(), snap + "/db", what);
   if (s.ok()) {
-    s = write_snap_file(*view, conf, {.layout = {}, .minor = what.minor}, index, log->term, snap);
+    s = write_snap_file(*view, {.conf_state = conf, .index = index, .term = log->term}, what.minor,
+                        snap);
   }
-  if (s.ok()) s = sync_directory(snap);
-  if (s.ok()) s = sync_directory(member);
+  if (s.ok() && what.compare) s = compare_with(store, snap + "/db", what);
+  for (const std::string& dir : {snap, member, parent_of(new_wal_dir)}) {
+    if (s.ok()) s = sync_directory(dir);
+  }
   if (!s.ok()) return s;
   KEELSON_FAILPOINT("interchange_export_whole");
   log::info("exported the data directory", {{"consistent-index", index.value},
@@ -146,28 +157,31 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
 
 }  // namespace
 
-absl::Status export_directory(const Export& what) {
-  const std::string member = member_dir(what.output_dir), part = member + ".part";
-  std::error_code error;
-  if (fs::exists(member, error)) {
-    return absl::AlreadyExistsError(cat("interchange: ", member, " exists"));
-  }
+absl::Status export_member(const Export& what, const std::string& member_dir,
+                           const std::string& new_wal_dir) {
   absl::StatusOr<std::string> place = only_store(what.data_dir);
   if (!place.ok()) return place.status();
   absl::StatusOr<std::unique_ptr<backend::Backend>> store = backend::open_rocks_backend(
       *place, {.heads = mvcc::kHeadFormat, .flush_on_close = false, .create_if_missing = false});
   if (!store.ok()) return store.status();
-  fs::remove_all(part, error);
-  fs::create_directories(part + "/snap", error);
-  if (error) {
-    return absl::UnavailableError(cat("interchange: cannot make ", part, ": ", error.message()));
+  for (const std::string& name : {member_dir + "/snap", parent_of(new_wal_dir)}) {
+    std::error_code error;
+    fs::create_directories(name, error);
+    if (error) {
+      return absl::UnavailableError(cat("interchange: cannot make ", name, ": ", error.message()));
+    }
   }
-  absl::Status s = write_parts(**store, what, part);
-  if (s.ok() && std::rename(part.c_str(), member.c_str()) != 0) {
-    s = absl::UnavailableError(cat("interchange: cannot rename ", part, " to ", member));
-  }
-  if (s.ok()) return sync_directory(what.output_dir);
-  fs::remove_all(part, error);
+  return write_parts(**store, what, member_dir, new_wal_dir);
+}
+
+absl::Status export_directory(const Export& what) {
+  const std::string member = member_dir(what.output_dir), part = member + ".part";
+  if (there(member)) return absl::AlreadyExistsError(cat("interchange: ", member, " exists"));
+  if (absl::Status s = only_store(what.data_dir).status(); !s.ok()) return s;
+  absl::Status s = remove_all(part);
+  if (s.ok()) s = export_member(what, part, part + "/wal");
+  if (s.ok()) s = move(part, member);
+  if (!s.ok()) remove_all(part).IgnoreError();
   return s;
 }
 

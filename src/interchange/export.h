@@ -24,8 +24,15 @@ struct Export {
   std::string output_dir;
   std::optional<int> minor;  // of the etcd 3 that is to open it; nullopt: ours
   std::function<bool(uint64_t done, uint64_t of)> progress;
+  bool compare = false;  // what was written with the store, key by key
 };
 
 absl::Status export_directory(const Export& what);
+
+// The same, but to the places that are named, neither there yet, for somebody who puts them where
+// they belong; `output_dir` means nothing. Whole and durable when it returns; what an error leaves
+// is for the caller to remove.
+absl::Status export_member(const Export& what, const std::string& member_dir,
+                           const std::string& new_wal_dir);
 
 }  // namespace keelson::interchange

@@ -130,22 +130,24 @@ absl::StatusOr<std::vector<KeyStretch>> cut(const boltfile::File& of, size_t str
   return found;
 }
 
-absl::StatusOr<KeyStretch> read_stretch(const boltfile::File& of, backend::KeyLoad& load,
+absl::StatusOr<KeyStretch> read_stretch(const boltfile::File& of, backend::KeyLoad* load,
                                         Teller& teller, KeyStretch stretch) {
   absl::StatusOr<std::unique_ptr<boltfile::File>> file = view_of(of);
   if (!file.ok()) return file.status();
   absl::StatusOr<boltfile::EtcdKeys> keys = boltfile::EtcdKeys::open(**file);
   if (!keys.ok()) return keys.status();
-  const std::unique_ptr<backend::KeyLoad::Part> part = load.part();
+  const std::unique_ptr<backend::KeyLoad::Part> part = load ? load->part() : nullptr;
   absl::Status s = keys->seek_key(stretch.from);
   for (; s.ok() && keys->valid(); s = keys->next()) {
     const std::string_view key = keys->record().stored_key, value = keys->record().stored_value;
     if (!stretch.until.empty() && key >= stretch.until) break;
-    if (absl::Status added = part->add(key, value); !added.ok()) return added;
+    if (part) {
+      if (absl::Status added = part->add(key, value); !added.ok()) return added;
+    }
     add_record(key, value, &stretch);
     if (!teller.note(key.size() + value.size())) return cancelled();
   }
-  if (s.ok()) s = part->finish();
+  if (s.ok() && part) s = part->finish();
   if (!s.ok()) return s;
   return stretch;
 }
@@ -193,11 +195,11 @@ absl::StatusOr<std::vector<KeyStretch>> read_keys(const boltfile::File& file,
       cut(file, how.stretches > 0 ? how.stretches : worth);
   if (!all.ok()) return all;
   absl::Status s = share_out(all->size(), how.progress, [&](size_t i, Teller& teller) {
-    absl::StatusOr<KeyStretch> read = read_stretch(file, *load, teller, (*all)[i]);
+    absl::StatusOr<KeyStretch> read = read_stretch(file, load, teller, (*all)[i]);
     if (read.ok()) (*all)[i] = *std::move(read);
     return read.status();
   });
-  if (s.ok()) s = load->install();
+  if (s.ok() && load) s = load->install();
   if (!s.ok()) return s;
   return all;
 }

@@ -45,7 +45,7 @@ struct KeyReading {
   // Of so many stretches, about; 0: as many as the size is worth.
   size_t stretches = 0;
 };
-// All of them, in order.
+// All of them, in order. `load` null: they are only read.
 absl::StatusOr<std::vector<KeyStretch>> read_keys(const boltfile::File& file,
                                                   backend::KeyLoad* load,
                                                   const KeyReading& how = {});

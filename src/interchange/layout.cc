@@ -24,9 +24,13 @@ bool is_store_name(std::string_view name) {
 }  // namespace
 
 absl::StatusOr<std::string> only_store(const std::string& data_dir) {
+  return only_store_in(member_dir(data_dir));
+}
+
+absl::StatusOr<std::string> only_store_in(const std::string& member_dir) {
   std::vector<std::string> found;
   std::error_code error;
-  fs::directory_iterator at(member_dir(data_dir), error), end;
+  fs::directory_iterator at(member_dir, error), end;
   for (; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (!is_store_name(at->path().filename().string())) continue;
@@ -34,10 +38,10 @@ absl::StatusOr<std::string> only_store(const std::string& data_dir) {
   }
   if (found.size() == 1) return found.front();
   if (found.empty()) {
-    return absl::NotFoundError(cat("interchange: no store in ", member_dir(data_dir)));
+    return absl::NotFoundError(cat("interchange: no store in ", member_dir));
   }
   return absl::FailedPreconditionError(
-      cat("interchange: ", found.size(), " stores in ", member_dir(data_dir),
+      cat("interchange: ", found.size(), " stores in ", member_dir,
           ": the member was stopped while it took over a snapshot; start it once more, it keeps "
           "the one that counts"));
 }

@@ -19,6 +19,8 @@ inline std::string store_dir(const std::string& data_dir) { return data_dir + "/
 // one. NotFound when there is none; FailedPrecondition when there are several, of which the
 // member's next start keeps one. Looks at the disk.
 absl::StatusOr<std::string> only_store(const std::string& data_dir);
+// The same, of a member's directory under whatever name.
+absl::StatusOr<std::string> only_store_in(const std::string& member_dir);
 // The log of either, unless --wal-dir says another place.
 inline std::string wal_dir(const std::string& data_dir) { return data_dir + "/member/wal"; }
 // etcd's database and snapshot files.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/revision_key.h"
@@ -17,7 +18,9 @@
 #include "interchange/store_maker.h"
 #include "membership/cluster.h"
 #include "membership/member_json.h"
+#include "membership/v2_store.h"
 #include "raft/conf_change.h"
+#include "wal/snap_files.h"
 #include "wal/wal.h"
 
 namespace keelson::interchange {
@@ -100,7 +103,8 @@ absl::Status add_changes(boltfile::File& file, const RestoreOptions& options,
   return absl::OkStatus();
 }
 
-// What every member of the new cluster's log begins with: the members, committed, and a mark.
+// What the log of every member of the new cluster begins with: the members, committed, and a mark,
+// with the file that etcd's own restore leaves beside it.
 absl::Status make_log(const RestoreOptions& options, const membership::Bootstrap& group) {
   const auto self = std::find_if(group.members.begin(), group.members.end(),
                                  [&](const auto& member) { return member.name == options.name; });
@@ -126,8 +130,14 @@ absl::Status make_log(const RestoreOptions& options, const membership::Bootstrap
                        .data = raft::encode(change)});
   }
   const Index last(entries.size());
-  absl::Status s = (*log)->append(
-      {.term = kFirstTerm, .vote = group.members.front().id, .commit = last}, entries);
+  const SystemClock clock;
+  absl::Status s = wal::SnapFiles({.dir = snap_dir(options.data_dir)}, &clock)
+                       .save({.data = Bytes::copy(membership::v2_store_json(
+                                  {.cluster = group.cluster, .members = group.members})),
+                              .metadata = {.conf_state = conf, .index = last, .term = kFirstTerm}});
+  if (!s.ok()) return s;
+  s = (*log)->append({.term = kFirstTerm, .vote = group.members.front().id, .commit = last},
+                     entries);
   if (s.ok()) s = (*log)->save_snapshot({last, kFirstTerm}, conf);
   if (s.ok()) s = (*log)->sync();
   if (s.ok()) s = (*log)->close();
