@@ -236,11 +236,12 @@ absl::Status load_flags(Variables variables, const Scan& scan, CommandLine& line
   return line.config.validate();
 }
 
-// etcd's warning where a deprecated flag is set.
+// etcd's warning where a deprecated flag is set; "" for any other.
 std::string_view deprecation_text(std::string_view flag) {
   if (flag == "max-snapshots") {
     return "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.";
   }
+  if (flag != "v2-deprecation") return "";
   return "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is "
          "enforced, ignoring user input.";
 }
@@ -248,13 +249,13 @@ std::string_view deprecation_text(std::string_view flag) {
 void note_effects(CommandLine& line) {
   for (const std::string& name : line.config.explicitly_set) {
     const FlagSpec* flag = find_flag(name);
-    if (flag == nullptr || flag->effect == FlagEffect::kYes) continue;
-    if (flag->effect == FlagEffect::kDeprecated) {
-      line.notes.push_back({log::Level::kWarn, std::string(deprecation_text(name)), {}});
-      continue;
+    if (flag == nullptr) continue;
+    if (const std::string_view text = deprecation_text(name); !text.empty()) {
+      line.notes.push_back({log::Level::kWarn, std::string(text), {}});
+    } else if (flag->effect != FlagEffect::kYes) {
+      line.notes.push_back(
+          {log::Level::kWarn, "flag has no meaning in Keelson - ignoring", {{"flag-name", name}}});
     }
-    line.notes.push_back(
-        {log::Level::kWarn, "flag has no meaning in Keelson - ignoring", {{"flag-name", name}}});
   }
 }
 

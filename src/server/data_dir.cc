@@ -80,19 +80,26 @@ std::vector<std::string> whole_stores(const std::string& member_dir) {
   return dirs;
 }
 
-// What etcd, or a restore of one of its snapshots, leaves.
+// What etcd, or a restore of one of its snapshots, leaves. A member of ours has snapshot files,
+// too, and those of snapshots that were on their way.
 absl::Status check_foreign(const std::string& data_dir) {
-  // Of a member of ours the files of snapshots that were on their way may be left.
-  const bool ours = !whole_stores(data_dir + "/member").empty();
+  if (!whole_stores(data_dir + "/member").empty()) {
+    std::error_code error;
+    const std::string database = data_dir + "/member/snap/db";
+    if (!fs::exists(database, error)) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        cat(database,
+            " was written by etcd, but there is a store of Keelson's beside it; which of them "
+            "counts only you can say: move the other away. Nothing was changed"));
+  }
   absl::StatusOr<std::vector<std::string>> names = names_in(data_dir + "/member/snap");
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
     if (name != "db" && !name.ends_with(".snap") && !name.ends_with(".snap.db")) continue;
-    if (ours && name.ends_with(".snap.db")) continue;
-    return absl::FailedPreconditionError(cat(
-        data_dir, "/member/snap/", name,
-        " was written by etcd, but there is a store of Keelson's beside it; which of them counts "
-        "only you can say: move the other away. Nothing was changed"));
+    return absl::DataLossError(
+        cat(data_dir, "/member/snap/", name, " is of a member whose state is not there: neither ",
+            data_dir, "/member/keelson nor etcd's ", data_dir,
+            "/member/snap/db; put the whole directory back from a backup, or name an empty one"));
   }
   return absl::OkStatus();
 }
@@ -114,6 +121,7 @@ absl::Status check_parts(const Config& config, bool log) {
   if (log && !whole) {
     return absl::DataLossError(
         cat("there is a log in ", config.effective_wal_dir(), " but no store in ", store,
+            ", nor etcd's in ", interchange::database_path(config.effective_data_dir()),
             "; put both back from the same backup, or remove the member and add it anew"));
   }
   if (!log && !whole && has(*files, ".sst")) {
@@ -181,11 +189,11 @@ absl::StatusOr<DataDir> check_data_dir(const Config& config) {
     log::warn("found invalid file under data directory",
               {{"filename", name}, {"data-dir", data_dir}});
   }
-  if (absl::Status s = check_foreign(data_dir); !s.ok()) return s;
   absl::StatusOr<std::vector<std::string>> segments = names_in(config.effective_wal_dir());
   if (!segments.ok()) return segments.status();
   const bool log = has(*segments, ".wal");
   if (absl::Status s = check_parts(config, log); !s.ok()) return s;
+  if (absl::Status s = check_foreign(data_dir); !s.ok()) return s;
   return DataDir{.has_log = log};
 }
 
@@ -229,6 +237,10 @@ uint64_t reserve_for(const Config& config) {
   std::error_code error;
   const fs::space_info disk = fs::space(config.effective_data_dir(), error);
   return error ? 0 : std::min<uint64_t>(kMost, disk.capacity / kShare);
+}
+
+Duration flush_pause_for(uint64_t snapshot_count) {
+  return std::chrono::milliseconds(std::clamp<uint64_t>(snapshot_count, 50, 10'000));
 }
 
 }  // namespace keelson::server

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "server/config.h"
 
 namespace keelson::server {
@@ -38,5 +39,10 @@ absl::Status make_data_dir(const Config& config);
 // sixteenth. 64 MB is what the log takes ahead, and as much as the write buffers hold. 0: the size
 // of the disk cannot be told. REQUIRES: make_data_dir() was done.
 uint64_t reserve_for(const Config& config);
+
+// How long a store rests before it is asked to flush for a mark's sake: 10 s with the count that
+// there is without a flag. Who wants marks more often has them about where etcd has its snapshots,
+// at the pace of a thousand entries a second.
+Duration flush_pause_for(uint64_t snapshot_count);
 
 }  // namespace keelson::server

@@ -37,7 +37,7 @@ enum class FlagGroup {
 enum class FlagEffect {
   kYes,
   kNoMeaning,   // accepted; it tunes a part of etcd that Keelson does not have
-  kDeprecated,  // accepted; going away in etcd too
+  kDeprecated,  // accepted and ignored; going away in etcd too
   kRefused,     // in the help, as in etcd, and unknown on the command line, as there
 };
 

@@ -23,8 +23,8 @@ std::vector<FlagSpec> rows_of_storage() {
              "Where the log is kept, if not in the data directory."),
       member("snapshot-count", kYes, KEELSON_FIELD(snapshot_count),
              "Entries applied between two log snapshots."),
-      member("max-snapshots", kDeprecated, KEELSON_FIELD(max_snapshots),
-             "Log snapshot files to keep (0: all)."),
+      member("max-snapshots", kYes, KEELSON_FIELD(max_snapshots),
+             "Snapshot files to keep (0: all); deprecated, as in etcd."),
       member("max-wals", kYes, KEELSON_FIELD(max_wals), "Log segment files to keep (0: all)."),
       member("quota-backend-bytes", kYes, KEELSON_FIELD(quota_backend_bytes),
              "Size of the database from which on writes are refused; 0 means 2 GiB, a negative "

@@ -123,4 +123,19 @@ void ApplyMetrics::compaction_finished(Duration took) {
   metrics_.db_compaction_last.set(std::time(nullptr));
 }
 
+void WalTimes::wrote(uint64_t bytes, Duration took) {
+  metrics_.wal_write.observe(took);
+  metrics_.wal_write_bytes.add(static_cast<double>(bytes));
+}
+
+std::unique_ptr<wal::SnapFiles> snap_files(const std::string& dir, uint64_t keep,
+                                           const Clock& clock, http::Metrics& metrics) {
+  const auto saved = [&metrics](Duration sync, Duration all) {
+    metrics.snap_fsync.observe(sync);
+    metrics.snap_save.observe(all);
+  };
+  return std::make_unique<wal::SnapFiles>(
+      wal::SnapFiles::Options{.dir = dir, .keep = keep, .saved = saved}, &clock);
+}
+
 }  // namespace keelson::server

@@ -7,9 +7,16 @@
 
 #pragma once
 
+#include <cstdint>
+#include <memory>
+#include <string>
+
 #include "apply/observer.h"
+#include "base/clock.h"
 #include "http/metrics.h"
 #include "rpc/context.h"
+#include "wal/snap_files.h"
+#include "wal/wal.h"
 
 namespace keelson::server {
 
@@ -44,5 +51,19 @@ class ApplyMetrics final : public apply::Observer {
  private:
   http::Metrics& metrics_;
 };
+
+class WalTimes final : public wal::Observer {
+ public:
+  explicit WalTimes(http::Metrics& metrics) : metrics_(metrics) {}
+  void synced(Duration took) override { metrics_.wal_fsync.observe(took); }
+  void wrote(uint64_t bytes, Duration took) override;
+
+ private:
+  http::Metrics& metrics_;
+};
+
+// For the snapshot files in `dir`; the newest `keep` of them.
+std::unique_ptr<wal::SnapFiles> snap_files(const std::string& dir, uint64_t keep,
+                                           const Clock& clock, http::Metrics& metrics);
 
 }  // namespace keelson::server

@@ -51,6 +51,7 @@
 #include "server/store_hashes.h"
 #include "server/tls.h"
 #include "server/tracing.h"
+#include "wal/snap_files.h"
 #include "wal/wal.h"
 
 namespace keelson::server {
@@ -67,19 +68,6 @@ constexpr int kFarewell = 3;
 constexpr Duration kLastSpans = seconds(5);
 // Recent events that lagging watchers catch up from without a disk.
 constexpr size_t kWatchWindow = 16 << 20;
-
-class WalTimes final : public wal::Observer {
- public:
-  explicit WalTimes(http::Metrics& metrics) : metrics_(metrics) {}
-  void synced(Duration took) override { metrics_.wal_fsync.observe(took); }
-  void wrote(uint64_t bytes, Duration took) override {
-    metrics_.wal_write.observe(took);
-    metrics_.wal_write_bytes.add(static_cast<double>(bytes));
-  }
-
- private:
-  http::Metrics& metrics_;
-};
 
 uint64_t seed() {
   std::random_device device;
@@ -136,6 +124,7 @@ struct Server::Running {
   std::shared_ptr<net::TlsContext> client_tls;     // null without TLS
   std::unique_ptr<net::TlsHandshakes> handshakes;  // set exactly when client_tls is
   std::unique_ptr<StateHome> home;
+  std::unique_ptr<wal::SnapFiles> snaps;
   std::unique_ptr<Peering> peering;
   std::unique_ptr<node::Node> node;
   std::unique_ptr<Archiving> archiving;  // with --keelson-archive
@@ -311,6 +300,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
           .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
   absl::StatusOr<std::shared_ptr<backend::Backend>> backend = home->open(options.recovery);
   if (!backend.ok()) return backend.status();
+  snaps = snap_files(home->directory(), config.max_snapshots, clock, metrics);
   options.client_urls = url_texts(config.advertise_client_urls);
   options.versions.downgrade_interval = config.downgrade_check_time;
   options.heartbeat = config.heartbeat_interval();
@@ -346,7 +336,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   if (!made.ok()) return made.status();
   node = *std::move(made);
   log_quota(config);
-  home->bind(*node);
+  home->bind(*node, *snaps);
   if (!config.keelson_archive.empty()) archiving = std::make_unique<Archiving>(config, *node);
   metrics.has_archive = archiving != nullptr;
   if (absl::Status s =

@@ -224,7 +224,8 @@ void StateHome::chosen_for_good() {
   not_needed_.clear();
 }
 
-void StateHome::bind(node::Node& node) {
+void StateHome::bind(node::Node& node, wal::SnapFiles& files) {
+  files_ = &files;
   node_ = &node;
   chosen_for_good();
 }
@@ -242,6 +243,7 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::new_store() {
 }
 
 void StateHome::install(raft::Message message, node::ReceivedState state, Task taken) {
+  files_->save_if_possible(*message.snapshot);
   node_->consensus().receive_snapshot(std::move(message), std::move(state));
   node_->consensus().with_core([taken = std::move(taken)](raft::RawNode&) mutable { taken(); });
 }

@@ -21,6 +21,7 @@
 #include "node/node.h"
 #include "node/recovery.h"
 #include "peer/snapshot_home.h"
+#include "wal/snap_files.h"
 
 namespace keelson::server {
 
@@ -34,8 +35,9 @@ class StateHome final : public peer::SnapshotHome {
   absl::StatusOr<std::shared_ptr<backend::Backend>> open(const node::RecoveryOptions& log);
   // The log that open() went by is durable as it was found: the other stores are removed.
   void chosen_for_good();
-  // Whose consensus is told of snapshots; its log is open. Before the network starts.
-  void bind(node::Node& node);
+  // Whose consensus is told of snapshots; its log is open. What they say of the members is written
+  // into `files`. Before the network starts.
+  void bind(node::Node& node, wal::SnapFiles& files);
   // The node goes on with the state that was installed last: what it had before is removed when
   // nobody reads it any more. On the apply lane.
   void replaced();
@@ -63,6 +65,7 @@ class StateHome final : public peer::SnapshotHome {
   std::vector<std::shared_ptr<backend::Backend>>
       not_needed_;  // between open() and the choice's end
   node::Node* node_ = nullptr;
+  wal::SnapFiles* files_ = nullptr;
 };
 
 // The names of a member's stores in "<data-dir>/member", whole or not.
