@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "interchange/convert.h"
 #include "interchange/layout.h"
+#include "interchange/leave.h"
 #include "membership/cluster.h"
 #include "server/founding.h"
 #include "server/state_home.h"
@@ -158,6 +159,7 @@ std::string mode_text(mode_t mode) {
 
 absl::Status take_over(const Config& config) {
   const std::string data_dir = config.effective_data_dir(), wal_dir = config.effective_wal_dir();
+  if (absl::Status s = interchange::end_leaving(data_dir, wal_dir); !s.ok()) return s;
   if (interchange::conversion_is_unfinished(data_dir)) {
     log::info("going on with the conversion of etcd's data directory", {{"data-dir", data_dir}});
     return interchange::finish_conversion(data_dir, wal_dir);

@@ -21,10 +21,12 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "server/config.h"
 #include "server/failpoint_door.h"
+#include "server/leaving.h"
 #include "server/logging.h"
 #include "server/occasions.h"
 #include "server/proxy_run.h"
@@ -40,6 +42,8 @@ using server::Occasions;
 
 constexpr Duration kDrain = std::chrono::seconds(5);
 constexpr Duration kLongestEnd = std::chrono::seconds(60);
+// Between two signs of life while a directory is written.
+constexpr Duration kLongestStep = std::chrono::seconds(60);
 
 // As under etcd, where the runtime of Go swallows these. SIGHUP ends a member there too, unless
 // whoever started it (nohup) had it ignored; so does a signal by which its author means a crash.
@@ -178,6 +182,20 @@ int serve(const server::CommandLine& line, int* ended_by) {
   if (!stopped.ok()) {
     log::error("did not shut down cleanly", {{"error", message_of(stopped)}});
     return 1;
+  }
+  guard.reset();
+  const std::optional<int> minor = (*server)->leaves_for();
+  if (minor && occasions.signal() != 0) {
+    server->reset();  // nothing of the store is open any more
+    SystemClock clock;
+    MonotonicTime due;
+    server::leave(line.config, *minor, [&] {
+      if (clock.now() >= due) {
+        due = clock.now() + kLongestStep / 4;
+        note_told(supervisor.stopping_for(kLongestStep));
+      }
+      return !occasions.signal_waits();
+    });
   }
   log::info("shut down");
   *ended_by = occasions.signal();

@@ -40,6 +40,7 @@
 #include "server/discovery.h"
 #include "server/go_values.h"
 #include "server/joining.h"
+#include "server/leaving.h"
 #include "server/logging.h"
 #include "server/observers.h"
 #include "server/peering.h"
@@ -151,6 +152,7 @@ struct Server::Running {
   net::Router client_router, http_router, metrics_router;
   std::vector<std::unique_ptr<net::Listener>> listeners;
   bool stopped = false;
+  std::optional<int> leaves_for;  // set when stopped
 
   explicit Running(const Config& c) : config(c), metrics({.extensive = c.extensive_metrics()}) {}
 
@@ -629,6 +631,11 @@ void Server::watch_lanes(Duration interval, std::function<void()> beat) {
   r.pulse->start();
 }
 
+std::optional<int> Server::leaves_for() const {
+  CHECK(running_->stopped);
+  return running_->leaves_for;
+}
+
 absl::Status Server::stop(Duration deadline) {
   Running& r = *running_;
   if (std::exchange(r.stopped, true)) return absl::OkStatus();
@@ -645,6 +652,7 @@ absl::Status Server::stop(Duration deadline) {
   r.home->closing();
   r.peering->stop();
   absl::Status status = r.stop_node();
+  r.leaves_for = target_of_downgrade(*r.node->members().view());
   const bool archive_hangs = r.archiving && !r.archiving->stop();
   // Threads end before what runs on them goes away; loops last, as answers still travel to them.
   r.consensus->stop();

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -49,6 +50,10 @@ class Server {
   // `deadline`, for all listeners together), the leadership is handed over, log and store made
   // durable.
   absl::Status stop(Duration deadline);
+
+  // The minor version of the etcd 3 that the operator takes this member down to (server/leaving.h),
+  // as the cluster's records had it at the end. After stop().
+  std::optional<int> leaves_for() const;
 
   struct Running;
 

@@ -47,6 +47,11 @@ std::optional<Duration> Supervisor::watchdog_interval(pid_t self) const {
   return std::max<Duration>(std::chrono::microseconds(*most) / 2, kShortestInterval);
 }
 
+absl::Status Supervisor::stopping_for(Duration longer) const {
+  return notify(
+      cat("EXTEND_TIMEOUT_USEC=", std::chrono::ceil<std::chrono::microseconds>(longer).count()));
+}
+
 absl::Status Supervisor::notify(std::string_view state) const {
   if (!present()) return absl::OkStatus();
   const std::string& path = environment_.notify_socket;

@@ -37,6 +37,8 @@ class Supervisor {
   absl::Status ready() const { return notify("READY=1"); }
   absl::Status stopping() const { return notify("STOPPING=1"); }
   absl::Status alive() const { return notify("WATCHDOG=1"); }
+  // The end takes so much longer from now on, whatever the service manager allows for it.
+  absl::Status stopping_for(Duration longer) const;
 
   // How often alive() must be said: half of the time after which the service manager would restart
   // us, as it advises. Nothing when it does not watch this process, `self`.
