@@ -241,8 +241,4 @@ uint64_t reserve_for(const Config& config) {
   return error ? 0 : std::min<uint64_t>(kMost, disk.capacity / kShare);
 }
 
-Duration flush_pause_for(uint64_t snapshot_count) {
-  return std::chrono::milliseconds(std::clamp<uint64_t>(snapshot_count, 50, 10'000));
-}
-
 }  // namespace keelson::server

@@ -40,9 +40,4 @@ absl::Status make_data_dir(const Config& config);
 // of the disk cannot be told. REQUIRES: make_data_dir() was done.
 uint64_t reserve_for(const Config& config);
 
-// How long a store rests before it is asked to flush for a mark's sake: 10 s with the count that
-// there is without a flag. Who wants marks more often has them about where etcd has its snapshots,
-// at the pace of a thousand entries a second.
-Duration flush_pause_for(uint64_t snapshot_count);
-
 }  // namespace keelson::server
