@@ -16,6 +16,8 @@ enum : uint32_t { kHeader = 1, kKvs = 2, kCount = 4 };
 // As servers have it by default, of a transaction with those inside: whoever has more is answered
 // by one.
 constexpr int kMostOperations = 128;
+// What an operation costs besides the key that it looks at.
+constexpr size_t kOperationBytes = 128;
 
 mvccpb::KeyValue parsed(const KnownKey& known) {
   mvccpb::KeyValue kv;
@@ -65,7 +67,8 @@ int operations_of(const api::TxnRequest& request) {
 
 class Evaluation {
  public:
-  Evaluation(int64_t revision, const FindKey& find) : revision_(revision), find_(find) {}
+  Evaluation(int64_t revision, const FindKey& find, size_t most_bytes)
+      : revision_(revision), find_(find), bytes_left_(most_bytes) {}
 
   // `most`: operations that there may be.
   bool txn(const api::TxnRequest& request, int most, api::TxnResponse* response) {
@@ -75,7 +78,7 @@ class Evaluation {
     // refuses what has no key.
     bool all_hold = true;
     for (const api::Compare& compare : request.compare()) {
-      const KnownKey* known = compare.range_end().empty() ? find_(compare.key()) : nullptr;
+      const KnownKey* known = compare.range_end().empty() ? look_at(compare.key()) : nullptr;
       if (!known) return false;
       all_hold = all_hold && holds(compare, *known);
     }
@@ -105,12 +108,22 @@ class Evaluation {
     });
   }
 
+  // Null also if it would be too much.
+  const KnownKey* look_at(const std::string& key) {
+    const KnownKey* known = find_(key);
+    if (!known) return nullptr;
+    const size_t cost = kOperationBytes + known->size();
+    if (cost > bytes_left_) return nullptr;
+    bytes_left_ -= cost;
+    return known;
+  }
+
   bool operation(const api::RequestOp& op, int most, api::ResponseOp* response) {
     if (op.has_request_txn()) {
       return txn(op.request_txn(), most, response->mutable_response_txn());
     }
     if (!op.has_request_range() || !is_plain_read(op.request_range())) return false;
-    const KnownKey* known = find_(op.request_range().key());
+    const KnownKey* known = look_at(op.request_range().key());
     if (!known) return false;
     api::ResponseHeader header;
     header.set_revision(revision_);
@@ -120,6 +133,7 @@ class Evaluation {
 
   const int64_t revision_;
   const FindKey& find_;
+  size_t bytes_left_;
 };
 
 }  // namespace
@@ -152,7 +166,7 @@ Parts answer_read(const api::RangeRequest& request, std::string_view header,
 }
 
 std::optional<api::TxnResponse> answer_txn(const api::TxnRequest& request, int64_t revision,
-                                           const FindKey& find) {
+                                           const FindKey& find, size_t most_bytes) {
   // Whoever asks for no key wants to know the revision.
   bool asks = false;
   const FindKey noted = [&](const std::string& key) {
@@ -160,7 +174,8 @@ std::optional<api::TxnResponse> answer_txn(const api::TxnRequest& request, int64
     return find(key);
   };
   api::TxnResponse response;
-  const bool answered = Evaluation(revision, noted).txn(request, kMostOperations, &response);
+  const bool answered =
+      Evaluation(revision, noted, most_bytes).txn(request, kMostOperations, &response);
   if (!answered || !asks) return std::nullopt;
   return response;
 }

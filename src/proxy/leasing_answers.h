@@ -31,8 +31,13 @@ Parts answer_read(const etcdserverpb::RangeRequest& request, std::string_view he
 // Null: it is not known. What it points to is as it is until all is answered.
 using FindKey = std::function<const KnownKey*(const std::string& key)>;
 
+// Bytes of all the keys that one transaction may look at here: it may name the same large one as
+// often as it likes.
+inline constexpr size_t kMostTxnBytes = size_t{1} << 20;
+
 // Nothing: that is for a server to answer.
 std::optional<etcdserverpb::TxnResponse> answer_txn(const etcdserverpb::TxnRequest& request,
-                                                    int64_t revision, const FindKey& find);
+                                                    int64_t revision, const FindKey& find,
+                                                    size_t most_bytes = kMostTxnBytes);
 
 }  // namespace keelson::proxy

@@ -122,5 +122,42 @@ TEST(LeasingAnswers, LeaveToAServerWhatItRefuses) {
   }
 }
 
+// A small request may name a large key often; those inside count, and so does what is only compared
+// or not shown.
+TEST(LeasingAnswers, LeaveToAServerWhatIsTooMuch) {
+  mvccpb::KeyValue kv;
+  kv.set_key("k");
+  kv.set_value(std::string(1000, 'v'));
+  const KnownKey known = Bytes::copy(kv.SerializeAsString());
+  const FindKey all = [&](const std::string&) { return &known; };
+  constexpr size_t kMost = 4000;  // three of them
+  const auto answered = [&](const etcdserverpb::TxnRequest& request) {
+    return answer_txn(request, 1, all, kMost).has_value();
+  };
+  etcdserverpb::TxnRequest reads, compares;
+  etcdserverpb::TxnRequest* inner = &reads;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(answered(reads) || i == 0);
+    inner = inner->add_success()->mutable_request_txn();
+    inner->add_success()->mutable_request_range()->set_key("k");
+    compares.add_compare()->set_key("k");
+  }
+  EXPECT_TRUE(answered(reads));
+  EXPECT_TRUE(answered(compares));
+  auto more = reads;
+  more.add_success()->mutable_request_range()->set_key("k");
+  EXPECT_FALSE(answered(more));
+  more.mutable_success(1)->mutable_request_range()->set_keys_only(true);
+  EXPECT_FALSE(answered(more));
+  compares.add_success()->mutable_request_range()->set_key("k");
+  EXPECT_FALSE(answered(compares));
+  // Of keys that are not there, too.
+  const KnownKey nothing;
+  const FindKey none = [&](const std::string&) { return &nothing; };
+  EXPECT_TRUE(answer_txn(more, 1, none, kMost));
+  for (int i = 0; i < 40; ++i) more.add_success()->mutable_request_range()->set_key("k");
+  EXPECT_FALSE(answer_txn(more, 1, none, kMost));
+}
+
 }  // namespace
 }  // namespace keelson::proxy
