@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "base/errors.h"
 #include "ctl/keys.h"
 #include "proxy/messages.h"
 
@@ -56,17 +57,39 @@ std::string end_of(const KeySpan& span) {
   return span.is_one() ? span.begin + ctl::zero_byte() : span.end;
 }
 
-void sort_unique(std::vector<KeySpan>* spans) {
+// The same keys, in order, each once.
+void unite(std::vector<KeySpan>* spans) {
   const auto order = [](const KeySpan& span) { return std::tie(span.begin, span.end); };
   std::sort(spans->begin(), spans->end(),
             [&](const KeySpan& a, const KeySpan& b) { return order(a) < order(b); });
-  const auto last =
-      std::unique(spans->begin(), spans->end(),
-                  [&](const KeySpan& a, const KeySpan& b) { return order(a) == order(b); });
-  spans->erase(last, spans->end());
+  std::vector<KeySpan> united;
+  for (KeySpan& span : *spans) {
+    if (united.empty() || !united.back().contains(span.begin)) {
+      united.push_back(std::move(span));
+    } else if (!span.is_one()) {
+      KeySpan& last = united.back();
+      last.end = last.is_one() ? span.end : later_end(last.end, span.end);
+    }
+  }
+  *spans = std::move(united);
+}
+
+size_t count(const api::TxnRequest& txn) {
+  size_t all = static_cast<size_t>(txn.compare_size()) + static_cast<size_t>(txn.success_size()) +
+               static_cast<size_t>(txn.failure_size());
+  for (const auto* operations : {&txn.success(), &txn.failure()}) {
+    for (const api::RequestOp& op : *operations) {
+      if (op.has_request_txn()) all += count(op.request_txn());
+    }
+  }
+  return all;
 }
 
 }  // namespace
+
+absl::Status check_size(const api::TxnRequest& request, size_t most) {
+  return count(request) > most ? errors::TooManyOps() : absl::OkStatus();
+}
 
 GuardedForm::GuardedForm(const LeasingKeys& keys, api::PutRequest request)
     : kind_(Kind::kPut), room_(kMostOperations) {
@@ -96,7 +119,7 @@ void GuardedForm::find_spans(const LeasingKeys& keys) {
   std::erase_if(spans_, [](const KeySpan& span) {
     return !span.is_one() && span.end != ctl::zero_byte() && span.end <= span.begin;
   });
-  sort_unique(&spans_);
+  unite(&spans_);
   add_overwritten(keys);
   merge_spans(room_);
 }
@@ -116,8 +139,9 @@ void GuardedForm::add_overwritten(const LeasingKeys& keys) {
   // The prefix itself is nobody's leasing key.
   std::erase_if(overwritten_,
                 [](const KeySpan& span) { return span.end.empty() && span.begin.empty(); });
+  unite(&overwritten_);
   spans_.insert(spans_.end(), overwritten_.begin(), overwritten_.end());
-  sort_unique(&spans_);
+  unite(&spans_);
 }
 
 void GuardedForm::merge_spans(size_t most) {
@@ -125,11 +149,8 @@ void GuardedForm::merge_spans(size_t most) {
   const size_t each = (spans_.size() + most - 1) / most;
   std::vector<KeySpan> merged;
   for (size_t i = 0; i < spans_.size(); i += each) {
-    KeySpan one{spans_[i].begin, end_of(spans_[i])};
-    for (size_t j = i + 1; j < std::min(i + each, spans_.size()); ++j) {
-      one.end = later_end(one.end, end_of(spans_[j]));
-    }
-    merged.push_back(std::move(one));
+    const size_t last = std::min(i + each, spans_.size()) - 1;
+    merged.push_back({spans_[i].begin, end_of(spans_[last])});
   }
   spans_ = std::move(merged);
   CHECK(spans_.size() <= most);

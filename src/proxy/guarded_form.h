@@ -4,8 +4,9 @@
 // takes place only if no leasing key stands beside what it writes but our own, and that otherwise
 // says which do. It may be tried with several bounds.
 //
-// What it writes is told by spans: keys and ranges, in order. Those of the client, and the keys
-// whose leasing keys it writes: who overwrites them must have them first.
+// What it writes is told by spans: keys and ranges, in order, each key in one of them at most, so
+// that whoever walks them sees nothing twice. Those of the client, and the keys whose leasing keys
+// it writes: who overwrites them must have them first.
 // A server takes a limited number of operations, those of transactions inside added up; where the
 // client's leave no room for a condition for each span, neighbours are taken for one range.
 //
@@ -26,6 +27,14 @@
 #include "proxy/range_cache.h"
 
 namespace keelson::proxy {
+
+// Of a transaction, those inside and what is not done included. Servers bound how many there are
+// along each way inside; a tree of them can still have very many. Far more than 128, as a cluster
+// may have been told to take more.
+inline constexpr size_t kMostTxnOperations = 8192;
+
+// Before anything is done for it. Errors: TooManyOps.
+absl::Status check_size(const etcdserverpb::TxnRequest& request, size_t most = kMostTxnOperations);
 
 class GuardedForm {
  public:

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "base/errors.h"
 #include "base/random.h"
 #include "base/test_seeds.h"
 #include "base/text.h"
@@ -86,6 +87,14 @@ bool is_empty(const KeySpan& span) {
   return !span.is_one() && span.end != ctl::zero_byte() && span.end <= span.begin;
 }
 
+// In order, and no key twice.
+void expect_apart(const std::vector<KeySpan>& spans) {
+  for (size_t i = 1; i < spans.size(); ++i) {
+    EXPECT_LT(spans[i - 1].begin, spans[i].begin);
+    EXPECT_FALSE(spans[i - 1].overlaps(spans[i])) << spans[i - 1].begin << " " << spans[i].begin;
+  }
+}
+
 TEST(GuardedForm, IsTakenWheneverTheClientsIs) {
   const LeasingKeys keys("lp");
   for_each_seed(2000, [&](uint64_t seed) {
@@ -102,6 +111,8 @@ TEST(GuardedForm, IsTakenWheneverTheClientsIs) {
     collect(client, &written);
     std::erase_if(written, is_empty);
     EXPECT_EQ(written.empty(), form.spans().empty());
+    expect_apart(form.spans());
+    expect_apart(form.overwritten());
     EXPECT_EQ(request.compare_size(),
               written.empty() ? client.compare_size() : static_cast<int>(form.spans().size()));
     // What is written is within what is guarded, and so are the keys of leasing keys.
@@ -123,6 +134,36 @@ TEST(GuardedForm, IsTakenWheneverTheClientsIs) {
       }
     }
   });
+}
+
+// However often a transaction names them.
+TEST(GuardedForm, NamesNothingTwice) {
+  TxnRequest request;
+  for (int i = 0; i < 1000; ++i) {
+    auto& range = *request.add_success()->mutable_request_delete_range();
+    range.set_key(cat("lp", i % 10));
+    range.set_range_end(ctl::zero_byte());
+  }
+  request.add_success()->mutable_request_put()->set_key("lp5");
+  request.add_success()->mutable_request_put()->set_key("lp");
+  const GuardedForm form(LeasingKeys("lp"), request);
+  ASSERT_EQ(form.overwritten().size(), 1u);
+  EXPECT_EQ(form.overwritten()[0].begin, "0");
+  EXPECT_EQ(form.overwritten()[0].end, ctl::zero_byte());
+  ASSERT_EQ(form.spans().size(), 1u);
+  EXPECT_EQ(form.spans()[0].begin, "0");
+}
+
+TEST(GuardedForm, TooManyOperationsAreCountedInAllThatIsInside) {
+  TxnRequest request;
+  request.add_compare();
+  request.add_success()->mutable_request_range();
+  auto* inner = request.add_failure()->mutable_request_txn();
+  for (int i = 0; i < 3; ++i) inner->add_success()->mutable_request_delete_range();
+  inner->add_failure()->mutable_request_txn()->add_compare();
+  EXPECT_TRUE(check_size(request, 8).ok());
+  EXPECT_EQ(check_size(request, 7), errors::TooManyOps());
+  EXPECT_TRUE(check_size(request).ok());
 }
 
 TEST(GuardedForm, TheAnswerIsTheClients) {

@@ -226,6 +226,13 @@ std::optional<Parts> find_in(Leasing& leasing, const pb::TxnRequest& request, in
   return leasing.find(request, newest);
 }
 
+// Whether it is more than leasing works for.
+template <typename Request>
+absl::Status too_much(const Request& /*request*/) {
+  return absl::OkStatus();
+}
+absl::Status too_much(const pb::TxnRequest& request) { return check_size(request); }
+
 using Written = std::function<void(net::CallRef, std::vector<KeySpan>, absl::StatusOr<Parts>)>;
 
 // A request that writes: on to the cluster, or by way of leasing, and then, on the lane, to
@@ -240,6 +247,9 @@ class WriteHandler final : public net::UnaryHandler {
   void handle(net::CallRef call, Bytes message) override {
     Request request;
     if (absl::Status s = parse(message, &request); !s.ok()) return call->fail(s);
+    if (deps_.leasing) {
+      if (absl::Status s = too_much(request); !s.ok()) return call->fail(s);
+    }
     std::vector<KeySpan> keys = touched_by(request);
     if (deps_.leasing) return lease(std::move(call), std::move(request), std::move(keys));
     if (!deps_.prefix.empty()) {
