@@ -19,6 +19,7 @@ Holdings::Place Holdings::touch(const std::string& key) {
   if (is_new) {
     order_.push_front(place);
     place->second.order = order_.begin();
+    bytes_ += cost_of(key);
   } else {
     order_.splice(order_.begin(), order_, place->second.order);
   }
@@ -32,8 +33,8 @@ void Holdings::set_state(Entry& entry, State state) {
 }
 
 void Holdings::forget(Entry& entry) {
-  CHECK(bytes_ >= entry.size());
-  bytes_ -= entry.size();
+  CHECK(bytes_ >= entry.value.size());
+  bytes_ -= entry.value.size();
   entry.known = false;
   entry.value = KnownKey();
 }
@@ -56,21 +57,31 @@ void Holdings::give(Place place, int64_t before, Duration rest) {
   to_give_.push_back(place->first);
 }
 
-// Whether one more may be remembered.
-bool Holdings::make_room() {
-  if (entries_.size() < limits_.keys) return true;
+void Holdings::erase(Place place) {
+  CHECK(place->second.state == State::kIdle && !place->second.acquiring);
+  bytes_ -= cost_of(place->first);
+  order_.erase(place->second.order);
+  entries_.erase(place);
+}
+
+bool Holdings::has_room(const std::string& key) const {
+  return entries_.size() < limits_.keys && bytes_ + cost_of(key) <= limits_.bytes;
+}
+
+// Whether that one may be remembered, too.
+bool Holdings::make_room(const std::string& key) {
+  if (has_room(key)) return true;
   auto last = order_.end();
   for (size_t i = 0; i < kMostLooks && last != order_.begin(); ++i) {
-    --last;
-    const Place place = *last;
+    const Place place = *--last;
     if (place->second.acquiring || place->second.state == State::kGiving) continue;
     if (place->second.state == State::kHeld) {
       give(place, place->second.created + 1, Duration(0));
-      return false;  // not yet
+      return has_room(key);  // if not, once it is given up
     }
-    order_.erase(last);
-    entries_.erase(place);
-    return true;
+    ++last;
+    erase(place);
+    if (has_room(key)) return true;
   }
   return false;
 }
@@ -78,6 +89,11 @@ bool Holdings::make_room() {
 void Holdings::keep_bounds() {
   for (auto last = order_.end(); bytes_ > limits_.bytes && last != order_.begin();) {
     const Place place = *--last;
+    if (place->second.state == State::kIdle && !place->second.acquiring) {
+      ++last;
+      erase(place);
+      continue;
+    }
     if (place->second.known) give(place, place->second.created + 1, Duration(0));
   }
 }
@@ -107,7 +123,7 @@ void Holdings::learn(Place place, int64_t revision, const std::optional<mvccpb::
   if (goes_away || known.size() > limits_.one) return give(place, entry.created + 1, kLongRest);
   entry.known = true;
   entry.value = std::move(known);
-  bytes_ += entry.size();
+  bytes_ += entry.value.size();
   keep_bounds();
 }
 
@@ -121,10 +137,10 @@ const KnownKey* Holdings::find(const std::string& key) {
 }
 
 bool Holdings::begin_acquiring(const std::string& key) {
-  if (is_written(key)) return false;
+  if (key.size() > kLongestKey || is_written(key)) return false;
   const Place known = entries_.find(key);
   if (known == entries_.end()) {
-    if (!make_room()) return false;
+    if (!make_room(key)) return false;
   } else {
     const Entry& entry = known->second;
     if (entry.acquiring || entry.state == State::kGiving || entry.known) return false;
@@ -220,7 +236,9 @@ void Holdings::end_writing(const std::vector<KeySpan>& keys, const Written& writ
 // ---- giving up
 
 bool Holdings::revoked(const std::string& key, int64_t revision) {
-  if (entries_.size() >= 2 * limits_.keys && !entries_.contains(key)) return false;
+  const bool fits =
+      entries_.size() < 2 * limits_.keys && bytes_ + cost_of(key) <= 2 * limits_.bytes;
+  if (!fits && !entries_.contains(key)) return false;
   const Place place = touch(key);
   Entry& entry = place->second;
   if (entry.state == State::kHeld && entry.created >= revision) return true;
@@ -280,13 +298,14 @@ void Holdings::check_invariants() const {
   size_t held = 0, bytes = 0;
   for (const auto& [key, entry] : entries_) {
     held += entry.state == State::kHeld ? 1 : 0;
-    bytes += entry.size();
+    bytes += cost_of(key) + entry.value.size();
+    if (!entry.known) CHECK(entry.value.empty());
     if (entry.known) CHECK(entry.state == State::kHeld);
     if (entry.state == State::kHeld) CHECK(entry.created > 0);
   }
   CHECK(held == held_);
   CHECK(bytes == bytes_);
-  CHECK(bytes_ <= limits_.bytes);
+  CHECK(bytes_ <= 2 * limits_.bytes);
   CHECK(entries_.size() <= 2 * limits_.keys);
   CHECK(order_.size() == entries_.size());
 }

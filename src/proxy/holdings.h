@@ -10,8 +10,10 @@
 //   - a write of which it is not known whether it took place, or whether it still will, ends the
 //     holding: its condition (proxy/guarded_write.h) fails once the key has been taken anew.
 //
-// A key that goes away by itself, with a lease, is not held, nor is one with a large value.
-// Bounds: keys, and the bytes of what is known; beyond that the least used are given up. Of ranges
+// A key that goes away by itself, with a lease, is not held, nor is one with a large value, nor a
+// long key.
+// Bounds: keys, and the bytes of all that is remembered, of keys that are not held or not there as
+//   of others; beyond that the least used are given up. Of ranges
 //   that are being written kMostRanges are told apart; while there are more, all keys are for the
 //   cluster.
 // Threads: one.
@@ -43,6 +45,9 @@ class Holdings {
     size_t one = size_t{1} << 20;
   };
   static constexpr size_t kMostRanges = 64;
+  static constexpr size_t kLongestKey = 4096;
+  // What one costs besides its key and its value.
+  static constexpr size_t kEntryBytes = 256;
   // How long a key is left alone that was given up, or is another's: etcd's. Longer, if it is no
   // key for holding.
   static constexpr Duration kRest = std::chrono::seconds(2);
@@ -125,13 +130,14 @@ class Holdings {
     int64_t before = 0;  // kGiving: see LeasingKeys::release()
     Duration rest{0};    // once it is given up
     MonotonicTime rest_until;
-
-    size_t size() const { return known ? value.size() : 0; }
   };
 
   Place touch(const std::string& key);
-  bool make_room();
+  void erase(Place place);
+  bool has_room(const std::string& key) const;
+  bool make_room(const std::string& key);
   bool is_written(const std::string& key) const;
+  static size_t cost_of(const std::string& key) { return kEntryBytes + key.size(); }
   template <typename Visit>
   void each_in(const KeySpan& keys, const Visit& visit);
   void learn(Place place, int64_t revision, const std::optional<mvccpb::KeyValue>& value);
@@ -147,7 +153,8 @@ class Holdings {
   Entries entries_;
   std::list<Place> order_;  // the last used first; each entry once
   size_t held_ = 0;         // entries in kHeld; <= entries_.size()
-  size_t bytes_ = 0;        // of values that are known; <= limits_.bytes
+  // Of all entries, with their keys; <= limits_.bytes, or twice that, as above.
+  size_t bytes_ = 0;
   // Of entries in kGiving, those that nobody is giving up yet. A key may be here that is not.
   std::deque<std::string> to_give_;
   // What is being written, and how often.

@@ -395,6 +395,47 @@ TEST(Leasing, ADeletionThatMayYetBeMadeEndsWhatIsBeingAcquired) {
       for (uint64_t steps = world.random.below(most); steps > 0; --steps) {
         world.lane.run();
         world.step();
+// Nor with long keys that are not there, or that could not be acquired.
+TEST(Leasing, KeysCountAmongTheBytes) {
+  constexpr size_t kMost = 8000;
+  LeasingWorld world(17, 1, "", {.keys = 1000, .bytes = kMost, .one = 1000});
+  const auto key = [](int i) { return std::string(700, 'k') + cat(i); };
+  const Holdings& holdings = world.at(0).leasing.holdings();
+  for (const bool fails : {false, true}) {
+    world.store.is_full = fails;
+    for (int i = 0; i < 100; ++i) {
+      world.read(0, key(i));
+      world.settle();
+      EXPECT_LE(holdings.bytes(), kMost);
+      EXPECT_LE(holdings.entries(), kMost / 700);
+      EXPECT_GT(holdings.entries(), 0u);
+    }
+    world.pass(Holdings::kRest);
+  }
+  // Nor with what it is asked for and does not know.
+  world.store.is_full = false;
+  world.pass(seconds(3));
+  hold(world, 0, "a");
+  const int64_t lease = world.store.now("leasing/a")->lease();
+  for (int i = 0; i < 100; ++i) {
+    world.store.put(world.leasing_key(key(i)), "REVOKE", lease);
+    for (int steps = 0; steps < 3; ++steps) {
+      world.lane.run();
+      world.step();
+      EXPECT_LE(holdings.bytes(), 2 * kMost);
+    }
+  }
+  world.pass(seconds(3));
+  holdings.check_invariants();
+  // And none that is very long is held.
+  const std::string most(Holdings::kLongestKey, 'k');
+  world.read(0, most);
+  world.read(0, most + "k");
+  world.settle();
+  EXPECT_TRUE(world.store.now(world.leasing_key(most)));
+  EXPECT_FALSE(world.store.now(world.leasing_key(most + "k")));
+}
+
       }
     };
     world.read(0, "a");
@@ -487,7 +528,8 @@ TEST(Leasing, AgreesWithThoseOfEtcd) {
 class Chaos {
  public:
   explicit Chaos(uint64_t seed)
-      : world_(seed, 3, seed % 2 == 0 ? "" : "ns/", {.keys = 6, .bytes = 200, .one = 100}),
+      : world_(seed, 3, seed % 2 == 0 ? "" : "ns/",
+               {.keys = 6, .bytes = 800 + 100 * (seed % 8), .one = 100}),
         stranger_(world_) {}
 
   void run() {
