@@ -140,7 +140,10 @@ absl::Status GuardedWrite::look_at(const mvccpb::KeyValue& kv, bool is_bounded, 
   if (kv.lease() != deps_.host.lease()) {
     // One that has been asked, by whomever, is only waited for.
     const bool is_asked = kv.value() == LeasingKeys::kRevoke;
-    if (!is_asked) to_ask_.push_back({kv.key(), *key, kv.create_revision()});
+    const bool is_abandoned = deps_.host.has_ended(kv.lease());
+    if (!is_asked || is_abandoned) {
+      to_ask_.push_back({kv.key(), *key, kv.create_revision(), is_abandoned});
+    }
     await(*key);
     return absl::OkStatus();
   }
@@ -171,8 +174,9 @@ void GuardedWrite::ask_next() {
     const InTheWay holder = std::move(to_ask_.front());
     to_ask_.pop_front();
     ++asking_;
-    deps_.host.revoked_another();
-    ask(deps_.keys.revoke(holder.leasing_key, holder.created),
+    if (!holder.is_abandoned) deps_.host.revoked_another();
+    ask(holder.is_abandoned ? deps_.keys.release(holder.key, holder.created + 1)
+                            : deps_.keys.revoke(holder.leasing_key, holder.created),
         [self = shared_from_this(), holder](absl::StatusOr<Parts> answered) {
           self->asked(holder, std::move(answered));
         });
@@ -186,7 +190,8 @@ void GuardedWrite::asked(const InTheWay& holder, absl::StatusOr<Parts> answered)
   absl::Status status = answered.status();
   if (status.ok()) status = parse_answer(*answered, &response);
   if (!status.ok()) return finish({}, status);
-  if (!response.succeeded()) gone(holder.key);  // before it could be asked
+  // Nobody else tells of those that are taken away; another is gone if it could not be asked.
+  if (holder.is_abandoned || !response.succeeded()) gone(holder.key);
   if (over_) return;
   ask_next();
   go_on();

@@ -7,6 +7,8 @@
 // At most once: each try is one transaction, and one that may have taken place is not followed by
 //   another. If it is not known whether it did, the client hears so, and what is held of its keys
 //   is given up (proxy/holdings.h).
+// Ours of a session that has ended are taken away: the proxy itself may not be able to, there being
+//   users now.
 // Waiting: until the leasing keys are seen to go, and at the longest kPatience, behind which they
 //   are looked at again. It ends with the call.
 // Bounds: kMostAsked holders are asked at a time.
@@ -40,6 +42,8 @@ class GuardedWrite : public std::enable_shared_from_this<GuardedWrite> {
    public:
     virtual ~Host() = default;
     virtual int64_t lease() const = 0;
+    // It was ours, and nothing is answered from what stands under it any more.
+    virtual bool has_ended(int64_t lease) const = 0;
     // There may be something to give up.
     virtual void give_up_soon() = 0;
     // The write is told by gone() when the leasing key beside this key has gone.
@@ -68,6 +72,7 @@ class GuardedWrite : public std::enable_shared_from_this<GuardedWrite> {
   struct InTheWay {
     std::string leasing_key, key;
     int64_t created;
+    bool is_abandoned;  // by us: it is taken away, with the client's rights
   };
 
   void attempt();

@@ -90,6 +90,7 @@ class Leasing final : private LeasingSession::Owner, private GuardedWrite::Host 
 
   // Of writes.
   int64_t lease() const override { return session_->lease(); }
+  bool has_ended(int64_t lease) const override { return session_->has_ended(lease); }
   void give_up_soon() override { give_up_next(); }
   void wait_for(const std::string& key, const std::shared_ptr<GuardedWrite>& write) override;
   void wait_no_more(const std::string& key, const GuardedWrite* write) override;

@@ -178,7 +178,8 @@ void LeasingSession::begin_anew() {
 void LeasingSession::end() {
   if (lease_ == 0) return;
   api::LeaseRevokeRequest request;
-  request.set_id(std::exchange(lease_, 0));
+  ended_ = std::exchange(lease_, 0);
+  request.set_id(ended_);
   ask_for_self<api::LeaseRevokeResponse>(deps_.client, deps_.lane, deps_.clock,
                                          "/etcdserverpb.Lease/LeaseRevoke", request, [](auto) {});
   ++sight_;

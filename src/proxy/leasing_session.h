@@ -64,6 +64,8 @@ class LeasingSession : public std::enable_shared_from_this<LeasingSession> {
 
   // 0: there is none.
   int64_t lease() const { return lease_; }
+  // The last that was, if it is over.
+  bool has_ended(int64_t lease) const { return ended_ != 0 && lease == ended_; }
   bool sure() const;
 
  private:
@@ -95,6 +97,7 @@ class LeasingSession : public std::enable_shared_from_this<LeasingSession> {
   KeepAliveHub::Client keeper_ = 0;
   bool granting_ = false;
   int64_t lease_ = 0;
+  int64_t ended_ = 0;            // the last before, != lease_; 0: none
   int64_t ttl_ = 0;              // seconds, as granted
   Moment until_ = {};            // see sure()
   std::optional<Moment> asked_;  // when a renewal was, that has not been answered

@@ -259,10 +259,46 @@ TEST(Leasing, WhereThereAreUsersTheClusterAnswers) {
   EXPECT_EQ(read->status, errors::UserEmpty());
   EXPECT_FALSE(world.at(0).leasing.has_session());
   world.pass(seconds(30));
+  // The proxy may not end its lease, which runs out.
+  EXPECT_EQ(world.store.leases(), 1u);
+  world.pass(seconds(35));
   EXPECT_EQ(world.store.leases(), 0u);
   world.store.has_users = false;
   world.pass(seconds(3));
   hold(world, 0, "a");
+}
+
+// Its leasing keys stand until its lease runs out, as it may not take them away; who may can.
+TEST(Leasing, WhoeverWritesTakesAwayWhatIsLeftOfASessionThatUsersEnded) {
+  for (const char* name_space : {"", "ns/"}) {
+    LeasingWorld world(16, 1, name_space);
+    for (const char* key : {"a", "b", "c"}) {
+      world.store.put(world.full(key), "1");
+      hold(world, 0, key);
+    }
+    world.store.has_users = true;
+    world.pass(LeasingSession::kBeat + milliseconds(250));
+    EXPECT_TRUE(world.store.now(world.leasing_key("a")));
+    const auto refused = world.put(0, "a", "2");
+    world.settle();
+    EXPECT_EQ(refused->status, errors::UserEmpty());
+    world.at(0).metadata = {{"token", "t"}};
+    const auto put = world.put(0, "a", "3");
+    world.settle();
+    ASSERT_TRUE(put->over);
+    EXPECT_TRUE(put->status.ok()) << put->status;
+    EXPECT_FALSE(world.store.now(world.leasing_key("a")));
+    // Another may have asked for one of them.
+    const auto revoked = world.store.now(world.leasing_key("b"));
+    ASSERT_TRUE(revoked);
+    world.store.put(world.leasing_key("b"), "REVOKE", revoked->lease());
+    const auto removed = world.remove(0, "a", "d");
+    world.settle();
+    ASSERT_TRUE(removed->over);
+    EXPECT_TRUE(removed->status.ok()) << removed->status;
+    EXPECT_TRUE(world.store.keys().empty());
+    EXPECT_EQ(world.at(0).metrics.leasing_revocations.value(), 0);
+  }
 }
 
 // The machine stood still, and only the wall clock knows.
@@ -359,42 +395,6 @@ TEST(Leasing, NoMoreIsHeldThanTheLimits) {
   }
 }
 
-// ---- writes whose outcome is not known
-
-// They may still be made, but nobody reads here what was before then.
-TEST(Leasing, AWriteThatMayYetBeMadeEndsTheHolding) {
-  for_each_seed(100, [](uint64_t seed) {
-    LeasingWorld world(seed, 1);
-    world.store.put("a", "before");
-    hold(world, 0, "a");
-    world.at(0).link.unsure = 1;
-    world.put(0, "a", "after");
-    for (int i = 0; i < 4; ++i) {
-      world.lane.run();
-      world.step();
-    }
-    world.at(0).link.unsure = 0;
-    for (int i = 0; i < 30; ++i) {
-      world.read(0, "a");
-      for (size_t steps = world.random.below(8); steps > 0; --steps) {
-        world.lane.run();
-        world.step();
-      }
-      if (world.random.below(5) == 0) world.lane.pass(seconds(1));
-    }
-    world.finish(seconds(30));
-  });
-}
-
-// Nor what was there before a range is deleted that its own key, on its way here, did not hinder.
-TEST(Leasing, ADeletionThatMayYetBeMadeEndsWhatIsBeingAcquired) {
-  for_each_seed(1500, [](uint64_t seed) {
-    LeasingWorld world(seed, 1);
-    world.store.put("a", "before");
-    const auto some_steps = [&](uint64_t most) {
-      for (uint64_t steps = world.random.below(most); steps > 0; --steps) {
-        world.lane.run();
-        world.step();
 // Nor with long keys that are not there, or that could not be acquired.
 TEST(Leasing, KeysCountAmongTheBytes) {
   constexpr size_t kMost = 8000;
@@ -436,6 +436,42 @@ TEST(Leasing, KeysCountAmongTheBytes) {
   EXPECT_FALSE(world.store.now(world.leasing_key(most + "k")));
 }
 
+// ---- writes whose outcome is not known
+
+// They may still be made, but nobody reads here what was before then.
+TEST(Leasing, AWriteThatMayYetBeMadeEndsTheHolding) {
+  for_each_seed(100, [](uint64_t seed) {
+    LeasingWorld world(seed, 1);
+    world.store.put("a", "before");
+    hold(world, 0, "a");
+    world.at(0).link.unsure = 1;
+    world.put(0, "a", "after");
+    for (int i = 0; i < 4; ++i) {
+      world.lane.run();
+      world.step();
+    }
+    world.at(0).link.unsure = 0;
+    for (int i = 0; i < 30; ++i) {
+      world.read(0, "a");
+      for (size_t steps = world.random.below(8); steps > 0; --steps) {
+        world.lane.run();
+        world.step();
+      }
+      if (world.random.below(5) == 0) world.lane.pass(seconds(1));
+    }
+    world.finish(seconds(30));
+  });
+}
+
+// Nor what was there before a range is deleted that its own key, on its way here, did not hinder.
+TEST(Leasing, ADeletionThatMayYetBeMadeEndsWhatIsBeingAcquired) {
+  for_each_seed(1500, [](uint64_t seed) {
+    LeasingWorld world(seed, 1);
+    world.store.put("a", "before");
+    const auto some_steps = [&](uint64_t most) {
+      for (uint64_t steps = world.random.below(most); steps > 0; --steps) {
+        world.lane.run();
+        world.step();
       }
     };
     world.read(0, "a");

@@ -64,6 +64,8 @@ class TestProxy {
   }
 
   int64_t newest() const { return newest_; }
+  // What clients bring along.
+  LeasedCall::Metadata metadata;
 
  private:
   void take(const Answer& answer, absl::StatusOr<Parts> answered) {
@@ -72,7 +74,7 @@ class TestProxy {
     leasing.holdings().check_invariants();
   }
   std::shared_ptr<LeasedCall> call() {
-    return std::make_shared<LeasedCall>(link, lane_, LeasedCall::Metadata(), std::nullopt);
+    return std::make_shared<LeasedCall>(link, lane_, metadata, std::nullopt);
   }
   absl::StatusOr<Parts> without(absl::StatusOr<Parts> answered) const {
     etcdserverpb::RangeResponse response;

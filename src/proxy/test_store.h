@@ -107,6 +107,7 @@ class TestStore {
     const auto found = puts_.find(value);
     return found == puts_.end() ? 0 : found->second;
   }
+  // Who brings no token is refused.
   bool has_users = false;
   // Puts are refused.
   bool is_full = false;
@@ -221,9 +222,9 @@ class TestStore {
     request.ParseFromString(std::string(bytes.view()));
     return request;
   }
-  absl::StatusOr<Parts> apply(const std::string& path, const Bytes& message) {
+  absl::StatusOr<Parts> apply(const std::string& path, const Bytes& message, bool has_token) {
     expire();
-    if (has_users && path.starts_with("/etcdserverpb.KV/")) return errors::UserEmpty();
+    if (has_users && !has_token) return errors::UserEmpty();
     if (path.ends_with("/Range")) {
       changed_.clear();
       return encoded(range(parsed<etcdserverpb::RangeRequest>(message)));
@@ -324,7 +325,8 @@ class TestStore::Link final : public outbound::RpcClient {
         if (store_.random_.below(4) == 0) remove(at);
         return;
       }
-      one.answer = store_.apply(one.request.path, one.request.message);
+      one.answer =
+          store_.apply(one.request.path, one.request.message, !one.request.metadata.empty());
       if (fails) one.answer = absl::UnavailableError("lost");
       return;
     }
