@@ -30,13 +30,7 @@ class Driver:
     """As much of WebDriver as is needed."""
 
     def __init__(self):
-        self.process = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True)
-        for line in self.process.stdout:
-            found = re.search(r"on port ([1-9][0-9]*)", line)
-            if found:
-                break
-        self.base = "http://127.0.0.1:" + found.group(1)
+        self.base = self.start()
         # It would wait for somebody to read what it says.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         self.profile = tempfile.mkdtemp(prefix="keelson-chromium-")
@@ -47,6 +41,19 @@ class Driver:
             "goog:chromeOptions": options, "timeouts": {"script": PATIENCE * 1000}}}})
         self.path = "/" + session["sessionId"]
         self.version = session["capabilities"]["browserVersion"]
+
+    def start(self):
+        """Its address. It takes a port of IPv4's choosing for IPv6, too, and ends where that is another's."""
+        for _ in range(10):
+            self.process = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE,
+                                            stderr=subprocess.STDOUT, text=True)
+            said = ""
+            for line in self.process.stdout:
+                said += line
+                if found := re.search(r"on port ([1-9][0-9]*)", line):
+                    return "http://127.0.0.1:" + found.group(1)
+            print("chromedriver ended with", self.process.wait(), "and said:", said)
+        raise RuntimeError("chromedriver does not start")
 
     def ask(self, path, body, method="POST"):
         request = urllib.request.Request(f"{self.base}/session{path}",
