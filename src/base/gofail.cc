@@ -21,7 +21,7 @@
 namespace keelson::gofail {
 namespace {
 
-// Etcd's name, and the place that does the same step here (docs/failpoints.md).
+// Etcd's name, and a place that does the same step here (docs/failpoints.md).
 struct Place {
   std::string_view name;
   std::string_view place;
@@ -65,6 +65,7 @@ constexpr Place kPlaces[] = {
     {"raftBeforeApplySnap", "consensus_start_over"},
     {"raftBeforeFollowerSend", "consensus_follower_send"},
     {"raftBeforeLeaderSend", "consensus_leader_send"},
+    {"raftBeforeSave", "consensus_saves_nothing"},
     {"raftBeforeSave", "wal_before_append"},
     {"raftBeforeSaveSnap", "log_before_snapshot"},
     {"raftBeforeWALSaveSnaphot", "log_before_snapshot"},
@@ -102,11 +103,8 @@ State& state() {
   return *instance;
 }
 
-// Null: there is no such name.
-const Place* find(std::string_view name) {
-  const auto* found = std::find_if(std::begin(kPlaces), std::end(kPlaces),
-                                   [&](const Place& place) { return place.name == name; });
-  return found == std::end(kPlaces) ? nullptr : found;
+bool is_known(std::string_view name) {
+  return std::ranges::find(kPlaces, name, &Place::name) != std::end(kPlaces);
 }
 
 bool take(std::string_view* text, std::string_view prefix) {
@@ -246,7 +244,7 @@ Answer get(std::string_view key) {
   }
   const bool counts = key.ends_with("/count");
   if (counts) key.remove_suffix(6);
-  if (!find(key)) return {404, cat("failed to GET: ", message_of(unknown()), "\n")};
+  if (!is_known(key)) return {404, cat("failed to GET: ", message_of(unknown()), "\n")};
   auto found = s.armed.find(key);
   if (found == s.armed.end()) {
     return {counts ? 500 : 404, "failed to GET: failpoint: failpoint is disabled\n"};
@@ -268,12 +266,14 @@ const bool armed_from_environment = [] {
 
 std::vector<std::string> names() {
   std::vector<std::string> out;
-  for (const Place& place : kPlaces) out.emplace_back(place.name);
+  for (const Place& place : kPlaces) {
+    if (out.empty() || out.back() != place.name) out.emplace_back(place.name);
+  }
   return out;
 }
 
 absl::Status arm(std::string_view name, std::string_view terms) {
-  if (!find(name)) return unknown();
+  if (!is_known(name)) return unknown();
   std::optional<std::vector<Term>> parsed = parse(terms);
   if (!parsed) return absl::InvalidArgumentError("failpoint: could not parse terms");
   State& s = state();
@@ -307,7 +307,7 @@ absl::Status arm_list(std::string_view list, bool all_known) {
 absl::Status arm_all(std::string_view list) { return arm_list(list, false); }
 
 absl::Status disarm(std::string_view name) {
-  if (!find(name)) return unknown();
+  if (!is_known(name)) return unknown();
   State& s = state();
   {
     std::lock_guard lock(s.mutex);
@@ -372,10 +372,11 @@ std::optional<std::string> hit(std::string_view place) {
   std::vector<std::pair<const Place*, Term>> struck;
   {
     std::lock_guard lock(s.mutex);
-    for (auto& [name, armed] : s.armed) {
-      const Place* const known = find(name);
-      if (known->place != place) continue;
-      if (std::optional<Term> term = applying(armed, s.random)) struck.emplace_back(known, *term);
+    for (const Place& known : kPlaces) {
+      if (known.place != place) continue;
+      auto found = s.armed.find(known.name);
+      if (found == s.armed.end()) continue;
+      if (auto term = applying(found->second, s.random)) struck.emplace_back(&known, *term);
     }
   }
   std::optional<std::string> failure;

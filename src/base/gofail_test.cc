@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -106,6 +107,15 @@ TEST_F(GofailTest, LivesBesideOurOwn) {
   ASSERT_TRUE(gofail::arm("raftBeforeSave", "panic").ok());
   failpoint::disarm();
   EXPECT_EXIT(KEELSON_FAILPOINT("wal_before_append"), testing::ExitedWithCode(2), "");
+}
+
+TEST_F(GofailTest, ANameMayHaveSeveralPlaces) {
+  ASSERT_TRUE(gofail::arm("raftBeforeSave", "off").ok());
+  KEELSON_FAILPOINT("wal_before_append");
+  KEELSON_FAILPOINT("consensus_saves_nothing");
+  EXPECT_EQ(got("/raftBeforeSave/count"), "2");
+  const std::vector<std::string> names = gofail::names();
+  EXPECT_EQ(std::ranges::count(names, "raftBeforeSave"), 1);
 }
 
 TEST_F(GofailTest, RefusesWhatItCannotRead) {

@@ -518,6 +518,7 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       outgoing.push_back(std::move(message));
     }
   }
+  if (appends.empty()) KEELSON_FAILPOINT("consensus_saves_nothing");
   if (is_leader_) KEELSON_FAILPOINT("consensus_leader_send");
   if (!appends.empty()) doors_.log.append(std::move(appends));
   send(std::move(outgoing));
