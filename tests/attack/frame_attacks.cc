@@ -143,7 +143,7 @@ std::vector<Attack> frame_attacks() {
       {"tiny-windows",
        "200 lists on each of two connections, taken a byte at a time",
        tiny_windows,
-       {.grown_mb = 250, .left_mb = 60}},
+       {.grown_mb = 400, .left_mb = 60}},  // what goes out of 400 lists at once
       {"gzip-bombs",
        "messages of 128 KB that unfold to 128 MB",
        gzip_bombs,
