@@ -1,8 +1,8 @@
 // net/block_pool.h
 //
-// Memory for nghttp2: blocks of a few sizes, kept per thread for the next use. A stream makes and
-// frees some twenty small objects; with thousands of streams open at once the general allocator's
-// own caches overflow and it became the largest single cost (15 % of the CPU at 1,000 connections).
+// Memory for nghttp2's HPACK: blocks of a few sizes, kept per thread for the next use. A request
+// whose headers are not those of the last one makes and frees a few small objects; with thousands
+// of connections the general allocator's own caches overflow.
 //
 // Threads: any; a block may be freed on another thread than its maker's.
 // Bounds: each thread keeps at most kKeptBytes per size.

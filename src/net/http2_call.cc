@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/container/inlined_vector.h"
 #include "base/check.h"
 #include "base/endian.h"
 #include "base/errors.h"
@@ -26,6 +27,10 @@ std::string_view code_text(absl::StatusCode code) {
 constexpr size_t kCallCost = 1024;
 constexpr size_t kPartCost = 48;
 constexpr size_t kMostShared = 1 << 20;
+
+constexpr std::string_view kGrpcType = "application/grpc";
+
+using Fields = absl::InlinedVector<HeaderField, 8>;
 
 }  // namespace
 
@@ -82,7 +87,7 @@ void Http2Call::clear() {
   receiver_.reset();
   cancel_task_ = nullptr;
   drop_queue();
-  headers_sent_ = deferred_ = above_low_water_ = false;
+  headers_sent_ = above_low_water_ = false;
   finished_ = trailers_sent_ = reported_ = making_ = false;
   status_ = absl::OkStatus();
   empty_out(&extra_headers_, 4);
@@ -321,7 +326,7 @@ void Http2Call::deliver_held() {
   size_t consumed = before - held_.size();
   count_incoming();
   if (consumed > 0) {
-    nghttp2_session_consume_stream(session_->session_, id_, consumed);
+    session_->framing_.used_of_stream(this, consumed);
     session_->used(consumed);
   }
   session_->host_.wake();
@@ -375,7 +380,7 @@ void Http2Call::send(MessageParts message) {
   enqueue(std::move(message));
   send_headers();
   if (is_late) watch_over();
-  if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  session_->framing_.resume(this);
   session_->host_.wake();
 }
 
@@ -424,7 +429,7 @@ void Http2Call::finish(absl::Status status) {
   cancel_task_ = nullptr;
   report_end();
   if (headers_sent_) {
-    if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+    session_->framing_.resume(this);
   } else if (queued_ > 0) {
     submit_headers();
   } else {
@@ -463,68 +468,52 @@ void Http2Call::report_end() {
 void Http2Call::submit_headers() {
   headers_sent_ = true;
   session_->forgive_ping_ = true;
-  auto& nv = session_->nv_;
-  nv.clear();
-  nv.push_back(constant(":status", "200"));
   std::string_view type = known(RequestHead::kContentType);
-  nv.push_back(type == "application/grpc" ? constant("content-type", "application/grpc")
-                                          : copied("content-type", type));
-  for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
-  nghttp2_data_provider provider = this->provider();
-  nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(), &provider);
+  if (type == kGrpcType && extra_headers_.empty()) return session_->framing_.answer_usual(this);
+  Fields fields = {{":status", "200"}, {"content-type", type}};
+  for (auto& [name, value] : extra_headers_) fields.push_back({name, value});
+  session_->framing_.answer(this, fields, /*has_body=*/true);
 }
 
 void Http2Call::submit_status_only(int http_status) {
   headers_sent_ = trailers_sent_ = true;
   session_->forgive_ping_ = true;
-  auto& nv = session_->nv_;
-  nv.clear();
-  session_->scratch_[0] = cat(http_status);
-  nv.push_back(copied(":status", session_->scratch_[0]));
+  const std::string status = cat(http_status);
+  const std::string message = percent_encode(message_of(status_));
   std::string_view type = known(RequestHead::kContentType);
-  if (!is_grpc_content_type(type)) type = "application/grpc";
-  nv.push_back(copied("content-type", type));
-  nv.push_back(constant("grpc-status", code_text(status_.code())));
-  session_->scratch_[1] = percent_encode(message_of(status_));
-  if (!session_->scratch_[1].empty()) {
-    nv.push_back(copied("grpc-message", session_->scratch_[1], /*indexed=*/false));
-  }
-  for (auto& [name, value] : extra_headers_) nv.push_back(copied(name, value));
-  for (auto& [name, value] : extra_trailers_) nv.push_back(copied(name, value));
-  nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(), nullptr);
+  if (!is_grpc_content_type(type)) type = kGrpcType;
+  Fields fields = {
+      {":status", status}, {"content-type", type}, {"grpc-status", code_text(status_.code())}};
+  if (!message.empty()) fields.push_back({"grpc-message", message});
+  for (auto& [name, value] : extra_headers_) fields.push_back({name, value});
+  for (auto& [name, value] : extra_trailers_) fields.push_back({name, value});
+  session_->framing_.answer(this, fields, /*has_body=*/false);
   session_->host_.wake();
 }
 
 void Http2Call::submit_trailers() {
   if (std::exchange(trailers_sent_, true)) return;
-  auto& nv = session_->nv_;
-  nv.clear();
-  nv.push_back(constant("grpc-status", code_text(status_.code())));
-  if (!status_.ok()) {
-    session_->scratch_[1] = percent_encode(message_of(status_));
-    nv.push_back(copied("grpc-message", session_->scratch_[1], /*indexed=*/false));
-  }
-  for (auto& [name, value] : extra_trailers_) nv.push_back(copied(name, value));
-  nghttp2_submit_trailer(session_->session_, id_, nv.data(), nv.size());
+  if (status_.ok() && extra_trailers_.empty()) return session_->framing_.trail_usual(this);
+  Fields fields = {{"grpc-status", code_text(status_.code())}};
+  const std::string message = percent_encode(message_of(status_));
+  if (!status_.ok()) fields.push_back({"grpc-message", message});
+  for (auto& [name, value] : extra_trailers_) fields.push_back({name, value});
+  session_->framing_.trail(this, fields);
 }
 
-void Http2Call::reset_stream(uint32_t error_code) {
-  nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, error_code);
+void Http2Call::reset_stream(Http2Error error) {
+  session_->framing_.reset(this, error);
   session_->host_.wake();
 }
 
-ssize_t Http2Call::pull(size_t length, uint32_t* flags) {
-  size_t n = std::min(length, sendable());
-  if (n == 0 && (queued_ > 0 || !finished_)) {
-    deferred_ = true;
-    return NGHTTP2_ERR_DEFERRED;
-  }
-  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+Http2Stream::Pulled Http2Call::pull(size_t most) {
+  const size_t ready = sendable();
+  const size_t n = std::min(most, ready);
   if (n == queued_ && finished_) {
-    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
     submit_trailers();
+    return {n, Pulled::Then::kEnd};
   }
-  return static_cast<ssize_t>(n);
+  return {n, n < ready ? Pulled::Then::kMore : Pulled::Then::kWait};
 }
 
 void Http2Call::write_data(size_t length, OutQueue* out) {
@@ -579,7 +568,7 @@ void Http2Call::write_data(size_t length, OutQueue* out) {
 }
 
 void Http2Call::notify_writable() {
-  // Later: nghttp2 is in the middle of a frame.
+  // Later: this is in the middle of a frame.
   loop_->post([call = CallRef(this), this] {
     if (receiver_ && !finished_) receiver_->on_writable();
   });
@@ -607,7 +596,7 @@ void Http2Call::on_timer() {
     over_.store(true, std::memory_order_relaxed);
     status_ = absl::DeadlineExceededError("context deadline exceeded");
     report_end();
-    reset_stream(NGHTTP2_CANCEL);
+    reset_stream(Http2Error::kCancel);
   } else {
     finish(absl::DeadlineExceededError("context deadline exceeded"));
   }

@@ -9,8 +9,6 @@
 
 #pragma once
 
-#include <nghttp2/nghttp2.h>
-
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +16,7 @@
 
 #include "net/call_record.h"
 #include "net/grpc_codec.h"
+#include "net/http2_framing.h"
 #include "net/http2_stream.h"
 #include "net/loop_impl.h"
 #include "net/out_queue.h"
@@ -51,9 +50,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   }
   // The stream is no more. Gives up the session's reference.
   void stream_closed() override;
-  // What nghttp2 asks when the stream may send: how much, and whether that is the end.
-  ssize_t pull(size_t length, uint32_t* flags) override;
-  // Moves `length` bytes, as pulled before, to `out`.
+  Pulled pull(size_t most) override;
   void write_data(size_t length, OutQueue* out) override;
   size_t head_bytes() const override { return head_.bytes(); }
   size_t held_incoming() const override { return told_incoming_; }
@@ -135,7 +132,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   void submit_headers();
   void submit_status_only(int http_status);
   void submit_trailers();
-  void reset_stream(uint32_t error_code);
+  void reset_stream(Http2Error error);
   void count_start();
   void report_end();
   void tell_cancelled();
@@ -170,7 +167,6 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   size_t queued_ = 0;          // bytes from there on
   size_t told_outgoing_ = 0;   // what the session was told that they hold
   bool headers_sent_ = false;
-  bool deferred_ = false;  // nghttp2 waits for nghttp2_session_resume_data
   bool above_low_water_ = false;
   bool finished_ = false;  // the status is set
   bool trailers_sent_ = false;

@@ -92,7 +92,7 @@ void Http2Exchange::resume_body() {
     count_incoming(0);
     if (receiver_ && !answered_) receiver_->on_body(Bytes::copy(data));
     if (!session_) return;
-    nghttp2_session_consume_stream(session_->session_, id_, data.size());
+    session_->framing_.used_of_stream(this, data.size());
     session_->host_.wake();
   }
   if (remote_done_) on_end_stream();
@@ -129,7 +129,7 @@ void Http2Exchange::go_on() {
 // The end does not wait for those whose turn has not come. Their clients know that nothing was
 // done.
 void Http2Exchange::on_drain() {
-  if (kept_ && handle_) return reset(NGHTTP2_REFUSED_STREAM);
+  if (kept_ && handle_) return reset(Http2Error::kRefusedStream);
   if (auto reply = reply_) reply->draining();
 }
 
@@ -155,7 +155,7 @@ void Http2Exchange::count_outgoing(size_t bytes) {
 
 void Http2Exchange::hold(size_t bytes) {
   if (std::exchange(handler_holds_, bytes) == bytes || dropping_) return;
-  if (!count_incoming(unread_.size() + body_.size())) reset(NGHTTP2_ENHANCE_YOUR_CALM);
+  if (!count_incoming(unread_.size() + body_.size())) reset(Http2Error::kEnhanceYourCalm);
 }
 
 void Http2Exchange::stream_closed() {
@@ -197,12 +197,10 @@ void Http2Exchange::write_head(HttpResponse& response, bool length_known) {
   if (length_known && !is_bodiless(response.status) && !has_field(response, "Content-Length")) {
     fields.emplace_back("content-length", cat(response.body.size()));
   }
-  std::vector<nghttp2_nv> nv;
-  for (const auto& [name, value] : fields) nv.push_back(copied(name, value));
+  std::vector<HeaderField> views;
+  for (const auto& [name, value] : fields) views.push_back({name, value});
   session_->forgive_ping_ = true;
-  nghttp2_data_provider body = provider();
-  nghttp2_submit_response(session_->session_, id_, nv.data(), nv.size(),
-                          bodiless_ ? nullptr : &body);
+  session_->framing_.answer(this, views, !bodiless_);
   session_->host_.wake();
 }
 
@@ -225,7 +223,7 @@ void Http2Exchange::complete() {
   reply_.reset();
   body_paused_ = false;
   if (!unread_.empty()) {
-    nghttp2_session_consume_stream(session_->session_, id_, unread_.size());
+    session_->framing_.used_of_stream(this, unread_.size());
     std::string().swap(unread_);
   }
   std::string().swap(body_);
@@ -234,35 +232,30 @@ void Http2Exchange::complete() {
   resume();
 }
 
-void Http2Exchange::abort() { reset(NGHTTP2_INTERNAL_ERROR); }
+void Http2Exchange::abort() { reset(Http2Error::kInternal); }
 
-void Http2Exchange::reset(uint32_t error_code) {
+void Http2Exchange::reset(Http2Error error) {
   dropping_ = true;
-  nghttp2_submit_rst_stream(session_->session_, NGHTTP2_FLAG_NONE, id_, error_code);
+  session_->framing_.reset(this, error);
   session_->host_.wake();
 }
 
 void Http2Exchange::give_up(HeldSort sort) {
-  if (sort == HeldSort::kOutgoing || !handle_) return reset(NGHTTP2_ENHANCE_YOUR_CALM);
+  if (sort == HeldSort::kOutgoing || !handle_) return reset(Http2Error::kEnhanceYourCalm);
   refuse(kTooManyRequests);
 }
 
 void Http2Exchange::resume() {
-  if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  session_->framing_.resume(this);
   session_->host_.wake();
 }
 
 size_t Http2Exchange::pending() const { return queued_ + session_->host_.unsent(); }
 
-ssize_t Http2Exchange::pull(size_t length, uint32_t* flags) {
-  const size_t n = std::min(length, queued_);
-  if (n == 0 && !answered_) {
-    deferred_ = true;
-    return NGHTTP2_ERR_DEFERRED;
-  }
-  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  if (n == queued_ && answered_) *flags |= NGHTTP2_DATA_FLAG_EOF;
-  return static_cast<ssize_t>(n);
+Http2Stream::Pulled Http2Exchange::pull(size_t most) {
+  const size_t n = std::min(most, queued_);
+  if (n == queued_ && answered_) return {n, Pulled::Then::kEnd};
+  return {n, n < queued_ ? Pulled::Then::kMore : Pulled::Then::kWait};
 }
 
 void Http2Exchange::write_data(size_t length, OutQueue* out) {
@@ -284,7 +277,7 @@ void Http2Exchange::write_data(size_t length, OutQueue* out) {
   count_outgoing(queued_ > 0 ? queued_ + kExchangeCost : 0);
   if (!was_full_ || pending() >= kHttpOutputHigh) return;
   was_full_ = false;
-  // Later: nghttp2 is in the middle of a frame.
+  // Later: this is in the middle of a frame.
   if (reply_) session_->host_.loop().post([reply = reply_] { reply->writable(); });
 }
 

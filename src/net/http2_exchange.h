@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "net/http2_framing.h"
 #include "net/http2_stream.h"
 #include "net/http_reply.h"
 #include "net/request_head.h"
@@ -38,7 +39,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   void let_go() override;
   bool working() const override { return remote_done_ && !answered_ && queued_ == 0; }
   void stream_closed() override;
-  ssize_t pull(size_t length, uint32_t* flags) override;
+  Pulled pull(size_t most) override;
   void write_data(size_t length, OutQueue* out) override;
   size_t head_bytes() const override { return head_bytes_; }
   size_t held_incoming() const override { return told_incoming_; }
@@ -57,7 +58,7 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   size_t pending() const override;
 
   void refuse(int status);
-  void reset(uint32_t error_code);
+  void reset(Http2Error error);
   // Tell the session what is held, beside what the handler keeps. False: it is too much.
   bool count_incoming(size_t bytes);
   void count_outgoing(size_t bytes);
@@ -81,7 +82,6 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   bool answered_ = false;   // in full
   bool kept_ = false;       // waits for its turn; outlives its stream then
   bool bodiless_ = false;   // the answer ended with its head
-  bool deferred_ = false;   // nghttp2 waits for nghttp2_session_resume_data
   bool was_full_ = false;
   bool whole_ = false;     // the answer came in one piece, which was found to fit
   bool dropping_ = false;  // what is written is not kept: there was too much, or it was aborted

@@ -35,7 +35,7 @@ void Http2Call::drop_incoming() {
 // With the room goes whatever it was for: an answer ends as a stream that broke, since some of it
 // may have been sent.
 void Http2Call::give_up(HeldSort sort) {
-  if (sort == HeldSort::kOutgoing) return reset_stream(NGHTTP2_ENHANCE_YOUR_CALM);
+  if (sort == HeldSort::kOutgoing) return reset_stream(Http2Error::kEnhanceYourCalm);
   if (finished_) return;  // it ends as soon as its status is out
   finish(errors::RequestTooManyRequests());
   drop_incoming();

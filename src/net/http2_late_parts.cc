@@ -91,7 +91,7 @@ void Http2Call::part_made(absl::StatusOr<Bytes> part) {
   if (!part.ok()) return fail_late(part.status());
   first_unmade()->parts.made(*std::move(part));
   late_parts_ = first_unmade() != nullptr;
-  if (std::exchange(deferred_, false)) nghttp2_session_resume_data(session_->session_, id_);
+  session_->framing_.resume(this);
   session_->host_.wake();
   want_part();
 }
@@ -100,7 +100,7 @@ void Http2Call::part_made(absl::StatusOr<Bytes> part) {
 void Http2Call::fail_late(const absl::Status& why) {
   log::warn("an answer ends before it was complete",
             {{"method", entry_->info.path}, {"error", message_of(why)}});
-  reset_stream(NGHTTP2_INTERNAL_ERROR);
+  reset_stream(Http2Error::kInternal);
 }
 
 }  // namespace keelson::net

@@ -1,12 +1,10 @@
 #include "net/http2_session.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
-#include "net/block_pool.h"
-#include "net/decoded_fields.h"
 #include "net/http2_exchange.h"
 
 namespace keelson::net {
@@ -15,13 +13,8 @@ namespace {
 constexpr int kMaxPingStrikes = 2;
 constexpr Duration kIdlePingTime = std::chrono::hours(2);  // without a running call
 constexpr Duration kDrainPause = std::chrono::seconds(1);  // between the two GOAWAYs
-constexpr uint8_t kDrainPing[8] = {'k', 'e', 'e', 'l', 'd', 'r', 'n', 0};
-constexpr uint8_t kAlivePing[8] = {'k', 'e', 'e', 'l', 'p', 'n', 'g', 0};
-
-// A client may cancel as many calls as it likes within reason: etcd's clients cancel watches by the
-// hundred. Past that it is an attack (CVE-2023-44487) and nghttp2 ends the connection.
-constexpr uint64_t kResetBurst = 20000;
-constexpr uint64_t kResetsPerSecond = 2000;
+constexpr std::string_view kDrainPing("keeldrn", 8);
+constexpr std::string_view kAlivePing("keelpng", 8);
 
 // What the large heads of one connection's open calls may hold together.
 constexpr size_t kMostHeaderBytes = 4 << 20;
@@ -33,167 +26,27 @@ size_t large(size_t head) { return head < kLargeHead ? 0 : head; }
 // the number of streams has no other bound.
 constexpr size_t kStreamCost = 1024;
 
-// Frames of 16 KB, as Go's clients cut a header block, up to the longest that is taken, and a few.
-constexpr size_t kMostContinuations = 80;
+// Of what must be said first (Http2Framing::urgent) so much may wait for a client that does not
+// read.
+constexpr size_t kMostUrgent = 64 << 10;
 
-Http2Stream* stream_of(nghttp2_session* session, int32_t stream_id) {
-  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, stream_id));
-}
-
-std::string_view text_of(nghttp2_rcbuf* buffer) {
-  const nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
-  return {reinterpret_cast<const char*>(bytes.base), bytes.len};
-}
-
-nghttp2_option* make_options() {
-  nghttp2_option* option = nullptr;
-  CHECK(nghttp2_option_new(&option) == 0);
-  nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_no_closed_streams(option, 1);
-  nghttp2_option_set_stream_reset_rate_limit(option, kResetBurst, kResetsPerSecond);
-  nghttp2_option_set_max_outbound_ack(option, 1000);
-  nghttp2_option_set_no_http_messaging(option, 1);  // RequestHead does it
-  nghttp2_option_set_max_continuations(option, kMostContinuations);
-  return option;
+Http2Framing::Options framing_options(const ListenerOptions& options) {
+  return {.max_streams = options.max_concurrent_streams,
+          .stream_window = options.stream_window,
+          .connection_window = options.connection_window,
+          .max_header_bytes = static_cast<uint32_t>(options.max_header_bytes)};
 }
 
 }  // namespace
-
-struct Http2Session::Callbacks {
-  static Http2Session& self(void* user) { return *static_cast<Http2Session*>(user); }
-
-  static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    Http2Session& me = self(user);
-    me.head_.clear();
-    me.head_unfinished_ = true;
-    me.owed_since_ = me.loop_.now();
-    me.reading_head_ =
-        frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
-    return 0;
-  }
-
-  static int on_header(nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf* name,
-                       nghttp2_rcbuf* value, uint8_t flags, void* user) {
-    Http2Session& me = self(user);
-    if (prints_decoded_fields()) {
-      print_decoded_field(text_of(name), text_of(value), flags & NGHTTP2_NV_FLAG_NO_INDEX);
-    }
-    if (me.reading_head_) me.head_.add(name, value, me.server_.options.max_header_bytes, &me.memo_);
-    return 0;
-  }
-
-  static int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    Http2Session& me = self(user);
-    me.settings_seen_ = true;     // nghttp2 takes nothing else as the first frame …
-    me.head_unfinished_ = false;  // … and nothing in the middle of a head
-    bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    switch (frame->hd.type) {
-      case NGHTTP2_HEADERS:
-        if (std::exchange(me.reading_head_, false)) {
-          me.open_stream(frame->hd.stream_id, end);
-        } else if (!end) {
-          // A second block of headers that is not the trailers.
-          nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                    NGHTTP2_PROTOCOL_ERROR);
-        } else if (Http2Stream* trailed = stream_of(session, frame->hd.stream_id)) {
-          trailed->on_end_stream();
-        }
-        break;
-      case NGHTTP2_DATA:
-        if (Http2Stream* call = end ? stream_of(session, frame->hd.stream_id) : nullptr) {
-          call->on_end_stream();
-        }
-        break;
-      case NGHTTP2_PING:
-        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
-          me.on_ping();
-        } else if (std::memcmp(frame->ping.opaque_data, kDrainPing, 8) == 0 && me.draining_) {
-          me.final_goaway();
-        }
-        break;
-      default:
-        break;
-    }
-    return 0;
-  }
-
-  static int on_data_chunk(nghttp2_session* session, uint8_t, int32_t stream_id,
-                           const uint8_t* data, size_t size, void* user) {
-    Http2Stream* call = stream_of(session, stream_id);
-    size_t consumed = call ? call->on_data({reinterpret_cast<const char*>(data), size}) : size;
-    if (consumed == size) {
-      nghttp2_session_consume(session, stream_id, size);
-    } else {
-      self(user).took(stream_id, consumed, size - consumed);
-    }
-    return 0;
-  }
-
-  static int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t, void* user) {
-    Http2Session& me = self(user);
-    if (Http2Stream* call = stream_of(session, stream_id)) {
-      nghttp2_session_set_stream_user_data(session, stream_id, nullptr);
-      me.stream_closed(call);
-      call->stream_closed();
-    }
-    return 0;
-  }
-
-  // An answer that ended before the request did: the client may stop sending. Not earlier: nghttp2
-  // drops what is queued behind a reset, trailers too.
-  static int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void*) {
-    const bool may_end = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
-    if (!may_end || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
-    Http2Stream* call = stream_of(session, frame->hd.stream_id);
-    if (call && !call->remote_done_) {
-      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
-    }
-    return 0;
-  }
-
-  static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t length,
-                       nghttp2_data_source* source, void* user) {
-    Http2Session& me = self(user);
-    if (me.out_->size() >= me.out_limit_) return NGHTTP2_ERR_WOULDBLOCK;
-    me.out_->append({reinterpret_cast<const char*>(frame_header), 9});
-    static_cast<Http2Stream*>(source->ptr)->write_data(length, me.out_);
-    return 0;
-  }
-
-  // The largest frame the client takes, but not so large that it delays everyone else's.
-  static ssize_t data_length(nghttp2_session*, uint8_t, int32_t, int32_t session_window,
-                             int32_t stream_window, uint32_t max_frame, void*) {
-    return std::min({session_window, stream_window,
-                     static_cast<int32_t>(std::min<uint32_t>(max_frame, 64 << 10))});
-  }
-
-  static nghttp2_session_callbacks* make() {
-    nghttp2_session_callbacks* c = nullptr;
-    CHECK(nghttp2_session_callbacks_new(&c) == 0);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk);
-    nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
-    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
-    nghttp2_session_callbacks_set_send_data_callback(c, send_data);
-    nghttp2_session_callbacks_set_data_source_read_length_callback(c, data_length);
-    return c;
-  }
-};
 
 Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
     : server_(*server),
       host_(*host),
       loop_(host->loop().impl()),
+      framing_(framing_options(server->options), this),
       backlog_(new Backlog(host)),
       incoming_(host->incoming()),
       outgoing_(host->outgoing()) {
-  // Shared by all sessions and never freed.
-  static nghttp2_session_callbacks* callbacks = Callbacks::make();
-  static nghttp2_option* option = make_options();
-  CHECK(nghttp2_session_server_new3(&session_, callbacks, this, option, pooled_memory()) == 0);
-  configure();
   last_read_ = owed_since_ = loop_.now();
   arm_timer();
 }
@@ -201,20 +54,6 @@ Http2Session::Http2Session(const ServerContext* server, ProtocolHost* host)
 Http2Session::~Http2Session() {
   closed();
   backlog_->abandon();
-  nghttp2_session_del(session_);
-}
-
-void Http2Session::configure() {
-  const ListenerOptions& o = server_.options;
-  nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, o.max_concurrent_streams},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, o.stream_window},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(o.max_header_bytes)},
-      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
-  };
-  CHECK(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) == 0);
-  CHECK(nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
-                                              static_cast<int32_t>(o.connection_window)) == 0);
 }
 
 bool Http2Session::receive(std::string_view bytes) {
@@ -222,10 +61,8 @@ bool Http2Session::receive(std::string_view bytes) {
   last_read_ = loop_.now();
   ping_outstanding_ = false;
   host_.wake();
-  ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()),
-                                       bytes.size());
-  // Garbage instead of the preface, a flood, or no memory: there is nobody to talk to.
-  if (n < 0) broken_ = true;
+  // Garbage instead of the preface, or a flood: there is nobody to talk to.
+  if (!framing_.receive(bytes)) broken_ = true;
   if (head_unfinished_) {
     if (!count_head()) broken_ = true;
     arm_timer();
@@ -235,16 +72,7 @@ bool Http2Session::receive(std::string_view bytes) {
 
 bool Http2Session::produce(OutQueue& out, size_t limit) {
   if (broken_) return false;
-  out_ = &out;
-  out_limit_ = limit;
-  while (out.size() < limit) {
-    const uint8_t* data = nullptr;
-    ssize_t n = nghttp2_session_mem_send(session_, &data);
-    if (n < 0) broken_ = true;
-    if (n <= 0) break;
-    out.append({reinterpret_cast<const char*>(data), static_cast<size_t>(n)});
-  }
-  out_ = nullptr;
+  framing_.produce(out, limit);
   return !broken_;
 }
 
@@ -252,14 +80,13 @@ bool Http2Session::input_full() const {
   if (!backlog_->empty()) return true;
   // A client that sends requests without reading answers is not read from either, once the socket
   // is full and enough is waiting. It only waits for itself, so this cannot lock up.
-  return streams_ >= 256 && host_.unsent() > 0;
+  return (streams_ >= 256 || framing_.urgent() >= kMostUrgent) && host_.unsent() > 0;
 }
 
 bool Http2Session::finished() const {
   if (broken_) return true;
-  if (expelled_) return !nghttp2_session_want_write(session_);
-  if (final_goaway_sent_ && streams_ == 0 && !nghttp2_session_want_write(session_)) return true;
-  return !nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_);
+  if (framing_.wants_write()) return false;
+  return framing_.over() || (final_goaway_sent_ && streams_ == 0);
 }
 
 void Http2Session::drain() {
@@ -267,8 +94,8 @@ void Http2Session::drain() {
   draining_ = true;
   // Requests that crossed the first GOAWAY on the wire are still served; the answer to the ping
   // shows that the client has read it.
-  nghttp2_submit_shutdown_notice(session_);
-  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
+  framing_.announce_end();
+  framing_.send_ping(kDrainPing);
   loop_.timers().arm(this, loop_.now() + kDrainPause);
   // Behind the notice on the wire, so who opens another one at once does so elsewhere.
   for (Http2Stream* call = open_; call;) {
@@ -289,9 +116,7 @@ bool Http2Session::working() const {
 void Http2Session::final_goaway() {
   if (final_goaway_sent_) return;
   final_goaway_sent_ = true;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
-                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
-                        nullptr, 0);
+  framing_.end();
   host_.wake();
   arm_timer();
 }
@@ -299,36 +124,63 @@ void Http2Session::final_goaway() {
 void Http2Session::closed() {
   broken_ = true;
   Timer::cancel();
-  reading_head_ = false;
-  head_.clear();
-  count_head();
+  if (told_head_ > 0) incoming_.change(std::exchange(told_head_, 0), 0);
   while (Http2Stream* call = open_) {
-    nghttp2_session_set_stream_user_data(session_, call->id_, nullptr);
-    stream_closed(call);
-    call->stream_closed();
+    framing_.forget(call);
+    stream_ended(call);
   }
 }
 
-void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
+// ---- what the framing tells
+
+void Http2Session::head_began() {
+  head_unfinished_ = true;
+  owed_since_ = loop_.now();
+}
+
+void Http2Session::frame_ended() {
+  settings_seen_ = true;     // nothing else is taken as the first frame …
+  head_unfinished_ = false;  // … and nothing in the middle of a head
+}
+
+void Http2Session::ping_answered(std::string_view opaque) {
+  if (draining_ && opaque == kDrainPing) final_goaway();
+}
+
+void Http2Session::data_waits(size_t waiting) {
+  const size_t most = server_.options.connection_window / 2;
+  withheld_ += waiting;
+  const size_t beyond = withheld_ > most ? withheld_ - most : 0;
+  withheld_ -= beyond;
+  if (beyond > 0) framing_.used_of_connection(beyond);
+}
+
+void Http2Session::stream_ended(Http2Stream* stream) {
+  unlink(stream);
+  stream->stream_closed();
+}
+
+void Http2Session::request(int32_t stream_id, bool end_stream) {
   if (told_head_ > 0) count_head();
-  switch (head_.fault()) {
+  RequestHead& head = framing_.head();
+  switch (head.fault()) {
     case RequestHead::Fault::kNone:
       break;
     case RequestHead::Fault::kMalformed:
-      return reset(stream_id, NGHTTP2_PROTOCOL_ERROR);
+      return refuse(stream_id, Http2Error::kProtocol);
     case RequestHead::Fault::kTooLong:
-      return reset(stream_id, NGHTTP2_FRAME_SIZE_ERROR);  // grpc-go's code
+      return refuse(stream_id, Http2Error::kFrameSize);  // grpc-go's code
   }
   // Who holds much by way of headers, or much at all, is told to try again later.
-  if (header_bytes_ + large(head_.bytes()) > kMostHeaderBytes ||
-      !incoming_.admits(kStreamCost + head_.bytes())) {
-    return reset(stream_id, NGHTTP2_REFUSED_STREAM);
+  if (header_bytes_ + large(head.bytes()) > kMostHeaderBytes ||
+      !incoming_.admits(kStreamCost + head.bytes())) {
+    return refuse(stream_id, Http2Error::kRefusedStream);
   }
-  if (!is_grpc_content_type(head_.known(RequestHead::kContentType)) &&
+  if (!is_grpc_content_type(head.known(RequestHead::kContentType)) &&
       open_exchange(stream_id, end_stream)) {
     return;
   }
-  Http2Call* call = Http2Call::make(&host_.loop(), this, stream_id, &head_);
+  Http2Call* call = Http2Call::make(&host_.loop(), this, stream_id, &head);
   stream_opened(call);
   call->begin(end_stream);
 }
@@ -337,32 +189,33 @@ void Http2Session::open_stream(int32_t stream_id, bool end_stream) {
 // etcd gives: over TLS that of its HTTP server, else that of grpc-go (false: not taken).
 bool Http2Session::open_exchange(int32_t stream_id, bool end_stream) {
   const Router::Table& table = server_.router->table();
+  RequestHead& head = framing_.head();
   HttpRequest request;
-  request.method = head_.known(RequestHead::kMethod);
-  request.target = head_.known(RequestHead::kPath);
+  request.method = head.known(RequestHead::kMethod);
+  request.target = head.known(RequestHead::kPath);
   const bool has_path = table.settle_path(&request);
   const HttpEntry* entry = has_path ? table.find_http(request) : nullptr;
   if ((!entry || table.is_rest(entry)) && !host_.peer().tls) return false;
-  if (!entry || !head_.has(RequestHead::kMethod)) {
-    reset(stream_id, NGHTTP2_PROTOCOL_ERROR);
+  if (!entry || !head.has(RequestHead::kMethod)) {
+    refuse(stream_id, Http2Error::kProtocol);
     return true;
   }
   // Its stream's end deletes it.
-  auto* exchange = new Http2Exchange(this, stream_id, head_, std::move(request), entry);
-  head_.clear();
+  auto* exchange = new Http2Exchange(this, stream_id, head, std::move(request), entry);
+  head.clear();
   stream_opened(exchange);
   exchange->begin(end_stream);
   return true;
 }
 
-void Http2Session::reset(int32_t stream_id, uint32_t error_code) {
-  head_.clear();
-  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream_id, error_code);
+void Http2Session::refuse(int32_t stream_id, Http2Error error) {
+  framing_.head().clear();
+  framing_.refuse(stream_id, error);
   host_.wake();
 }
 
 void Http2Session::stream_opened(Http2Stream* call) {
-  nghttp2_session_set_stream_user_data(session_, call->id_, call);
+  framing_.add(call, call->id_);
   call->opened_ = loop_.now();
   call->prev_ = nullptr;
   call->next_ = open_;
@@ -373,7 +226,7 @@ void Http2Session::stream_opened(Http2Stream* call) {
   incoming_.change(0, kStreamCost + call->head_bytes());
 }
 
-void Http2Session::stream_closed(Http2Stream* call) {
+void Http2Session::unlink(Http2Stream* call) {
   (call->prev_ ? call->prev_->next_ : open_) = call->next_;
   if (call->next_) call->next_->prev_ = call->prev_;
   --streams_;
@@ -383,24 +236,15 @@ void Http2Session::stream_closed(Http2Stream* call) {
 
 // ---- what is held
 
-void Http2Session::took(int32_t stream_id, size_t used, size_t waiting) {
-  if (used > 0) nghttp2_session_consume_stream(session_, stream_id, used);
-  const size_t most = server_.options.connection_window / 2;
-  withheld_ += waiting;
-  const size_t beyond = withheld_ > most ? withheld_ - most : 0;
-  withheld_ -= beyond;
-  if (used + beyond > 0) nghttp2_session_consume_connection(session_, used + beyond);
-}
-
 void Http2Session::used(size_t bytes) {
   const size_t back = std::min(bytes, withheld_);
   withheld_ -= back;
-  if (back > 0) nghttp2_session_consume_connection(session_, back);
+  if (back > 0) framing_.used_of_connection(back);
 }
 
 // A head may come in for a long time. False: it is too much.
 bool Http2Session::count_head() {
-  const size_t now = reading_head_ ? head_.bytes() : 0;
+  const size_t now = framing_.unfinished_head();
   return now == told_head_ || incoming_.change(std::exchange(told_head_, now), now);
 }
 
@@ -420,7 +264,7 @@ void Http2Session::each_held(HeldSort sort, absl::FunctionRef<void(const HeldIte
 }
 
 void Http2Session::give_up(HeldSort sort, int64_t id) {
-  if (Http2Stream* stream = stream_of(session_, static_cast<int32_t>(id))) stream->give_up(sort);
+  if (Http2Stream* stream = framing_.find(static_cast<int32_t>(id))) stream->give_up(sort);
 }
 
 // ---- keepalive
@@ -467,7 +311,7 @@ void Http2Session::on_timer() {
   }
   if (!ping_outstanding_ && now >= last_read_ + silence() &&
       server_.options.keepalive_interval > Duration(0)) {
-    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kAlivePing);
+    framing_.send_ping(kAlivePing);
     ping_outstanding_ = true;
     ping_sent_ = now;
     host_.wake();
@@ -475,7 +319,7 @@ void Http2Session::on_timer() {
   arm_timer();
 }
 
-void Http2Session::on_ping() {
+void Http2Session::ping() {
   MonotonicTime now = loop_.now();
   auto last = std::exchange(last_ping_, now);
   if (std::exchange(forgive_ping_, false)) {
@@ -485,10 +329,7 @@ void Http2Session::on_ping() {
   Duration wait = streams_ == 0 ? kIdlePingTime : server_.options.keepalive_min_time;
   if (last && *last + wait > now) ++ping_strikes_;
   if (ping_strikes_ <= kMaxPingStrikes) return;
-  static constexpr char kReason[] = "too_many_pings";
-  nghttp2_submit_goaway(
-      session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-      NGHTTP2_ENHANCE_YOUR_CALM, reinterpret_cast<const uint8_t*>(kReason), sizeof(kReason) - 1);
+  framing_.expel(Http2Error::kEnhanceYourCalm, "too_many_pings");
   expelled_ = true;
   host_.wake();
 }

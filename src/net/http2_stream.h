@@ -1,15 +1,14 @@
 // net/http2_stream.h
 //
-// Http2Stream is what a session knows of one open stream: a gRPC call (Http2Call) or a plain HTTP
-// request (Http2Exchange). The head of the request is complete when it is made.
+// Http2Stream is what a connection knows of one open stream: a gRPC call (Http2Call) or a plain
+// HTTP request (Http2Exchange). The head of the request is complete when it is made.
 //
 // Threads: the session's loop.
 
 #pragma once
 
-#include <nghttp2/nghttp2.h>
-
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "net/held_bytes.h"
@@ -35,8 +34,18 @@ class Http2Stream {
   virtual void let_go() = 0;
   // The stream is no more; the session forgets it. Last call but from who keeps it.
   virtual void stream_closed() = 0;
-  // What nghttp2 asks when the stream may send: how much, and whether that is the end.
-  virtual ssize_t pull(size_t length, uint32_t* flags) = 0;
+
+  // What of the body can go now, at most as much as was asked for.
+  struct Pulled {
+    size_t bytes = 0;
+    enum class Then : uint8_t {
+      kMore,  // there is more already
+      kWait,  // not now: Http2Framing::resume() says when
+      kEnd    // that is all; trailers, if any, have been given to Http2Framing::trail()
+    } then = Then::kWait;
+  };
+  // Asked when the stream may send; with 0 whether there is anything to send.
+  virtual Pulled pull(size_t most) = 0;
   // Moves `length` bytes, as pulled before, to `out`.
   virtual void write_data(size_t length, OutQueue* out) = 0;
   // What the request's head counts for.
@@ -49,21 +58,11 @@ class Http2Stream {
   // The member needs the room.
   virtual void give_up(HeldSort sort) = 0;
 
-  // For nghttp2: pulls from the stream that `source.ptr` points to.
-  nghttp2_data_provider provider() {
-    nghttp2_data_provider out;
-    out.source.ptr = this;
-    out.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
-                           nghttp2_data_source* source, void*) {
-      return static_cast<Http2Stream*>(source->ptr)->pull(length, flags);
-    };
-    return out;
-  }
-
  protected:
   ~Http2Stream() = default;
 
   friend class Http2Session;
+  friend class Http2Framing;
   Http2Session* session_ = nullptr;
   int32_t id_ = 0;
   bool remote_done_ = false;  // END_STREAM seen
@@ -71,23 +70,36 @@ class Http2Stream {
   HeldPace out_pace_;  // at which the client takes the answer; of no meaning when none waits
 
  private:
+  // What the framing knows of it, while it is open.
+  struct Frames {
+    enum class Block : uint8_t {
+      kNone,
+      kUsualHead,      // of an answer of gRPC
+      kUsualTrailers,  // "grpc-status: 0"
+      kEncoded         // `encoded`
+    };
+    enum class Place : uint8_t { kNowhere, kReady, kWindow, kConnectionWindow };
+
+    Block head = Block::kNone;  // to be sent
+    Block trailers = Block::kNone;
+    Place place = Place::kNowhere;  // the list it is in
+    bool answered = false;          // the head has been given
+    bool has_body = false;          // to be pulled, still
+    bool to_reset = false;
+    uint32_t reset_code = 0;
+    // What may be sent beyond the client's initial window; less than 0 once that is used.
+    int64_t out_window = 0;
+    uint32_t in_taken = 0;  // what has come and no window was given back for
+    uint32_t in_used = 0;   // of that, what has been used: <= in_taken
+    std::string encoded;
+    Http2Stream* prev = nullptr;  // in its list
+    Http2Stream* next = nullptr;
+  };
+  Frames frames_;
+
   // The session's list of open streams.
   Http2Stream* prev_ = nullptr;
   Http2Stream* next_ = nullptr;
 };
-
-// A header whose texts outlive the frame: nghttp2 need not copy them.
-inline nghttp2_nv constant(std::string_view name, std::string_view value) {
-  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
-
-// A header that nghttp2 copies. `indexed`: whether it is worth a place in the compression table.
-inline nghttp2_nv copied(std::string_view name, std::string_view value, bool indexed = true) {
-  nghttp2_nv nv = constant(name, value);
-  nv.flags = indexed ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX;
-  return nv;
-}
 
 }  // namespace keelson::net

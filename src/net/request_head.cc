@@ -1,27 +1,42 @@
 #include "net/request_head.h"
 
-#include <algorithm>
-#include <utility>
+#include <nghttp2/nghttp2.h>
 
+#include <algorithm>
+
+#include "base/check.h"
 #include "base/text.h"
 #include "net/grpc_codec.h"
+#include "net/pools.h"
 
 namespace keelson::net {
 namespace {
 
-std::string_view view(nghttp2_rcbuf* buffer) {
-  if (!buffer) return {};
-  nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
-  return {reinterpret_cast<const char*>(vec.base), vec.len};
-}
-
-nghttp2_rcbuf* shared(nghttp2_rcbuf* buffer) {
-  nghttp2_rcbuf_incref(buffer);
-  return buffer;
-}
-
 const uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<const uint8_t*>(text.data());
+}
+
+int known_index(std::string_view name) {
+  switch (name.size()) {
+    case 4:
+      return name == "host" ? RequestHead::kHost : -1;
+    case 5:
+      return name == ":path" ? RequestHead::kPath : -1;
+    case 7:
+      return name == ":method"   ? RequestHead::kMethod
+             : name == ":scheme" ? RequestHead::kScheme
+                                 : -1;
+    case 10:
+      return name == ":authority" ? RequestHead::kAuthority : -1;
+    case 12:
+      return name == "content-type"   ? RequestHead::kContentType
+             : name == "grpc-timeout" ? RequestHead::kTimeout
+                                      : -1;
+    case 13:
+      return name == "grpc-encoding" ? RequestHead::kEncoding : -1;
+    default:
+      return -1;
+  }
 }
 
 // Not shown as metadata (grpc-go's reserved names), besides the known ones.
@@ -46,165 +61,199 @@ bool is_reserved(std::string_view name) {
 
 }  // namespace
 
-HeadMemo::~HeadMemo() {
-  for (Field& field : fields_) {
-    if (!field.name) continue;
-    nghttp2_rcbuf_decref(field.name);
-    nghttp2_rcbuf_decref(field.value);
+struct RequestHead::Block {
+  struct Field {
+    uint32_t at;  // in `text`: the name, and behind it the value
+    uint32_t name;
+    uint32_t value;  // their lengths
+    int32_t known;   // Known, or -1
+  };
+  static constexpr int32_t kNone = -1;
+  static constexpr size_t kFieldsKept = 32;
+
+  std::string_view name_of(const Field& field) const {
+    return std::string_view(text).substr(field.at, field.name);
   }
+  std::string_view value_of(const Field& field) const {
+    return std::string_view(text).substr(field.at + field.name, field.value);
+  }
+  void empty() {
+    empty_out(&text, kRoomKept);
+    empty_out(&fields, kFieldsKept);
+    empty_out(&binary, 4);
+    std::fill(std::begin(known), std::end(known), kNone);
+    bytes = hosts = 0;
+    regular_seen = decoded = false;
+    fault = Fault::kNone;
+  }
+
+  uint32_t holders = 1;  // >= 1 while it is in use; all of one thread
+  std::string text;
+  std::vector<Field> fields;
+  int32_t known[kKnownCount] = {kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone};  // places
+  size_t bytes = 0;
+  size_t hosts = 0;
+  bool regular_seen = false;  // no pseudo-header field may follow
+  Fault fault = Fault::kNone;
+
+  bool decoded = false;  // `binary` and `undecoded` say what the "-bin" values are
+  std::vector<std::pair<int32_t, std::string>> binary;  // by the place of the field
+  absl::Status undecoded;
+};
+
+// Blocks that are done, for the next ones of this thread.
+struct RequestHead::FreeList {
+  static constexpr size_t kMost = 1024;
+  std::vector<Block*> blocks;
+  ~FreeList() {
+    gone = true;
+    for (Block* block : blocks) delete block;
+  }
+  static thread_local FreeList list;
+  static thread_local bool gone;
+};
+thread_local RequestHead::FreeList RequestHead::FreeList::list;
+thread_local bool RequestHead::FreeList::gone = false;
+
+RequestHead::Block* RequestHead::make_block() {
+  auto& free = FreeList::list.blocks;
+  if (free.empty()) return new Block;
+  Block* const block = free.back();
+  free.pop_back();
+  block->holders = 1;
+  return block;
 }
 
-void HeadMemo::note(size_t place, const Field& field) {
-  if (place >= kFields || field.bytes > kLongest) return;
-  Field& old = fields_[place];
-  nghttp2_rcbuf_incref(field.name);
-  nghttp2_rcbuf_incref(field.value);
-  if (old.name) {
-    nghttp2_rcbuf_decref(old.name);
-    nghttp2_rcbuf_decref(old.value);
+void RequestHead::let_go(Block* block) {
+  CHECK(block->holders > 0);
+  if (--block->holders > 0) return;
+  if (!pools_keep() || FreeList::gone || FreeList::list.blocks.size() >= FreeList::kMost) {
+    delete block;
+    return;
   }
-  old = field;
+  block->empty();
+  FreeList::list.blocks.push_back(block);
 }
 
-void RequestHead::swap(RequestHead& other) {
-  std::swap(known_, other.known_);
-  fields_.swap(other.fields_);
-  std::swap(bytes_, other.bytes_);
-  std::swap(added_, other.added_);
-  std::swap(hosts_, other.hosts_);
-  std::swap(regular_seen_, other.regular_seen_);
-  std::swap(fault_, other.fault_);
+RequestHead::RequestHead(const RequestHead& other) : block_(other.block_) {
+  if (block_) ++block_->holders;
+}
+
+RequestHead& RequestHead::operator=(const RequestHead& other) {
+  RequestHead copy(other);
+  swap(copy);
+  return *this;
 }
 
 void RequestHead::clear() {
-  for (Field& field : fields_) {
-    nghttp2_rcbuf_decref(field.name);
-    nghttp2_rcbuf_decref(field.value);
-  }
-  fields_.clear();
-  if (fields_.capacity() > kKeptFields) std::vector<Field>().swap(fields_);
-  for (nghttp2_rcbuf*& buffer : known_) {
-    if (buffer) nghttp2_rcbuf_decref(std::exchange(buffer, nullptr));
-  }
-  bytes_ = added_ = hosts_ = 0;
-  regular_seen_ = false;
-  fault_ = Fault::kNone;
+  if (block_) let_go(std::exchange(block_, nullptr));
 }
 
-int RequestHead::known_index(std::string_view name) {
-  switch (name.size()) {
-    case 4:
-      return name == "host" ? kHost : -1;
-    case 5:
-      return name == ":path" ? kPath : -1;
-    case 7:
-      return name == ":method" ? kMethod : name == ":scheme" ? kScheme : -1;
-    case 10:
-      return name == ":authority" ? kAuthority : -1;
-    case 12:
-      return name == "content-type" ? kContentType : name == "grpc-timeout" ? kTimeout : -1;
-    case 13:
-      return name == "grpc-encoding" ? kEncoding : -1;
-    default:
-      return -1;
-  }
-}
-
-// Whether it may be in a head at all.
-bool RequestHead::check(HeadMemo::Field* field) {
-  const std::string_view text = view(field->name);
-  const std::string_view content = view(field->value);
-  if (!nghttp2_check_header_name(bytes_of(text), text.size()) ||
-      !nghttp2_check_header_value(bytes_of(content), content.size())) {
-    return false;
-  }
-  // The one field of a connection's own that grpc-go refuses.
-  if (text == "connection") return false;
-  field->known = static_cast<int8_t>(known_index(text));
-  return text[0] != ':' || field->known >= 0;
-}
-
-void RequestHead::add(nghttp2_rcbuf* name, nghttp2_rcbuf* value, size_t limit, HeadMemo* memo) {
-  if (fault_ != Fault::kNone) return;
-  const size_t place = added_++;
-  HeadMemo::Field field{name, value};
-  bool is_new = true;
-  if (place < HeadMemo::kFields) {
-    const HeadMemo::Field& last = memo->fields_[place];
-    is_new = last.name != name || last.value != value;
-    if (!is_new) field = last;
-  }
-  if (is_new) {
-    const size_t bytes = view(name).size() + view(value).size() + 32;
-    field.bytes = static_cast<uint32_t>(std::min<size_t>(bytes, UINT32_MAX));
-  }
-  bytes_ += field.bytes;
-  if (bytes_ > limit) {
-    fault_ = Fault::kTooLong;
+void RequestHead::add(std::string_view name, std::string_view value, size_t limit,
+                      const RequestHead& last) {
+  if (!block_) block_ = make_block();
+  Block& block = *block_;
+  CHECK(block.holders == 1);
+  if (block.fault != Fault::kNone) return;
+  block.bytes += name.size() + value.size() + 32;
+  if (block.bytes > limit) {
+    block.fault = Fault::kTooLong;
     return;
   }
-  if (is_new && !check(&field)) {
-    fault_ = Fault::kMalformed;
-    return;
-  }
-  take(field);
-  if (is_new && fault_ == Fault::kNone) memo->note(place, field);
-}
-
-void RequestHead::take(const HeadMemo::Field& field) {
-  if (field.known >= 0 && field.known <= kLastPseudo) {
-    if (known_[field.known] || regular_seen_) {
-      fault_ = Fault::kMalformed;
-      return;
-    }
+  const size_t place = block.fields.size();
+  Block::Field field{static_cast<uint32_t>(block.text.size()), static_cast<uint32_t>(name.size()),
+                     static_cast<uint32_t>(value.size()), -1};
+  const Block* const before = last.block_;
+  if (before && place < before->fields.size() && before->name_of(before->fields[place]) == name &&
+      before->value_of(before->fields[place]) == value) {
+    field.known = before->fields[place].known;
   } else {
-    regular_seen_ = true;
-    if (field.known < 0) {
-      fields_.push_back({shared(field.name), shared(field.value), {}});
+    // The one field of a connection's own that grpc-go refuses is `connection`.
+    field.known = known_index(name);
+    if (!nghttp2_check_header_name(bytes_of(name), name.size()) ||
+        !nghttp2_check_header_value(bytes_of(value), value.size()) || name == "connection" ||
+        (name[0] == ':' && field.known < 0)) {
+      block.fault = Fault::kMalformed;
       return;
     }
-    if (field.known == kHost) ++hosts_;
-    if (known_[field.known]) nghttp2_rcbuf_decref(known_[field.known]);
   }
-  known_[field.known] = shared(field.value);
+  const bool pseudo = field.known >= 0 && field.known <= kLastPseudo;
+  if (pseudo && (block.known[field.known] != Block::kNone || block.regular_seen)) {
+    block.fault = Fault::kMalformed;
+    return;
+  }
+  if (!pseudo) block.regular_seen = true;
+  if (field.known == kHost) ++block.hosts;
+  if (field.known >= 0) block.known[field.known] = static_cast<int32_t>(place);
+  block.text.append(name).append(value);
+  block.fields.push_back(field);
 }
 
-std::string_view RequestHead::known(Known which) const { return view(known_[which]); }
+RequestHead::Fault RequestHead::fault() const { return block_ ? block_->fault : Fault::kNone; }
+
+size_t RequestHead::bytes() const { return block_ ? block_->bytes : 0; }
+
+size_t RequestHead::hosts() const { return block_ ? block_->hosts : 0; }
+
+bool RequestHead::has(Known which) const { return block_ && block_->known[which] != Block::kNone; }
+
+std::string_view RequestHead::known(Known which) const {
+  if (!has(which)) return {};
+  return block_->value_of(block_->fields[static_cast<size_t>(block_->known[which])]);
+}
 
 std::string_view RequestHead::authority() const {
-  return known(known_[kAuthority] ? kAuthority : kHost);
+  return known(has(kAuthority) ? kAuthority : kHost);
 }
 
 void RequestHead::each(absl::FunctionRef<void(std::string_view, std::string_view)> visit) const {
-  for (const Field& field : fields_) visit(view(field.name), view(field.value));
+  if (!block_) return;
+  for (const Block::Field& field : block_->fields) {
+    if (field.known < 0) visit(block_->name_of(field), block_->value_of(field));
+  }
 }
 
 std::optional<std::string_view> RequestHead::metadata(std::string_view name) const {
-  if (is_reserved(name)) return std::nullopt;
-  for (const Field& field : fields_) {
-    if (view(field.name) != name) continue;
-    return name.ends_with("-bin") ? std::string_view(field.decoded) : view(field.value);
+  if (!block_ || is_reserved(name)) return std::nullopt;
+  for (size_t i = 0; i < block_->fields.size(); ++i) {
+    const Block::Field& field = block_->fields[i];
+    if (field.known >= 0 || block_->name_of(field) != name) continue;
+    if (!name.ends_with("-bin")) return block_->value_of(field);
+    for (const auto& [place, bytes] : block_->binary) {
+      if (place == static_cast<int32_t>(i)) return bytes;
+    }
+    return std::string_view();
   }
   return std::nullopt;
 }
 
 void RequestHead::each_metadata(
     absl::FunctionRef<void(std::string_view, std::string_view)> visit) const {
-  for (const Field& field : fields_) {
-    if (!is_reserved(view(field.name))) visit(view(field.name), view(field.value));
-  }
+  each([&](std::string_view name, std::string_view value) {
+    if (!is_reserved(name)) visit(name, value);
+  });
 }
 
+// The same for all who share the block.
 absl::Status RequestHead::decode_binary() {
-  for (Field& field : fields_) {
-    if (!view(field.name).ends_with("-bin")) continue;
-    if (!decode_base64(view(field.value), &field.decoded)) {
-      return absl::InternalError(cat("malformed binary metadata ", quoted(view(field.value)),
-                                     " in header ", quoted(view(field.name)),
-                                     ": illegal base64 data"));
+  if (!block_ || block_->decoded) return block_ ? block_->undecoded : absl::OkStatus();
+  Block& block = *block_;
+  block.decoded = true;
+  block.undecoded = absl::OkStatus();
+  for (size_t i = 0; i < block.fields.size(); ++i) {
+    const Block::Field& field = block.fields[i];
+    const std::string_view name = block.name_of(field), value = block.value_of(field);
+    if (field.known >= 0 || !name.ends_with("-bin")) continue;
+    std::string bytes;
+    if (!decode_base64(value, &bytes)) {
+      block.undecoded =
+          absl::InternalError(cat("malformed binary metadata ", quoted(value), " in header ",
+                                  quoted(name), ": illegal base64 data"));
+      break;
     }
+    block.binary.emplace_back(static_cast<int32_t>(i), std::move(bytes));
   }
-  return absl::OkStatus();
+  return block.undecoded;
 }
 
 }  // namespace keelson::net
