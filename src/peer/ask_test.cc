@@ -15,6 +15,7 @@ constexpr Duration kTime = std::chrono::seconds(10);
 // Knows lease 7 and little else.
 class SomeAnswers final : public LocalAnswers {
  public:
+  std::string cluster_version() override { return version_.load(); }
   std::string storage_version() override { return "3.6.0"; }
   void promote(MemberId member, std::string token,
                Done<std::vector<membership::Member>> done) override {
@@ -43,6 +44,8 @@ class SomeAnswers final : public LocalAnswers {
         .hash = 4000000000, .compact_revision = 2, .hash_revision = revision, .revision = 10});
   }
   void downgrade_enabled(Done<bool> done) override { done(true); }
+
+  std::atomic<const char*> version_ = "";
 };
 
 class Asking : public LonePeer {
@@ -80,6 +83,9 @@ TEST_F(Asking, MembersAndVersions) {
   EXPECT_EQ(versions->storage, "3.6.0");
   EXPECT_EQ(ask("GET /version", headers()),
             "200 {\"etcdserver\":\"3.7.1\",\"etcdcluster\":\"not_decided\",\"storage\":\"3.6.0\"}");
+  answers_.version_ = "3.6.0";
+  EXPECT_EQ(ask("GET /version", headers()),
+            "200 {\"etcdserver\":\"3.7.1\",\"etcdcluster\":\"3.6.0\",\"storage\":\"3.6.0\"}");
   auto nobody = wait_for<Versions>([&](auto done) {
     network_->ask().version(kOther, {"http://127.0.0.1:1"}, kTime, std::move(done));
   });

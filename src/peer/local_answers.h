@@ -1,7 +1,7 @@
 // peer/local_answers.h
 //
 // LocalAnswers is what other members may ask of this one beside raft's messages: what only its node
-// knows or only a leader may do. (Members and the cluster's version the Network knows itself, from
+// knows or only a leader may do. (Who the members are the Network knows itself, from
 // set_members().)
 //
 // Threads: asked on the peer loop; nothing of it may block. `done` is called once, on any thread.
@@ -42,6 +42,8 @@ struct HashAnswer {
 class LocalAnswers {
  public:
   virtual ~LocalAnswers() = default;
+  // What the cluster speaks: "3.7.0"; empty while it is not decided.
+  virtual std::string cluster_version() = 0;
   // "3.7.0"; empty when it is not known.
   virtual std::string storage_version() = 0;
   // As the leader: makes a learner a voter, and says who the members are then. `token` is who asks,

@@ -31,7 +31,7 @@ void members(Hub& hub, const net::HttpRequest&, net::HttpReplyRef reply) {
 
 void version(Hub& hub, const net::HttpRequest&, net::HttpReplyRef reply) {
   const Versions versions{.server = hub.context().options.version,
-                          .cluster = hub.members().cluster_version,
+                          .cluster = hub.answers().cluster_version(),
                           .storage = hub.answers().storage_version()};
   respond(reply, {.code = 200, .body = versions_json(versions), .content_type = kJson}, "");
 }

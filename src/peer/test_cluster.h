@@ -70,6 +70,7 @@ bool eventually(Condition condition) {
 // Refuses everything.
 class NoAnswers : public LocalAnswers {
  public:
+  std::string cluster_version() override { return ""; }
   std::string storage_version() override { return "3.7.0"; }
   void promote(MemberId, std::string, Done<std::vector<membership::Member>> done) override {
     done(absl::UnimplementedError("promote"));

@@ -16,6 +16,10 @@ void PeerAnswers::on_lane(absl::AnyInvocable<void(rpc::Lane&)> task) {
   lane.loop.post([&lane, task = std::move(task)]() mutable { task(lane); });
 }
 
+std::string PeerAnswers::cluster_version() {
+  return context_.node().members().view()->cluster_version;
+}
+
 std::string PeerAnswers::storage_version() { return rpc::storage_version(context_.node()); }
 
 void PeerAnswers::promote(MemberId member, std::string token,

@@ -21,6 +21,7 @@ class PeerAnswers final : public peer::LocalAnswers {
  public:
   PeerAnswers(rpc::Context& context, StoreHashes& hashes);
 
+  std::string cluster_version() override;
   std::string storage_version() override;
   void promote(MemberId member, std::string token,
                peer::Done<std::vector<membership::Member>> done) override;
