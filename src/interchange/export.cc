@@ -69,16 +69,15 @@ absl::Status write_snap_file(membership::View view, const raft::SnapshotMetadata
       .save({.data = Bytes::copy(membership::v2_store_json(view)), .metadata = at});
 }
 
-// Members of 3.7 that do not expect an older one tell it nothing of what it does otherwise than
-// they.
+// Those that do not expect an older one tell it nothing of what it does otherwise than they.
 void warn_of_others(const membership::View& view, const Export& what) {
   const std::optional<int> minor = minor_of(view.cluster_version);
-  if (view.members.size() < 2 || view.downgrade.enabled) return;
+  if (view.members.size() < 2) return;
   if (!what.minor || !minor || *what.minor >= *minor) return;
   log::warn(
-      "the cluster is of a newer version: enable a downgrade first, or stop and export all of its "
-      "members, "
-      "or they will hold different data",
+      "the cluster speaks a newer version than the etcd that is to open this: as long as other "
+      "members of Keelson do, they refuse it, and members of etcd would hold different data. "
+      "Enable a downgrade before the export, or stop and export all members",
       {{"cluster-version", view.cluster_version}, {"etcd-version", version_of(*what.minor)}});
 }
 

@@ -14,6 +14,7 @@
 #include "net/loop.h"
 #include "peer/headers.h"
 #include "peer/network.h"
+#include "peer/version_floor.h"
 
 namespace keelson::peer {
 
@@ -27,14 +28,19 @@ struct Context {
   Workers& workers;  // for work on databases
   // For what is said of requests, and of who has come by one: anybody may, as often as they like.
   LineBudget& lines;
+  VersionFloor& floor;
   // Somebody says that this member was removed.
   std::function<void()> removed{};
   // A member's connection stands now, or no more.
   std::function<void()> activity_changed{};
 
   MemberId self() const { return identity.member; }
+  // Lives until the next call.
   LocalMember local() const {
-    return {.id = identity.member, .cluster = identity.cluster, .version = options.version};
+    return {.id = identity.member,
+            .cluster = identity.cluster,
+            .version = options.version,
+            .min_cluster_version = floor.oldest()};
   }
   // What a request to another member carries; `to` for a stream.
   std::vector<net::HttpField> fields(std::optional<MemberId> to) const {

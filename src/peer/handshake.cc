@@ -1,10 +1,9 @@
 #include "peer/handshake.h"
 
-#include <charconv>
-#include <compare>
 #include <utility>
 
 #include "base/text.h"
+#include "membership/version.h"
 
 namespace keelson::peer {
 
@@ -19,41 +18,15 @@ constexpr std::string_view kToMismatch = "cannot process message to mismatch mem
 // What etcd 2.0 was, which sent no headers.
 constexpr std::string_view kUnversioned = "2.0.0";
 
-// Versions are compatible or not by these two.
-struct MajorMinor {
-  uint64_t major = 0;
-  uint64_t minor = 0;
-  friend auto operator<=>(const MajorMinor&, const MajorMinor&) = default;
-};
-
-// Takes a number off the front of `text`.
-bool take_number(std::string_view* text, uint64_t* value) {
-  const char* end = text->data() + text->size();
-  const auto [stop, error] = std::from_chars(text->data(), end, *value);
-  if (error != std::errc()) return false;
-  text->remove_prefix(static_cast<size_t>(stop - text->data()));
-  return true;
-}
-
-bool take_dot(std::string_view* text) {
-  if (!text->starts_with('.')) return false;
-  text->remove_prefix(1);
-  return true;
-}
-
-// major.minor.patch, then "-alpha.0" or "+build" or nothing.
-std::optional<MajorMinor> parse_version(std::string_view text) {
-  MajorMinor version;
-  uint64_t patch = 0;
-  if (!take_number(&text, &version.major) || !take_dot(&text)) return std::nullopt;
-  if (!take_number(&text, &version.minor) || !take_dot(&text)) return std::nullopt;
-  if (!take_number(&text, &patch)) return std::nullopt;
-  if (!text.empty() && text[0] != '-' && text[0] != '+') return std::nullopt;
-  return version;
-}
-
 std::string_view or_unversioned(std::string_view version) {
   return version.empty() ? kUnversioned : version;
+}
+
+// Versions are compatible or not by major and minor.
+std::optional<membership::Version> release_of(std::string_view text) {
+  const std::optional<membership::Version> version = membership::Version::parse(text);
+  if (!version) return std::nullopt;
+  return version->release();
 }
 
 // Why the versions do not go together; empty when they do.
@@ -61,11 +34,10 @@ std::string incompatibility(const PeerHeaders& headers, const LocalMember& local
   const std::string_view server = or_unversioned(headers.server_version);
   const std::string both =
       cat("remote[", headers.server_from, "]=", server, ", local=", local.version);
-  const std::optional<MajorMinor> remote = parse_version(server);
-  const std::optional<MajorMinor> remote_least =
-      parse_version(or_unversioned(headers.min_cluster_version));
-  const std::optional<MajorMinor> ours = parse_version(local.version);
-  const std::optional<MajorMinor> our_least = parse_version(local.min_cluster_version);
+  const auto remote = release_of(server);
+  const auto remote_least = release_of(or_unversioned(headers.min_cluster_version));
+  const auto ours = release_of(local.version);
+  const auto our_least = release_of(local.min_cluster_version);
   if (!remote || !remote_least) return cat("remote version is malformed: ", both);
   if (!ours || !our_least) return cat("local version is malformed: ", both);
   if (*remote < *our_least) return cat("remote version is too low: ", both);
@@ -184,8 +156,8 @@ Verdict judge_precondition(std::string_view body) {
 
 // The versions from which on there are streams as we speak them. Newer ones than ours are trusted.
 bool streams_supported(std::string_view server_version, const LocalMember& local) {
-  const std::optional<MajorMinor> remote = parse_version(or_unversioned(server_version));
-  const std::optional<MajorMinor> ours = parse_version(local.version);
+  const auto remote = release_of(or_unversioned(server_version));
+  const auto ours = release_of(local.version);
   if (!remote || !ours) return false;
   if (*remote >= *ours) return true;
   if (remote->major == 2) return remote->minor >= 1 && remote->minor <= 3;

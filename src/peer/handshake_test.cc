@@ -89,6 +89,27 @@ TEST(Compatibility, VersionsByMajorAndMinor) {
   }
 }
 
+TEST(Compatibility, NobodyOlderThanTheCluster) {
+  const struct {
+    std::string_view cluster;  // our least
+    std::string_view remote;
+    bool fine;
+  } cases[] = {
+      {"3.7.0", "3.7.0", true},      {"3.7.0", "3.7.1", true},   {"3.7.0", "3.8.2", true},
+      {"3.7.0", "3.7.0-rc.0", true}, {"3.7.0", "3.6.14", false}, {"3.7.0", "3.5.30", false},
+      {"3.7.0", "3.6.0+git", false}, {"3.7.0", "", false},       {"3.6.0", "3.6.14", true},
+      {"3.6.0", "3.5.30", false},    {"3.5.0", "3.5.0", true},   {"3.5.0", "3.4.9", false},
+      {"3.0.0", "3.0.1", true},
+  };
+  for (const auto& c : cases) {
+    LocalMember local = kLocal;
+    local.min_cluster_version = c.cluster;
+    EXPECT_EQ(answer_of(check_compatibility(headers_of(c.remote), local)),
+              c.fine ? "accepted" : "412 incompatible version\n")
+        << c.remote << " among " << c.cluster;
+  }
+}
+
 TEST(Compatibility, TheClusterIsTheSame) {
   for (std::string_view other : {"", "c2", "C1", "0c1"}) {
     PeerHeaders headers = headers_of("3.7.1");

@@ -24,7 +24,13 @@ std::string joined(const std::vector<std::string>& urls) {
 }  // namespace
 
 Hub::Hub(Parts parts)
-    : context_{.loop = *parts.loop,
+    : floor_({.loop = parts.loop,
+              .answers = parts.answers,
+              .ask = parts.ask,
+              .lines = parts.lines,
+              .self = parts.identity.member,
+              .timeout = parts.options->read_timeout}),
+      context_{.loop = *parts.loop,
                .client = *parts.client,
                .options = *parts.options,
                .identity = std::move(parts.identity),
@@ -32,6 +38,7 @@ Hub::Hub(Parts parts)
                .observer = *parts.observer,
                .workers = *parts.workers,
                .lines = *parts.lines,
+               .floor = floor_,
                .removed = [this] { removed(); },
                .activity_changed = [this] { publish_active(); }},
       answers_(*parts.answers),

@@ -27,6 +27,7 @@ class Hub {
   struct Parts {
     net::Loop* loop;
     net::HttpClient* client;
+    Ask* ask;
     const NetworkOptions* options;
     Identity identity;
     Receiver* receiver;
@@ -57,6 +58,8 @@ class Hub {
   }
   // What a message from another member is refused for.
   std::optional<Refusal> judge(const raft::Message& message) const;
+  // A request was refused for its sender's version, or cluster.
+  void incompatible(const PeerHeaders& headers) { floor_.refused(headers, *members_); }
   // Null: it is no member.
   Remote* find(MemberId member);
   // The same, or one that was introduced.
@@ -80,6 +83,7 @@ class Hub {
   void removed();
 
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
+  VersionFloor floor_;
   const Context context_;
   LocalAnswers& answers_;
   SnapshotHome* const snapshots_;

@@ -130,6 +130,7 @@ void Network::start(Identity identity, Receiver* receiver, LocalAnswers* answers
     impl_->hub = std::make_unique<Hub>(
         Hub::Parts{.loop = &impl_->loop(),
                    .client = impl_->client.get(),
+                   .ask = impl_->ask.get(),
                    .options = &impl_->options,
                    .identity = std::move(identity),
                    .receiver = receiver,

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "peer/handshake.h"
 #include "wire/raft_codec.h"
 
@@ -18,14 +19,17 @@ constexpr size_t kAnswerSize = 4 << 10;
 
 void log_refusal(const Context& context, MemberId remote, const Verdict& verdict,
                  std::string_view remote_cluster) {
-  if (verdict.outcome == Outcome::kIncompatibleVersion) {
-    log::error("request sent was ignored by peer", {{"remote-peer-id", id_text(remote.value)}});
-  } else if (verdict.outcome == Outcome::kClusterMismatch) {
-    log::error("request sent was ignored due to cluster ID mismatch",
-               {{"remote-peer-id", id_text(remote.value)},
-                {"remote-peer-cluster-id", remote_cluster},
-                {"local-member-cluster-id", id_text(context.identity.cluster.value)}});
+  const bool version = verdict.outcome == Outcome::kIncompatibleVersion;
+  if (!version && verdict.outcome != Outcome::kClusterMismatch) return;
+  if (!take_line(&context.lines, kUsualLine)) return;
+  if (version) {
+    return log::error("request sent was ignored by peer",
+                      {{"remote-peer-id", id_text(remote.value)}});
   }
+  log::error("request sent was ignored due to cluster ID mismatch",
+             {{"remote-peer-id", id_text(remote.value)},
+              {"remote-peer-cluster-id", told(remote_cluster)},
+              {"local-member-cluster-id", id_text(context.identity.cluster.value)}});
 }
 
 Pipeline::Pipeline(const Parts& parts)

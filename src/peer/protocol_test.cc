@@ -162,6 +162,124 @@ TEST_F(Protocol, StreamsThatAreRefused) {
   EXPECT_EQ(ask("GET /raft/nothing", headers()), "404 404 page not found\n");
 }
 
+// Of a cluster that speaks what the test says.
+class Speaks final : public NoAnswers {
+ public:
+  explicit Speaks(const char* version) : version_(version) {}
+  std::string cluster_version() override { return version_.load(); }
+  void now(const char* version) { version_ = version; }
+
+ private:
+  std::atomic<const char*> version_;
+};
+
+class Versions : public Protocol {
+ protected:
+  ~Versions() override {
+    listener_.reset();
+    network_.reset();
+  }
+  // What a message is answered from a member with such a server.
+  std::string post(std::string_view version) {
+    return ask("POST /raft", headers("c1", version),
+               wire::encode(message(MessageType::kMsgVote)).view());
+  }
+  // Answers the next question for its versions.
+  void say(net::ScriptedServer& server, std::string_view cluster) {
+    accept_for(server, "/version", &others_)
+        .answer(cat("{\"etcdserver\":\"3.6.14\",\"etcdcluster\":\"", cluster, "\"}"));
+  }
+  static std::string url_of(const net::ScriptedServer& server) {
+    return cat("http://127.0.0.1:", server.place().port);
+  }
+  // A question that nobody answers is over when the test is.
+  static NetworkOptions patient() {
+    NetworkOptions options;
+    options.read_timeout = std::chrono::seconds(60);
+    return options;
+  }
+
+  Speaks speaks_{"3.7.0"};
+  net::ScriptedServer third_;
+};
+
+constexpr std::string_view kIncompatible = "412 incompatible version\n";
+
+TEST_F(Versions, WhoIsOlderThanTheClusterIsRefused) {
+  start({{"http://127.0.0.1:1"}}, quick(), &speaks_);
+  EXPECT_EQ(post("3.6.14"), kIncompatible);
+  EXPECT_EQ(post("3.5.30"), kIncompatible);
+  EXPECT_EQ(ask("GET /raft/stream/message/2", headers("c1", "3.6.14")), kIncompatible);
+  EXPECT_EQ(ask("GET /raft/stream/msgapp/2", headers("c1", "3.6.14")), kIncompatible);
+  EXPECT_EQ(ask("POST /raft/snapshot", headers("c1", "3.6.14"), "x"), kIncompatible);
+  EXPECT_EQ(receiver_.received(), 0u);
+  EXPECT_EQ(post("3.7.0"), "204 ");
+  EXPECT_EQ(post("3.8.0"), "204 ");
+  speaks_.now("3.6.0");  // taken down
+  EXPECT_EQ(post("3.6.14"), "204 ");
+  EXPECT_EQ(post("3.5.30"), kIncompatible);
+  speaks_.now("3.7.0");
+  EXPECT_EQ(post("3.6.14"), kIncompatible);
+  speaks_.now("");  // not decided
+  EXPECT_EQ(post("3.5.30"), "204 ");
+  EXPECT_EQ(post("2.3.8"), kIncompatible);
+}
+
+TEST_F(Versions, WhatIsSentMayBeTakenByNobodyOlder) {
+  start({{url_of(other_)}}, quick(), &speaks_);
+  const auto head = [&](std::string_view request) {
+    while (true) {
+      others_.push_back(other_.accept());
+      std::string text = others_.back().head();
+      if (text.starts_with(request)) return text;
+    }
+  };
+  EXPECT_NE(head("GET /raft/stream/").find("\r\nX-Min-Cluster-Version: 3.7.0\r\n"),
+            std::string::npos);
+  speaks_.now("3.6.0");
+  send(message(MessageType::kMsgVote, kSelf, kOther));
+  EXPECT_NE(head("POST /raft ").find("\r\nX-Min-Cluster-Version: 3.6.0\r\n"), std::string::npos);
+}
+
+// The log cannot tell this member: all that could bring it are refused.
+TEST_F(Versions, AQuorumThatWasTakenDownMeanwhileIsBelieved) {
+  start({{url_of(other_)}, {url_of(third_)}}, patient(), &speaks_);
+  EXPECT_EQ(post("3.6.14"), kIncompatible);
+  say(other_, "3.6.0");
+  EXPECT_EQ(post("3.6.14"), kIncompatible);  // one of three says so
+  say(third_, "3.6.0");
+  EXPECT_TRUE(eventually([&] { return post("3.6.14") == "204 "; }));
+  EXPECT_EQ(post("3.5.30"), kIncompatible);
+  // Now the log says it, and then that the cluster is newer again.
+  speaks_.now("3.6.0");
+  EXPECT_EQ(post("3.6.14"), "204 ");
+  speaks_.now("3.7.0");
+  EXPECT_EQ(post("3.6.14"), kIncompatible);
+}
+
+TEST_F(Versions, OneThatSaysSoIsNotBelieved) {
+  log::TestLog log(log::Level::kInfo);
+  start({{url_of(other_)}, {url_of(third_)}}, patient(), &speaks_);
+  EXPECT_EQ(post("3.6.14"), kIncompatible);
+  say(other_, "3.6.0");
+  say(third_, "3.7.0");
+  std::vector<log::TestLog::Line> lines;
+  const std::string line =
+      "refused a member whose server is older than the cluster's version; put back its former "
+      "server, or take the cluster down before it comes: downgrade enable";
+  EXPECT_TRUE(eventually([&] {
+    for (log::TestLog::Line& told : log.take(line)) lines.push_back(std::move(told));
+    return !lines.empty();
+  }));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].fields.at("remote-peer-id"), "2");
+  EXPECT_EQ(lines[0].fields.at("remote-peer-server-version"), "3.6.14");
+  EXPECT_EQ(lines[0].fields.at("cluster-version"), "3.7.0");
+  EXPECT_EQ(post("3.6.14"), kIncompatible);
+  EXPECT_TRUE(log.take("the cluster was taken down to an older version while this member was away")
+                  .empty());
+}
+
 // Whoever reaches the port may say what they like, as often as they like.
 TEST_F(Protocol, WhatIsSaidOfRefusalsIsBounded) {
   static net::ManualClock stands;  // outlives the network, which ends after this

@@ -14,6 +14,25 @@ namespace {
 // A line with several fields that who asks has chosen.
 constexpr size_t kLongLine = kUsualLine + 4 * kMostTold;
 
+// A member's request is not looked at.
+void incompatible(Hub& hub, const PeerHeaders& headers, const Refusal& refusal) {
+  hub.incompatible(headers);
+  const Context& context = hub.context();
+  if (!take_line(&context.lines, kLongLine)) return;
+  const LocalMember local = context.local();
+  const bool mismatch = refusal.answer.body.starts_with("cluster ID mismatch");
+  log::warn(mismatch ? "request cluster ID mismatch" : "failed version compatibility check",
+            {{"local-member-id", id_text(local.id.value)},
+             {"local-member-cluster-id", id_text(local.cluster.value)},
+             {"local-member-server-version", local.version},
+             {"local-member-server-minimum-cluster-version", local.min_cluster_version},
+             {"remote-peer-server-name", told(headers.server_from)},
+             {"remote-peer-server-version", told(headers.server_version)},
+             {"remote-peer-server-minimum-cluster-version", told(headers.min_cluster_version)},
+             {"remote-peer-cluster-id", told(headers.cluster_id)},
+             {"error", told(refusal.reason)}});
+}
+
 }  // namespace
 
 PeerHeaders peer_headers(const net::HttpRequest& request) {
@@ -45,23 +64,6 @@ void respond_not_running(const net::HttpReplyRef& reply) {
   respond(reply, text_answer(503, "Service Unavailable"), "");
 }
 
-void log_incompatibility(const Context& context, const PeerHeaders& headers,
-                         const Refusal& refusal) {
-  if (!take_line(&context.lines, kLongLine)) return;
-  const LocalMember local = context.local();
-  const bool mismatch = refusal.answer.body.starts_with("cluster ID mismatch");
-  log::warn(mismatch ? "request cluster ID mismatch" : "failed version compatibility check",
-            {{"local-member-id", id_text(local.id.value)},
-             {"local-member-cluster-id", id_text(local.cluster.value)},
-             {"local-member-server-version", local.version},
-             {"local-member-server-minimum-cluster-version", local.min_cluster_version},
-             {"remote-peer-server-name", told(headers.server_from)},
-             {"remote-peer-server-version", told(headers.server_version)},
-             {"remote-peer-server-minimum-cluster-version", told(headers.min_cluster_version)},
-             {"remote-peer-cluster-id", told(headers.cluster_id)},
-             {"error", told(refusal.reason)}});
-}
-
 // --- streams ---------------------------------------------------------------------------------
 
 void StreamHandler::handle(net::HttpRequest request, net::HttpReplyRef reply) {
@@ -90,7 +92,7 @@ void StreamHandler::refuse(Hub& hub, const net::HttpRequest& request,
   const std::string_view text = verdict.refusal.answer.body;
   const PeerHeaders headers = peer_headers(request);
   if (check_compatibility(headers, context.local())) {
-    return log_incompatibility(context, headers, verdict.refusal);
+    return incompatible(hub, headers, verdict.refusal);
   }
   std::string_view line = "ignored unexpected streaming request path";
   if (text.starts_with("removed")) {
@@ -163,7 +165,7 @@ Hub* accept_post(const RunningHub& running, const net::HttpRequest& head,
   const Context& context = hub->context();
   const PeerHeaders headers = peer_headers(head);
   if (std::optional<Refusal> refusal = judge_post(head.method, headers, context.local())) {
-    if (refusal->answer.code != 405) log_incompatibility(context, headers, *refusal);
+    if (refusal->answer.code != 405) incompatible(*hub, headers, *refusal);
     respond(reply, refusal->answer, id_text(context.identity.cluster.value));
     return nullptr;
   }

@@ -27,9 +27,6 @@ net::HttpResponse to_response(const Answer& answer, std::string_view cluster);
 void respond(const net::HttpReplyRef& reply, const Answer& answer, std::string_view cluster);
 // 503: this member is not ready, or about to end.
 void respond_not_running(const net::HttpReplyRef& reply);
-// Logs what keeps a member's request from being looked at.
-void log_incompatibility(const Context& context, const PeerHeaders& headers,
-                         const Refusal& refusal);
 
 // What comes before the body of a POST: refuses it, or takes note of who sent it. Null: refused.
 Hub* accept_post(const RunningHub& hub, const net::HttpRequest& head,

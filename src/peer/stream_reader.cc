@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/told.h"
 #include "net/dial.h"
 #include "peer/stream_writer.h"
 #include "wire/raft_codec.h"
@@ -167,23 +168,31 @@ void StreamReader::lost(const absl::Status& why) {
   dial_later();
 }
 
+// It may go on like this for as long as the other end lives.
+void StreamReader::tell(const Verdict& verdict) const {
+  const bool version = verdict.outcome == Outcome::kIncompatibleVersion;
+  if (!version && verdict.outcome != Outcome::kClusterMismatch) return;
+  if (!take_line(&context_.lines, kUsualLine)) return;
+  if (version) {
+    return log::warn(
+        "request sent was ignored by remote peer due to server version incompatibility",
+        {{"local-member-id", id_text(context_.self().value)},
+         {"remote-peer-id", id_text(parts_.remote.value)},
+         {"error", verdict.text}});
+  }
+  log::warn("request sent was ignored by remote peer due to cluster ID mismatch",
+            {{"remote-peer-id", id_text(parts_.remote.value)},
+             {"remote-peer-cluster-id", told(cluster_id_)},
+             {"local-member-id", id_text(context_.self().value)},
+             {"local-member-cluster-id", id_text(context_.identity.cluster.value)},
+             {"error", verdict.text}});
+}
+
 void StreamReader::refused() {
   answer_->body = refusal_;
   const Verdict verdict = judge_stream_answer(*answer_, context_.local(), parts_.remote);
   parts_.picker->unreachable(url_);
-  if (verdict.outcome == Outcome::kIncompatibleVersion) {
-    log::warn("request sent was ignored by remote peer due to server version incompatibility",
-              {{"local-member-id", id_text(context_.self().value)},
-               {"remote-peer-id", id_text(parts_.remote.value)},
-               {"error", verdict.text}});
-  } else if (verdict.outcome == Outcome::kClusterMismatch) {
-    log::warn("request sent was ignored by remote peer due to cluster ID mismatch",
-              {{"remote-peer-id", id_text(parts_.remote.value)},
-               {"remote-peer-cluster-id", cluster_id_},
-               {"local-member-id", id_text(context_.self().value)},
-               {"local-member-cluster-id", id_text(context_.identity.cluster.value)},
-               {"error", verdict.text}});
-  }
+  tell(verdict);
   if (verdict.outcome != Outcome::kUnsupportedStream) {
     parts_.status->deactivate({"dial", log_name(type_), verdict.text});
   }

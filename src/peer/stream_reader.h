@@ -55,6 +55,7 @@ class StreamReader {
   void on_body(std::string_view piece);
   void on_end(const absl::Status& status);
   void refused();
+  void tell(const Verdict& verdict) const;
   void lost(const absl::Status& why);
   bool decode(std::string_view piece);
   void take(raft::Message message, std::vector<raft::Message>* batch, size_t* bytes);

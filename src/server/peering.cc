@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "peer/round.h"
 #include "rpc/others.h"
 #include "server/joining.h"
 #include "server/places.h"
@@ -45,24 +46,6 @@ peer::NetworkOptions network_options(const Config& config, net::LoopPool* loops,
 
 // For five seconds, as in etcd.
 constexpr int kLooksForPeers = 100;
-
-// What several members were asked, until the last one has answered.
-template <typename Answer>
-class Round {
- public:
-  using Done = absl::AnyInvocable<void(std::vector<Answer>)>;
-  Round(size_t members, Done done) : answers_(members), missing_(members), done_(std::move(done)) {}
-  // Once for each member. On the peer loop.
-  void answered(size_t member, Answer answer) {
-    answers_[member] = std::move(answer);
-    if (--missing_ == 0) done_(std::move(answers_));
-  }
-
- private:
-  std::vector<Answer> answers_;
-  size_t missing_;
-  Done done_;
-};
 
 }  // namespace
 
@@ -196,8 +179,8 @@ void Peering::advance_ticks(int attempts_left) {
 void Peering::ask_versions(std::vector<membership::Member> members,
                            absl::AnyInvocable<void(node::Versions::List)> done) {
   CHECK(!members.empty());
-  auto round =
-      std::make_shared<Round<std::optional<membership::Version>>>(members.size(), std::move(done));
+  auto round = std::make_shared<peer::Round<std::optional<membership::Version>>>(members.size(),
+                                                                                 std::move(done));
   for (size_t i = 0; i < members.size(); ++i) {
     network_.ask().version(members[i].id, members[i].peer_urls, config_.request_timeout(),
                            [round, i](absl::StatusOr<peer::Versions> versions) {
@@ -218,7 +201,7 @@ void Peering::ask_hashes(node::Node& node, int64_t revision,
     return member.id == node.member() || member.peer_urls.empty();
   });
   if (others.empty()) return done({});
-  auto round = std::make_shared<Round<PeerHash>>(others.size(), std::move(done));
+  auto round = std::make_shared<peer::Round<PeerHash>>(others.size(), std::move(done));
   for (size_t i = 0; i < others.size(); ++i) {
     network_.ask().hash_kv(
         node.cluster(), others[i].peer_urls, revision, config_.request_timeout(),
