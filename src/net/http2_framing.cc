@@ -193,13 +193,14 @@ Http2Stream* Http2Framing::next() const {
 }
 
 void Http2Framing::produce(OutQueue& out, size_t limit) {
-  while (true) {
+  while (out.size() < limit) {
     if (!urgent_.empty()) {
       out.append(urgent_);
       empty_out(&urgent_, kRoomKept);
       answers_waiting_ = 0;
+      continue;
     }
-    Http2Stream* const stream = over_ || out.size() >= limit ? nullptr : next();
+    Http2Stream* const stream = over_ ? nullptr : next();
     if (!stream) return;
     unlist(stream);
     send(stream, out);
@@ -221,6 +222,11 @@ void Http2Framing::send(Http2Stream* stream, OutQueue& out) {
 
 bool Http2Framing::send_body(Http2Stream* stream, OutQueue& out) {
   Http2Stream::Frames& f = stream->frames_;
+  // By the client's settings, which no stream was asked about (RFC 9113, 6.9.2).
+  if (window_of(stream) > INT32_MAX) {
+    fail(Http2Error::kFlowControl);
+    return false;
+  }
   const int64_t most = std::max<int64_t>(
       0, std::min({kMostData, int64_t{client_frame_}, window_of(stream), out_window_}));
   const Http2Stream::Pulled pulled = stream->pull(static_cast<size_t>(most));

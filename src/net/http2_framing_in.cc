@@ -186,6 +186,8 @@ size_t Http2Framing::unfinished_head() const {
 }
 
 void Http2Framing::headers(std::string_view payload) {
+  const size_t least = (frame_.flags & kPadded ? 1 : 0) + (frame_.flags & kHasPriority ? 5 : 0);
+  if (payload.size() < least) return fail(Http2Error::kFrameSize);
   std::optional<std::string_view> part = unpadded(payload);
   if (part && (frame_.flags & kHasPriority)) {
     if (part->size() < 5) {
@@ -234,9 +236,9 @@ void Http2Framing::end_block() {
       user_.request(block_stream_, block_ends_stream_);
       break;
     case BlockSort::kTrailers: {
+      // Its answer may have gone out in between, and with that the stream.
       Http2Stream* const stream = find(block_stream_);
-      CHECK(stream);
-      if (stream->frames_.to_reset) break;
+      if (!stream || stream->frames_.to_reset) break;
       // A second block of headers that is not the trailers.
       if (!block_ends_stream_) return reset(stream, Http2Error::kProtocol);
       stream->remote_done_ = true;
@@ -260,7 +262,11 @@ void Http2Framing::begin_data() {
   if (Http2Stream* stream = find(frame_.stream)) {
     if (stream->remote_done_) return fail(Http2Error::kStreamClosed);
     stream->frames_.in_taken += frame_.length;
-    if (stream->frames_.in_taken > stream_window_) reset(stream, Http2Error::kFlowControl);
+    // An empty frame needs no window. There may be less than none: of what has come before the
+    // client knew how little we take.
+    if (frame_.length > 0 && stream->frames_.in_taken > stream_window_) {
+      reset(stream, Http2Error::kFlowControl);
+    }
   }
   padding_unknown_ = frame_.flags & kPadded;
   if (padding_unknown_ && frame_.length == 0) return fail(Http2Error::kFrameSize);

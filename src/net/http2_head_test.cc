@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "net/test_client.h"
+#include "net/test_frames.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
@@ -14,6 +15,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::Client;
+using test::frame;
 using test::framed;
 using test::Headers;
 using test::request;
@@ -197,12 +199,6 @@ TEST_F(Http2HeadTest, LargeHeadsDoNotAddUp) {
   client_.send(large, "", true);
   client_.exchange();
   EXPECT_EQ(server_.session().streams(), 20003u);
-}
-
-std::string frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
-  std::string out = big32(static_cast<uint32_t>(payload.size())).substr(1);
-  out += {static_cast<char>(type), static_cast<char>(flags)};
-  return out + big32(stream) + std::string(payload);
 }
 
 // One field of 4000 bytes in the decoder's table, then a byte for each time it is said again.

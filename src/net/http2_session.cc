@@ -63,10 +63,9 @@ bool Http2Session::receive(std::string_view bytes) {
   host_.wake();
   // Garbage instead of the preface, or a flood: there is nobody to talk to.
   if (!framing_.receive(bytes)) broken_ = true;
-  if (head_unfinished_) {
-    if (!count_head()) broken_ = true;
-    arm_timer();
-  }
+  // Of a block that is nobody's head the end is not told.
+  if ((head_unfinished_ || told_head_ > 0) && !count_head()) broken_ = true;
+  if (head_unfinished_) arm_timer();
   return !broken_;
 }
 
