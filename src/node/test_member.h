@@ -48,8 +48,10 @@ class Schedule final : public Clock {
 
   MonotonicTime now() const override { return now_; }
   Duration unix_time() const override {
-    return std::chrono::hours(24 * 365 * 50) + now_.since_origin;
+    return std::chrono::hours(24 * 365 * 50) + now_.since_origin + wall_ahead_;
   }
+  // The wall clock is set, so far from where now() would have it.
+  void set_wall_clock(Duration ahead) { wall_ahead_ = ahead; }
 
   Lane consensus{*this}, log{*this}, apply{*this}, background{*this}, io{*this};
 
@@ -120,6 +122,7 @@ class Schedule final : public Clock {
 
   Random& random_;
   MonotonicTime now_{std::chrono::seconds(1)};
+  Duration wall_ahead_{0};
   const std::vector<Lane*> lanes_{&consensus, &log, &apply, &background, &io};
   std::multimap<MonotonicTime, std::pair<Lane*, Task>> timers_;
 };
@@ -218,11 +221,16 @@ class TestMember {
   }
 
   using Answer = std::function<void(apply::Reply)>;
-  void propose(wire::InternalKind kind, std::string_view request, Answer answer) {
+  // Where it counts who asks, `user` does, by the rules that this member knows.
+  void propose(wire::InternalKind kind, std::string_view request, Answer answer,
+               std::string_view user = auth::kRoot) {
     const uint64_t id = ids_->next();
+    const std::shared_ptr<const auth::Rules> rules = node_->auth().newest();
+    const auth::Identity who =
+        rules->enabled() ? auth::Identity{user, rules->revision()} : auth::Identity();
     const bool adds = kind == wire::InternalKind::kPut || kind == wire::InternalKind::kTxn ||
                       kind == wire::InternalKind::kLeaseGrant;
-    gateway_->propose({}, id, wire::wrap_internal(id, {}, 0, kind, request),
+    gateway_->propose({}, id, wire::wrap_internal(id, who.user, who.revision, kind, request),
                       adds                                       ? Gateway::Space::kTaken
                       : kind == wire::InternalKind::kLeaseRevoke ? Gateway::Space::kRevoked
                                                                  : Gateway::Space::kSpared,
