@@ -10,6 +10,8 @@ namespace keelson::sim {
 namespace {
 
 constexpr uint64_t kIntervals[] = {60, 150, 150, 400, 1000, 4000};
+// A cluster is not frozen after that: its clocks have their limits.
+constexpr MonotonicTime kLastFrozen{std::chrono::hours(1)};
 
 }  // namespace
 
@@ -46,6 +48,9 @@ void Faults::strike(Kind kind, int i) {
   switch (kind) {
     case Kind::kDeath:
       if (serves) world_.kill(i, false);
+      return;
+    case Kind::kStop:
+      if (serves) world_.stop(i);
       return;
     case Kind::kPowerLoss:
       if (serves) world_.kill(i, true);
@@ -84,6 +89,13 @@ void Faults::strike(Kind kind, int i) {
     case Kind::kFlippedBit:
       if (!serves && admin_.may_lose(i)) flip_a_bit(i);
       return;
+    case Kind::kSuspended:
+      if (serves) world_.suspend(i);
+      return;
+    case Kind::kFrozen:
+      return freeze();
+    case Kind::kWallClock:
+      return set_wall_clock(i);
     case Kind::kKinds:
       return;
   }
@@ -92,6 +104,7 @@ void Faults::strike(Kind kind, int i) {
 void Faults::mend(Kind kind, int i) {
   switch (kind) {
     case Kind::kDeath:
+    case Kind::kStop:
     case Kind::kPowerLoss:
     case Kind::kLostDisk:
     case Kind::kFlippedBit:
@@ -105,6 +118,7 @@ void Faults::mend(Kind kind, int i) {
     case Kind::kStall:
       return world_.member(i).schedule.release();
     case Kind::kPause:
+    case Kind::kSuspended:
       return world_.resume(i);
     case Kind::kSlowStore:
     case Kind::kDamagedStore:
@@ -114,6 +128,9 @@ void Faults::mend(Kind kind, int i) {
       return world_.member(i).files.set_capacity(UINT64_MAX);
     case Kind::kFailedWrite:
       return world_.member(i).files.no_more_failures();
+    case Kind::kWallClock:
+      return world_.set_wall_clock(i, {});
+    case Kind::kFrozen:
     case Kind::kKinds:
       return;
   }
@@ -166,6 +183,26 @@ void Faults::flip_a_bit(int i) {
   files.set_contents(chosen, std::move(contents));
   flipped_.insert(i);
   world_.doubt(i);
+}
+
+// Long enough, now and then, for what happens every few minutes.
+void Faults::freeze() {
+  if (world_.now() > kLastFrozen || world_.random().below(4) != 0) return;
+  world_.freeze(std::chrono::milliseconds(200 + world_.random().below(400'000)));
+}
+
+// A step as of NTP, an hour that a time zone is off, a machine that does not know the year.
+void Faults::set_wall_clock(int i) {
+  using std::chrono::hours;
+  Random& random = world_.random();
+  const Duration some = std::chrono::microseconds(random.below(5'000'000));
+  const Duration off[] = {some,
+                          -some,
+                          hours(1) - some,
+                          some - hours(1),
+                          hours(24 * 365 * 20),
+                          some - hours(24 * 365 * 50)};
+  world_.set_wall_clock(i, off[random.below(std::size(off))]);
 }
 
 void Faults::mend_all() {

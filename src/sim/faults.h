@@ -1,10 +1,11 @@
 // sim/faults.h
 //
 // Faults breaks things, one at a time, and mends them again: processes die, with the power or
-// without; disks stall, fill up, fail a write, lose everything, or flip bits; stores cannot flush,
-// or find damage; processes stand still; links break, between two sides, in one direction, here and
-// there; messages get lost, late, and repeated. Which of these a cluster has to live with, and how
-// often, the seed decides: a few at a time reach further than all at once.
+// without, or are told to end; disks stall, fill up, fail a write, lose everything, or flip bits;
+// stores cannot flush, or find damage; processes stand still, or whole machines with their clocks;
+// all stand still for minutes; wall clocks are set; links break, between two sides, in one
+// direction, here and there; messages get lost, late, and repeated. Which of these a cluster has to
+// live with, and how often, the seed decides: a few at a time reach further than all at once.
 //
 // Threads: one.
 
@@ -35,6 +36,7 @@ class Faults {
  private:
   enum class Kind : uint8_t {
     kDeath,
+    kStop,
     kPowerLoss,
     kSplit,
     kOneWay,
@@ -48,6 +50,9 @@ class Faults {
     kDamagedStore,
     kLostDisk,
     kFlippedBit,
+    kSuspended,
+    kFrozen,
+    kWallClock,
     kKinds,
   };
 
@@ -57,6 +62,8 @@ class Faults {
   void stall(int i);
   void cut_here_and_there();
   void flip_a_bit(int i);
+  void freeze();
+  void set_wall_clock(int i);
 
   World& world_;
   Admin& admin_;

@@ -55,6 +55,7 @@ class Oracle {
 
   // The member that leads the newest term that anybody led, and the one before it; 0: nobody yet.
   MemberId leader() const { return leader_; }
+  Term leader_term() const { return leaders_.empty() ? Term(0) : leaders_.rbegin()->first; }
   MemberId former_leader() const { return former_leader_; }
 
  private:

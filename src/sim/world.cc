@@ -89,6 +89,7 @@ void World::make_member(int i, MemberId id, const node::RecoveryOptions& begins)
   options.recovery.keep = {.entries = 20, .bytes = 10 << 10};
   options.pre_vote = settings_.pre_vote;
   options.max_message_bytes = settings_.max_message_bytes;
+  options.lease_checkpoints = settings_.lease_checkpoints;
   options.max_learners = 2;
   options.client_urls = {cat("http://10.0.0.", i + 1, ":2379")};
   auto member = std::make_unique<Member>();
@@ -146,6 +147,7 @@ node::Versions::List World::versions_of(const std::vector<membership::Member>& m
 bool World::is_heard(Member& member, const raft::Message& message) {
   if (member.silent) return false;
   const bool counts = message.type == raft::MessageType::kMsgApp && !message.entries.empty();
+  if (member.muffled && counts) return false;
   if (!member.appends_left || !counts) return true;
   if (*member.appends_left == 0) {
     member.silent = true;
@@ -176,7 +178,7 @@ int World::most_advanced() const {
 
 void World::deliver(MemberId to, raft::Message message, Network::StatePtr state) {
   const int i = place_of(to);
-  if (i < 0 || !serves(i)) return;
+  if (i < 0 || !lives(i)) return;
   Arrived arrived{std::move(message), std::move(state)};
   if (!members_[i]->paused) return hand_over(*members_[i], std::move(arrived));
   members_[i]->arrived.push_back(std::move(arrived));
@@ -184,7 +186,9 @@ void World::deliver(MemberId to, raft::Message message, Network::StatePtr state)
 
 void World::hand_over(Member& member, Arrived arrived) {
   if (arrived.state) return install(member, std::move(arrived.message), *arrived.state);
-  member.process->node().consensus().receive(std::move(arrived.message));
+  std::vector<raft::Message> messages;
+  messages.push_back(std::move(arrived.message));
+  member.process->node().consensus().receive(std::move(messages), [] {});
 }
 
 void World::install(Member& member, raft::Message message, const backend::Snapshot& state) {
@@ -224,8 +228,11 @@ void World::kill(int i, bool power) {
   for (const auto& told : told_of_deaths_) told(i);
   member.life = member.told_removed ? Life::kRemoved : Life::kDown;
   ++member.processes;
-  member.paused = false;
+  member.stopping = false;
+  member.stopped.reset();
+  wake(member);
   unhush(i);
+  unmuffle(i);
   member.arrived.clear();
   network_.forget(member.id);
   member.watches.reset();
@@ -235,6 +242,13 @@ void World::kill(int i, bool power) {
     member.process->kill(random_.below(2) == 0);
     member.process->files.kill();
   }
+}
+
+void World::stop(int i) {
+  Member& member = *members_[i];
+  CHECK(serves(i));
+  member.stopping = true;
+  member.process->node().stop([&member](absl::Status status) { member.stopped = status; });
 }
 
 void World::lose(int i) {
@@ -252,21 +266,42 @@ void World::unhush(int i) {
   members_[i]->silent = false;
 }
 
+void World::suspend(int i) {
+  Member& member = *members_[i];
+  if (!std::exchange(member.paused, true)) member.suspended = shown(member);
+}
+
+void World::wake(Member& member) {
+  member.paused = false;
+  if (!member.suspended) return;
+  member.missed += shown(member) - *std::exchange(member.suspended, std::nullopt);
+  CHECK(member.missed >= Duration(0));
+}
+
+void World::freeze(Duration time) {
+  now_ = now_ + time;
+  show_time();
+}
+
 void World::resume(int i) {
   Member& member = *members_[i];
-  if (!std::exchange(member.paused, false)) return;
+  if (!member.paused) return;
+  wake(member);
   member.process->schedule.advance_to(shown(member));
   for (Arrived& arrived : std::exchange(member.arrived, {})) hand_over(member, std::move(arrived));
 }
 
+// Hours do not overflow, as clocks differ little.
 MonotonicTime World::shown(const Member& member) const {
-  return {now_.since_origin * static_cast<int64_t>(member.clock) / kUsual};
+  const int64_t faster = static_cast<int64_t>(member.clock) - kUsual;
+  return now_ + (now_.since_origin * faster / kUsual - member.missed);
 }
 
-// The first moment at which its clock shows so much.
+// When its clock shows so much, or a few nanoseconds later.
 MonotonicTime World::real(const Member& member, MonotonicTime shown) const {
   const auto clock = static_cast<int64_t>(member.clock);
-  return {(shown.since_origin * kUsual + Duration(clock - 1)) / clock};
+  const Duration whole = shown.since_origin + member.missed;
+  return {whole - whole * (clock - kUsual) / clock + Duration(2)};
 }
 
 void World::split(const std::vector<int>& side) {
@@ -310,6 +345,13 @@ void World::look_after(int i) {
     if (member.excused) return kill(i, random_.below(2) == 0);
     return verdict_.violated(cat("member ", i, " ended: ", message_of(member.process->fatal)));
   }
+  if (member.stopped) {
+    const absl::Status status = *member.stopped;
+    if (!status.ok() && !member.excused && !absl::IsResourceExhausted(status)) {
+      verdict_.violated(cat("member ", i, " does not end well: ", message_of(status)));
+    }
+    return kill(i, random_.below(2) == 0);
+  }
   const node::MemberState& state = member.process->node().state();
   if (state.leader.load() == member.id.value) oracle_.leads(member.id, Term(state.term.load()));
   if (member.told_removed) {
@@ -329,10 +371,14 @@ bool World::pass_time() {
   }
   if (!next) return false;
   now_ = std::max(now_, *next);
+  show_time();
+  return true;
+}
+
+void World::show_time() {
   for (int i = 0; i < size(); ++i) {
     if (runs(i)) members_[i]->process->schedule.advance_to(shown(*members_[i]));
   }
-  return true;
 }
 
 std::string World::describe() const {
@@ -342,7 +388,7 @@ std::string World::describe() const {
     const Member& member = *members_[i];
     out += cat("member ", i, " (", absl::Hex(member.id.value), ") ",
                kLives[static_cast<size_t>(member.life)]);
-    if (serves(i)) {
+    if (lives(i)) {
       const node::MemberState& state = member.process->node().state();
       out += cat(member.paused ? ", paused" : "", ", term ", state.term.load(), " leader ",
                  absl::Hex(state.leader.load()), " committed ", state.committed.load(), " applied ",

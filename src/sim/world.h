@@ -46,6 +46,7 @@ class World {
   struct Settings {
     bool pre_vote = true;
     uint64_t max_message_bytes = 1 << 20;
+    bool lease_checkpoints = false;
   };
 
   World(Random& random, int founders, Settings settings);
@@ -61,7 +62,7 @@ class World {
   bool up(int i) const { return life(i) == Life::kUp; }
   bool dead(int i) const { return members_[i]->process->dead(); }
   // Its process takes requests.
-  bool serves(int i) const { return up(i) && !dead(i); }
+  bool serves(int i) const { return lives(i) && !members_[i]->stopping; }
   // Counts the processes of a place: answers to another one's requests never come.
   uint64_t process(int i) const { return members_[i]->processes; }
   node::TestMember& member(int i) { return *members_[i]->process; }
@@ -72,6 +73,7 @@ class World {
   int place_of(MemberId id) const;
   // The member that leads in the newest term as far as anybody knows; -1: none.
   int leader() const { return place_of(oracle_.leader()); }
+  Term leader_term() const { return oracle_.leader_term(); }
   // The one that led before it, and may not know; -1: none.
   int former_leader() const { return place_of(oracle_.former_leader()); }
   // The member that last sent a message, or began to install a snapshot (kMsgSnap); taken once.
@@ -89,6 +91,8 @@ class World {
   // The process dies; with `power`, so does what was not synced. What the store had not made
   // durable is lost with the process, or is not.
   void kill(int i, bool power);
+  // It is told to end, and does so, with or without the power, once all that it has is durable.
+  void stop(int i);
   // It dies, and its disk is gone for good.
   void lose(int i);
   // Whatever it ends of from now on, until its next start, is a fault's doing.
@@ -103,11 +107,17 @@ class World {
   // Called before a process dies.
   void on_death(std::function<void(int)> told) { told_of_deaths_.push_back(std::move(told)); }
 
-  // The process stands still, and what it is sent waits.
+  // The process stands still, and what it is sent waits. Its clock goes on, as after a SIGSTOP.
   void pause(int i) { members_[i]->paused = true; }
+  // So it does with its machine: the clock stands, too, and has missed that time for good.
+  void suspend(int i);
   void resume(int i);
+  // Everybody stands still for so long, and all clocks go on.
+  void freeze(Duration time);
   // How fast its clock goes, in millionths of the world's. Before its first start.
   void set_clock(int i, uint64_t millionths) { members_[i]->clock = millionths; }
+  // Somebody sets its wall clock, so far ahead of what it would show; at any moment.
+  void set_wall_clock(int i, Duration ahead) { member(i).schedule.set_wall_clock(ahead); }
 
   // The members in `side` and the others do not hear of each other any more.
   void split(const std::vector<int>& side);
@@ -118,6 +128,10 @@ class World {
   // unhush() or its end.
   void hush(int i, uint64_t appends);
   void unhush(int i);
+  // Its appends that have entries get lost, and nothing else, until unmuffle() or its end: what is
+  // long does not get through.
+  void muffle(int i) { members_[i]->muffled = true; }
+  void unmuffle(int i) { members_[i]->muffled = false; }
   // What the others hear when they ask it for its version; nothing: no answer.
   void say_version(int i, std::optional<membership::Version> version) {
     members_[i]->version = version;
@@ -150,13 +164,18 @@ class World {
     Life life = Life::kWaits;
     uint64_t processes = 0;
     uint64_t clock = 1'000'000;
+    Duration missed{0};  // of what its clock would show
     bool excused = false;
     bool doubtful = false;
     bool paused = false;
+    std::optional<MonotonicTime> suspended;  // what its clock shows meanwhile; only while paused
     bool told_removed = false;
+    bool stopping = false;
+    std::optional<absl::Status> stopped;   // how that went; only while stopping
     std::vector<Arrived> arrived;          // while it was paused
     std::optional<uint64_t> appends_left;  // before it is silent; nothing: that does not come
     bool silent = false;                   // nothing that it says gets through
+    bool muffled = false;                  // its appends do not
     std::optional<membership::Version> version = membership::kOurVersion;  // that it says it is
   };
 
@@ -168,8 +187,11 @@ class World {
   void deliver(MemberId to, raft::Message message, Network::StatePtr state);
   void hand_over(Member& member, Arrived arrived);
   void install(Member& member, raft::Message message, const backend::Snapshot& state);
-  bool runs(int i) const { return serves(i) && !members_[i]->paused; }
+  bool lives(int i) const { return up(i) && !dead(i); }
+  bool runs(int i) const { return lives(i) && !members_[i]->paused; }
   MonotonicTime shown(const Member& member) const;
+  void wake(Member& member);
+  void show_time();
   MonotonicTime real(const Member& member, MonotonicTime shown) const;
   bool run_something();
   void look_after(int i);
