@@ -22,6 +22,10 @@ Plots::Plots(World& world, const Admin& admin, std::function<void(int)> start)
       cycles_power_(one_in(4)),
       pauses_leaders_(one_in(4)),
       splits_learners_(one_in(2)),
+      muffles_leaders_(one_in(4)),
+      slows_starts_(one_in(2)),
+      stalls_followers_(one_in(6)),
+      covers_changes_(one_in(4)),
       pause_(kPauses[world_.random().below(std::size(kPauses))]) {}
 
 MonotonicTime Plots::in_ms(uint64_t least, uint64_t more) {
@@ -31,17 +35,23 @@ MonotonicTime Plots::in_ms(uint64_t least, uint64_t more) {
 void Plots::act() {
   const World::Said said = world_.take_said();
   carry_on();
-  const int leader = world_.leader();
-  if (std::exchange(leader_, leader) != leader) leads(leader);
+  const Term term = world_.leader_term();
+  if (std::exchange(term_, term) != term) leads(world_.leader());
   if (said.member >= 0 && world_.serves(said.member)) has_said(said);
   if (pauses_leaders_) pause_leader();
   if (splits_learners_) leave_with_learners();
+  if (slows_starts_) slow_start();
+  if (covers_changes_) cover_a_change();
 }
 
 void Plots::has_said(const World::Said& said) {
   if (said.type == MessageType::kMsgVote) asks_for_votes(said.member);
   const bool counts = said.type == MessageType::kMsgVoteResp || said.type == MessageType::kMsgSnap;
   if (counts && cycles_power_ && one_in(6)) cycle_power(said.member);
+  if (said.type == MessageType::kMsgSnap && is_covered_there(said.member)) {
+    covering_ = Covering::kInstalls;
+    covering_until_ = in_ms(0, 300);
+  }
 }
 
 // By the time that it leads its first entry is on its way.
@@ -49,6 +59,10 @@ void Plots::asks_for_votes(int i) {
   if (hushes_leaders_ && !one_in(4)) {
     world_.hush(i, world_.random().below(2) == 0 ? 0 : world_.random().below(4));
     hushed_until_ = in_ms(4000, 4000);
+  }
+  if (muffles_leaders_ && !one_in(3)) {
+    world_.muffle(i);
+    muffled_until_ = in_ms(500, 4000);
   }
   if (!stalls_candidates_ || candidate_ >= 0 || !one_in(2)) return;
   world_.member(i).schedule.hold(world_.member(i).schedule.log);
@@ -61,9 +75,13 @@ void Plots::asks_for_votes(int i) {
 void Plots::leads(int i) {
   if (i < 0) return;
   for (int other = 0; other < world_.size(); ++other) {
-    if (other != i) world_.unhush(other);
+    if (other == i) continue;
+    world_.unhush(other);
+    world_.unmuffle(other);
   }
   if (i == candidate_) candidate_until_ = in_ms(20, 300);
+  if (slows_starts_ && world_.serves(i) && one_in(2)) slow_down(i);
+  if (stalls_followers_ && one_in(4)) stall_followers(i);
   if (cycles_power_ && one_in(3)) cycle_power(i);
 }
 
@@ -74,6 +92,11 @@ void Plots::carry_on() {
     for (int i = 0; i < world_.size(); ++i) world_.unhush(i);
     hushed_until_ = in_ms(8000, 1);
   }
+  if (muffles_leaders_ && now >= muffled_until_) {
+    for (int i = 0; i < world_.size(); ++i) world_.unmuffle(i);
+    muffled_until_ = in_ms(8000, 1);
+  }
+  if (!stalled_.empty() && now >= stalled_until_) release_followers();
   if (paused_ >= 0 && now >= resume_at_) world_.resume(std::exchange(paused_, -1));
   if (split_ && now >= heal_at_) {
     split_ = false;
@@ -93,7 +116,8 @@ void Plots::pause_leader() {
   if (paused_ >= 0 || world_.leader() < 0 || !one_in(pause_)) return;
   paused_ = world_.leader();
   resume_at_ = in_ms(1500, 4000);
-  if (world_.serves(paused_)) world_.pause(paused_);
+  if (!world_.serves(paused_)) return;
+  one_in(3) ? world_.suspend(paused_) : world_.pause(paused_);
 }
 
 void Plots::leave_with_learners() {
@@ -114,10 +138,97 @@ void Plots::cycle_power(int i) {
   start_(i);
 }
 
+void Plots::slow_start() {
+  if (slow_ >= 0 && world_.now() >= slow_until_) {
+    node::Schedule& schedule = world_.member(std::exchange(slow_, -1)).schedule;
+    schedule.release(schedule.log);
+  }
+  begun_.resize(static_cast<size_t>(world_.size()));
+  for (int i = 0; i < world_.size(); ++i) {
+    const uint64_t process = world_.process(i);
+    if (std::exchange(begun_[static_cast<size_t>(i)], process) == process) continue;
+    if (world_.serves(i) && !one_in(3)) slow_down(i);
+  }
+}
+
+// One at a time.
+void Plots::slow_down(int i) {
+  if (slow_ >= 0) return;
+  world_.member(i).schedule.hold(world_.member(i).schedule.log);
+  slow_ = i;
+  slow_until_ = in_ms(20, 1500);
+}
+
+void Plots::stall_followers(int leader) {
+  if (!stalled_.empty()) return;
+  for (int i = 0; i < world_.size(); ++i) {
+    if (i == leader || !world_.serves(i)) continue;
+    world_.member(i).schedule.hold(world_.member(i).schedule.log);
+    stalled_.push_back(i);
+  }
+  stalled_until_ = in_ms(5000, 8000);
+}
+
+void Plots::release_followers() {
+  for (int i : std::exchange(stalled_, {})) {
+    world_.member(i).schedule.release(world_.member(i).schedule.log);
+  }
+}
+
+bool Plots::is_covered_there(int i) const { return covering_ == Covering::kHears && covered_ == i; }
+
+// The change is on its way to a member that does not apply it. When the others have, that one hears
+// of nothing until they have let go of so much of the log that it needs a snapshot.
+void Plots::cover_a_change() {
+  const bool over = std::exchange(changes_, admin_.changes()) != admin_.changes();
+  const bool changing = !admin_.settled();
+  const bool began = changing && (over || !changing_);
+  changing_ = changing;
+  if (covering_ == Covering::kNone) {
+    if (began) hold_before_change();
+    return;
+  }
+  const bool due = world_.now() >= covering_until_;
+  if (!world_.serves(covered_) || world_.process(covered_) != covered_process_) {
+    if (covering_ == Covering::kCutOff) world_.heal();
+    covering_ = Covering::kNone;
+  } else if (covering_ == Covering::kWaits && over) {
+    covering_ = Covering::kCutting;
+    covering_until_ = in_ms(20, 200);
+  } else if (covering_ == Covering::kCutting && due) {
+    world_.split({covered_});
+    covering_ = Covering::kCutOff;
+    covering_until_ = in_ms(1000, 3000);
+  } else if (covering_ == Covering::kCutOff && due) {
+    world_.heal();
+    covering_ = Covering::kHears;
+    covering_until_ = in_ms(5000, 1);
+  } else if (due) {
+    covering_ = Covering::kNone;
+    node::Schedule& schedule = world_.member(covered_).schedule;
+    schedule.release(schedule.apply);
+  }
+}
+
+void Plots::hold_before_change() {
+  const int i = static_cast<int>(world_.random().below(static_cast<uint64_t>(world_.size())));
+  if (!world_.serves(i) || i == world_.leader()) return;
+  world_.member(i).schedule.hold(world_.member(i).schedule.apply);
+  covering_ = Covering::kWaits;
+  covered_ = i;
+  covered_process_ = world_.process(i);
+  covering_until_ = in_ms(4000, 1);
+}
+
 void Plots::end() {
-  candidate_ = paused_ = -1;
+  candidate_ = paused_ = slow_ = -1;
   split_ = false;
-  for (int i = 0; i < world_.size(); ++i) world_.unhush(i);
+  covering_ = Covering::kNone;
+  stalled_.clear();
+  for (int i = 0; i < world_.size(); ++i) {
+    world_.unhush(i);
+    world_.unmuffle(i);
+  }
 }
 
 }  // namespace keelson::sim

@@ -8,8 +8,14 @@
 //     else leads (the Raft paper's figure 8);
 //   - who has given a vote, begins to lead, or installs a snapshot loses its power, and is there
 //     again at once;
-//   - who leads stands still until others do, and leases have run out as far as it can tell;
-//   - who leads is left with those that only learn.
+//   - who leads stands still until others do, and leases have run out as far as it can tell; or its
+//     clock stands, too, and they have not;
+//   - who leads is left with those that only learn;
+//   - of whoever begins to lead, what others hear is that it does, and no entry;
+//   - whose process begins, or who begins to lead, finds that its log's disk takes its time;
+//   - the disks of all but who leads take longer than anybody waits: what is asked for times out,
+//     and is in the log all the same;
+//   - somebody does not get to apply a change of members before a snapshot brings it.
 //
 // Which of them a cluster has to live with the seed decides.
 //
@@ -19,6 +25,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "sim/admin.h"
 #include "sim/world.h"
@@ -46,15 +53,23 @@ class Plots {
   void pause_leader();
   void leave_with_learners();
   void cycle_power(int i);
+  void slow_start();
+  void slow_down(int i);
+  void stall_followers(int leader);
+  void release_followers();
+  void cover_a_change();
+  void hold_before_change();
+  bool is_covered_there(int i) const;
 
   World& world_;
   const Admin& admin_;
   const std::function<void(int)> start_;
 
-  const bool stalls_candidates_, hushes_leaders_, cycles_power_, pauses_leaders_, splits_learners_;
+  const bool stalls_candidates_, hushes_leaders_, cycles_power_, pauses_leaders_, splits_learners_,
+      muffles_leaders_, slows_starts_, stalls_followers_, covers_changes_;
   const uint64_t pause_;  // steps between two pauses, or splits, about
 
-  int leader_ = -1;
+  Term term_;             // in which somebody led when last looked
   int candidate_ = -1;    // whose disk stalls; -1: nobody's
   uint64_t process_ = 0;  // of the candidate
   MonotonicTime candidate_until_;
@@ -63,6 +78,22 @@ class Plots {
   MonotonicTime resume_at_;
   bool split_ = false;
   MonotonicTime heal_at_;
+  MonotonicTime muffled_until_;
+  std::vector<uint64_t> begun_;  // the newest process of each place that was seen
+  int slow_ = -1;                // whose log's disk takes its time; -1: nobody's
+  MonotonicTime slow_until_;
+  std::vector<int> stalled_;  // followers whose log's disk stands
+  MonotonicTime stalled_until_;
+
+  // One that stands at the entries before a change of members, then hears of nothing, then of a
+  // snapshot.
+  enum class Covering : uint8_t { kNone, kWaits, kCutting, kCutOff, kHears, kInstalls };
+  Covering covering_ = Covering::kNone;
+  int covered_ = -1;
+  uint64_t covered_process_ = 0;
+  bool changing_ = false;  // the administrator was at it, and had made so many, when last looked
+  uint64_t changes_ = 0;
+  MonotonicTime covering_until_;
 };
 
 }  // namespace keelson::sim

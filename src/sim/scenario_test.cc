@@ -4,6 +4,7 @@
 
 #include "base/quiet_log.h"
 #include "base/test_seeds.h"
+#include "proto/rpc.pb.h"
 #include "sim/beginning.h"
 
 namespace keelson::sim {
@@ -69,6 +70,73 @@ TEST(Scenario, TheFirstVersionIsNotFollowedByAnOlderOne) {
     world.run_until([] { return false; }, std::chrono::seconds(10));
     EXPECT_TRUE(world.verdict().ok()) << world.verdict().text();
     EXPECT_EQ(version(), "3.7.0");
+  });
+}
+
+// A later version was asked for and timed out, but was in the log. A member said then that it is of
+// one between, which was asked for, and came behind the other.
+TEST(Scenario, ALaterVersionIsNotFollowedByOneBetween) {
+  log::QuietLog quiet;
+  for_each_seed(Seeds{.count = 20}, [](uint64_t seed) {
+    SeededRandom random(seed);
+    World world(random, 3, {});
+    constexpr membership::Version kBefore{3, 5, 17}, kBetween{3, 6, 5};
+    for (int i = 0; i < 3; ++i) world.say_version(i, kBefore);
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(world.start(i).ok());
+    auto version = [&](int i) { return world.member(i).node().members().view()->cluster_version; };
+    ASSERT_TRUE(world.run_until([&] { return version(0) == "3.5.0"; }, std::chrono::seconds(60)));
+    const int leader = world.leader();
+    for (int i = 0; i < 3; ++i) {
+      if (i != leader) world.member(i).schedule.hold(world.member(i).schedule.log);
+      world.say_version(i, membership::kOurVersion);
+    }
+    world.run_until([] { return false; }, std::chrono::seconds(14));
+    for (int i = 0; i < 3; ++i) world.say_version(i, kBetween);
+    world.run_until([] { return false; }, std::chrono::seconds(12));
+    EXPECT_EQ(world.leader(), leader);
+    for (int i = 0; i < 3; ++i) world.member(i).schedule.release();
+    world.run_until([] { return false; }, std::chrono::seconds(20));
+    EXPECT_TRUE(world.verdict().ok()) << world.verdict().text();
+    EXPECT_EQ(version(leader), "3.7.0");
+  });
+}
+
+// A leader stood still. When it went on, leases had run out as far as it could tell; it heard of
+// its successor, and had that one revoke what was renewed there.
+TEST(Scenario, WhatAFormerLeaderFoundExpiredIsNotRevoked) {
+  log::QuietLog quiet;
+  for_each_seed(Seeds{.count = 40}, [](uint64_t seed) {
+    SeededRandom random(seed);
+    World world(random, 3, {});
+    Clients clients(world);
+    ASSERT_TRUE(begins(world, clients));
+    const int former = world.leader();
+    etcdserverpb::LeaseGrantRequest lease;
+    lease.set_id(7);
+    lease.set_ttl(3);
+    bool granted = false;
+    world.member(former).propose(wire::InternalKind::kLeaseGrant, lease.SerializeAsString(),
+                                 [&](const apply::Reply& r) { granted = r.status.ok(); });
+    ASSERT_TRUE(world.run_until([&] { return granted; }, std::chrono::seconds(10)));
+    world.pause(former);
+    ASSERT_TRUE(
+        world.run_until([&] { return world.leader() != former; }, std::chrono::seconds(20)));
+    const int successor = world.leader();
+    bool lost = false;
+    auto renew = [&](int times) {
+      for (int i = 0; i < times; ++i) {
+        world.run_until([] { return false; }, std::chrono::milliseconds(300));
+        world.member(successor).node().apply_lane().run([&](apply::Applier& applier) {
+          lost |= absl::IsNotFound(applier.leases().renew(LeaseId(7), applier.now()).status());
+        });
+      }
+    };
+    renew(14);
+    world.resume(former);
+    renew(10);
+    world.run_until([] { return false; }, std::chrono::milliseconds(100));
+    EXPECT_FALSE(lost) << "seed " << seed;
+    EXPECT_TRUE(world.verdict().ok()) << world.verdict().text();
   });
 }
 
