@@ -1,5 +1,6 @@
 #include "sim/locks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/text.h"
@@ -11,19 +12,29 @@ namespace {
 namespace pb = etcdserverpb;
 using wire::InternalKind;
 
-constexpr Duration kPatience = std::chrono::seconds(2);
+// Fewer than holders, who get into each other's way.
+constexpr size_t kLocks = 5;
+// There are other members to ask before a lease has run out.
+constexpr Duration kPatience = std::chrono::milliseconds(700);
+// What is relied on where leases live for minutes.
+constexpr Duration kSurely = std::chrono::seconds(20);
 // A leader's clock may go a tenth too fast.
 Duration lives(int64_t ttl) { return std::chrono::milliseconds(ttl * 900); }
 
 }  // namespace
 
-Locks::Locks(World& world, int holders) : world_(world), holders_(static_cast<size_t>(holders)) {
+Locks::Locks(World& world, int holders, bool minutes)
+    : world_(world), minutes_(minutes), holders_(static_cast<size_t>(holders)) {
   world.history().listen(
       [this](int64_t revision, const std::vector<Change>& changes) { changed(revision, changes); });
 }
 
 bool Locks::is_safe(const Holder& holder) const {
-  return holder.has_lock && world_.now() < holder.granted + lives(holder.ttl);
+  return holder.has_lock && world_.now() < holder.granted + std::min(lives(holder.ttl), kSurely);
+}
+
+bool Locks::is_over(const Holder& holder) const {
+  return world_.now() >= holder.granted + lives(holder.ttl);
 }
 
 void Locks::begin(Holder& holder) {
@@ -39,9 +50,8 @@ void Locks::act() {
   const size_t which = random.below(holders_.size());
   Holder& holder = holders_[which];
   int member = static_cast<int>(random.below(static_cast<uint64_t>(world_.size())));
-  if (holder.phase == Phase::kHolding && world_.leader() >= 0 && random.below(4) != 0) {
-    member = world_.leader();
-  }
+  const uint64_t others = holder.phase == Phase::kHolding ? 4 : 2;  // one in so many asks anybody
+  if (world_.leader() >= 0 && random.below(others) != 0) member = world_.leader();
   if (!world_.serves(member)) return;
   if (holder.asking && world_.now() < holder.asked + kPatience) return;
   const bool unanswered = std::exchange(holder.asking, false);
@@ -54,7 +64,7 @@ void Locks::act() {
     case Phase::kReleasing:
       return give_up(holder);
     case Phase::kHolding:
-      if (!is_safe(holder) || random.below(200) == 0) return give_up(holder);
+      if (is_over(holder) || random.below(200) == 0) return give_up(holder);
       if (random.below(100) == 0) return release(which, member);
       if (random.below(100) == 0) return let_go(which, member);
       return renew(which, member);
@@ -66,8 +76,9 @@ void Locks::grant(size_t which, int member) {
   begin(holder);
   holder.phase = Phase::kGranting;
   holder.lease = ++last_lease_;
-  holder.ttl = 2 + static_cast<int64_t>(world_.random().below(3));
-  holder.key = cat("lock", which / 2);
+  holder.ttl = minutes_ ? 600 + static_cast<int64_t>(world_.random().below(300))
+                        : 2 + static_cast<int64_t>(world_.random().below(3));
+  holder.key = cat("lock", which % kLocks);
   holder.granted = world_.now();
   pb::LeaseGrantRequest request;
   request.set_id(holder.lease);
@@ -106,7 +117,8 @@ void Locks::take(size_t which, int member) {
         holder.asking = false;
         holder.phase = Phase::kHolding;
         holder.has_lock = true;
-        if (!is_safe(holder)) return give_up(holder);
+        if (is_over(holder)) return give_up(holder);
+        if (!is_safe(holder)) return;
         const History::State there = world_.history().state(world_.history().newest());
         auto held = there.find(holder.key);
         if (held == there.end() || held->second.value != cat("l", holder.lease)) {
@@ -131,19 +143,39 @@ void Locks::renew(size_t which, int member) {
 
 void Locks::renew_here(size_t which, int member, uint64_t turn, MonotonicTime asked) {
   world_.member(member).node().apply_lane().run(
-      [this, which, turn, asked](apply::Applier& applier) {
+      [this, which, member, turn, asked](apply::Applier& applier) {
         Holder& holder = holders_[which];
         if (holder.turn != turn) return;
-        holder.asking = false;
         absl::StatusOr<lease::Renewal> renewal =
             applier.leases().renew(LeaseId(holder.lease), applier.now());
+        if (renewal.ok() && renewal->state == lease::Renewal::State::kClearCheckpointFirst) {
+          return clear_checkpoint(which, member, turn, asked);
+        }
+        holder.asking = false;
         if (absl::IsNotFound(renewal.status()) && is_safe(holder)) {
           return violated(holder, "hears that its lease is not there");
         }
-        if (!renewal.ok() || renewal->state != lease::Renewal::State::kRenewed) return;
+        if (!renewal.ok()) return;
+        if (renewal->state == lease::Renewal::State::kExpired) {
+          if (is_safe(holder)) violated(holder, "hears that its lease has run out");
+          return;
+        }
         ++renewals_;
         holder.granted = asked;
       });
+}
+
+// As the server does for who renews. On the apply lane, which may be asked again once it is over.
+void Locks::clear_checkpoint(size_t which, int member, uint64_t turn, MonotonicTime asked) {
+  pb::LeaseCheckpointRequest request;
+  request.add_checkpoints()->set_id(holders_[which].lease);
+  world_.member(member).propose(InternalKind::kLeaseCheckpoint, request.SerializeAsString(),
+                                [this, which, member, turn, asked](const apply::Reply& reply) {
+                                  if (holders_[which].turn != turn) return;
+                                  if (reply.status.ok())
+                                    return renew_here(which, member, turn, asked);
+                                  holders_[which].asking = false;
+                                });
 }
 
 // Whatever comes of it, nobody relies on the lock from here on.

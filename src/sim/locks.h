@@ -6,10 +6,13 @@
 //
 // Checked: who holds a lock and was told within the last TTL that the lease lives has it to
 // himself: nobody else gets it, and it does not go, whoever leads meanwhile, whatever the clocks
-// do within kSlowest. What is revoked is gone, with its keys. What is not kept alive goes by itself
+// do within a tenth. What is revoked is gone, with its keys. What is not kept alive goes by itself
 // (nothing_is_held()).
 // What etcd promises and a renewal needs: the leader is sure to be one still, so the member that
 // renews confirms a read first.
+// Where leases live for minutes, what is left of them gets into the log now and then, and a renewal
+// has that forgotten first. One that meets it on its way is cut short by the next leader, as
+// etcd's: so much is not relied on there.
 //
 // Threads: one. Time: the world's.
 
@@ -25,7 +28,8 @@ namespace keelson::sim {
 
 class Locks {
  public:
-  Locks(World& world, int holders);
+  // `minutes`: that is how long the leases live; else seconds.
+  Locks(World& world, int holders, bool minutes);
 
   // One of the holders does something.
   void act();
@@ -48,6 +52,7 @@ class Locks {
   };
 
   bool is_safe(const Holder& holder) const;
+  bool is_over(const Holder& holder) const;
   void begin(Holder& holder);
   void give_up(Holder& holder);
   void grant(size_t which, int member);
@@ -56,10 +61,12 @@ class Locks {
   void release(size_t which, int member);
   void let_go(size_t which, int member);
   void renew_here(size_t which, int member, uint64_t turn, MonotonicTime asked);
+  void clear_checkpoint(size_t which, int member, uint64_t turn, MonotonicTime asked);
   void changed(int64_t revision, const std::vector<Change>& changes);
   void violated(const Holder& holder, std::string_view what);
 
   World& world_;
+  const bool minutes_;
   std::vector<Holder> holders_;
   int64_t last_lease_ = 0x1000;
   uint64_t renewals_ = 0;

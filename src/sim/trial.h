@@ -39,6 +39,7 @@ class Trial {
   int any();
   void ask();
   void settle();
+  void wait_for_leases();
   bool members_are_settled();
   void change_members();
   bool serves(int i);
@@ -46,6 +47,7 @@ class Trial {
 
   SeededRandom random_;
   const int founders_;
+  const World::Settings settings_;
   World world_;
   Admin admin_;
   Faults faults_;
