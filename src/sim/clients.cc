@@ -169,8 +169,27 @@ void Clients::compact(int member) {
   pb::CompactionRequest request;
   request.set_revision(known_ - static_cast<int64_t>(world_.random().below(8)));
   world_.history().compaction_asked(request.revision());
-  world_.member(member).propose(InternalKind::kCompaction, request.SerializeAsString(),
-                                expect(member, [](const apply::Reply&) {}));
+  world_.member(member).propose(
+      InternalKind::kCompaction, request.SerializeAsString(),
+      expect(member, [this, member, revision = request.revision()](const apply::Reply&) {
+        compacted(member, revision);
+      }));
+}
+
+// Some wait until what is superfluous has gone, and some have its space given back.
+void Clients::compacted(int member, int64_t revision) {
+  node::Node& node = world_.member(member).node();
+  switch (world_.random().below(6)) {
+    case 0:
+    case 1:
+      return node.when_compacted([this, member, revision](const absl::Status& status) {
+        if (status.ok()) gone_[member] = std::max(gone_[member], revision);
+      });
+    case 2:
+      return node.defragment([](const absl::Status&) {});
+    default:
+      return;
+  }
 }
 
 // Stands for a moment, and refuses what adds.
@@ -216,6 +235,9 @@ void Clients::read_here(int member) {
     revision = std::max<int64_t>(1, newest - static_cast<int64_t>(world_.random().below(10)));
   }
   absl::StatusOr<mvcc::RangeResult> found = world_.member(member).read_here(revision);
+  if (found.ok() && revision > 0 && revision < gone_[member]) {
+    world_.verdict().violated(cat("revision ", revision, " is there again"));
+  }
   if (found.ok()) return check_state(*found, revision > 0 ? revision : found->revision);
   if (found.status() == errors::Compacted() && revision < world_.history().highest_compaction()) {
     return;

@@ -53,6 +53,7 @@ class Clients {
   void swap(int member);
   void check_swap(const etcdserverpb::TxnRequest& request, const apply::Reply& reply);
   void compact(int member);
+  void compacted(int member, int64_t revision);
   void look_or_alarm(int member);
   void read_here(int member);
   void alarm(int member);
@@ -64,6 +65,7 @@ class Clients {
   int64_t last_value_ = 0;
   int64_t known_ = 1;  // the newest revision that anybody was told of
   std::map<std::pair<int, uint64_t>, int> under_way_;  // by place and process
+  std::map<int, int64_t> gone_;  // by place: what is older has been removed there, for good
   uint64_t acknowledged_ = 0;
 };
 
