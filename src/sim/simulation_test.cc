@@ -13,7 +13,8 @@ namespace {
 
 TEST(Simulation, ClustersKeepWhatTheyAcknowledged) {
   log::QuietLog quiet;
-  uint64_t runs = 0, acknowledged = 0, snapshots = 0, changes = 0, events = 0, renewals = 0;
+  uint64_t runs = 0, acknowledged = 0, snapshots = 0, changes = 0, events = 0, renewals = 0,
+           admitted = 0, refused = 0;
   for_each_seed(Seeds{.count = 400}, [&](uint64_t seed) {
     Trial trial(seed);
     trial.run();
@@ -23,11 +24,14 @@ TEST(Simulation, ClustersKeepWhatTheyAcknowledged) {
     changes += trial.admin().changes();
     events += trial.watchers().events();
     renewals += trial.locks().renewals();
+    admitted += trial.accounts().admitted();
+    refused += trial.accounts().refused();
     ++runs;
   });
   std::cout << runs << " clusters, " << acknowledged << " acknowledged, " << snapshots
             << " snapshots, " << changes << " changes of members, " << events << " events seen, "
-            << renewals << " renewals\n";
+            << renewals << " renewals, " << admitted << " requests of users, " << refused
+            << " refused\n";
   if (seeds_are_the_usual()) {
     EXPECT_GT(acknowledged, runs * 30);
   }

@@ -37,13 +37,15 @@ Trial::Trial(uint64_t seed)
       clients_(world_),
       watchers_(world_, 3),
       locks_(world_, 7, settings_.lease_checkpoints),
-      releases_(world_) {}
+      releases_(world_),
+      accounts_(world_) {}
 
 void Trial::run() {
   const bool clocks_differ = random_.below(3) == 0;
   // One in so many steps; 0: none.
   const uint64_t changes = one_of(random_, {0, 0, 100, 300, 300, 300});
   const uint64_t releases = one_of(random_, {0, 0, 100, 1000});
+  const uint64_t accounts = one_of(random_, {0, 0, 0, 4, 15});
   // Where clients seldom ask there is time for what takes seconds: elections, leases.
   const bool quiet = random_.below(4) == 0;
   const uint64_t asks = quiet ? one_of(random_, {30, 100, 300}) : one_of(random_, {2, 3, 3, 10});
@@ -60,6 +62,7 @@ void Trial::run() {
     if (random_.below(locks) == 0) locks_.act();
     if (changes > 0 && random_.below(changes) == 0) change_members();
     if (releases > 0 && random_.below(releases) == 0) releases_.act();
+    if (accounts > 0 && random_.below(accounts) == 0) accounts_.act();
     faults_.act();
     if (!world_.step()) break;
   }

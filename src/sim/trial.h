@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "base/random.h"
+#include "sim/accounts.h"
 #include "sim/admin.h"
 #include "sim/clients.h"
 #include "sim/faults.h"
@@ -34,6 +35,7 @@ class Trial {
   const Watchers& watchers() const { return watchers_; }
   const Locks& locks() const { return locks_; }
   const Admin& admin() const { return admin_; }
+  const Accounts& accounts() const { return accounts_; }
 
  private:
   int any();
@@ -55,6 +57,7 @@ class Trial {
   Watchers watchers_;
   Locks locks_;
   Releases releases_;
+  Accounts accounts_;
 };
 
 }  // namespace keelson::sim
