@@ -14,13 +14,15 @@
 #include "base/text.h"
 #include "net/header_encoder.h"
 #include "net/test_frames.h"
+#include "net/test_hpack.h"
 
 namespace keelson::net {
 namespace {
 
 using test::literal;
 using namespace std::string_literals;  // NOLINT: bytes of 0
-using Fields = std::vector<std::pair<std::string, std::string>>;
+using test::Fields;
+using test::Inflater;
 
 // Everything that can be asked of a head.
 std::string told(const RequestHead& head) {
@@ -35,40 +37,6 @@ std::string told(const RequestHead& head) {
       [&](std::string_view name, std::string_view value) { out += cat(name, ": ", value, "\n"); });
   return out;
 }
-
-class Inflater {
- public:
-  Inflater() { CHECK(nghttp2_hd_inflate_new(&hpack_) == 0); }
-  ~Inflater() { nghttp2_hd_inflate_del(hpack_); }
-  // As a client that has announced it.
-  void limit_table(size_t bytes) {
-    CHECK(nghttp2_hd_inflate_change_table_size(hpack_, bytes) == 0);
-  }
-  bool take(std::string_view block, Fields* fields) {
-    auto* in = reinterpret_cast<const uint8_t*>(block.data());
-    size_t left = block.size();
-    while (true) {
-      nghttp2_nv nv;
-      int flags = 0;
-      const ssize_t n = nghttp2_hd_inflate_hd2(hpack_, &nv, &flags, in, left, 1);
-      if (n < 0) return false;
-      in += n;
-      left -= static_cast<size_t>(n);
-      if (flags & NGHTTP2_HD_INFLATE_EMIT) {
-        fields->emplace_back(std::string(reinterpret_cast<char*>(nv.name), nv.namelen),
-                             std::string(reinterpret_cast<char*>(nv.value), nv.valuelen));
-      }
-      if (flags & NGHTTP2_HD_INFLATE_FINAL) {
-        nghttp2_hd_inflate_end_headers(hpack_);
-        return true;
-      }
-      if (!(flags & NGHTTP2_HD_INFLATE_EMIT) && left == 0) return false;
-    }
-  }
-
- private:
-  nghttp2_hd_inflater* hpack_ = nullptr;
-};
 
 constexpr size_t kLimit = 3000;
 
