@@ -1,5 +1,6 @@
 #include "ctl/printer.h"
 
+#include "absl/strings/str_join.h"
 #include "base/text.h"
 #include "ctl/gotext.h"
 #include "ctl/outcome.h"
@@ -8,11 +9,6 @@ namespace keelson::ctl {
 namespace {
 
 std::string yes_no(bool value) { return value ? "true" : "false"; }
-
-template <typename Strings>
-std::string joined(const Strings& strings, std::string_view separator) {
-  return join(std::vector<std::string>(strings.begin(), strings.end()), separator);
-}
 
 std::vector<std::string> status_row(const EndpointStatus& each) {
   const pb::StatusResponse& r = each.response;
@@ -31,7 +27,7 @@ std::vector<std::string> status_row(const EndpointStatus& each) {
           cat(r.raftterm()),
           cat(r.raftindex()),
           cat(r.raftappliedindex()),
-          joined(r.errors(), ", "),
+          absl::StrJoin(r.errors(), ", "),
           r.downgradeinfo().targetversion(),
           yes_no(r.downgradeinfo().enabled())};
 }
@@ -56,7 +52,7 @@ Grid member_grid(const pb::MemberListResponse& r) {
   Grid grid{{"ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"}, {}};
   for (const pb::Member& m : r.members()) {
     grid.rows.push_back({hex(m.id()), m.name().empty() ? "unstarted" : "started", m.name(),
-                         joined(m.peerurls(), ","), joined(m.clienturls(), ","),
+                         absl::StrJoin(m.peerurls(), ","), absl::StrJoin(m.clienturls(), ","),
                          yes_no(m.islearner())});
   }
   return grid;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "base/text.h"
 
 namespace keelson::peer {
@@ -46,15 +47,6 @@ std::vector<std::string> split_urls(std::string_view text) {
   return urls;
 }
 
-std::string joined(const std::vector<std::string>& urls) {
-  std::string out;
-  for (const std::string& url : urls) {
-    if (!out.empty()) out += ',';
-    out += url;
-  }
-  return out;
-}
-
 }  // namespace
 
 void take_header(std::string_view name, std::string_view value, PeerHeaders* headers) {
@@ -80,7 +72,7 @@ HeaderList request_headers(const LocalMember& local, const std::vector<std::stri
                         {kMinClusterVersion, std::string(local.min_cluster_version)},
                         {kClusterId, id_text(local.cluster.value)}};
   if (to) headers.emplace_back(kRaftTo, id_text(to->value));
-  if (!urls.empty()) headers.emplace_back(kPeerUrls, joined(urls));
+  if (!urls.empty()) headers.emplace_back(kPeerUrls, absl::StrJoin(urls, ","));
   return headers;
 }
 

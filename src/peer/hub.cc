@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -15,10 +16,9 @@ namespace {
 // How often streams are looked at. Their own times are seconds.
 constexpr Duration kTick = std::chrono::milliseconds(200);
 
-std::string joined(const std::vector<std::string>& urls) {
-  std::string out = "[";
-  for (const std::string& url : urls) out += cat(out.size() > 1 ? " " : "", url);
-  return out + "]";
+// As Go prints a list.
+std::string listed(const std::vector<std::string>& urls) {
+  return cat("[", absl::StrJoin(urls, " "), "]");
 }
 
 }  // namespace
@@ -113,7 +113,7 @@ void Hub::add(const membership::Member& member) {
       true);
   log::info("added remote peer", {{"local-member-id", id_text(context_.self().value)},
                                   {"remote-peer-id", id_text(member.id.value)},
-                                  {"remote-peer-urls", joined(member.peer_urls)}});
+                                  {"remote-peer-urls", listed(member.peer_urls)}});
 }
 
 void Hub::update(Remote& remote, const membership::Member& member) {
@@ -121,14 +121,14 @@ void Hub::update(Remote& remote, const membership::Member& member) {
   remote.update(member.peer_urls);
   log::info("updated remote peer", {{"local-member-id", id_text(context_.self().value)},
                                     {"updated-remote-peer-id", id_text(member.id.value)},
-                                    {"updated-remote-peer-urls", joined(member.peer_urls)}});
+                                    {"updated-remote-peer-urls", listed(member.peer_urls)}});
 }
 
 void Hub::introduce(IntroducedMember member) {
   if (member.id == context_.self() || member.id == raft::kNobody) return;
   if (standing(member.id) != Standing::kUnknown || introduced_.contains(member.id)) return;
   make_room();
-  const std::string urls = joined(member.urls);
+  const std::string urls = listed(member.urls);
   auto remote = std::make_unique<Remote>(
       Remote::Options{.context = &context_, .id = member.id, .urls = std::move(member.urls)},
       false);

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
@@ -20,12 +21,6 @@ constexpr MemberId kUnknownMember{0};
 
 std::string hex(MemberId id) { return absl::StrCat(absl::Hex(id.value)); }
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& text : texts) out += cat(out.empty() ? "" : ",", text);
-  return out;
-}
-
 void tell_difference(std::string_view what, MemberId self, const KvHash& own, const PeerHash& other,
                      const KvHash& theirs) {
   log::warn(what, {{"local-member-id", hex(self)},
@@ -33,7 +28,7 @@ void tell_difference(std::string_view what, MemberId self, const KvHash& own, co
                    {"local-member-compact-revision", own.compact_revision},
                    {"local-member-hash", own.hash},
                    {"remote-peer-id", hex(other.member)},
-                   {"remote-peer-endpoints", joined(other.urls)},
+                   {"remote-peer-endpoints", absl::StrJoin(other.urls, ",")},
                    {"remote-peer-revision", theirs.current_revision},
                    {"remote-peer-compact-revision", theirs.compact_revision},
                    {"remote-peer-hash", theirs.hash}});
@@ -57,7 +52,7 @@ void tell_no_hash(MemberId self, const KvHash& own, const PeerHash& other) {
                    {"local-member-compact-revision", own.compact_revision},
                    {"local-member-hash", own.hash},
                    {"remote-peer-id", hex(other.member)},
-                   {"remote-peer-endpoints", joined(other.urls)},
+                   {"remote-peer-endpoints", absl::StrJoin(other.urls, ",")},
                    {"error", message_of(error)}});
 }
 

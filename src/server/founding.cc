@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/text.h"
 #include "membership/cluster.h"
 #include "server/go_values.h"
@@ -13,11 +14,13 @@
 namespace keelson::server {
 namespace {
 
-std::string joined(const std::vector<std::string>& texts, const std::string& before = "") {
-  std::string out;
-  for (const std::string& text : texts) out += cat(out.empty() ? "" : ",", before, text);
-  return out;
+// As --initial-cluster has them.
+std::string listed(const std::vector<std::string>& urls, const std::string& name) {
+  return absl::StrJoin(urls, ",", [&](std::string* out, const std::string& url) {
+    absl::StrAppend(out, name, "=", url);
+  });
 }
+std::string listed(const std::vector<std::string>& texts) { return absl::StrJoin(texts, ","); }
 
 // Those of `all` that `others` lacks, once each.
 std::vector<std::string> missing(const std::vector<std::string>& all,
@@ -45,18 +48,18 @@ absl::Status check_advertised(const Founding& founding, const std::vector<Url>& 
   for (const Url& url : named) b.push_back(url.str());
   std::sort(a.begin(), a.end());
   std::sort(b.begin(), b.end());
-  const std::string name = founding.name + "=";
+  const std::string& name = founding.name;
   if (std::vector<std::string> lost = missing(b, a); !lost.empty()) {
     return absl::InvalidArgumentError(
-        cat("--initial-cluster has ", joined(lost, name),
-            " but missing from --initial-advertise-peer-urls=", joined(a), " (", why, ")"));
+        cat("--initial-cluster has ", listed(lost, name),
+            " but missing from --initial-advertise-peer-urls=", listed(a), " (", why, ")"));
   }
   if (std::vector<std::string> extra = missing(a, b); !extra.empty()) {
-    return absl::InvalidArgumentError(cat("--initial-advertise-peer-urls has ", joined(extra),
-                                          " but missing from --initial-cluster=", joined(a, name)));
+    return absl::InvalidArgumentError(cat("--initial-advertise-peer-urls has ", listed(extra),
+                                          " but missing from --initial-cluster=", listed(a, name)));
   }
-  return absl::InvalidArgumentError(cat("failed to resolve ", joined(a),
-                                        " to match --initial-cluster=", joined(a, name), " (", why,
+  return absl::InvalidArgumentError(cat("failed to resolve ", listed(a),
+                                        " to match --initial-cluster=", listed(a, name), " (", why,
                                         ")"));
 }
 
@@ -73,7 +76,7 @@ absl::Status check_duplicates(const membership::PeerUrls& members) {
   }
   if (!twice) return absl::OkStatus();
   std::sort(pairs.begin(), pairs.end());
-  return absl::InvalidArgumentError(cat("initial cluster ", joined(pairs), " has duplicate url"));
+  return absl::InvalidArgumentError(cat("initial cluster ", listed(pairs), " has duplicate url"));
 }
 
 }  // namespace

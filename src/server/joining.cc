@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "membership/version.h"
@@ -49,9 +50,7 @@ peer::Urls urls_of_others(const Config& config) {
 
 // In the form that Go prints lists in.
 std::string listed(const std::vector<std::string>& texts) {
-  std::string out = "[";
-  for (const std::string& text : texts) out += cat(out.size() > 1 ? " " : "", text);
-  return out + "]";
+  return cat("[", absl::StrJoin(texts, " "), "]");
 }
 
 std::string shown(const peer::RemoteCluster& cluster) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "net/tls/self_signed.h"
@@ -71,19 +72,14 @@ std::string tls_info(const net::TlsSettings& s) {
              ", crl-file = ", s.crl_file);
 }
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& text : texts) out += (out.empty() ? "" : ",") + text;
-  return out;
-}
-
 absl::StatusOr<std::shared_ptr<net::TlsContext>> open_context(const Config& config,
                                                               const net::TlsSettings& settings,
                                                               std::string_view whose) {
   absl::StatusOr<std::shared_ptr<net::TlsContext>> context = net::TlsContext::create(settings);
   if (!context.ok()) return context.status();
   log::info(cat("starting with ", whose, " TLS"),
-            {{"tls-info", tls_info(settings)}, {"cipher-suites", joined(config.cipher_suites)}});
+            {{"tls-info", tls_info(settings)},
+             {"cipher-suites", absl::StrJoin(config.cipher_suites, ",")}});
   return context;
 }
 

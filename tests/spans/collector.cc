@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/str_join.h"
 #include "base/text.h"
 
 namespace keelson::spans {
@@ -34,12 +35,6 @@ std::vector<std::string> texts_of(const Attributes& attributes) {
   return out;
 }
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + text;
-  return out;
-}
-
 }  // namespace
 
 Collector::Collector(const std::string& address) {
@@ -66,7 +61,7 @@ grpc::Status Collector::Export(grpc::ServerContext* context,
       for (const otlp::Span& span : scoped.spans()) {
         traces_[hex(span.trace_id())].push_back(
             {span, cat(scoped.scope().name(), " ", scoped.scope().version()),
-             joined(texts_of(from.resource().attributes()))});
+             absl::StrJoin(texts_of(from.resource().attributes()), ", ")});
         ++size_;
       }
     }
@@ -141,8 +136,8 @@ std::vector<std::string> lines_of(const std::vector<Received>& spans, const std:
       events.push_back(std::move(text));
     }
     std::string line = cat(span.name(), " < ", names[hex(span.parent_span_id())], " [",
-                           joined(attributes_of(span)), "]");
-    if (!events.empty()) line += cat(" (", joined(events), ")");
+                           absl::StrJoin(attributes_of(span), ", "), "]");
+    if (!events.empty()) line += cat(" (", absl::StrJoin(events, ", "), ")");
     if (span.status().code() != otlp::Status::STATUS_CODE_UNSET) {
       line += cat(" ", otlp::Status::StatusCode_Name(span.status().code()), " ",
                   span.status().message());

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -45,12 +46,6 @@ std::string host_of(std::string_view remote) {
   std::string_view host = remote.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   return std::string(host);
-}
-
-std::string joined(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& text : texts) out += cat(out.empty() ? "" : ", ", text);
-  return out;
 }
 
 // What a connection has sent is given back for the next one of this thread.
@@ -359,7 +354,8 @@ void TlsTransport::check_client() {
   if (addresses.empty() && names.empty()) return opened();
   if (std::find(addresses.begin(), addresses.end(), host) != addresses.end()) return opened();
   if (names.empty()) {
-    return refuse(cat("x509: certificate is valid for ", joined(addresses), ", not ", host));
+    return refuse(
+        cat("x509: certificate is valid for ", absl::StrJoin(addresses, ", "), ", not ", host));
   }
   state_ = State::kChecking;
   server_->client_names->find_name(host, names, &loop_,
