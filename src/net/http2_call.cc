@@ -231,13 +231,15 @@ size_t Http2Call::on_data(std::string_view data) {
   if (finished_) return data.size();
   if (!reading_ || !held_.empty()) {
     held_.append(data);
-    count_incoming();
-    return 0;
+    arriving_ = data.size();
+  } else {
+    deliver(data);
+    arriving_ = held_.size();
   }
-  deliver(data);
-  const size_t consumed = data.size() - held_.size();
+  const size_t waits = arriving_;
   count_incoming();
-  return consumed;
+  arriving_ = 0;
+  return held_.empty() ? data.size() : data.size() - waits;
 }
 
 void Http2Call::deliver(std::string_view data) {

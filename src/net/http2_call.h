@@ -154,6 +154,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   size_t told_incoming_ = 0;        // what the session was told last …
   MonotonicTime incoming_since_{};  // … and since when it is not 0
   std::string held_;                // arrived while not reading_, or before its turn
+  size_t arriving_ = 0;             // of held_, what the session does not know to wait yet
 
   std::unique_ptr<StreamReceiver> receiver_;
   Task cancel_task_;

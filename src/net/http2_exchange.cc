@@ -93,6 +93,7 @@ void Http2Exchange::resume_body() {
     if (receiver_ && !answered_) receiver_->on_body(Bytes::copy(data));
     if (!session_) return;
     session_->framing_.used_of_stream(this, data.size());
+    session_->used(data.size());
     session_->host_.wake();
   }
   if (remote_done_) on_end_stream();
@@ -159,6 +160,7 @@ void Http2Exchange::hold(size_t bytes) {
 }
 
 void Http2Exchange::stream_closed() {
+  session_->used(unread_.size());
   handler_holds_ = 0;
   count_incoming(0);
   count_outgoing(0);
@@ -224,6 +226,7 @@ void Http2Exchange::complete() {
   body_paused_ = false;
   if (!unread_.empty()) {
     session_->framing_.used_of_stream(this, unread_.size());
+    session_->used(unread_.size());
     std::string().swap(unread_);
   }
   std::string().swap(body_);

@@ -15,6 +15,9 @@ namespace {
 // Of one stream before the others have their turn.
 constexpr int64_t kMostData = 64 << 10;
 
+// An empty table of streams keeps its room up to so many.
+constexpr size_t kStreamsKept = 256;
+
 void put_frame_head(char* out, size_t length, uint8_t type, uint8_t flags, int32_t stream) {
   store_big32(out, static_cast<uint32_t>(length) << 8);
   out[3] = static_cast<char>(type);
@@ -71,6 +74,7 @@ void Http2Framing::forget(Http2Stream* stream) {
   if (recent_ == stream) recent_ = nullptr;
   CHECK(streams_.erase(stream->id_) == 1);
   std::string().swap(stream->frames_.encoded);
+  if (streams_.empty() && streams_.capacity() > kStreamsKept) streams_.rehash(0);
 }
 
 void Http2Framing::close(Http2Stream* stream) {
@@ -79,9 +83,8 @@ void Http2Framing::close(Http2Stream* stream) {
 }
 
 void Http2Framing::refuse(int32_t stream_id, Http2Error error) {
-  char code[4];
-  store_big32(code, static_cast<uint32_t>(error));
-  say(kRstStream, 0, stream_id, {code, sizeof code});
+  if (error != Http2Error::kRefusedStream && !may_reset()) return;
+  say_reset(stream_id, error);
 }
 
 void Http2Framing::reset(Http2Stream* stream, Http2Error error) {
@@ -161,6 +164,12 @@ void Http2Framing::say_window(int32_t stream, size_t bytes) {
   say(kWindowUpdate, 0, stream, {more, sizeof more});
 }
 
+void Http2Framing::say_reset(int32_t stream, Http2Error error) {
+  char code[4];
+  store_big32(code, static_cast<uint32_t>(error));
+  say(kRstStream, 0, stream, {code, sizeof code});
+}
+
 void Http2Framing::say_goaway(int32_t last, Http2Error error, std::string_view text) {
   char head[8];
   store_big32(head, static_cast<uint32_t>(last));
@@ -210,7 +219,7 @@ void Http2Framing::produce(OutQueue& out, size_t limit) {
 void Http2Framing::send(Http2Stream* stream, OutQueue& out) {
   Http2Stream::Frames& f = stream->frames_;
   if (f.to_reset) {
-    refuse(stream->id_, static_cast<Http2Error>(f.reset_code));
+    say_reset(stream->id_, static_cast<Http2Error>(f.reset_code));
     return close(stream);
   }
   if (f.head != Block::kNone) {
@@ -288,7 +297,7 @@ void Http2Framing::send_block(Http2Stream* stream, Block block, bool end, OutQue
 
 // An answer that ended before the request did: the client may stop sending.
 void Http2Framing::ended_here(Http2Stream* stream, OutQueue&) {
-  if (!stream->remote_done_) refuse(stream->id_, Http2Error::kNone);
+  if (!stream->remote_done_) say_reset(stream->id_, Http2Error::kNone);
   close(stream);
 }
 

@@ -95,6 +95,7 @@ class Http2Framing {
   Http2Stream* find(int32_t stream_id) const;
   // For request() only.
   void add(Http2Stream* stream, int32_t stream_id);
+  // What is wrong with it counts as a reset by the client.
   void refuse(int32_t stream_id, Http2Error error);
   // The stream ends before anything else is said of it, but not within this call.
   void reset(Http2Stream* stream, Http2Error error);
@@ -168,6 +169,9 @@ class Http2Framing {
   void reset_by_client(std::string_view payload);
   void ping_frame(std::string_view payload);
   void window_update(std::string_view payload);
+  // One more stream is to be reset because of the client, who may have so many. False: too many.
+  bool may_reset();
+  void reset_for_fault(Http2Stream* stream, Http2Error error);
   // To its settings, or a ping.
   void answer_client(uint8_t type, std::string_view payload);
   bool is_idle(int32_t stream_id) const { return stream_id > last_stream_ || stream_id % 2 == 0; }
@@ -179,6 +183,7 @@ class Http2Framing {
   void say(uint8_t type, uint8_t flags, int32_t stream, std::string_view payload);
   void say_goaway(int32_t last, Http2Error error, std::string_view text);
   void say_window(int32_t stream, size_t bytes);
+  void say_reset(int32_t stream, Http2Error error);
   // The stream whose turn it is; null: none can send.
   Http2Stream* next() const;
   void send(Http2Stream* stream, OutQueue& out);

@@ -240,7 +240,7 @@ void Http2Framing::end_block() {
       Http2Stream* const stream = find(block_stream_);
       if (!stream || stream->frames_.to_reset) break;
       // A second block of headers that is not the trailers.
-      if (!block_ends_stream_) return reset(stream, Http2Error::kProtocol);
+      if (!block_ends_stream_) return reset_for_fault(stream, Http2Error::kProtocol);
       stream->remote_done_ = true;
       stream->on_end_stream();
       break;
@@ -265,7 +265,7 @@ void Http2Framing::begin_data() {
     // An empty frame needs no window. There may be less than none: of what has come before the
     // client knew how little we take.
     if (frame_.length > 0 && stream->frames_.in_taken > stream_window_) {
-      reset(stream, Http2Error::kFlowControl);
+      reset_for_fault(stream, Http2Error::kFlowControl);
     }
   }
   padding_unknown_ = frame_.flags & kPadded;
@@ -396,14 +396,27 @@ bool Http2Framing::setting(uint16_t id, uint32_t value) {
   return !over_;
 }
 
-void Http2Framing::reset_by_client(std::string_view payload) {
-  if (is_idle(frame_.stream)) return fail(Http2Error::kProtocol);
-  if (payload.size() != 4) return fail(Http2Error::kFrameSize);
+bool Http2Framing::may_reset() {
   const MonotonicTime now = user_.now();
   const std::chrono::duration<double> passed = now - std::exchange(resets_counted_, now);
   resets_left_ = std::min(kResetBurst, resets_left_ + passed.count() * kResetsPerSecond);
-  if (resets_left_ < 1) return fail(Http2Error::kEnhanceYourCalm);
+  if (resets_left_ < 1) {
+    fail(Http2Error::kEnhanceYourCalm);
+    return false;
+  }
   resets_left_ -= 1;
+  return true;
+}
+
+// Who has us reset what it began does no less than who does it himself (CVE-2025-8671).
+void Http2Framing::reset_for_fault(Http2Stream* stream, Http2Error error) {
+  if (!stream->frames_.to_reset && may_reset()) reset(stream, error);
+}
+
+void Http2Framing::reset_by_client(std::string_view payload) {
+  if (is_idle(frame_.stream)) return fail(Http2Error::kProtocol);
+  if (payload.size() != 4) return fail(Http2Error::kFrameSize);
+  if (!may_reset()) return;
   if (Http2Stream* stream = find(frame_.stream)) close(stream);
 }
 
@@ -427,9 +440,9 @@ void Http2Framing::window_update(std::string_view payload) {
   if (is_idle(frame_.stream)) return fail(Http2Error::kProtocol);
   Http2Stream* const stream = find(frame_.stream);
   if (!stream) return;
-  if (more == 0) return reset(stream, Http2Error::kProtocol);
+  if (more == 0) return reset_for_fault(stream, Http2Error::kProtocol);
   stream->frames_.out_window += more;
-  if (window_of(stream) > INT32_MAX) return reset(stream, Http2Error::kFlowControl);
+  if (window_of(stream) > INT32_MAX) return reset_for_fault(stream, Http2Error::kFlowControl);
   if (stream->frames_.place == Place::kWindow && window_of(stream) > 0) {
     unlist(stream);
     enlist(stream, Place::kReady);

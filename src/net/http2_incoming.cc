@@ -25,7 +25,7 @@ void Http2Call::drop_incoming() {
   reader_.reset(0, false);
   request_ = Bytes();
   if (session_) {
-    session_->used(held_.size());
+    session_->used(held_.size() - arriving_);
     session_->incoming_.change(told_incoming_, 0);
   }
   std::string().swap(held_);

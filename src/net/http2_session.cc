@@ -57,7 +57,7 @@ Http2Session::~Http2Session() {
 }
 
 bool Http2Session::receive(std::string_view bytes) {
-  if (broken_ || expelled_) return false;
+  if (broken_ || framing_.over()) return false;
   last_read_ = loop_.now();
   ping_outstanding_ = false;
   host_.wake();
@@ -329,7 +329,6 @@ void Http2Session::ping() {
   if (last && *last + wait > now) ++ping_strikes_;
   if (ping_strikes_ <= kMaxPingStrikes) return;
   framing_.expel(Http2Error::kEnhanceYourCalm, "too_many_pings");
-  expelled_ = true;
   host_.wake();
 }
 

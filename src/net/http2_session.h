@@ -79,8 +79,7 @@ class Http2Session final : public Protocol, private Http2FramingUser, private Ti
   HeldBytes& incoming_;  // by open streams and their heads, and messages not served yet
   HeldBytes& outgoing_;  // by the calls, of answers that wait for the client
 
-  bool broken_ = false;    // close, nothing to say
-  bool expelled_ = false;  // close as soon as the GOAWAY is out
+  bool broken_ = false;  // close, nothing to say
   bool draining_ = false;
   bool final_goaway_sent_ = false;
 

@@ -305,6 +305,25 @@ TEST_F(Http2SessionTest, ResetFloodEndsTheConnection) {
   EXPECT_GE(resets, 20000);
 }
 
+// CVE-2025-8671: the client has us do the resetting.
+TEST_F(Http2SessionTest, AFloodOfFaultsEndsTheConnection) {
+  std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  bytes += std::string("\0\0\0\4\0\0\0\0\0", 9);  // SETTINGS
+  server_.feed(bytes);
+  // Each head has no field that is known; a block of one that is no request's.
+  int32_t stream = 1;
+  for (; stream < 60000 && !server_.finished(); stream += 2) {
+    std::string frame("\0\0\1\1\5\0\0\0\0\x88", 10);  // HEADERS, ":status: 200"
+    frame[7] = static_cast<char>(stream >> 8);
+    frame[8] = static_cast<char>(stream);
+    server_.feed(frame);
+    server_.take();
+  }
+  EXPECT_TRUE(server_.finished());
+  EXPECT_GE(stream / 2, 20000);
+  EXPECT_LE(stream / 2, 20001);
+}
+
 // Writes down what it is told.
 class Diary final : public CallObserver {
  public:
