@@ -51,6 +51,9 @@ TEST_F(LogStallTest, ALeaderThatNobodyFollowsStepsDown) {
 // Nobody else could lead: then it is better to serve what needs no disk.
 TEST_F(LogStallTest, WithoutAQuorumOfOthersItStays) {
   lead();
+  // What the member says of itself is stored by everybody.
+  ASSERT_TRUE(until([&] { return member_.node().is_published() && state().proposals_pending == 0; },
+                    std::chrono::seconds(5)));
   peers_.silent.insert(others_[0]);
   stall();
   ASSERT_TRUE(until([&] { return state().log_stalled.load(); }, std::chrono::seconds(2)));

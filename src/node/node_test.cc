@@ -540,6 +540,7 @@ TEST_F(NodeTest, NobodyElseAcknowledgesInThisMembersName) {
   }
   member_.schedule.release();
   EXPECT_TRUE(member_.run_until([&] { return answered; }));  // well, or too late
+  EXPECT_TRUE(member_.run_until([&] { return member_.node().state().applied >= next.value; }));
   EXPECT_TRUE(read().ok());
   EXPECT_EQ(keys_, 2u);
 }
