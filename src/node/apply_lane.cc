@@ -24,6 +24,7 @@ ApplyLane::ApplyLane(Executor& lane, apply::Applier& applier, MemberState& state
   CHECK(calls_.no_space != nullptr);
   CHECK(calls_.install != nullptr);
   CHECK(calls_.send_state != nullptr);
+  CHECK(calls_.stands_at != nullptr);
   CHECK(calls_.fatal != nullptr);
 }
 
@@ -164,6 +165,7 @@ void ApplyLane::apply_work(Work& work) {
     publish_and_answer();
     if (failed_) return;
   }
+  calls_.stands_at(applied_);
 }
 
 // Everybody who waits for an answer that the member will not have: it ends.
@@ -205,6 +207,7 @@ void ApplyLane::publish_and_answer() {
 void ApplyLane::publish() {
   CHECK(!failed_);
   CHECK(state_.applied.load(std::memory_order_relaxed) <= applied_.value);
+  calls_.stands_at(applied_);
   if (absl::Status status = applier_.publish(applied_, applied_term_); !status.ok()) {
     return fail(std::move(status));
   }

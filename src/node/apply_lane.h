@@ -44,12 +44,16 @@ class ApplyLane {
   using SendState = std::function<void(raft::Message)>;
   // A membership change was made, and consensus does not know yet. On the lane.
   using MembersChanged = std::function<void()>;
+  // The state machine stands at entry `index`: the last of what was handed over together, or it is
+  // about to be published. On the lane.
+  using StandsAt = std::function<void(Index)>;
   struct Calls {
     RunHash run_hash;
     NoSpace no_space;
     Install install;
     SendState send_state;
     MembersChanged members_changed;
+    StandsAt stands_at;
     Fatal fatal;
   };
 

@@ -24,10 +24,6 @@ constexpr LogStorage::Keep kAlone{.entries = 64, .bytes = 1 << 20};
 // behind its snapshot will need another one.
 constexpr uint64_t kMostHeld = uint64_t{512} << 20;
 
-// A store that flushes for the sake of its memory does so more often under load. One that does not
-// loses little by one small file in so long.
-constexpr Duration kFlushPause = std::chrono::seconds(10);
-
 }  // namespace
 
 Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Options options,
@@ -55,14 +51,13 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
   state_.term = now.hard_state.term.value;
   durable_term_ = now.hard_state.term;
   state_.committed = now.hard_state.commit.value;
-  configurations_.emplace_back(applied_, std::move(start.conf));
+  configurations_.note(applied_, std::move(start.conf));
+  members_.note(applied_, std::move(start.members));
   storage_->set_applied([this]() -> std::optional<raft::SnapshotMetadata> {
-    // A received state that is not installed yet: it is of an index behind what this member has.
-    if (applied_ < configurations_.front().first) return std::nullopt;
-    auto in_force = std::prev(std::upper_bound(
-        configurations_.begin(), configurations_.end(), applied_,
-        [](Index at, const auto& configuration) { return at < configuration.first; }));
-    return raft::SnapshotMetadata{in_force->second, applied_, terms_.at(applied_)};
+    // A received state that is not installed yet, or a mark that came sooner than word of what is
+    // applied: the index is before what is known here.
+    if (applied_ < terms_.first() || !configurations_.at(applied_)) return std::nullopt;
+    return metadata_at(applied_);
   });
   terms_ = TermStarts(storage_->first() - 1, *storage_->term(storage_->first() - 1));
   for (Index i = storage_->first(); i <= storage_->last(); ++i) terms_.note(i, *storage_->term(i));
@@ -74,7 +69,7 @@ void Consensus::check_invariants() const {
   CHECK(applied_.value <= state_.committed.load(std::memory_order_relaxed));
   CHECK(durable_term_.value <= state_.term.load(std::memory_order_relaxed));
   CHECK(!configurations_.empty());
-  CHECK(configurations_.front().first <= configurations_.back().first);
+  CHECK(!members_.empty());
   CHECK(!announced_ || is_leader_);
   CHECK(!is_leader_ || leader_ == options_.id);
   CHECK(state_.log_stalled.load(std::memory_order_relaxed) == log_watch_.stalled());
@@ -99,7 +94,7 @@ void Consensus::start() {
 // Nobody else could win, so waiting for the election timeout would only delay the service. The core
 // refuses while membership changes wait to be applied, so this is tried again after each apply.
 void Consensus::campaign_if_alone() {
-  const raft::ConfState& conf = configurations_.back().second;
+  const raft::ConfState& conf = configurations_.newest();
   bool alone = conf.voters == std::vector{options_.id} && conf.voters_outgoing.empty();
   if (!alone || leader_ != raft::kNobody || applied_.value < state_.committed) return;
   if (absl::Status s = core_->campaign(); !s.ok()) {
@@ -226,7 +221,7 @@ void Consensus::start_over(const raft::SnapshotMetadata& snapshot) {
   KEELSON_FAILPOINT("consensus_start_over");
   CHECK(storage_->start_over(snapshot.index, snapshot.term, snapshot.conf_state).ok());
   terms_ = TermStarts(snapshot.index, snapshot.term);
-  configurations_.assign(1, {snapshot.index, snapshot.conf_state});
+  configurations_.start_over(snapshot.index, snapshot.conf_state);
   debt_ = LogDebt(options_.debt,
                   {.marked = snapshot.index, .durable = snapshot.index, .applied = snapshot.index});
   debt_.hurry(state_.no_space());
@@ -288,11 +283,16 @@ void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
   post([this, change = std::move(change), index] {
     // A snapshot that was taken meanwhile brought it, and whatever came after it.
     if (index < terms_.first()) return;
-    CHECK(configurations_.back().first <= index);
     CHECK(applied_ < index);
     CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
-    configurations_.emplace_back(index, core_->apply_conf_change(change));
+    configurations_.note(index, core_->apply_conf_change(change));
     schedule_flush();
+  });
+}
+
+void Consensus::members_changed(std::shared_ptr<const membership::View> members, Index index) {
+  post([this, members = std::move(members), index]() mutable {
+    members_.note(index, std::move(members));
   });
 }
 
@@ -311,32 +311,40 @@ void Consensus::mark_when_due() {
   if (!debt_.should_mark()) return;
   // The mark of a snapshot is on its way and will do.
   if (!installing_.empty()) return;
-  const Index index = debt_.durable_index();
+  const Index index = debt_.mark_index();
   // From before this start, and the store had more then: the membership there is not known.
-  if (index < configurations_.front().first) return;
+  if (!configurations_.at(index) || !members_.at(index)) return;
   CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
-  // The configuration in force at `index` goes into the mark; older ones are not needed again.
-  while (configurations_.size() > 1 && configurations_[1].first <= index) {
-    configurations_.pop_front();
-  }
-  CHECK(configurations_.front().first <= index);
+  // What was in force at `index` goes into the mark; what was before it is not needed again.
+  configurations_.forget_before(index);
+  members_.forget_before(index);
   terms_.forget_before(index);
-  const Term term = terms_.at(index);
+  const raft::SnapshotMetadata mark = metadata_at(index);
   log::info("marking in the log how far the store is durable",
             {{"index", index.value},
-             {"term", term.value},
+             {"term", mark.term.value},
              {"entries-since-last", debt_.unmarked_entries()},
              {"bytes-since-last", debt_.unmarked_bytes()},
              {"entries-not-durable", debt_.unflushed_entries()}});
-  doors_.log.mark_snapshot({index, term}, configurations_.front().second);
+  doors_.log.mark_snapshot({mark.index, mark.term}, mark.conf_state);
   debt_.mark_asked();
 }
 
-// One that failed is made at a later tick.
+// REQUIRES: what was in force at `index` is known.
+raft::SnapshotMetadata Consensus::metadata_at(Index index) const {
+  const raft::ConfState* conf = configurations_.at(index);
+  CHECK(conf != nullptr);
+  return {*conf, index, terms_.at(index)};
+}
+
+// One that failed is made at a later tick. What was in force at it is known until the next is asked
+// for; a snapshot that came meanwhile is behind it in the log, and so is what becomes of that.
 void Consensus::marked(bool made) {
   post([this, made] {
     if (!made) return debt_.mark_failed();
     debt_.mark_made();
+    const Index index = debt_.marked_index();
+    if (doors_.marked) doors_.marked(metadata_at(index), *members_.at(index));
     mark_when_due();
   });
 }
@@ -367,7 +375,7 @@ void Consensus::note_whether_behind() {
 }
 
 void Consensus::flush_when_due() {
-  if (!debt_.should_flush(clock_.now() - flushed_at_ >= kFlushPause)) return;
+  if (!debt_.should_flush(clock_.now() - flushed_at_ >= options_.debt.flush_pause)) return;
   debt_.flush_asked();
   note_flush();
   log::info("asking the store to flush",
@@ -444,7 +452,7 @@ bool Consensus::may_read() const {
 // a read could miss acknowledged writes (etcd does not serve clients before). And where this member
 // was removed, the voter may lead by now.
 bool Consensus::is_rash() const {
-  const raft::ConfState& conf = configurations_.back().second;
+  const raft::ConfState& conf = configurations_.newest();
   if (conf.voters.size() != 1 || !conf.voters_outgoing.empty()) return false;
   const raft::BasicStatus now = core_->basic_status();
   if (now.soft_state.state != raft::StateType::kLeader) return false;
@@ -667,7 +675,7 @@ void Consensus::yield_leadership() {
 // Keeps some of what is applied for slow followers; a slower one gets a snapshot. A member that is
 // alone has nobody to keep it for.
 void Consensus::trim_storage() {
-  const raft::ConfState& conf = configurations_.back().second;
+  const raft::ConfState& conf = configurations_.newest();
   const size_t members = conf.voters.size() + conf.learners.size() + conf.voters_outgoing.size();
   LogStorage::Keep keep = options_.keep;
   if (members <= 1) {

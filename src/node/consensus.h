@@ -25,6 +25,7 @@
 #include "base/executor.h"
 #include "base/line_budget.h"
 #include "node/apply_lane.h"
+#include "node/as_of.h"
 #include "node/heartbeat_watch.h"
 #include "node/held_log.h"
 #include "node/log_debt.h"
@@ -41,6 +42,10 @@
 #include "node/transfers.h"
 #include "node/transport.h"
 #include "raft/raw_node.h"
+
+namespace keelson::membership {
+struct View;
+}  // namespace keelson::membership
 
 namespace keelson::node {
 
@@ -59,6 +64,10 @@ class Consensus {
   using Fatal = std::function<void(absl::Status)>;
   // Asks the store to flush; told when that is done, or failed, by store_flushed(). On any lane.
   using FlushStore = std::function<void()>;
+  // The log has a mark there, durable, and the members were those. On the consensus lane, which
+  // does not wait for what becomes of it.
+  using Marked =
+      std::function<void(raft::SnapshotMetadata, std::shared_ptr<const membership::View>)>;
   // The member leads in `term`, and has applied everything of earlier terms; or leads no more. On
   // the consensus lane.
   using LeadershipChanged = std::function<void(bool is_leader, Term term)>;
@@ -67,7 +76,9 @@ class Consensus {
   struct Start {
     std::unique_ptr<LogStorage> storage;
     std::unique_ptr<raft::RawNode> core;
-    raft::ConfState conf;  // the membership at position.applied
+    // The membership at position.applied.
+    raft::ConfState conf;
+    std::shared_ptr<const membership::View> members;
     LogDebt::Position position;
   };
   // Where the work goes. The lanes outlive this; they are not used before start(). `transport` is
@@ -78,6 +89,7 @@ class Consensus {
     Transport* transport;
     LeadershipChanged leadership_changed;
     FlushStore flush_store;
+    Marked marked;
     mvcc::Dispose dispose;  // of states, which takes long
     Fatal fatal;
   };
@@ -108,6 +120,8 @@ class Consensus {
   void applied(std::vector<raft::Message> applies, Index index);
   // A membership change was applied; before the applied() that covers it.
   void apply_conf_change(raft::ConfChangeV2 change, Index index);
+  // The table of members is that one from entry `index` on; before the store is durable there.
+  void members_changed(std::shared_ptr<const membership::View> members, Index index);
   // The store is durable up to `index`: when it is worth it, the log gets a mark there and lets go
   // of what is older.
   void backend_durable(Index index);
@@ -151,6 +165,7 @@ class Consensus {
   void log_moves();
   void trim_storage();
   void mark_when_due();
+  raft::SnapshotMetadata metadata_at(Index index) const;
   void note_whether_behind();
   void flush_when_due();
   void note_flush();
@@ -193,10 +208,11 @@ class Consensus {
   LogWatch log_watch_;         // state_.log_stalled == stalled()
   HeartbeatWatch heartbeats_;  // that leave; nothing unless this member leads
   bool handed_over_ = false;   // because of it, since the log last moved
-  TermStarts terms_;           // first() <= debt_.durable_index()
-  // Configurations with the index that brought each, oldest first; the first at or below
-  // debt_.durable_index(). Never empty, and indexes only rise.
-  std::deque<std::pair<Index, raft::ConfState>> configurations_;
+  TermStarts terms_;           // first() <= debt_.mark_index()
+  // Raft's configuration and the table of members, as of debt_.mark_index() and later, unless that
+  // is before what this member had when it started. Never empty.
+  AsOf<raft::ConfState> configurations_;
+  AsOf<std::shared_ptr<const membership::View>> members_;
   // <= state_.committed, <= storage_->last(), only grows. While a state is installed it may be
   // before the beginning of storage_ and of terms_.
   Index applied_;

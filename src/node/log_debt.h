@@ -13,9 +13,12 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
+#include <optional>
 
+#include "base/clock.h"
 #include "base/ids.h"
 
 namespace keelson::node {
@@ -23,10 +26,13 @@ namespace keelson::node {
 class LogDebt {
  public:
   struct Limits {
-    // A mark for so much that became durable in the store, whichever comes first. A store that has
-    // rested is asked to flush for as many entries: a small one would have no mark for days.
+    // A mark for more than so many entries, or so many bytes, that became durable in the store. For
+    // as many entries a store that has rested is asked to flush: a small one would have no mark for
+    // days. A store that flushes for the sake of its memory does so more often under load; one that
+    // does not loses little by one small file in `flush_pause`.
     uint64_t mark_entries = 10'000;  // --snapshot-count
     uint64_t mark_bytes = 64 << 20;  // about a segment of the log
+    Duration flush_pause = std::chrono::seconds(10);
     // The store is asked to flush for so much that it could lose. It flushes by itself for the sake
     // of its memory long before, unless entries are large and leave little behind (transactions
     // that were refused, overwrites of what is not there). A new member's first entries are reason
@@ -34,6 +40,10 @@ class LogDebt {
     // gone.
     uint64_t flush_entries = 500'000;
     uint64_t flush_bytes = 256 << 20;
+
+    // The usual ones but for --snapshot-count. Who asks for marks that often has them that often: a
+    // millisecond of the pause for each entry, fifty at least.
+    static Limits with_marks_every(uint64_t entries);
   };
 
   // Where a member starts.
@@ -51,7 +61,7 @@ class LogDebt {
   void handed(Index index, uint64_t bytes);
   // The store cannot lose what is up to `index` any more. REQUIRES: index was handed.
   void durable(Index index);
-  // A mark at durable_index() was asked for: should_mark() is quiet until mark_made() or
+  // A mark at mark_index() was asked for: should_mark() is quiet until mark_made() or
   // mark_failed(). REQUIRES: none is asked for.
   void mark_asked();
   // It is durable: the log lets go of what is before it.
@@ -65,7 +75,11 @@ class LogDebt {
   void hurry(bool on);
 
   bool should_mark() const;
-  // `rested`: the last flush is long enough ago that one more is no burden.
+  // Where a mark would be. While entries are what it is for: where etcd has its snapshot, the first
+  // that were handed more than `mark_entries` behind the last mark, unless the store has come so
+  // far that there is one more of those. Otherwise as far as the store is durable.
+  Index mark_index() const { return next_mark().index; }
+  // `rested`: the last flush is as long ago as `flush_pause`.
   bool should_flush(bool rested) const;
   // Twice what a flush is asked for: the store does not keep up, and nothing may come in. While
   // space is short, far less (31,250 entries, 51 MB): the store cannot flush then, and when its
@@ -73,6 +87,7 @@ class LogDebt {
   // that writes to it stands still.
   bool is_over() const;
 
+  Index marked_index() const { return marked_; }
   Index durable_index() const { return durable_; }
   uint64_t unflushed_entries() const { return handed_ - durable_; }
   uint64_t unflushed_bytes() const { return handed_total_ - durable_total_; }
@@ -87,6 +102,13 @@ class LogDebt {
     uint64_t total;
   };
 
+  // By entries.
+  bool is_worth_a_mark(Index index) const {
+    return index > asked_ && index - asked_ > limits_.mark_entries;
+  }
+  bool milestone_is_durable() const { return milestone_ && milestone_->index <= durable_; }
+  void look_for_milestone();
+  Point next_mark() const;
   void check_invariants() const;
 
   Limits limits_;
@@ -98,6 +120,9 @@ class LogDebt {
   bool flush_asked_ = false;
   bool hurry_ = false;
   bool flush_at_once_ = false;  // only in a hurry: until the first flush was asked for
+  // The first that was handed past asked_ + mark_entries: asked_ + mark_entries < index <= handed_.
+  // None exactly when nothing was.
+  std::optional<Point> milestone_;
   // durable_ < index, in order, the last at handed_ if it is not durable_.
   std::deque<Point> points_;
 };

@@ -76,6 +76,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
       published_(std::move(parts.published)),
       applier_(std::move(parts.applier)),
       hashes_(*lanes_.background, clock_),
+      snap_saver_(*lanes_.background, options_.save_snap),
       proposal_shares_(Gateway::shares(options_.gateway)),
       consensus_(
           *lanes_.consensus, clock_, state_,
@@ -93,6 +94,11 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
            .transport = transport,
            .leadership_changed = [this](bool leads, Term term) { leadership_changed(leads, term); },
            .flush_store = [this] { flush_store(); },
+           .marked =
+               [this](raft::SnapshotMetadata mark,
+                      std::shared_ptr<const membership::View> members) {
+                 snap_saver_.save(std::move(mark), std::move(members));
+               },
            .dispose = [this](absl::AnyInvocable<void()> task) { dispose(std::move(task)); },
            .fatal = fatal_}),
       log_lane_(
@@ -109,6 +115,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
                    .install = [this](ReceivedState state) { return install(std::move(state)); },
                    .send_state = [this](raft::Message message) { send_state(std::move(message)); },
                    .members_changed = [this] { members_changed(); },
+                   .stands_at = [this](Index index) { note_members(index); },
                    .fatal = fatal_}),
       own_gateway_(*lanes_.apply, consensus_, state_, proposal_shares_, clock_, options_.gateway),
       own_ids_(request_ids_),
@@ -123,6 +130,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
   CHECK(lanes_.background != nullptr);
   CHECK(applier_->applied_index() == parts.found.applied);
   state_.applied = parts.found.applied.value;
+  noted_members_ = members_->view();
   note_standing();
   listen_to_store();
 }
@@ -206,6 +214,7 @@ absl::Status Node::open_core(const Options& options, Random* random, Parts* part
   }
   parts->start.conf =
       conf_state_of(found.bootstrap.empty() ? parts->members->view()->members : found.bootstrap);
+  parts->start.members = parts->members->view();
   parts->start.position = {.marked = found.marked,
                            .durable = found.durable,
                            .applied = found.applied,
@@ -331,6 +340,14 @@ void Node::members_changed() {
   note_standing();
   if (tell_members_) tell_members_(members_->view());
   notice_removal();
+}
+
+// On the apply lane. Before the store can be durable there.
+void Node::note_members(Index index) {
+  std::shared_ptr<const membership::View> now = members_->view();
+  if (now == noted_members_) return;
+  noted_members_ = now;
+  consensus_.members_changed(std::move(now), index);
 }
 
 void Node::notice_removal() {
@@ -522,6 +539,7 @@ absl::Status Node::install(ReceivedState state) {
        .former = std::move(former)},
       [lane = lanes_.background](absl::AnyInvocable<void()> task) { lane->post(std::move(task)); });
   if (!replaced.ok()) return replaced;
+  note_members(state.index);
   members_changed();
   if (tell_replaced_) tell_replaced_();
   warm_up();

@@ -41,6 +41,7 @@
 #include "node/raft_log.h"
 #include "node/recovery.h"
 #include "node/request_ids.h"
+#include "node/snap_saver.h"
 #include "node/transport.h"
 #include "node/versions.h"
 
@@ -70,6 +71,7 @@ struct Options {
   Gateway::Limits gateway;
   // Hears, on the apply lane, what became of each of the member's own requests. Null: nobody does.
   std::function<void(wire::InternalKind, bool ok, Duration took)> own_request_done = nullptr;
+  SnapSaver::Save save_snap = nullptr;  // of marks (wal/snap_files.h); null: there are no files
 };
 
 class Node {
@@ -161,6 +163,7 @@ class Node {
   void publish_self();
   void note_standing();
   void members_changed();
+  void note_members(Index index);
   void notice_removal();
   void every_half_second();
   void raise_no_space();
@@ -199,6 +202,7 @@ class Node {
   const std::unique_ptr<apply::Applier::Published> published_;  // set from outside, may be empty
   const std::unique_ptr<apply::Applier> applier_;
   HashRunner hashes_;
+  SnapSaver snap_saver_;
   SharedShares proposal_shares_;
   // They know each other; none uses another before start().
   Consensus consensus_;
@@ -222,6 +226,7 @@ class Node {
   bool publishing_ = false;
   bool removed_ = false;
   bool raising_alarm_ = false;
+  std::shared_ptr<const membership::View> noted_members_;  // the last that consensus was told
 
   // Orders what comes on a backend's threads with the end of the node, or of that backend's time,
   // which it outlives: there may be a thread at the door then. Each backend has its own.

@@ -285,6 +285,49 @@ TEST_F(NodeTest, AMarkThatACrashPreventedIsMadeAtTheStart) {
   EXPECT_EQ(mark->index, durable);
 }
 
+// About where etcd has its snapshots; and whatever has come since, the members are those of then.
+TEST_F(NodeTest, AMarkLeavesASnapshotFileOfItsTime) {
+  constexpr MemberId kLearner(0xab9);
+  std::vector<raft::Snapshot> saved;
+  member_.options().save_snap = [&](const raft::Snapshot& mark) { saved.push_back(mark); };
+  member_.options().debt.mark_bytes = 1 << 20;
+  member_.options().debt.flush_pause = Duration(0);
+  start();
+  std::vector<std::pair<Index, bool>> learns;  // from which index on, and whether it is one
+  for (int round = 0; round < 6; ++round) {
+    for (int i = 0; i < 33; ++i) ASSERT_TRUE(put("k", "v").ok());
+    const bool comes = round % 2 == 0;
+    raft::ConfChange change{
+        .type = comes ? raft::ConfChangeType::kAddLearnerNode : raft::ConfChangeType::kRemoveNode,
+        .node_id = MemberId(kLearner.value + round / 2)};
+    if (comes) {
+      change.context = membership::encode_context(
+          {.id = change.node_id, .peer_urls = {cat("http://b:", round)}, .is_learner = true});
+    }
+    std::optional<absl::Status> answer;
+    member_.propose_change(change, [&](apply::Reply reply) { answer = reply.status; });
+    ASSERT_TRUE(member_.run_until([&] { return answer.has_value(); }));
+    ASSERT_TRUE(answer->ok()) << *answer;
+    learns.emplace_back(Index(member_.node().state().applied), comes);
+  }
+  ASSERT_TRUE(member_.stop().ok());
+  ASSERT_GE(saved.size(), 7u);
+  Index before(0);
+  for (const raft::Snapshot& mark : saved) {
+    const Index at = mark.metadata.index;
+    EXPECT_GT(at - before, 20u);
+    before = at;
+    bool learner = false;
+    for (auto [from, is_there] : learns) learner = at < from ? learner : is_there;
+    EXPECT_EQ(mark.metadata.conf_state.learners.size(), learner ? 1u : 0u) << at.value;
+    EXPECT_EQ(mark.data.view().find("isLearner") != std::string_view::npos, learner) << at.value;
+  }
+  absl::StatusOr<wire::WalSnapshot> newest =
+      wal::newest_mark("/m/wal", Index(UINT64_MAX), &member_.files);
+  ASSERT_TRUE(newest.ok()) << newest.status();
+  EXPECT_EQ(newest->index, before);
+}
+
 // It is not skipped, and nothing that shared its batch is published or answered.
 TEST_F(NodeTest, AnEntryThatCannotBeReadEndsTheMember) {
   start();

@@ -303,6 +303,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   absl::StatusOr<std::shared_ptr<backend::Backend>> backend = home->open(options.recovery);
   if (!backend.ok()) return backend.status();
   snaps = snap_files(home->directory(), config.max_snapshots, clock, metrics);
+  options.save_snap = [this](const raft::Snapshot& mark) { snaps->save_if_possible(mark); };
   options.client_urls = url_texts(config.advertise_client_urls);
   options.versions.downgrade_interval = config.downgrade_check_time;
   options.heartbeat = config.heartbeat_interval();
@@ -310,7 +311,7 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
   options.pre_vote = config.pre_vote;
   options.max_learners = config.max_learners;
   options.lease_checkpoints = config.feature("LeaseCheckpoint");
-  options.debt.mark_entries = config.snapshot_count;
+  options.debt = node::LogDebt::Limits::with_marks_every(config.snapshot_count);
   options.applier = {.quota_bytes = config.effective_quota(),
                      .compaction_slice = config.effective_compaction_batch_limit(),
                      .compaction_pause = config.effective_compaction_sleep_interval(),

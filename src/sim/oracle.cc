@@ -1,7 +1,9 @@
 #include "sim/oracle.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +14,21 @@ namespace keelson::sim {
 namespace {
 
 uint64_t place(Term term, Index index) { return term.value << 40 | index.value; }
+
+// Of the members in a snapshot file, as etcd's v2 store has them.
+raft::ConfState conf_state_in(std::string_view v2_store) {
+  using Json = nlohmann::json;
+  raft::ConfState conf;
+  const Json cluster = Json::parse(v2_store).at("Root").at("Children").at("0").at("Children");
+  for (const auto& [id, member] : cluster.at("members").at("Children").items()) {
+    const std::string text = member.at("Children").at("raftAttributes").at("Value");
+    const bool learns = Json::parse(text).value("isLearner", false);
+    (learns ? conf.learners : conf.voters).emplace_back(std::stoull(id, nullptr, 16));
+  }
+  std::sort(conf.voters.begin(), conf.voters.end());
+  std::sort(conf.learners.begin(), conf.learners.end());
+  return conf;
+}
 
 uint64_t content_of(const raft::Entry& entry) {
   return std::hash<std::string_view>()(entry.data.view()) + static_cast<uint64_t>(entry.type);
@@ -84,6 +101,20 @@ void Oracle::applied(Index index, Term term, StateSum sum) {
   if (found->second.sum.rest != sum.rest) {
     verdict_.violated(
         cat("leases, members or alarms after entry ", index.value, " are not the same everywhere"));
+  }
+}
+
+void Oracle::marked(const raft::Snapshot& mark) {
+  const Index index = mark.metadata.index;
+  auto [found, added] = marks_.try_emplace(index.value, mark);
+  if (found->second.metadata != mark.metadata || found->second.data != mark.data) {
+    verdict_.violated(cat("two snapshot files of entry ", index.value, " do not say the same"));
+  }
+  raft::ConfState conf = mark.metadata.conf_state;
+  std::sort(conf.voters.begin(), conf.voters.end());
+  std::sort(conf.learners.begin(), conf.learners.end());
+  if (conf != conf_state_in(mark.data)) {
+    verdict_.violated(cat("the snapshot file of entry ", index.value, " has other members"));
   }
 }
 

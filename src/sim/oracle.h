@@ -7,9 +7,9 @@
 // Checked: two members never lead one term, nor somebody who was removed a later one (election
 // safety); an entry's index and term say what it is and what stands before it (log matching); who
 // leads a later term has what was applied before (leader completeness); all members have the same
-// state at the same index (state-machine safety). And the cluster's version goes back only to one
-// that somebody asked for.
-// Threads: one.
+// state at the same index (state-machine safety). What their snapshot files say of an index is the
+// same, and the members in one are those that its configuration has. And the cluster's version goes
+// back only to one that somebody asked for. Threads: one.
 
 #pragma once
 
@@ -50,6 +50,8 @@ class Oracle {
   void removed(MemberId member);
   // A member has applied all up to `index`, the entry there being of `term`.
   void applied(Index index, Term term, StateSum sum);
+  // A member has marked its log there, and left a snapshot file that says so.
+  void marked(const raft::Snapshot& mark);
   // REQUIRES: somebody has applied up to there, and no further, before it showed it.
   StateSum sum_at(Index index) const;
 
@@ -78,6 +80,7 @@ class Oracle {
   std::map<MemberId, Term> removed_;             // with the newest term at the time
   std::unordered_map<uint64_t, Entry> entries_;  // by term and index
   std::unordered_map<uint64_t, Applied> applied_;
+  std::unordered_map<uint64_t, raft::Snapshot> marks_;
   std::set<std::string, std::less<>> asked_versions_;
 };
 

@@ -4,8 +4,10 @@
 // the members were there. A member of ours starts from its store and never reads them; etcd, its
 // tools and its tests look for one behind every mark but the first.
 //
-// Order: a file is durable when save() returns, so a mark that is made afterwards has its file. One
-// without a mark is harmless: a crash came between, or the log had no space.
+// Order: a file is durable when save() returns. That of a received snapshot, and of a restore, is
+// there before the mark, as in etcd; those of the member's own marks come behind them
+// (node/snap_saver.h), since the log waits for no other file. A crash between leaves a file without
+// a mark, or the other way round, and either is harmless.
 // Threads: any, several at a time; a call waits for the disk. Nothing here locks.
 // Errors: those of the disk. A file that could not be written leaves nothing behind.
 // Source: etcd v3.7.1, server/etcdserver/api/snap/snapshotter.go, client/pkg/fileutil/purge.go.

@@ -17,6 +17,8 @@ std::span<const Failpoint> failpoints() {
       {"wal_before_mark", 3},
       {"wal_after_mark", 3},
       {"log_mark_synced", 3},
+      {"mark_without_snap_file", 3},
+      {"snap_file_saved", 3},
       {"wal_before_release", 3},
       {"wal_after_release", 3},
       {"consensus_leader_send", 400},

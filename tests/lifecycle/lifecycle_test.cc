@@ -152,7 +152,7 @@ TEST(Lifecycle, SaysWhatItStartsWith) {
   std::filesystem::remove(log);
 }
 
-// A start goes on from there; harnesses wait for the line.
+// A start goes on from there; harnesses wait for the line, and look for etcd's snapshot files.
 TEST(Lifecycle, SaysWhenTheLogIsMarked) {
   const std::string log = cat(testing::TempDir(), "lifecycle-marks-", getpid());
   std::filesystem::remove(log);
@@ -160,20 +160,36 @@ TEST(Lifecycle, SaysWhenTheLogIsMarked) {
                  .flags = {"--log-outputs=" + log, "--snapshot-count=10"},
                  .environment = {}});
   ASSERT_TRUE(server.start().ok()) << server.log_tail();
+  const std::filesystem::path snap = server.data_dir() + "/member/snap";
   etcdserverpb::PutRequest put;
   put.set_key("k");
   etcdserverpb::PutResponse answer;
-  for (int i = 0; i < 30; ++i) {
-    ASSERT_TRUE(server.client().unary("/etcdserverpb.KV/Put", put, &answer).ok());
-  }
-  const auto until = steady_clock::now() + std::chrono::seconds(60);
-  while (lines_with(log, "saved snapshot").empty() && steady_clock::now() < until) {
-    etcdserverpb::RangeRequest get;
-    get.set_key("k");
-    etcdserverpb::RangeResponse got;
-    ASSERT_TRUE(server.client().unary("/etcdserverpb.KV/Range", get, &got).ok());
-  }
-  EXPECT_FALSE(lines_with(log, "saved snapshot").empty());
+  const auto put_until = [&](const auto& done) {
+    const auto until = steady_clock::now() + std::chrono::seconds(60);
+    while (!done() && steady_clock::now() < until) {
+      ASSERT_TRUE(server.client().unary("/etcdserverpb.KV/Put", put, &answer).ok());
+    }
+    EXPECT_TRUE(done());
+  };
+  const auto marks = [&] { return lines_with(log, "saved snapshot to disk").size(); };
+  const auto files = [&] {
+    size_t found = 0;
+    std::error_code none;
+    for (std::filesystem::directory_iterator at(snap, none), end; at != end; at.increment(none)) {
+      found += at->path().extension() == ".snap";
+    }
+    return found;
+  };
+  put_until([&] { return marks() >= 2 && files() >= 2; });
+  // The marks do not depend on them.
+  std::filesystem::remove_all(snap);
+  std::ofstream(snap) << "in the way";
+  const size_t before = marks();
+  put_until([&] { return marks() >= before + 4; });
+  put_until([&] { return lines_with(log, "failed to write a snap file").size() == 1; });
+  std::filesystem::remove(snap);
+  put_until([&] { return files() >= 1; });
+  EXPECT_EQ(lines_with(log, "failed to write a snap file").size(), 1u);
   std::filesystem::remove(log);
 }
 
