@@ -8,6 +8,7 @@ namespace keelson::node {
 
 LogDebt::Limits LogDebt::Limits::with_marks_every(uint64_t entries) {
   Limits limits;
+  if (entries == 0) return limits;
   limits.mark_entries = entries;
   constexpr uint64_t kLeast = 50, kUsual = 10'000;
   limits.flush_pause = std::chrono::milliseconds(std::clamp(entries, kLeast, kUsual));

@@ -41,8 +41,8 @@ class LogDebt {
     uint64_t flush_entries = 500'000;
     uint64_t flush_bytes = 256 << 20;
 
-    // The usual ones but for --snapshot-count. Who asks for marks that often has them that often: a
-    // millisecond of the pause for each entry, fifty at least.
+    // The usual ones but for --snapshot-count (0: that too, as in etcd). Who wants marks that often
+    // has them that often: a millisecond of the pause for each entry, fifty at least.
     static Limits with_marks_every(uint64_t entries);
   };
 

@@ -183,6 +183,8 @@ TEST(LogDebt, WhoWantsMarksOftenHasThemOften) {
   EXPECT_EQ(Limits::with_marks_every(1'000).flush_pause, std::chrono::seconds(1));
   EXPECT_EQ(Limits::with_marks_every(5).flush_pause, milliseconds(50));
   EXPECT_EQ(Limits::with_marks_every(5).mark_entries, 5u);
+  EXPECT_EQ(Limits::with_marks_every(0).mark_entries, Limits().mark_entries);
+  EXPECT_EQ(Limits::with_marks_every(0).flush_pause, Limits().flush_pause);
 }
 
 // What the log has not let go of is still owed.
