@@ -11,7 +11,7 @@
 // Errors: of the protocol's use, told to the client in a GOAWAY, after which nothing is read;
 //   what is beyond an answer makes receive() false.
 // Threads: the session's loop.
-// Why not nghttp2 for all of it: decision 22.
+// Why not nghttp2 for all of it: decision 23.
 
 #pragma once
 
