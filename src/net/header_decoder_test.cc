@@ -242,7 +242,8 @@ TEST(HeaderDecoderTest, TheSameBlockIsNotTheSameHead) {
       both.same("\x40\x01z\x01"
                 "3\xbf"));
   EXPECT_TRUE(both.same(first_entry));
-  EXPECT_TRUE(both.passed_over("\x20\x3f\xe1\x1f"));
+  // The table is made too small for anything, in what could be a field that is not kept.
+  EXPECT_TRUE(both.passed_over("\x21\x82\x84\x86"));
   EXPECT_FALSE(both.same(first_entry));
 }
 
