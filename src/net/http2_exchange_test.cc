@@ -171,6 +171,36 @@ TEST_F(Http2ExchangeTest, ABodyThatIsNotWantedYetWaits) {
   EXPECT_TRUE((*client_)[last_].closed);
 }
 
+// What waited gives back the connection's window, however it ends.
+TEST_F(Http2ExchangeTest, BodiesThatWaitedHoldNoWindow) {
+  ListenerOptions options;
+  options.connection_window = 100'000;
+  client_.reset();
+  server_ = std::make_unique<MemoryServer<Http2Session>>(&router_, options);
+  client_ = std::make_unique<Client>(server_.get());
+  for (int i = 0; i < 30; ++i) {
+    ask(plain("POST", "/stream"), "one ", true);
+    scripted_.kept->set_reading(false);
+    client_->add(last_, std::string(10'000, 'x'));
+    client_->exchange();
+    if (i % 3 == 0) {
+      scripted_.kept->set_reading(true);
+      client_->add(last_, "", true);
+      client_->exchange();
+    }
+    if (i % 3 == 1) {
+      client_->reset(last_);
+    } else {
+      scripted_.kept->send({});
+    }
+    client_->exchange();
+    EXPECT_TRUE((*client_)[last_].closed);
+  }
+  client_->exchange();
+  // More than half: of what is used, as much is not given back at once.
+  EXPECT_GT(client_->window(), 50'000);
+}
+
 // ---- what the handler keeps of a body
 
 TEST_F(Http2ExchangeTest, WhatIsKeptOfABodyCountsAsTheConnections) {
