@@ -254,6 +254,16 @@ TEST_F(Http2RawTest, TrailersInPiecesHoldNothing) {
   EXPECT_EQ(server_.incoming().bytes(), 0u);
 }
 
+// Faults that end a stream are no way around the bound on resets.
+TEST_F(Http2RawTest, ResetsThatTheClientBringsAbout) {
+  uint32_t stream = 1;
+  for (; stream < 100'000 && !server_.finished(); stream += 2) {
+    said(frame(kHeaders, kEndHeaders, stream, call_block("/test.Echo/Stream")) +
+         frame(kWindowUpdate, 0, stream, big32(0)));
+  }
+  EXPECT_EQ(stream / 2, 20'001u);
+}
+
 // Who asks and does not read is left when so much is to be said that nobody would wait for it.
 TEST_F(Http2RawTest, AnswersToTheDeafAreFew) {
   server_.socket_full = true;
