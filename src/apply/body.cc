@@ -177,6 +177,13 @@ Parts range_body(const mvcc::RangeResult& result) {
   return writer.finish();
 }
 
+Parts range_part_body(const mvcc::RangeResult& result) {
+  CHECK(!result.held);
+  BodyWriter writer(size_of(result.kvs) + 16);
+  for (const Bytes& kv : result.kvs) writer.bytes(2, kv);
+  return writer.finish();
+}
+
 // The count is the last field, and left out when it is 0: then nothing stands behind the header.
 // Read from the end, where no byte of a number but its last is below 0x80, nor is the tag before
 // it.

@@ -19,6 +19,9 @@ namespace keelson::apply {
 
 // RangeResponse: kvs, more, count.
 Parts range_body(const mvcc::RangeResult& result);
+// A part of one that goes out in several: kvs alone. REQUIRES: the result has them, not the means
+// to read them (mvcc::RangeResult::held).
+Parts range_part_body(const mvcc::RangeResult& result);
 // The count in a whole RangeResponse: a part that is the header, and behind it what range_body()
 // wrote, whether its late parts are made or not.
 int64_t range_count(const Parts& response);

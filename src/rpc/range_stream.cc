@@ -154,7 +154,7 @@ class RangeStreamCall final : public net::StreamReceiver {
       revision_ = request_.revision() > 0 ? request_.revision() : header_revision_;
     }
     sent_ += static_cast<int64_t>(chunk.found.kvs.size());
-    if (chunk.found.more && sent_ < most_) return send_part(std::move(chunk.found));
+    if (chunk.found.more && sent_ < most_) return send_part(chunk.found);
     chunk.found.count = sent_ + chunk.beyond;
     send(context_.respond(header_revision_, apply::range_body(chunk.found)));
     finish();
@@ -167,11 +167,10 @@ class RangeStreamCall final : public net::StreamReceiver {
     finish();
   }
 
-  void send_part(mvcc::RangeResult chunk) {
+  void send_part(const mvcc::RangeResult& chunk) {
+    CHECK(!chunk.kvs.empty());
     request_.set_key(key_after(chunk.kvs.back()));
-    chunk.more = false;
-    chunk.count = 0;
-    Parts body = apply::range_body(chunk);
+    Parts body = apply::range_part_body(chunk);
     adapt(body.size());
     send(std::move(body));
   }

@@ -249,6 +249,51 @@ TEST_F(Calls, ManyKeysAreDeletedAtOnce) {
 }
 
 // Whoever may raise alarms could raise one for every number there is, of members that are none.
+// In as many chunks as it may be, a range is what it is in one answer.
+TEST_F(Calls, AStreamedRangeIsTheRange) {
+  start();
+  put_keys(300, "small/");
+  for (int i = 0; i < 12; ++i) {
+    pb::PutRequest put;
+    put.set_key(cat("large/", 10 + i));
+    put.set_value(std::string(700'000, static_cast<char>('a' + i)));
+    pb::PutResponse answer;
+    ASSERT_TRUE(client().unary("/etcdserverpb.KV/Put", put, &answer).ok());
+  }
+  int chunks = 0;
+  for (const char* key : {"large/", "small/", "small/1", "nothing"}) {
+    for (int64_t limit : {0, 1, 9, 10, 11, 12, 25, 299, 300, 301}) {
+      for (int only : {0, 1, 2}) {
+        pb::RangeRequest request;
+        request.set_key(key);
+        request.set_range_end(cat(std::string_view(key).substr(0, 5), "0"));
+        request.set_limit(limit);
+        request.set_keys_only(only == 1);
+        request.set_count_only(only == 2);
+        pb::RangeResponse whole;
+        ASSERT_TRUE(client().unary("/etcdserverpb.KV/Range", request, &whole).ok());
+        auto call = client().stream("/etcdserverpb.KV/RangeStream");
+        call->send(request.SerializeAsString());
+        call->half_close();
+        pb::RangeResponse merged;
+        while (std::optional<std::string> bytes = call->receive(Milliseconds(20'000))) {
+          pb::RangeStreamResponse chunk;
+          ASSERT_TRUE(chunk.ParseFromString(*bytes));
+          merged.MergeFrom(chunk.range_response());
+          ++chunks;
+        }
+        EXPECT_EQ(merged.header().revision(), whole.header().revision());
+        merged.clear_header();
+        whole.clear_header();
+        EXPECT_EQ(merged.SerializeAsString(), whole.SerializeAsString())
+            << request.ShortDebugString() << ": " << merged.kvs_size() << " of " << whole.kvs_size()
+            << " keys, count " << merged.count() << " " << whole.count();
+      }
+    }
+  }
+  EXPECT_GT(chunks, 200);  // they were more than one each
+}
+
 TEST_F(Calls, AlarmsAreBounded) {
   constexpr int kMost = 1000;
   constexpr char kAlarm[] = "/etcdserverpb.Maintenance/Alarm";
