@@ -55,6 +55,7 @@ void Http2Exchange::begin(bool end_stream) {
   uint64_t length = 0;
   if (std::string_view text = request_.field("content-length"); !text.empty()) {
     if (!absl::SimpleAtoi(to_absl(text), &length)) return refuse(400);
+    declared_ = length;
   }
   if (entry_->stream) {
     receiver_ = entry_->stream->on_open(std::move(request_), std::exchange(handle_, nullptr));
@@ -65,7 +66,12 @@ void Http2Exchange::begin(bool end_stream) {
 }
 
 size_t Http2Exchange::on_data(std::string_view data) {
-  if (answered_) return data.size();
+  if (answered_ || dropping_) return data.size();
+  if (data.size() > declared_) {
+    reset(Http2Error::kProtocol);  // as Go's server
+    return data.size();
+  }
+  if (declared_ != UINT64_MAX) declared_ -= data.size();
   if (entry_->stream) {
     if (body_paused_ || !unread_.empty()) {
       unread_.append(data);

@@ -77,11 +77,12 @@ class Http2Exchange final : public Http2Stream, private HttpSink {
   std::shared_ptr<SinkReply> reply_;
   HttpReplyRef handle_;  // until the handler gets it
 
-  const bool to_head_;      // the request is HEAD
-  bool delivered_ = false;  // the whole request, to its handler
-  bool answered_ = false;   // in full
-  bool kept_ = false;       // waits for its turn; outlives its stream then
-  bool bodiless_ = false;   // the answer ended with its head
+  uint64_t declared_ = UINT64_MAX;  // of the body, by its content-length: no more comes
+  const bool to_head_;              // the request is HEAD
+  bool delivered_ = false;          // the whole request, to its handler
+  bool answered_ = false;           // in full
+  bool kept_ = false;               // waits for its turn; outlives its stream then
+  bool bodiless_ = false;           // the answer ended with its head
   bool was_full_ = false;
   bool whole_ = false;     // the answer came in one piece, which was found to fit
   bool dropping_ = false;  // what is written is not kept: there was too much, or it was aborted

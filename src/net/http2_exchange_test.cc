@@ -171,6 +171,17 @@ TEST_F(Http2ExchangeTest, ABodyThatIsNotWantedYetWaits) {
   EXPECT_TRUE((*client_)[last_].closed);
 }
 
+TEST_F(Http2ExchangeTest, ABodyIsNoLongerThanItSays) {
+  test::Headers headers = plain("POST", "/stream");
+  headers.push_back({"content-length", "4"});
+  ask(headers, "four", true);
+  EXPECT_FALSE((*client_)[last_].closed);
+  client_->add(last_, "!");
+  client_->exchange();
+  EXPECT_TRUE((*client_)[last_].closed);
+  EXPECT_EQ((*client_)[last_].error, 1u);
+}
+
 // What waited gives back the connection's window, however it ends.
 TEST_F(Http2ExchangeTest, BodiesThatWaitedHoldNoWindow) {
   ListenerOptions options;
