@@ -87,7 +87,7 @@ void VersionFloor::decide(const Older& older, const Said& said, size_t voters) {
     if (!take_line(parts_.lines, kUsualLine)) return;
     return log::warn(
         "refused a member whose server is older than the cluster's version; put back its former "
-        "server, or take the cluster down before it comes: downgrade enable",
+        "server",
         {{"local-member-id", id_text(parts_.self.value)},
          {"remote-peer-id", id_text(older.member.value)},
          {"remote-peer-server-version", older.version},

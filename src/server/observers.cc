@@ -134,8 +134,10 @@ std::unique_ptr<wal::SnapFiles> snap_files(const std::string& dir, uint64_t keep
     metrics.snap_fsync.observe(sync);
     metrics.snap_save.observe(all);
   };
-  return std::make_unique<wal::SnapFiles>(
+  auto files = std::make_unique<wal::SnapFiles>(
       wal::SnapFiles::Options{.dir = dir, .keep = keep, .saved = saved}, &clock);
+  files->purge();
+  return files;
 }
 
 }  // namespace keelson::server

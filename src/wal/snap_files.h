@@ -49,10 +49,11 @@ class SnapFiles {
   // A member does not depend on them: one that cannot be written is told in the log, once until one
   // can be again.
   void save_if_possible(const raft::Snapshot& snapshot);
+  // Removes the oldest beyond `keep`. Done by a save as well, in its time.
+  void purge();
 
  private:
   absl::Status write(const std::string& name, std::string_view bytes, Duration* sync);
-  void purge();
 
   const Options options_;
   const Clock& clock_;
