@@ -7,8 +7,8 @@
 # The kube-apiserver is the third argument, $KEELSON_KUBE_APISERVER, or in PATH. $KEELSON_STORE: another server with
 # etcd's flags in the place of <keelson> (a real etcd, to compare). Exit status 77 (skipped) without one of the tools.
 set -u
-keelson=${KEELSON_STORE:-$1} keelctl=$2
-apiserver=${3:-${KEELSON_KUBE_APISERVER:-$(command -v kube-apiserver)}}
+keelson=$(realpath "${KEELSON_STORE:-$1}") keelctl=$(realpath "$2")
+apiserver=$(realpath "${3:-${KEELSON_KUBE_APISERVER:-$(command -v kube-apiserver)}}")
 [ -x "$apiserver" ] || { echo "skipped: no kube-apiserver"; exit 77; }
 for tool in openssl curl python3; do
   command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
