@@ -224,9 +224,9 @@ void Http2Framing::send(Http2Stream* stream, OutQueue& out) {
   }
   if (f.head != Block::kNone) {
     send_block(stream, std::exchange(f.head, Block::kNone), !f.has_body, out);
-    if (!f.has_body) return ended_here(stream, out);
+    if (!f.has_body) return ended_here(stream);
   }
-  if (f.has_body && send_body(stream, out)) ended_here(stream, out);
+  if (f.has_body && send_body(stream, out)) ended_here(stream);
 }
 
 bool Http2Framing::send_body(Http2Stream* stream, OutQueue& out) {
@@ -296,7 +296,7 @@ void Http2Framing::send_block(Http2Stream* stream, Block block, bool end, OutQue
 }
 
 // An answer that ended before the request did: the client may stop sending.
-void Http2Framing::ended_here(Http2Stream* stream, OutQueue&) {
+void Http2Framing::ended_here(Http2Stream* stream) {
   if (!stream->remote_done_) say_reset(stream->id_, Http2Error::kNone);
   close(stream);
 }

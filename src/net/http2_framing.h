@@ -190,7 +190,7 @@ class Http2Framing {
   void send_block(Http2Stream* stream, Block block, bool end, OutQueue& out);
   // True: the stream has ended with it.
   bool send_body(Http2Stream* stream, OutQueue& out);
-  void ended_here(Http2Stream* stream, OutQueue& out);
+  void ended_here(Http2Stream* stream);
   void close(Http2Stream* stream);
   int64_t window_of(const Http2Stream* stream) const {
     return client_window_ + stream->frames_.out_window;
