@@ -36,7 +36,7 @@ Consensus::Consensus(Executor& lane, const Clock& clock, MemberState& state, Opt
       core_(std::move(start.core)),
       doors_(std::move(doors)),
       proposals_(options.window),
-      reads_(options.read_context_seed),
+      reads_(options.read_context_seed, options.reads),
       debt_(options.debt, start.position),
       log_watch_(options.election_ticks),
       heartbeats_(options.tick),
@@ -114,9 +114,10 @@ void Consensus::stop(Task done) {
 }
 
 void Consensus::submit(std::vector<ProposalPtr> proposals, ReadBatch reads) {
-  post([this, proposals = std::move(proposals), reads]() mutable {
+  const bool begin_reads = reads.count > 0 && reads_.submit(reads);
+  if (proposals.empty() && !begin_reads) return;
+  post([this, proposals = std::move(proposals)]() mutable {
     proposals_.add(std::move(proposals));
-    if (reads.count > 0) reads_.add(reads);
     if (stopped_) {
       proposals_.fail_all(errors::Stopped());
       return reads_.fail_all(errors::Stopped());
@@ -436,7 +437,13 @@ Standing Consensus::standing() const {
 }
 
 void Consensus::start_read_round() {
-  if (may_read()) reads_.start(*core_, clock_.now());
+  if (!may_read()) return;
+  const std::optional<Duration> held = reads_.start(*core_, clock_.now());
+  if (!held || std::exchange(read_hold_timed_, true)) return;
+  lane_.post_after(*held, [this] {
+    read_hold_timed_ = false;
+    schedule_flush();
+  });
 }
 
 bool Consensus::may_read() const {
@@ -579,7 +586,7 @@ ProposalPtr Consensus::waiter_of(const raft::Entry& entry) {
 }
 
 void Consensus::answer_reads(const raft::ReadState& state) {
-  std::vector<ReadBatch> batches = reads_.take(state);
+  std::vector<ReadBatch> batches = reads_.take(state, clock_.now());
   if (batches.empty()) return;
   if (state.index.value > state_.applied.load(std::memory_order_acquire)) {
     return doors_.apply.when_applied(state.index, std::move(batches));

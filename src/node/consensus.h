@@ -60,6 +60,7 @@ class Consensus {
     Proposals::Window window;
     LineBudget* lines = nullptr;     // of lines about messages of peers; null: no bound
     uint64_t read_context_seed = 0;  // starts the unique contexts of read-index rounds
+    ReadRounds::Limits reads;
   };
   using Fatal = std::function<void(absl::Status)>;
   // Asks the store to flush; told when that is done, or failed, by store_flushed(). On any lane.
@@ -194,6 +195,7 @@ class Consensus {
   Relays relays_;
   Transfers transfers_;
   ReadRounds reads_;
+  bool read_hold_timed_ = false;  // who looks when the hold has run out is on its way
   // Requests for votes whose term, and this member's own vote in it, are not durable yet: sent
   // before, they could win the same term twice (docs/raft.md). All of one term > durable_term_.
   std::vector<raft::Message> votes_;

@@ -66,6 +66,7 @@ struct Options {
   bool lease_checkpoints = false;  // the leader puts remaining TTLs into the log (LeaseCheckpoint)
   LogDebt::Limits debt;
   Proposals::Window window;
+  ReadRounds::Limits reads;
   apply::Applier::Options applier;
   mvcc::StoreOptions store;
   Gateway::Limits gateway;

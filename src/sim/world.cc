@@ -91,6 +91,7 @@ void World::make_member(int i, MemberId id, const node::RecoveryOptions& begins)
   options.max_message_bytes = settings_.max_message_bytes;
   options.lease_checkpoints = settings_.lease_checkpoints;
   options.max_learners = 2;
+  options.reads.crowd = 2;
   options.client_urls = {cat("http://10.0.0.", i + 1, ":2379")};
   options.save_snap = [this](const raft::Snapshot& mark) { oracle_.marked(mark); };
   auto member = std::make_unique<Member>();
