@@ -619,7 +619,7 @@ void Consensus::tick() {
   flush_when_due();
   mark_when_due();
   proposals_.expire(clock_.now(), standing());
-  if (reads_.expire(*core_, clock_.now())) {
+  if (reads_.expire(*core_, clock_.now(), may_read())) {
     state_.slow_read_indexes.fetch_add(1, std::memory_order_relaxed);
   }
   schedule_flush();

@@ -154,7 +154,7 @@ void ReadRounds::fail_all(const absl::Status& status) {
   answer(std::exchange(waiting_, {}), status);
 }
 
-bool ReadRounds::expire(raft::RawNode& core, MonotonicTime now) {
+bool ReadRounds::expire(raft::RawNode& core, MonotonicTime now, bool may) {
   gather();
   drop_expired(waiting_, now);
   waiting_reads_ = reads_in(waiting_);
@@ -167,7 +167,7 @@ bool ReadRounds::expire(raft::RawNode& core, MonotonicTime now) {
     return false;
   }
   round_.reads = reads_in(round_.batches);
-  if (now - round_.asked < kRetry) return false;
+  if (!may || now - round_.asked < kRetry) return false;
   Bytes context = next_context();
   round_.context = next_context_;
   round_.asked = now;

@@ -55,8 +55,10 @@ class ReadRounds {
   // The round under way may never be answered.
   void fail_round(const absl::Status& status);
   void fail_all(const absl::Status& status);
-  // Answers who has waited too long. True: the round was asked again.
-  bool expire(raft::RawNode& core, MonotonicTime now);
+  // Answers who has waited too long. True: the round was asked again, which it is only if reads
+  // `may` be asked for now; that they might when it began says nothing of this member's right to
+  // answer them by itself.
+  bool expire(raft::RawNode& core, MonotonicTime now, bool may);
 
  private:
   struct Submitted {

@@ -128,6 +128,18 @@ TEST_F(ReadRoundsTest, LateAnswersAndFailures) {
   EXPECT_EQ(round(rounds, 2), 1u);
 }
 
+// A leader that was removed meanwhile would be answered by its own core, which has nobody to ask.
+TEST_F(ReadRoundsTest, WhoMayNotReadAnyMoreDoesNotAskAgain) {
+  ReadRounds rounds(kSeed, {.crowd = 8, .longest_hold = kLongestHold});
+  EXPECT_TRUE(rounds.submit(
+      {.gateway = gateway_, .ticket = {}, .deadline = now_ + std::chrono::seconds(7), .count = 1}));
+  EXPECT_EQ(start(rounds), std::nullopt);
+  now_ = now_ + std::chrono::milliseconds(500);
+  EXPECT_FALSE(rounds.expire(group_.node(1), now_, false));
+  EXPECT_EQ(rounds.take(answer(1), now_).size(), 1u);  // it was not asked again
+  EXPECT_TRUE(rounds.submit(batch(1)));
+}
+
 // Everything is answered once, in the order in which it came, by a round that began after it had
 // come; and who was not asked to wake the lane can rely on somebody else.
 TEST_F(ReadRoundsTest, RandomSeedsLoseNobody) {
