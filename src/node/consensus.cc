@@ -453,11 +453,11 @@ bool Consensus::may_read() const {
   return !is_rash();
 }
 
-// The core asks nobody where it leads a group with one voter: it answers a read at once, even
-// before the first commit of its term, and even if it is not that voter. But after a crash the
-// commit index that the log remembers may be older than what was acknowledged, so until then such
-// a read could miss acknowledged writes (etcd does not serve clients before). And where this member
-// was removed, the voter may lead by now.
+// The core asks nobody where it leads a group of which it is the one voter: it answers a read at
+// once, even before the first commit of its term. But after a crash the commit index that the log
+// remembers may be older than what was acknowledged, so until then such a read could miss
+// acknowledged writes (etcd does not serve clients before). And where this member was removed, the
+// voter may lead by now: it need not be asked.
 bool Consensus::is_rash() const {
   const raft::ConfState& conf = configurations_.newest();
   if (conf.voters.size() != 1 || !conf.voters_outgoing.empty()) return false;

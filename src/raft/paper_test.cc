@@ -397,6 +397,25 @@ TEST(Thesis64, ALinearizableReadNeedsAMajorityButNoEntry) {
   EXPECT_EQ(group.last(1), last);
 }
 
+TEST(Thesis64, ALeaderThatWasRemovedAsksTheVoterThatIsLeft) {
+  TestGroup group(2);
+  group.elect(1);
+  ASSERT_TRUE(group.node(1)
+                  .propose_conf_change(
+                      ConfChange{.type = ConfChangeType::kRemoveNode, .node_id = MemberId(1)})
+                  .ok());
+  group.settle();
+  ASSERT_EQ(group.state(1), StateType::kLeader);
+  group.isolate(1);
+  group.node(1).read_index(Bytes::copy("r"));
+  group.settle();
+  EXPECT_TRUE(group.member(1).reads.empty());
+  group.heal();
+  group.node(1).read_index(Bytes::copy("s"));
+  group.settle();
+  EXPECT_EQ(group.member(1).reads.size(), 2u);
+}
+
 TEST(Thesis96, APreVoteDisturbsNobody) {
   TestGroup group(3, [](Config& config) { config.pre_vote = config.check_quorum = true; });
   group.elect(1);

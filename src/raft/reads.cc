@@ -48,7 +48,7 @@ void start(Core& core, ReadRequest request) {
 }  // namespace
 
 void handle_read_index(Core& core, ReadRequest request, Term named) {
-  if (core.config.is_singleton()) {
+  if (core.config.is_singleton() && core.config.voters.contains(core.options.id)) {
     // Nobody else could lead.
     answer(core, std::move(request), core.log->committed());
   } else if (!core.committed_in_term() && !planted(Plant::kReadBeforeFirstCommit)) {
