@@ -8,7 +8,7 @@ MINUTES ?= 10
 ARGS ?=
 PREFIX ?= /usr/local
 
-.PHONY: help deps build run test lint format sim soak bench asan tsan fuzz install deb clean
+.PHONY: help deps build run test lint format sim soak bench asan tsan attack-asan attack-tsan fuzz install deb clean
 
 help:
 	@echo 'make run      build, then serve on 127.0.0.1:2379 (DATA_DIR=$(DATA_DIR), ARGS=more flags)'
@@ -20,6 +20,8 @@ help:
 	@echo 'make bench    measure beside a real etcd'
 	@echo 'make asan     all tests under AddressSanitizer and UBSan (build-asan)'
 	@echo 'make tsan     all tests under ThreadSanitizer (build-tsan)'
+	@echo 'make attack-asan, make attack-tsan'
+	@echo '              every attack of docs/security.md on a server built with sanitizers'
 	@echo 'make fuzz     a short run of every fuzzer (build-fuzz; needs clang)'
 	@echo 'make install  programs, manual pages, unit and configuration under PREFIX=$(PREFIX) (DESTDIR=…)'
 	@echo 'make deb      a Debian package in build/deb'
@@ -57,11 +59,17 @@ bench: build
 
 asan: deps
 	@scripts/build asan $(JOBS)
-	@scripts/run-tests build-asan $(JOBS)
+	@JOBS=$(JOBS) scripts/run-sanitized build-asan
 
 tsan: deps
 	@scripts/build tsan $(JOBS)
-	@JOBS=$(JOBS) scripts/run-tsan build-tsan
+	@JOBS=$(JOBS) scripts/run-sanitized build-tsan
+
+# Only the server is built for it: its attackers are those of the release.
+attack-asan attack-tsan: attack-%: deps
+	@scripts/build release $(JOBS) attack_runner
+	@scripts/build $* $(JOBS) keelson
+	@scripts/run-sanitized build-$* build/tests/attack_runner --server build-$*/bin/keelson --no-bounds $(ARGS)
 
 fuzz:
 	@scripts/install-deps --fuzz
