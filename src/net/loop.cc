@@ -23,6 +23,7 @@ class PostedTask final : public LoopWork {
   Task task_;
 };
 
+// Its own once it is armed.
 class DelayedTask final : public Timer {
  public:
   explicit DelayedTask(Task task) : task_(std::move(task)) {}
@@ -30,9 +31,9 @@ class DelayedTask final : public Timer {
     task_();
     delete this;
   }
+  void on_drop() override { delete this; }
 
  private:
-  ~DelayedTask() = default;
   Task task_;
 };
 
@@ -46,7 +47,11 @@ Loop::Impl::Impl(const Clock* clock, std::string name, int number)
       number_(number),
       timers_(clock_->now()) {}
 
-Loop::Impl::~Impl() { drop_inbox(); }
+// What is let go of may post more on its way.
+Loop::Impl::~Impl() {
+  do drop_inbox();
+  while (timers_.drop_all() > 0);
+}
 
 void Loop::Impl::drop_inbox() {
   while (LoopWork* work = taken_ ? std::exchange(taken_, nullptr) : inbox_.exchange(nullptr)) {
@@ -216,11 +221,13 @@ void Loop::post_work(LoopWork* work) { impl_->push(work); }
 void Loop::post_after(Duration delay, Task task) {
   // The time counts from now, not from when the loop gets to it.
   MonotonicTime due = impl_->clock_->now() + delay;
-  auto* timer = new DelayedTask(std::move(task));
+  auto timer = std::make_unique<DelayedTask>(std::move(task));
   if (on_loop()) {
-    impl_->timers_.arm(timer, due);
+    impl_->timers_.arm(timer.release(), due);
   } else {
-    post([this, timer, due] { impl_->timers_.arm(timer, due); });
+    post([this, timer = std::move(timer), due]() mutable {
+      impl_->timers_.arm(timer.release(), due);
+    });
   }
 }
 

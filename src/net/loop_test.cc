@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <map>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -135,6 +136,40 @@ TEST(LoopTest, RealTimersFire) {
     fired.notify_one();
   });
   fired.wait(false);
+}
+
+TEST(LoopTest, LetsGoOfWhatWasToComeLater) {
+  auto held = std::make_shared<int>(0);
+  {
+    ManualClock clock;
+    Loop loop(&clock);
+    loop.post_after(milliseconds(10), [held] {});
+    loop.post_after(milliseconds(20), [held] {});
+  }
+  EXPECT_EQ(held.use_count(), 1);
+  {
+    Loop loop("test");
+    loop.post_after(std::chrono::hours(1), [held] {});
+    loop.stop();
+    EXPECT_EQ(held.use_count(), 2);
+    loop.post_after(std::chrono::hours(1), [held] {});
+    EXPECT_EQ(held.use_count(), 3);
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+// What is let go of posts more, to a loop that ends.
+TEST(LoopTest, LetsGoOfWhatIsPostedMeanwhile) {
+  auto held = std::make_shared<int>(0);
+  ManualClock clock;
+  auto loop = std::make_unique<Loop>(&clock);
+  auto post_more = [&loop = *loop, &held](int*) {
+    loop.post([held] {});
+    loop.post_after(milliseconds(1), [held] {});
+  };
+  loop->post_after(milliseconds(10), [last = std::shared_ptr<int>(held.get(), post_more)] {});
+  loop.reset();
+  EXPECT_EQ(held.use_count(), 1);
 }
 
 TEST(OutQueueTest, KeepsOrderAndBytes) {

@@ -23,6 +23,18 @@ TimerWheel::~TimerWheel() {
   }
 }
 
+size_t TimerWheel::drop_all() {
+  size_t dropped = 0;
+  for (size_t slot = 0; armed_ > 0; slot = (slot + 1) % kSlots) {
+    while (Timer* timer = slots_[slot]) {
+      timer->cancel();
+      ++dropped;
+      timer->on_drop();
+    }
+  }
+  return dropped;
+}
+
 void TimerWheel::push(Timer** list, Timer* timer) {
   timer->link_ = list;
   timer->next_ = *list;

@@ -29,6 +29,8 @@ class Timer {
   void cancel();
   // Called once per arming, disarmed by then: it may arm itself again or destroy itself.
   virtual void on_timer() = 0;
+  // Called by TimerWheel::drop_all(), disarmed by then: who belongs to nobody else destroys itself.
+  virtual void on_drop() {}
 
  protected:
   ~Timer() { cancel(); }
@@ -49,6 +51,8 @@ class TimerWheel {
 
   // Arms (or re-arms) `timer` for `due`; a time that has passed fires at the next advance().
   void arm(Timer* timer, MonotonicTime due);
+  // Disarms all there are, and those that they arm while they are told; returns how many.
+  size_t drop_all();
   // Fires everything due at `now`; returns how many.
   size_t advance(MonotonicTime now);
   // When advance() may next have something to do; never later than the earliest timer.
