@@ -41,7 +41,7 @@ void Accounts::begin_turn() {
   ++turn_;
   ++question_;
   phase_ = Phase::kNew;
-  asking_ = false;
+  asking_ = returned_ = false;
 }
 
 template <typename Request>
@@ -97,7 +97,13 @@ void Accounts::go_on(int member) {
       if (random.below(10) == 0) take_away(member);
       return;
     case Phase::kGone:
-      if (random.below(8) == 0) begin_turn();
+      if (random.below(8) != 0) return;
+      if (may_return_ && random.below(4) != 0) {
+        phase_ = Phase::kRole;
+        returned_ = true;
+      } else {
+        begin_turn();
+      }
       return;
   }
 }
@@ -132,7 +138,9 @@ void Accounts::grant(int member, const std::string& name, const std::string& rol
 }
 
 void Accounts::take_away(int member) {
-  switch (world_.random().below(4)) {
+  const uint64_t way = world_.random().below(5);
+  may_return_ = way > 1;
+  switch (way) {
     case 0: {
       pb::AuthUserDeleteRequest request;
       request.set_name(user());
@@ -207,9 +215,9 @@ void Accounts::use(int member) {
   pb::DeleteRangeRequest request;
   request.set_key(cat("k", world_.random().below(5)));
   if (world_.random().below(4) == 0) request.set_range_end("k5");
-  auto answer = [this, member, phase = phase_, turn = turn_,
+  auto answer = [this, member, phase = phase_, question = question_,
                  counts = counts_](const apply::Reply& reply) {
-    if (counts) used(member, phase, turn, reply.status);
+    if (counts) used(member, phase, question, reply.status);
   };
   if (world_.random().below(2) == 0) {
     return world_.member(member).propose(InternalKind::kDeleteRange, request.SerializeAsString(),
@@ -230,12 +238,12 @@ void Accounts::revoke_a_lease(int member) {
       InternalKind::kLeaseRevoke, request.SerializeAsString(), [](const apply::Reply&) {}, user());
 }
 
-// `phase`: where things stood when it was asked for.
-void Accounts::used(int member, Phase phase, uint64_t turn, const absl::Status& status) {
+// `phase` and `question`: where things stood when it was asked for.
+void Accounts::used(int member, Phase phase, uint64_t question, const absl::Status& status) {
   ++(status.ok() ? admitted_ : refused_);
-  if (turn != turn_ || perhaps_) return;
-  const bool had = phase == Phase::kHas && phase_ == Phase::kHas && !asking_;
-  if (had && is_want_of_right(status)) {
+  if (question != question_ || phase != phase_ || perhaps_) return;
+  const bool has = phase == Phase::kHas && !asking_ && (!returned_ || has_the_right(member));
+  if (has && is_want_of_right(status)) {
     world_.verdict().violated(cat(user(), " has the right, and is refused: ", message_of(status)));
   }
   if (phase == Phase::kGone && status.ok() && !has_the_right(member)) {

@@ -9,8 +9,9 @@
 //
 // Checked: once somebody was told that the user has the right, nothing is refused for want of it;
 // once somebody was told that it has gone, nothing more is done in that name. What was not answered
-// may yet happen, or not, so it ends the turn, and its names are not used again. A message that
-// came twice may have given the right back: then the records say so.
+// may yet happen, or not, so it ends the turn, and its names are not used again; else what was
+// taken away may be given back. A message that came twice may have given the right back, or taken
+// it once more: then the records say so.
 //
 // Threads: one.
 
@@ -53,7 +54,7 @@ class Accounts {
   void look(int member);
   void use(int member);
   void revoke_a_lease(int member);
-  void used(int member, Phase phase, uint64_t turn, const absl::Status& status);
+  void used(int member, Phase phase, uint64_t question, const absl::Status& status);
   bool has_the_right(int member) const;
 
   World& world_;
@@ -64,7 +65,9 @@ class Accounts {
   uint64_t turn_ = 0;
   Phase phase_ = Phase::kNew;
   bool asking_ = false;
-  uint64_t question_ = 0;  // an answer to an earlier one says nothing
+  uint64_t question_ = 0;    // an answer to an earlier one says nothing
+  bool may_return_ = false;  // what has gone can be given back to the same names
+  bool returned_ = false;    // it was, and a message that comes twice may take it away once more
   MonotonicTime asked_;
   uint64_t admitted_ = 0, refused_ = 0;
 };

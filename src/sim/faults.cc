@@ -35,7 +35,7 @@ void Faults::act() {
   if (random.below(3) == 0) return start(i);
   if (kinds_.empty()) return;
   const Kind kind = kinds_[random.below(kinds_.size())];
-  if (random.below(2) == 0) {
+  if (random.below(3) == 0) {
     strike(kind, i);
   } else {
     mend(kind, i);

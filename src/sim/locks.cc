@@ -77,7 +77,7 @@ void Locks::grant(size_t which, int member) {
   holder.phase = Phase::kGranting;
   holder.lease = ++last_lease_;
   holder.ttl = minutes_ ? 600 + static_cast<int64_t>(world_.random().below(300))
-                        : 2 + static_cast<int64_t>(world_.random().below(3));
+                        : 2 + static_cast<int64_t>(world_.random().below(5));
   holder.key = cat("lock", which % kLocks);
   holder.granted = world_.now();
   pb::LeaseGrantRequest request;

@@ -36,10 +36,12 @@ std::optional<MonotonicTime> Network::next() const {
   return on_the_way_.begin()->first;
 }
 
-void Network::forget(MemberId member) {
-  std::erase_if(on_the_way_, [member](const auto& entry) {
-    return entry.second.from == member || entry.second.to == member;
-  });
+void Network::forget_to(MemberId member) {
+  std::erase_if(on_the_way_, [member](const auto& entry) { return entry.second.to == member; });
+}
+
+void Network::forget_from(MemberId member) {
+  std::erase_if(on_the_way_, [member](const auto& entry) { return entry.second.from == member; });
 }
 
 }  // namespace keelson::sim

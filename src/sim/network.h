@@ -48,8 +48,9 @@ class Network {
   void set_weather(Weather weather) { weather_ = weather; }
   void cut(MemberId from, MemberId to) { cut_.emplace(from, to); }
   void heal() { cut_.clear(); }
-  // What is on its way to or from `member` is lost.
-  void forget(MemberId member);
+  // What is on its way to `member`, or from it, is lost.
+  void forget_to(MemberId member);
+  void forget_from(MemberId member);
 
  private:
   struct Packet {

@@ -5,11 +5,11 @@
 
 namespace keelson::sim {
 
-using raft::MessageType;
+using Deed = World::Deed;
 
 namespace {
 
-constexpr uint64_t kPauses[] = {300, 1000, 4000};
+constexpr uint64_t kPauses[] = {200, 700, 3000};
 
 }  // namespace
 
@@ -22,8 +22,10 @@ Plots::Plots(World& world, const Admin& admin, std::function<void(int)> start)
       cycles_power_(one_in(4)),
       pauses_leaders_(one_in(4)),
       splits_learners_(one_in(2)),
+      leaves_behind_(one_in(3)),
       muffles_leaders_(one_in(4)),
       slows_starts_(one_in(2)),
+      slows_stores_(one_in(2)),
       stalls_followers_(one_in(6)),
       covers_changes_(one_in(4)),
       pause_(kPauses[world_.random().below(std::size(kPauses))]) {}
@@ -32,25 +34,61 @@ MonotonicTime Plots::in_ms(uint64_t least, uint64_t more) {
   return world_.now() + std::chrono::milliseconds(least + world_.random().below(more));
 }
 
+int Plots::any() {
+  return static_cast<int>(world_.random().below(static_cast<uint64_t>(world_.size())));
+}
+
 void Plots::act() {
-  const World::Said said = world_.take_said();
+  const World::Done done = world_.take_done();
   carry_on();
   const Term term = world_.leader_term();
   if (std::exchange(term_, term) != term) leads(world_.leader());
-  if (said.member >= 0 && world_.serves(said.member)) has_said(said);
+  if (done.member >= 0 && world_.serves(done.member)) note(done);
   if (pauses_leaders_) pause_leader();
   if (splits_learners_) leave_with_learners();
+  if (leaves_behind_) leave_one_behind();
   if (slows_starts_) slow_start();
+  if (slows_stores_) slow_store();
   if (covers_changes_) cover_a_change();
 }
 
-void Plots::has_said(const World::Said& said) {
-  if (said.type == MessageType::kMsgVote) asks_for_votes(said.member);
-  const bool counts = said.type == MessageType::kMsgVoteResp || said.type == MessageType::kMsgSnap;
-  if (counts && cycles_power_ && one_in(6)) cycle_power(said.member);
-  if (said.type == MessageType::kMsgSnap && is_covered_there(said.member)) {
+void Plots::note(const World::Done& done) {
+  if (done.deed == Deed::kAsksForVotes) asks_for_votes(done.member);
+  if (done.deed == Deed::kInstalls && is_covered_there(done.member)) {
     covering_ = Covering::kInstalls;
     covering_until_ = in_ms(0, 300);
+  }
+  if (done.deed == Deed::kLearnsVersions && stalls_followers_ && one_in(3)) {
+    stall_followers(done.member);
+  }
+  cycle_power_after(done);
+}
+
+// Who has taken a snapshot says so as of entries.
+void Plots::cycle_power_after(const World::Done& done) {
+  switch (done.deed) {
+    case Deed::kVotes:
+    case Deed::kMarks:
+      if (cycles_power_ && one_in(6)) cycle_power(done.member);
+      return;
+    case Deed::kInstalls:
+      if (cycles_power_ && one_in(6)) return cycle_power(done.member);
+      installing_ = done.member;
+      return;
+    case Deed::kAcceptsAppend:
+      if (installing_ != done.member) return;
+      installing_ = -1;
+      if ((cycles_power_ || leaves_behind_) && one_in(2)) cycle_power(done.member);
+      return;
+    case Deed::kApplies:
+      if (!cycles_power_ || doomed_ >= 0 || !one_in(100)) return;
+      doomed_ = done.member;
+      doomed_for_ = world_.random().below(20);
+      return;
+    case Deed::kAsksForVotes:
+    case Deed::kLearnsVersions:
+    case Deed::kOther:
+      return;
   }
 }
 
@@ -80,8 +118,8 @@ void Plots::leads(int i) {
     world_.unmuffle(other);
   }
   if (i == candidate_) candidate_until_ = in_ms(20, 300);
+  if (paused_ >= 0 && paused_ != i && !one_in(4)) resume_at_ = in_ms(2000, 5000);
   if (slows_starts_ && world_.serves(i) && one_in(2)) slow_down(i);
-  if (stalls_followers_ && one_in(4)) stall_followers(i);
   if (cycles_power_ && one_in(3)) cycle_power(i);
 }
 
@@ -95,6 +133,11 @@ void Plots::carry_on() {
   if (muffles_leaders_ && now >= muffled_until_) {
     for (int i = 0; i < world_.size(); ++i) world_.unmuffle(i);
     muffled_until_ = in_ms(8000, 1);
+  }
+  if (doomed_ >= 0 && doomed_for_-- == 0) cycle_power(std::exchange(doomed_, -1));
+  if (mute_ < 0 && !stalled_.empty() && now >= mute_at_) {
+    mute_ = stalled_.front();
+    world_.say_version(mute_, std::nullopt);
   }
   if (!stalled_.empty() && now >= stalled_until_) release_followers();
   if (paused_ >= 0 && now >= resume_at_) world_.resume(std::exchange(paused_, -1));
@@ -114,10 +157,29 @@ void Plots::end_candidacy() {
 
 void Plots::pause_leader() {
   if (paused_ >= 0 || world_.leader() < 0 || !one_in(pause_)) return;
+  // Where nobody holds a lock, or nobody else can lead, there is less to lose.
+  if (!(is_lock_held() && others_can_lead()) && !one_in(4)) return;
   paused_ = world_.leader();
-  resume_at_ = in_ms(1500, 4000);
+  resume_at_ = in_ms(1500, 8000);
   if (!world_.serves(paused_)) return;
   one_in(3) ? world_.suspend(paused_) : world_.pause(paused_);
+}
+
+bool Plots::is_lock_held() const {
+  const History& history = world_.history();
+  const History::State there = history.state(history.newest());
+  const auto first = there.lower_bound("lock");
+  return first != there.end() && first->first.starts_with("lock");
+}
+
+bool Plots::others_can_lead() const {
+  int voters = 0, others = 0;
+  for (int i = 0; i < world_.size(); ++i) {
+    if (!admin_.is_member(i) || admin_.is_learner(i)) continue;
+    ++voters;
+    if (i != world_.leader() && world_.serves(i)) ++others;
+  }
+  return others > voters / 2;
 }
 
 void Plots::leave_with_learners() {
@@ -130,6 +192,16 @@ void Plots::leave_with_learners() {
   world_.split(side);
   split_ = true;
   heal_at_ = in_ms(1500, 3000);
+}
+
+// Until the others have let go of so much of the log that it needs a snapshot.
+void Plots::leave_one_behind() {
+  if (split_ || world_.leader() < 0 || !one_in(pause_)) return;
+  const int i = any();
+  if (i == world_.leader() || !world_.serves(i)) return;
+  world_.split({i});
+  split_ = true;
+  heal_at_ = in_ms(1000, 4000);
 }
 
 void Plots::cycle_power(int i) {
@@ -153,10 +225,24 @@ void Plots::slow_start() {
 
 // One at a time.
 void Plots::slow_down(int i) {
-  if (slow_ >= 0) return;
+  if (slow_ >= 0 || !stalled_.empty()) return;
   world_.member(i).schedule.hold(world_.member(i).schedule.log);
   slow_ = i;
   slow_until_ = in_ms(20, 1500);
+}
+
+// As those do that go on meanwhile.
+void Plots::slow_store() {
+  if (slow_store_ >= 0) {
+    if (world_.now() < slow_store_until_) return;
+    world_.stores(std::exchange(slow_store_, -1)).be_prompt();
+  } else if (one_in(100)) {
+    const int i = any();
+    if (!world_.serves(i)) return;
+    world_.stores(i).be_slow();
+    slow_store_ = i;
+    slow_store_until_ = in_ms(20, 2000);
+  }
 }
 
 void Plots::stall_followers(int leader) {
@@ -166,13 +252,15 @@ void Plots::stall_followers(int leader) {
     world_.member(i).schedule.hold(world_.member(i).schedule.log);
     stalled_.push_back(i);
   }
-  stalled_until_ = in_ms(5000, 8000);
+  mute_at_ = in_ms(500, 8000);
+  stalled_until_ = in_ms(5000, 12'000);
 }
 
 void Plots::release_followers() {
   for (int i : std::exchange(stalled_, {})) {
     world_.member(i).schedule.release(world_.member(i).schedule.log);
   }
+  if (mute_ >= 0) world_.say_version(std::exchange(mute_, -1), membership::kOurVersion);
 }
 
 bool Plots::is_covered_there(int i) const { return covering_ == Covering::kHears && covered_ == i; }
@@ -211,7 +299,7 @@ void Plots::cover_a_change() {
 }
 
 void Plots::hold_before_change() {
-  const int i = static_cast<int>(world_.random().below(static_cast<uint64_t>(world_.size())));
+  const int i = any();
   if (!world_.serves(i) || i == world_.leader()) return;
   world_.member(i).schedule.hold(world_.member(i).schedule.apply);
   covering_ = Covering::kWaits;
@@ -221,7 +309,8 @@ void Plots::hold_before_change() {
 }
 
 void Plots::end() {
-  candidate_ = paused_ = slow_ = -1;
+  candidate_ = paused_ = slow_ = slow_store_ = installing_ = doomed_ = -1;
+  mute_ = -1;
   split_ = false;
   covering_ = Covering::kNone;
   stalled_.clear();

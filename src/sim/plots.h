@@ -6,15 +6,18 @@
 //   - who asks for votes has a disk that stalls, and is not there any more soon after it leads;
 //   - whoever begins to lead gets a few appends through, and then is heard by nobody until somebody
 //     else leads (the Raft paper's figure 8);
-//   - who has given a vote, begins to lead, or installs a snapshot loses its power, and is there
-//     again at once;
+//   - who has given a vote, begins to lead, installs a snapshot or has taken one, marks its log, or
+//     tells clients what came of their requests loses its power, and is there again at once;
 //   - who leads stands still until others do, and leases have run out as far as it can tell; or its
 //     clock stands, too, and they have not;
-//   - who leads is left with those that only learn;
+//   - who leads is left with those that only learn; somebody is left behind so far that it needs a
+//     snapshot;
 //   - of whoever begins to lead, what others hear is that it does, and no entry;
 //   - whose process begins, or who begins to lead, finds that its log's disk takes its time;
-//   - the disks of all but who leads take longer than anybody waits: what is asked for times out,
-//     and is in the log all the same;
+//   - stores take their time to be durable, while more is written to them;
+//   - the disks of all but who leads take longer than anybody waits: what it asks for, now that it
+//     has heard who is of which version, times out, and is in the log all the same; and one of them
+//     does not say its version by then;
 //   - somebody does not get to apply a change of members before a snapshot brings it.
 //
 // Which of them a cluster has to live with the seed decides.
@@ -45,16 +48,22 @@ class Plots {
  private:
   bool one_in(uint64_t n) { return world_.random().below(n) == 0; }
   MonotonicTime in_ms(uint64_t least, uint64_t more);
-  void has_said(const World::Said& said);
+  int any();
+  void note(const World::Done& done);
+  void cycle_power_after(const World::Done& done);
   void asks_for_votes(int i);
   void leads(int i);
   void carry_on();
   void end_candidacy();
   void pause_leader();
+  bool is_lock_held() const;
+  bool others_can_lead() const;
   void leave_with_learners();
+  void leave_one_behind();
   void cycle_power(int i);
   void slow_start();
   void slow_down(int i);
+  void slow_store();
   void stall_followers(int leader);
   void release_followers();
   void cover_a_change();
@@ -66,7 +75,8 @@ class Plots {
   const std::function<void(int)> start_;
 
   const bool stalls_candidates_, hushes_leaders_, cycles_power_, pauses_leaders_, splits_learners_,
-      muffles_leaders_, slows_starts_, stalls_followers_, covers_changes_;
+      leaves_behind_, muffles_leaders_, slows_starts_, slows_stores_, stalls_followers_,
+      covers_changes_;
   const uint64_t pause_;  // steps between two pauses, or splits, about
 
   Term term_;             // in which somebody led when last looked
@@ -82,8 +92,14 @@ class Plots {
   std::vector<uint64_t> begun_;  // the newest process of each place that was seen
   int slow_ = -1;                // whose log's disk takes its time; -1: nobody's
   MonotonicTime slow_until_;
+  int slow_store_ = -1;  // whose store takes its time to be durable; -1: nobody's
+  MonotonicTime slow_store_until_;
+  int installing_ = -1;  // a snapshot, and others have not heard yet; -1: nobody
+  int doomed_ = -1;      // who will lose its power in so many steps; -1: nobody
+  uint64_t doomed_for_ = 0;
   std::vector<int> stalled_;  // followers whose log's disk stands
-  MonotonicTime stalled_until_;
+  int mute_ = -1;             // one of them, that does not say its version; -1: none
+  MonotonicTime mute_at_, stalled_until_;
 
   // One that stands at the entries before a change of members, then hears of nothing, then of a
   // snapshot.

@@ -24,7 +24,7 @@ void Releases::act() {
   const int member = static_cast<int>(world_.random().below(static_cast<uint64_t>(world_.size())));
   if (world_.random().below(3) == 0) return say_another();
   if (!world_.serves(member)) return;
-  if (world_.random().below(4) == 0) return announce(member);
+  if (!downgrades_ || world_.random().below(4) == 0) return announce(member);
   downgrade(member);
 }
 

@@ -1,8 +1,8 @@
 // sim/releases.h
 //
 // Members say that they are of one version and then of another, or say nothing, and announce
-// themselves as etcd 3.5 does; the cluster's version follows from that. An operator asks for
-// downgrades and calls them off.
+// themselves as etcd 3.5 does; the cluster's version follows from that. In half of the clusters an
+// operator asks for downgrades and calls them off.
 //
 // Checked (Oracle): the cluster never speaks a later version than this program, and goes back only
 // to one that somebody asked for. In the end, with all members of this program's version and no
@@ -20,7 +20,7 @@ namespace keelson::sim {
 
 class Releases {
  public:
-  explicit Releases(World& world) : world_(world) {}
+  explicit Releases(World& world) : world_(world), downgrades_(world.random().below(2) == 0) {}
 
   // Somebody says another version from now on, or the operator does something.
   void act();
@@ -36,6 +36,7 @@ class Releases {
   void downgrade(int member);
 
   World& world_;
+  const bool downgrades_;  // are asked for
   bool asking_ = false;
   MonotonicTime asked_;
 };

@@ -15,6 +15,7 @@ TEST(Simulation, ClustersKeepWhatTheyAcknowledged) {
   log::QuietLog quiet;
   uint64_t runs = 0, acknowledged = 0, snapshots = 0, changes = 0, events = 0, renewals = 0,
            admitted = 0, refused = 0;
+  Duration time{0};
   for_each_seed(Seeds{.count = 400}, [&](uint64_t seed) {
     Trial trial(seed);
     trial.run();
@@ -26,9 +27,12 @@ TEST(Simulation, ClustersKeepWhatTheyAcknowledged) {
     renewals += trial.locks().renewals();
     admitted += trial.accounts().admitted();
     refused += trial.accounts().refused();
+    time += trial.world().now().since_origin;
     ++runs;
   });
-  std::cout << runs << " clusters, " << acknowledged << " acknowledged, " << snapshots
+  std::cout << runs << " clusters, "
+            << std::chrono::duration_cast<std::chrono::minutes>(time).count()
+            << " minutes of theirs, " << acknowledged << " acknowledged, " << snapshots
             << " snapshots, " << changes << " changes of members, " << events << " events seen, "
             << renewals << " renewals, " << admitted << " requests of users, " << refused
             << " refused\n";

@@ -117,14 +117,16 @@ void Stores::lose_power() {
 }
 
 void Stores::mend() {
-  for (const auto& disk : disks_) {
-    disk->fail_reads(absl::OkStatus());
-    disk->release_flushes();
-  }
+  for (const auto& disk : disks_) disk->fail_reads(absl::OkStatus());
+  be_prompt();
 }
 
 void Stores::be_slow() {
   for (const auto& disk : disks_) disk->hold_flushes();
+}
+
+void Stores::be_prompt() {
+  for (const auto& disk : disks_) disk->release_flushes();
 }
 
 void Stores::be_damaged(Random& random) {

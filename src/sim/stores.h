@@ -30,8 +30,9 @@ class Stores final : public node::TestStore {
   void break_something(Random& random) override {}
   void mend() override;
 
-  // Writes stay in memory until mend(), or while the process lives.
+  // Writes stay in memory until be_prompt() or mend(), or while the process lives.
   void be_slow();
+  void be_prompt();
   // Reads find damage after the next few, until mend().
   void be_damaged(Random& random);
 

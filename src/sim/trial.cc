@@ -10,7 +10,7 @@ namespace keelson::sim {
 namespace {
 
 int founders(Random& random) {
-  constexpr int kSizes[] = {1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7};
+  constexpr int kSizes[] = {1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7};
   return kSizes[random.below(std::size(kSizes))];
 }
 

@@ -15,6 +15,19 @@ constexpr int64_t kUsual = 1'000'000;  // the speed of a clock that goes as the 
 std::string name_of(int i) { return cat("m", i); }
 std::string peer_url(int i) { return cat("http://10.0.0.", i + 1, ":2380"); }
 
+World::Deed deed_of(const raft::Message& message) {
+  switch (message.type) {
+    case raft::MessageType::kMsgVote:
+      return World::Deed::kAsksForVotes;
+    case raft::MessageType::kMsgVoteResp:
+      return World::Deed::kVotes;
+    case raft::MessageType::kMsgAppResp:
+      return message.reject ? World::Deed::kOther : World::Deed::kAcceptsAppend;
+    default:
+      return World::Deed::kOther;
+  }
+}
+
 std::string initial_cluster(int members) {
   std::string out;
   for (int i = 0; i < members; ++i) {
@@ -31,7 +44,7 @@ class World::Port final : public node::Transport {
   void send(std::vector<raft::Message> messages) override {
     for (const raft::Message& message : messages) {
       world_.oracle_.sent(message);
-      world_.said_ = {member_, message.type};
+      world_.done_ = {member_, deed_of(message)};
       if (!world_.is_heard(*world_.members_[member_], message)) continue;
       note_whether_there(message.to);
       world_.network_.send(world_.now_, message);
@@ -93,7 +106,10 @@ void World::make_member(int i, MemberId id, const node::RecoveryOptions& begins)
   options.max_learners = 2;
   options.reads.crowd = 2;
   options.client_urls = {cat("http://10.0.0.", i + 1, ":2379")};
-  options.save_snap = [this](const raft::Snapshot& mark) { oracle_.marked(mark); };
+  options.save_snap = [this, i](const raft::Snapshot& mark) {
+    oracle_.marked(mark);
+    done_ = {i, Deed::kMarks};
+  };
   auto member = std::make_unique<Member>();
   member->id = id;
   member->port = std::make_unique<Port>(*this, i);
@@ -131,7 +147,8 @@ void World::prepare(int i, node::Node& node) {
   node.set_ask_versions([this, &member](std::vector<membership::Member> others, auto done) {
     member.process->schedule.io.post_after(
         std::chrono::milliseconds(random_.below(300)),
-        [this, others = std::move(others), done = std::move(done)]() mutable {
+        [this, &member, others = std::move(others), done = std::move(done)]() mutable {
+          done_ = {place_of(member.id), Deed::kLearnsVersions};
           done(versions_of(others));
         });
   });
@@ -201,7 +218,7 @@ void World::install(Member& member, raft::Message message, const backend::Snapsh
       mvcc::Store::open(copy->get(), node.store_options());
   if (!store.ok()) return verdict_.violated(cat("a snapshot: ", message_of(store.status())));
   ++snapshots_installed_;
-  said_ = {place_of(member.id), raft::MessageType::kMsgSnap};
+  done_ = {place_of(member.id), Deed::kInstalls};
   const raft::SnapshotMetadata& at = message.snapshot->metadata;
   node::ReceivedState received{at.index, at.term, *std::move(copy), *std::move(store)};
   if (absl::Status s = node.check(received); !s.ok()) {
@@ -236,7 +253,9 @@ void World::kill(int i, bool power) {
   unhush(i);
   unmuffle(i);
   member.arrived.clear();
-  network_.forget(member.id);
+  // What it has said may have left it.
+  network_.forget_to(member.id);
+  if (random_.below(2) == 0) network_.forget_from(member.id);
   member.watches.reset();
   if (power) {
     member.process->lose_power();
@@ -355,6 +374,9 @@ void World::look_after(int i) {
     return kill(i, random_.below(2) == 0);
   }
   const node::MemberState& state = member.process->node().state();
+  if (std::exchange(member.applied, state.applied.load()) != member.applied) {
+    done_ = {i, Deed::kApplies};
+  }
   if (state.leader.load() == member.id.value) oracle_.leads(member.id, Term(state.term.load()));
   if (member.told_removed) {
     oracle_.removed(member.id);

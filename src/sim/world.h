@@ -76,12 +76,22 @@ class World {
   Term leader_term() const { return oracle_.leader_term(); }
   // The one that led before it, and may not know; -1: none.
   int former_leader() const { return place_of(oracle_.former_leader()); }
-  // The member that last sent a message, or began to install a snapshot (kMsgSnap); taken once.
-  struct Said {
-    int member = -1;
-    raft::MessageType type = raft::MessageType::kMsgHup;
+  // What somebody did last that others may count on from then on; taken once.
+  enum class Deed : uint8_t {
+    kOther,
+    kAsksForVotes,
+    kVotes,
+    kAcceptsAppend,   // or a snapshot
+    kInstalls,        // begins to
+    kMarks,           // its log is marked, and may have let go of what is before
+    kApplies,         // and answers whoever asked
+    kLearnsVersions,  // of the others, which decides what it asks for
   };
-  Said take_said() { return std::exchange(said_, {}); }
+  struct Done {
+    int member = -1;  // -1: nobody did anything
+    Deed deed = Deed::kOther;
+  };
+  Done take_done() { return std::exchange(done_, {}); }
   // Of those that serve, the one that has applied most; -1: none serves.
   int most_advanced() const;
 
@@ -163,6 +173,7 @@ class World {
     std::unique_ptr<WatchDoor> watches;
     Life life = Life::kWaits;
     uint64_t processes = 0;
+    uint64_t applied = 0;  // when last looked
     uint64_t clock = 1'000'000;
     Duration missed{0};  // of what its clock would show
     bool excused = false;
@@ -207,7 +218,7 @@ class World {
   std::vector<std::unique_ptr<Member>> members_;
   Network network_;
   std::vector<std::function<void(int)>> told_of_deaths_;
-  Said said_;
+  Done done_;
   uint64_t snapshots_installed_ = 0;
 };
 
