@@ -34,33 +34,13 @@ using Fields = absl::InlinedVector<HeaderField, 8>;
 
 }  // namespace
 
-// Calls that are done, for the next ones of this thread.
-struct Http2Call::FreeList {
-  static constexpr size_t kMost = 1024;
-  std::vector<Http2Call*> calls;
-  ~FreeList() {
-    gone = true;
-    for (Http2Call* call : calls) delete call;
-  }
-  static thread_local FreeList list;
-  static thread_local bool gone;
-};
-thread_local Http2Call::FreeList Http2Call::FreeList::list;
-thread_local bool Http2Call::FreeList::gone = false;
-
 // ---- lifetime
 
 Http2Call* Http2Call::make(Loop* loop, Http2Session* session, int32_t stream_id,
                            RequestHead* head) {
-  Http2Call* call = nullptr;
-  auto& free = FreeList::list.calls;
-  if (free.empty()) {
-    call = new Http2Call(loop);
-  } else {
-    call = free.back();
-    free.pop_back();
-    call->loop_ = loop;
-  }
+  Http2Call* call = FreeList<Http2Call>::take();
+  if (!call) call = new Http2Call(loop);
+  call->loop_ = loop;
   call->session_ = session;
   call->id_ = stream_id;
   call->head_.swap(*head);
@@ -101,11 +81,7 @@ void Http2Call::clear() {
 
 void Http2Call::recycle() {
   clear();
-  if (!pools_keep() || FreeList::gone || FreeList::list.calls.size() >= FreeList::kMost) {
-    delete this;
-  } else {
-    FreeList::list.calls.push_back(this);
-  }
+  FreeList<Http2Call>::put(this);
 }
 
 void Http2Call::unref() {

@@ -20,6 +20,7 @@
 #include "net/http2_stream.h"
 #include "net/loop_impl.h"
 #include "net/out_queue.h"
+#include "net/pools.h"
 #include "net/request_head.h"
 #include "net/router.h"
 #include "net/timer_wheel.h"
@@ -80,7 +81,7 @@ class Http2Call final : public ServerCall, public Http2Stream, private LoopWork,
   void on_cancel(Task task) override;
 
  private:
-  struct FreeList;
+  friend class FreeList<Http2Call>;
   struct OutMessage {
     char prefix[kGrpcPrefix];
     MessageParts parts;

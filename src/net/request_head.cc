@@ -101,25 +101,9 @@ struct RequestHead::Block {
   absl::Status undecoded;
 };
 
-// Blocks that are done, for the next ones of this thread.
-struct RequestHead::FreeList {
-  static constexpr size_t kMost = 1024;
-  std::vector<Block*> blocks;
-  ~FreeList() {
-    gone = true;
-    for (Block* block : blocks) delete block;
-  }
-  static thread_local FreeList list;
-  static thread_local bool gone;
-};
-thread_local RequestHead::FreeList RequestHead::FreeList::list;
-thread_local bool RequestHead::FreeList::gone = false;
-
 RequestHead::Block* RequestHead::make_block() {
-  auto& free = FreeList::list.blocks;
-  if (free.empty()) return new Block;
-  Block* const block = free.back();
-  free.pop_back();
+  Block* const block = FreeList<Block>::take();
+  if (!block) return new Block;
   block->holders = 1;
   return block;
 }
@@ -127,12 +111,8 @@ RequestHead::Block* RequestHead::make_block() {
 void RequestHead::let_go(Block* block) {
   CHECK(block->holders > 0);
   if (--block->holders > 0) return;
-  if (!pools_keep() || FreeList::gone || FreeList::list.blocks.size() >= FreeList::kMost) {
-    delete block;
-    return;
-  }
   block->empty();
-  FreeList::list.blocks.push_back(block);
+  FreeList<Block>::put(block);
 }
 
 RequestHead::RequestHead(const RequestHead& other) : block_(other.block_) {

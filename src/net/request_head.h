@@ -83,7 +83,6 @@ class RequestHead {
 
  private:
   struct Block;
-  struct FreeList;
 
   static Block* make_block();
   static void let_go(Block* block);
