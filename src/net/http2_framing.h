@@ -16,7 +16,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -175,8 +174,6 @@ class Http2Framing {
   // To its settings, or a ping.
   void answer_client(uint8_t type, std::string_view payload);
   bool is_idle(int32_t stream_id) const { return stream_id > last_stream_ || stream_id % 2 == 0; }
-  // Without padding. Nullopt: it is longer than the frame.
-  std::optional<std::string_view> unpadded(std::string_view payload) const;
   void fail(Http2Error error);
 
   // Output.

@@ -167,16 +167,6 @@ void Http2Framing::frame(std::string_view payload) {
   if (!over_ && block_ == BlockSort::kNone) user_.frame_ended();
 }
 
-std::optional<std::string_view> Http2Framing::unpadded(std::string_view payload) const {
-  if (!(frame_.flags & kPadded)) return payload;
-  if (payload.empty()) return std::nullopt;
-  const auto padding = static_cast<uint8_t>(payload[0]);
-  payload.remove_prefix(1);
-  if (padding > payload.size()) return std::nullopt;
-  payload.remove_suffix(padding);
-  return payload;
-}
-
 // ---- header blocks
 
 size_t Http2Framing::unfinished_head() const {
@@ -186,17 +176,13 @@ size_t Http2Framing::unfinished_head() const {
 }
 
 void Http2Framing::headers(std::string_view payload) {
-  const size_t least = (frame_.flags & kPadded ? 1 : 0) + (frame_.flags & kHasPriority ? 5 : 0);
-  if (payload.size() < least) return fail(Http2Error::kFrameSize);
-  std::optional<std::string_view> part = unpadded(payload);
-  if (part && (frame_.flags & kHasPriority)) {
-    if (part->size() < 5) {
-      part.reset();
-    } else {
-      part->remove_prefix(5);
-    }
-  }
-  if (!part || frame_.stream % 2 == 0) return fail(Http2Error::kProtocol);
+  // In front of the block may stand how much is behind it, and a priority.
+  const size_t before = (frame_.flags & kPadded ? 1 : 0) + (frame_.flags & kHasPriority ? 5 : 0);
+  if (payload.size() < before) return fail(Http2Error::kFrameSize);
+  const size_t padding = frame_.flags & kPadded ? static_cast<uint8_t>(payload[0]) : 0;
+  payload.remove_prefix(before);
+  if (padding > payload.size() || frame_.stream % 2 == 0) return fail(Http2Error::kProtocol);
+  payload.remove_suffix(padding);
   BlockSort sort = BlockSort::kIgnored;
   if (frame_.stream > last_stream_) {
     last_stream_ = frame_.stream;
@@ -216,7 +202,7 @@ void Http2Framing::headers(std::string_view payload) {
   block_stream_ = frame_.stream;
   block_ends_stream_ = frame_.flags & kEndStream;
   block_frames_ = 0;
-  block_part(*part, frame_.flags & kEndHeaders);
+  block_part(payload, frame_.flags & kEndHeaders);
 }
 
 void Http2Framing::block_part(std::string_view part, bool end) {

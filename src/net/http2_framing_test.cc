@@ -100,6 +100,8 @@ std::vector<Row> rows() {
       {"head without its padding's length", frame(kHeaders, kEndHeaders | kPadded, 5, ""), error6},
       {"head with half a priority", frame(kHeaders, kEndHeaders | kHasPriority, 5, "\1\2\3"),
        error6},
+      {"head with padding that reaches into the priority",
+       frame(kHeaders, kEndHeaders | kPadded | kHasPriority, 5, "\1\0\0\0\1p"s), error1},
       {"head with padding and priority",
        frame(kHeaders, kEndHeaders | kPadded | kHasPriority, 5,
              "\x02"
