@@ -2,7 +2,7 @@
 //
 // Http2Framing is HTTP/2 (RFC 9113) of a server's connection, without what is done on it: it takes
 // frames apart, knows the streams and both sides' windows, and puts answers together. Header blocks
-// are nghttp2's affair, in (RequestHead) and out (header_encoder.h).
+// are others' affair, in (header_decoder.h) and out (header_encoder.h).
 //
 // Order: what is about the connection goes first, then streams in turns, a frame of data each.
 // Bounds: a frame of 16 KB comes in; header blocks have a number of frames; answers to settings and

@@ -171,7 +171,7 @@ void Http2Framing::frame(std::string_view payload) {
 
 size_t Http2Framing::unfinished_head() const {
   size_t bytes = block_ == BlockSort::kRequest ? head_.bytes() : 0;
-  if (in_block()) bytes += partial_.size();
+  if (in_block()) bytes += partial_.size() + decoder_.held();
   return bytes;
 }
 

@@ -12,6 +12,7 @@
 #include "net/memory_connection.h"
 #include "net/test_client.h"
 #include "net/test_frames.h"
+#include "net/test_hpack.h"
 #include "net/test_service.h"
 
 namespace keelson::net {
@@ -254,6 +255,25 @@ TEST_F(Http2RawTest, TrailersInPiecesHoldNothing) {
   said(trailers.substr(trailers.size() - 2));
   EXPECT_EQ(server_.session().streams(), 0u);
   EXPECT_EQ(server_.incoming().bytes(), 0u);
+}
+
+// One value that comes in pieces is as much of a head as many.
+TEST_F(Http2RawTest, AValueInPiecesCounts) {
+  const std::string piece(kLongestFrame, 'v');
+  size_t sent = 0;
+  said(frame(kHeaders, kEndStream, 1, "\x83\x86\x40\x01x" + test::hpack_number(0, 7, 1 << 20)));
+  for (; sent < 63 * piece.size(); sent += piece.size()) {
+    said(frame(kContinuation, 0, 1, piece));
+    ASSERT_GE(server_.incoming().bytes(), sent + piece.size());
+    ASSERT_LE(server_.incoming().bytes(), sent + piece.size() + 200);
+  }
+  said(frame(kContinuation, kEndHeaders, 1, piece));
+  EXPECT_EQ(server_.incoming().bytes(), 0u);
+  // Of one that cannot be taken nothing is held.
+  said(frame(kHeaders, kEndStream, 3, "\x83\x86\x40\x01x" + test::hpack_number(0, 7, 2 << 20)));
+  for (int i = 0; i < 50; ++i) said(frame(kContinuation, 0, 3, piece));
+  EXPECT_LE(server_.incoming().bytes(), 200u);
+  EXPECT_FALSE(server_.finished());
 }
 
 // Faults that end a stream are no way around the bound on resets.

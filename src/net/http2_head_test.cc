@@ -176,8 +176,16 @@ TEST_F(Http2HeadTest, AMegabyteOfMetadataIsTaken) {
   Headers many;
   for (int i = 0; i < 4000; ++i) many.push_back({cat("x", i), std::string(200, 'm')});
   EXPECT_EQ(outcome(request(kUnary, many)), "0");
-  EXPECT_EQ(outcome(request(kUnary, big(18))),
-            cat("reset ", static_cast<int>(NGHTTP2_FRAME_SIZE_ERROR)));
+  const std::string too_long = cat("reset ", static_cast<int>(NGHTTP2_FRAME_SIZE_ERROR));
+  EXPECT_EQ(outcome(request(kUnary, big(18))), too_long);
+  // In one piece as well.
+  for (const size_t size : {(64 << 10) + 1, 200 << 10, 1 << 20}) {
+    EXPECT_EQ(outcome(request(kUnary, {{"one", std::string(size, 'm')}})), "0") << size;
+    EXPECT_EQ(outcome(request(kUnary, {{std::string(size, 'n'), "one"}})), "0") << size;
+  }
+  EXPECT_EQ(outcome(request(kUnary, {{"one", std::string((1 << 20) + (64 << 10), 'm')}})),
+            too_long);
+  EXPECT_EQ(outcome(request(kUnary)), "0");
 }
 
 // What one connection's open calls may hold together is bounded, however many streams it may have.

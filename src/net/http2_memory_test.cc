@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "net/test_client.h"
+#include "net/test_frames.h"
+#include "net/test_hpack.h"
 #include "net/test_memory.h"
 #include "net/test_service.h"
 
@@ -89,6 +91,23 @@ TEST_F(Http2MemoryTest, AllConnectionsTogetherHoldABoundedMemory) {
   client.exchange();
   EXPECT_EQ(client[small].headers["grpc-status"], "0");
   others.incoming().change(2 << 20, 0);
+}
+
+// A value in a head may be as long as all of it, and comes in as it likes.
+TEST_F(Http2MemoryTest, AValueThatNeverEndsHoldsABoundedMemory) {
+  ListenerOptions options;
+  options.connection_incoming = 500'000;
+  MemoryServer<Http2Session> server(&service_.router, options);
+  server.feed(test::beginning() +
+              test::frame(kHeaders, kEndStream, 1,
+                          "\x83\x86\x40\x01x" + test::hpack_number(0, 7, 1 << 20)));
+  size_t sent = 0;
+  for (; sent < 1'000'000 && !server.finished(); sent += kLongestFrame) {
+    server.feed(test::frame(kContinuation, 0, 1, std::string(kLongestFrame, 'v')));
+  }
+  EXPECT_TRUE(server.finished());
+  EXPECT_GE(sent, 500'000u - kLongestFrame);
+  EXPECT_LE(sent, 500'000u + kLongestFrame);
 }
 
 // Takes no message until it is told to.

@@ -1,6 +1,6 @@
 // net/pools.h
 //
-// The switch of what net/ keeps for its next use (calls, nghttp2's blocks, output buffers). Off,
+// The switch of what net/ keeps for its next use (calls, their heads, output buffers). Off,
 // everything is really freed and made anew, so that AddressSanitizer and valgrind see who uses what
 // is gone. It is off under the sanitizers, and with KEELSON_POOLS=off in the environment.
 //

@@ -1,7 +1,5 @@
 #include "net/request_head.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 
 #include "base/check.h"
@@ -11,33 +9,6 @@
 
 namespace keelson::net {
 namespace {
-
-const uint8_t* bytes_of(std::string_view text) {
-  return reinterpret_cast<const uint8_t*>(text.data());
-}
-
-int known_index(std::string_view name) {
-  switch (name.size()) {
-    case 4:
-      return name == "host" ? RequestHead::kHost : -1;
-    case 5:
-      return name == ":path" ? RequestHead::kPath : -1;
-    case 7:
-      return name == ":method"   ? RequestHead::kMethod
-             : name == ":scheme" ? RequestHead::kScheme
-                                 : -1;
-    case 10:
-      return name == ":authority" ? RequestHead::kAuthority : -1;
-    case 12:
-      return name == "content-type"   ? RequestHead::kContentType
-             : name == "grpc-timeout" ? RequestHead::kTimeout
-                                      : -1;
-    case 13:
-      return name == "grpc-encoding" ? RequestHead::kEncoding : -1;
-    default:
-      return -1;
-  }
-}
 
 // Not shown as metadata (grpc-go's reserved names), besides the known ones.
 bool is_reserved(std::string_view name) {
@@ -66,7 +37,7 @@ struct RequestHead::Block {
     uint32_t at;  // in `text`: the name, and behind it the value
     uint32_t name;
     uint32_t value;  // their lengths
-    int32_t known;   // Known, or -1
+    int32_t known;   // Known, or RequestField::kOther
   };
   static constexpr int32_t kNone = -1;
   static constexpr size_t kFieldsKept = 32;
@@ -129,44 +100,40 @@ void RequestHead::clear() {
   if (block_) let_go(std::exchange(block_, nullptr));
 }
 
-void RequestHead::add(std::string_view name, std::string_view value, size_t limit,
-                      const RequestHead& last) {
+void RequestHead::add(std::string_view name, std::string_view value, int8_t sort, size_t limit) {
   if (!block_) block_ = make_block();
   Block& block = *block_;
   CHECK(block.holders == 1);
+  CHECK(sort != RequestField::kUnseen);
   if (block.fault != Fault::kNone) return;
-  block.bytes += name.size() + value.size() + 32;
+  block.bytes += name.size() + value.size() + kFieldCost;
   if (block.bytes > limit) {
     block.fault = Fault::kTooLong;
     return;
   }
-  const size_t place = block.fields.size();
-  Block::Field field{static_cast<uint32_t>(block.text.size()), static_cast<uint32_t>(name.size()),
-                     static_cast<uint32_t>(value.size()), -1};
-  const Block* const before = last.block_;
-  if (before && place < before->fields.size() && before->name_of(before->fields[place]) == name &&
-      before->value_of(before->fields[place]) == value) {
-    field.known = before->fields[place].known;
-  } else {
-    // The one field of a connection's own that grpc-go refuses is `connection`.
-    field.known = known_index(name);
-    if (!nghttp2_check_header_name(bytes_of(name), name.size()) ||
-        !nghttp2_check_header_value(bytes_of(value), value.size()) || name == "connection" ||
-        (name[0] == ':' && field.known < 0)) {
-      block.fault = Fault::kMalformed;
-      return;
-    }
-  }
-  const bool pseudo = field.known >= 0 && field.known <= kLastPseudo;
-  if (pseudo && (block.known[field.known] != Block::kNone || block.regular_seen)) {
+  const bool pseudo = sort >= 0 && sort <= kLastPseudo;
+  if (sort == RequestField::kWrong ||
+      (pseudo && (block.known[sort] != Block::kNone || block.regular_seen))) {
     block.fault = Fault::kMalformed;
     return;
   }
   if (!pseudo) block.regular_seen = true;
-  if (field.known == kHost) ++block.hosts;
-  if (field.known >= 0) block.known[field.known] = static_cast<int32_t>(place);
-  block.text.append(name).append(value);
-  block.fields.push_back(field);
+  if (sort == kHost) ++block.hosts;
+  if (sort >= 0) block.known[sort] = static_cast<int32_t>(block.fields.size());
+  block.fields.push_back({static_cast<uint32_t>(block.text.size()),
+                          static_cast<uint32_t>(name.size()), static_cast<uint32_t>(value.size()),
+                          sort});
+  if (name.data() + name.size() == value.data()) {
+    block.text.append(name.data(), name.size() + value.size());
+  } else {
+    block.text.append(name).append(value);
+  }
+}
+
+void RequestHead::end_too_long() {
+  if (!block_) block_ = make_block();
+  CHECK(block_->holders == 1);
+  if (block_->fault == Fault::kNone) block_->fault = Fault::kTooLong;
 }
 
 RequestHead::Fault RequestHead::fault() const { return block_ ? block_->fault : Fault::kNone; }

@@ -4,10 +4,6 @@
 // checks them, and keeps them until the call that they begin is over. Clients send the same block
 // with each request; then their calls share one.
 //
-// What is checked is what Go's HTTP/2 server and grpc-go check, and no more: an `:authority` may be
-// anything that is a field value, or missing. (nghttp2's own rules would refuse Unix sockets' paths
-// and the lists of endpoints that etcd's clients send, so its check of messages is not used.)
-//
 // Bounds: once the block is over the limit, or wrong, what still comes of it is neither looked at
 //   nor kept; a compressed block of 64 KB can unfold into hundreds of megabytes of it.
 // Memory: blocks are reused by their thread; an unused one keeps a few KB.
@@ -24,24 +20,14 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "net/request_field.h"
 
 namespace keelson::net {
 
 class RequestHead {
  public:
-  // Fields that the framework itself reads; they are not shown as metadata.
-  enum Known {
-    kPath,
-    kMethod,
-    kAuthority,
-    kScheme,
-    kLastPseudo = kScheme,
-    kHost,
-    kContentType,
-    kEncoding,
-    kTimeout,
-    kKnownCount
-  };
+  using Known = RequestField::Known;
+  using enum RequestField::Known;
   enum class Fault { kNone, kMalformed, kTooLong };
 
   RequestHead() = default;
@@ -52,11 +38,18 @@ class RequestHead {
   void swap(RequestHead& other) { std::swap(block_, other.block_); }
   void clear();
 
-  // Adds the next field. `limit` is for names, values and 32 bytes for each field, in sum. What
-  // stands at the same place in `last`, which is without a fault, need not be checked again.
-  // REQUIRES: this is not shared.
-  void add(std::string_view name, std::string_view value, size_t limit, const RequestHead& last);
+  // Adds the next field, of which RequestField has found what it is. `limit` is for names, values
+  // and 32 bytes for each field, in sum. REQUIRES: this is not shared.
+  void add(std::string_view name, std::string_view value, int8_t sort, size_t limit);
+  // The next one is too long for any limit.
+  void end_too_long();
   Fault fault() const;
+  // It has no fault yet.
+  bool takes_more() const { return fault() == Fault::kNone; }
+  // Nor does a field of so many bytes bring it over the limit.
+  bool takes(size_t field, size_t limit) const {
+    return takes_more() && bytes() + field + kFieldCost <= limit;
+  }
   // What the fields count for, by the measure of the limit.
   size_t bytes() const;
 
@@ -83,6 +76,7 @@ class RequestHead {
 
  private:
   struct Block;
+  static constexpr size_t kFieldCost = 32;
 
   static Block* make_block();
   static void let_go(Block* block);
