@@ -1,18 +1,15 @@
 #include "net/header_encoder.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <cstring>
-#include <memory>
-#include <vector>
 
 #include "base/check.h"
+#include "net/hpack_table.h"
 
 namespace keelson::net {
 namespace {
 
 constexpr uint32_t kUsualTable = 4096;  // RFC 9113, 6.5.2
-constexpr uint8_t kFirstEntry = 62;     // RFC 7541, 2.3.3: behind the static table
+constexpr uint8_t kFirstEntry = HpackTable::kStatic + 1;
 constexpr char kStatus200 = static_cast<char>(0x88);
 constexpr char kIndexed = static_cast<char>(0x80);
 constexpr char kNoTable = 0x20;  // dynamic table size update: 0
@@ -40,33 +37,36 @@ constexpr std::string_view kGrpcStatusForgotten(
     "0",
     15);
 
-struct Deflater {
-  Deflater() { CHECK(nghttp2_hd_deflate_new(&hpack, kUsualTable) == 0); }
-  ~Deflater() { nghttp2_hd_deflate_del(hpack); }
-  nghttp2_hd_deflater* hpack = nullptr;
-};
+// As a number that has so many bits of the first byte (RFC 7541, 5.1).
+void put_number(std::string* out, int bits, size_t value) {
+  const size_t most = (size_t{1} << bits) - 1;
+  if (value < most) return out->push_back(static_cast<char>(value));
+  out->push_back(static_cast<char>(most));
+  for (value -= most; value >= 0x80; value >>= 7) {
+    out->push_back(static_cast<char>(value | 0x80));
+  }
+  out->push_back(static_cast<char>(value));
+}
 
-uint8_t* mutable_bytes(std::string_view text) {
-  return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));
+void put_text(std::string* out, std::string_view text) {
+  put_number(out, 7, text.size());
+  out->append(text);
 }
 
 }  // namespace
 
 std::string encode_fields(std::span<const HeaderField> fields) {
-  // Without indexing nothing is ever in its table, so all blocks can share it.
-  static thread_local Deflater deflater;
-  std::vector<nghttp2_nv> nv;
-  nv.reserve(fields.size());
+  std::string out;
   for (const HeaderField& field : fields) {
-    nv.push_back({mutable_bytes(field.name), mutable_bytes(field.value), field.name.size(),
-                  field.value.size(), NGHTTP2_NV_FLAG_NO_INDEX});
+    if (field.name == ":status" && field.value == "200") {
+      out.push_back(kStatus200);
+      continue;
+    }
+    const uint32_t name = HpackTable::find_static(field.name);
+    put_number(&out, 4, name);
+    if (name == 0) put_text(&out, field.name);
+    put_text(&out, field.value);
   }
-  std::string out(nghttp2_hd_deflate_bound(deflater.hpack, nv.data(), nv.size()), '\0');
-  const ssize_t size =
-      nghttp2_hd_deflate_hd(deflater.hpack, mutable_bytes(out), out.size(), nv.data(), nv.size());
-  CHECK(size >= 0);
-  out.resize(static_cast<size_t>(size));
-  CHECK(nghttp2_hd_deflate_get_num_table_entries(deflater.hpack) < kFirstEntry);
   return out;
 }
 

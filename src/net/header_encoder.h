@@ -1,8 +1,9 @@
 // net/header_encoder.h
 //
-// The header blocks of answers, as HPACK (RFC 7541), by nghttp2. They leave the client's table
-// alone, so that a block may be made long before it is sent, and in any order; only the two that
-// nearly all answers of gRPC have go into the table, once a connection (UsualBlocks).
+// The header blocks of answers, as HPACK (RFC 7541). They leave the client's table alone, so that a
+// block may be made long before it is sent, and in any order; only the two that nearly all answers
+// of gRPC have go into the table, once a connection (UsualBlocks). Texts are spelled out as they
+// are: what the code would save of the few that are sent is not worth making it.
 //
 // Threads: any; UsualBlocks: one.
 

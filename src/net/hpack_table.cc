@@ -109,6 +109,13 @@ constexpr std::array<HpackTable::Entry, HpackTable::kStatic> HpackTable::kKnown 
   return out;
 }();
 
+uint32_t HpackTable::find_static(std::string_view name) {
+  for (uint32_t i = 0; i < kStatic; ++i) {
+    if (name == std::string_view(kKnownText + kKnown[i].at, kKnown[i].name)) return i + 1;
+  }
+  return 0;
+}
+
 void HpackTable::set_limit(uint32_t limit) {
   CHECK(limit <= kMost);
   limit_ = limit;

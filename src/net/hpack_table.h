@@ -33,6 +33,9 @@ class HpackTable {
     int8_t sort;  // … as RequestField has it, perhaps kUnseen
   };
 
+  // The first of the fields that all know with this name; 0: there is none.
+  static uint32_t find_static(std::string_view name);
+
   uint32_t last() const { return kStatic + count_; }
   // REQUIRES: 1 <= index <= last().
   Field at(uint32_t index) const {

@@ -5,8 +5,6 @@
 
 #pragma once
 
-#include <nghttp2/nghttp2.h>
-
 #include <map>
 #include <string>
 #include <string_view>
