@@ -152,6 +152,12 @@ TEST(CommandLine, NamesMistakes) {
        1,
        "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 "
        "with HTTPS scheme"},
+      {{"--listen-peer-urls=https://127.0.0.1:1", "--peer-trusted-ca-file=ca"},
+       1,
+       "cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented"},
+      {{"--listen-peer-urls=unixs://there:0"},
+       1,
+       "creating peer listener failed: cannot listen on TLS for there:0"},
       {{"--config-file=/does/not/exist"}, 1, "open /does/not/exist"},
   };
   for (const Mistake& mistake : mistakes) {

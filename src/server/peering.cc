@@ -116,6 +116,7 @@ absl::Status Peering::listen() {
   for (const Place& place : places_of(config_.listen_peer_urls)) {
     if (place.secure) {
       auto tls = std::make_shared<net::ListenerTls>();
+      CHECK(tls_.listeners != nullptr);  // tls_rules.h
       tls->context = tls_.listeners;
       tls->handshakes = handshakes_.get();
       tls->plaintext_too = place.plain;

@@ -68,6 +68,14 @@ bool has_certificate(const TlsConfig& tls) {
 }
 
 absl::Status check_certificates_are_there(const Config& config) {
+  if (!has_certificate(config.peer_tls)) {
+    for (const Url& url : config.listen_peer_urls) {
+      if (!url.is_tls()) continue;
+      return refuse(cat("creating peer listener failed: cannot listen on TLS for ",
+                        url.is_unix() ? url.socket_path() : url.host,
+                        ": KeyFile and CertFile are not presented"));
+    }
+  }
   if (has_certificate(config.client_tls)) return absl::OkStatus();
   for (const auto* urls : {&config.listen_client_urls, &config.listen_client_http_urls}) {
     for (const Url& url : *urls) {
