@@ -383,7 +383,7 @@ LeaseId LeaseTable::lease_of(std::string_view key) const {
 }
 
 void LeaseTable::clear() {
-  for (auto& [id, lease] : leases_) settle(*lease, errors::LeaseNotFound());
+  for (Lease* lease : by_place_) settle(*lease, errors::LeaseNotFound());
   expiries_.clear();
   checkpoints_.clear();
   keys_.clear();

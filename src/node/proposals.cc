@@ -240,6 +240,7 @@ void Proposals::give_up_lost(MonotonicTime now, const Standing& standing) {
   for (const auto& [id, proposal] : under_way_) {
     if (proposal->deadline <= now && !is_in_our_log(*proposal, standing)) lost.push_back(id);
   }
+  std::sort(lost.begin(), lost.end());  // the table's order depends on its addresses
   for (uint64_t id : lost) reply(give_up(id), errors::Timeout());
   check_invariants();
 }
@@ -250,7 +251,11 @@ void Proposals::fail_all(const absl::Status& status) {
     waiting->clear();
   }
   while (!queue_.empty()) reply(queue_.pop(), status);
-  for (auto& [id, proposal] : under_way_) reply(std::move(proposal), status);
+  std::vector<ProposalPtr> under_way;
+  for (auto& [id, proposal] : under_way_) under_way.push_back(std::move(proposal));
+  std::sort(under_way.begin(), under_way.end(),
+            [](const ProposalPtr& a, const ProposalPtr& b) { return a->id < b->id; });
+  for (ProposalPtr& proposal : under_way) reply(std::move(proposal), status);
   under_way_.clear();
   deadlines_.clear();
   in_window_ = 0;

@@ -86,7 +86,10 @@ void LaneEngine::skip_to(int64_t revision) {
   const int64_t missed = position_ + 1;
   position_ = revision;
   window_.clear();
-  for (StreamState* stream : streams_) {
+  std::vector<StreamState*> streams(streams_.begin(), streams_.end());
+  std::sort(streams.begin(), streams.end(),
+            [](StreamState* a, StreamState* b) { return a->lag().serial < b->lag().serial; });
+  for (StreamState* stream : streams) {
     for (const auto& [id, watcher] : stream->watchers()) {
       if (watcher->state == Watcher::State::kSynced) lag(*watcher, missed);
     }
