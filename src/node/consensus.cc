@@ -447,10 +447,10 @@ void Consensus::start_read_round() {
 }
 
 bool Consensus::may_read() const {
+  if (is_rash()) return false;
   if (!is_leader_) return leader_ != raft::kNobody;
   absl::StatusOr<Term> committed = storage_->term(Index(state_.committed.load()));
-  if (committed.ok() && committed->value != state_.term.load()) return false;
-  return !is_rash();
+  return !committed.ok() || committed->value == state_.term.load();
 }
 
 // The core asks nobody where it leads a group of which it is the one voter: it answers a read at
@@ -525,8 +525,11 @@ void Consensus::dispatch(std::vector<raft::Message>& messages) {
       doors_.apply.send_state(std::move(message));
     } else {
       // A leader that is a quorum together with this member need not ask anybody (raft/reads.h).
+      // Who led in a term before is told nothing of this one: a member of etcd would forward what
+      // names a term, and end by that.
       if (message.type == raft::MessageType::kMsgReadIndex && message.from == options_.id) {
-        message.term = standing().term;
+        const Standing now = standing();
+        if (message.to == now.leader) message.term = now.term;
       }
       const bool beats = message.type == raft::MessageType::kMsgHeartbeat;
       if (beats && heartbeats_.is_late(message.to, clock_.now())) ++state_.heartbeats_late;

@@ -100,7 +100,8 @@ void ReadRounds::begin(raft::RawNode& core, MonotonicTime now) {
   CHECK(round_.context == 0);
   learn_from_hold();
   Bytes context = next_context();
-  round_ = {next_context_, now, std::exchange(waiting_reads_, 0), std::exchange(waiting_, {})};
+  round_ = {next_context_, next_context_, now, std::exchange(waiting_reads_, 0),
+            std::exchange(waiting_, {})};
   CHECK(round_.reads > 0);
   room_.store(kMany);
   core.read_index(std::move(context));
@@ -114,7 +115,9 @@ std::vector<ReadBatch> ReadRounds::end_round() {
 }
 
 std::vector<ReadBatch> ReadRounds::take(const raft::ReadState& answer, MonotonicTime now) {
-  if (round_.context == 0 || answer.request_ctx != context_bytes(round_.context)) return {};
+  if (round_.context == 0 || answer.request_ctx.size() != sizeof(uint64_t)) return {};
+  const uint64_t context = load_big64(answer.request_ctx.data());
+  if (context - round_.first_context > round_.context - round_.first_context) return {};
   const int64_t answered = round_.reads;
   const Duration took = now - round_.asked;
   std::vector<ReadBatch> batches = end_round();

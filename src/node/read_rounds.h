@@ -2,8 +2,9 @@
 //
 // ReadRounds asks the group's leader from which index on a read is as new as everything that was
 // acknowledged before it was asked for. One round at a time: reads that come while it is under way
-// share the next. Each round has a context of its own, so that a late answer to an older one is
-// never taken for it (etcd-io/etcd#20418); a round that gets no answer is asked again.
+// share the next. Each round has contexts of its own, so that a late answer to an older one is never
+// taken for it (etcd-io/etcd#20418); a round that gets no answer is asked again, and the answer to
+// any of its questions will do: all its reads were there before the first.
 //
 // A round costs the group messages and woken threads, not reads. So where many read at once, and
 // those that were just answered can be expected to ask again, the next round is held back until
@@ -67,7 +68,8 @@ class ReadRounds {
   };
 
   struct Round {
-    uint64_t context = 0;  // 0: none under way
+    uint64_t context = 0;  // of the last question; 0: none under way
+    uint64_t first_context = 0;
     MonotonicTime asked;
     int64_t reads = 0;               // > 0 if and only if context != 0
     std::vector<ReadBatch> batches;  // empty if and only if context == 0

@@ -140,6 +140,33 @@ TEST_F(ReadRoundsTest, WhoMayNotReadAnyMoreDoesNotAskAgain) {
   EXPECT_TRUE(rounds.submit(batch(1)));
 }
 
+// Where a confirmation takes longer than the patience, each question would make the answer to the
+// one before useless.
+TEST_F(ReadRoundsTest, TheAnswerToAnyOfItsQuestionsEndsARound) {
+  for (uint64_t which = 1; which <= 3; ++which) {
+    ReadRounds rounds(kSeed, {.crowd = 8, .longest_hold = kLongestHold});
+    EXPECT_TRUE(rounds.submit({.gateway = gateway_,
+                               .ticket = {},
+                               .deadline = now_ + std::chrono::seconds(7),
+                               .count = 1}));
+    EXPECT_EQ(start(rounds), std::nullopt);
+    for (int again = 0; again < 2; ++again) {
+      now_ = now_ + std::chrono::milliseconds(500);
+      EXPECT_TRUE(rounds.expire(group_.node(1), now_, true));
+    }
+    EXPECT_TRUE(rounds.take(answer(0), now_).empty());
+    EXPECT_TRUE(rounds.take(answer(4), now_).empty());
+    EXPECT_EQ(rounds.take(answer(which), now_).size(), 1u);
+    // The other answers are nobody's, and a later round's questions are others.
+    EXPECT_TRUE(rounds.submit(batch(1)));
+    EXPECT_EQ(start(rounds), std::nullopt);
+    for (uint64_t late = 1; late <= 3; ++late) {
+      EXPECT_TRUE(rounds.take(answer(late), now_).empty());
+    }
+    EXPECT_EQ(rounds.take(answer(4), now_).size(), 1u);
+  }
+}
+
 // Everything is answered once, in the order in which it came, by a round that began after it had
 // come; and who was not asked to wake the lane can rely on somebody else.
 TEST_F(ReadRoundsTest, RandomSeedsLoseNobody) {

@@ -65,5 +65,44 @@ TEST_F(StandingTest, WhatOnlyALeaderMayAskForIsNotForwarded) {
   EXPECT_EQ(answer, errors::LeaderChanged());
 }
 
+// A tick asks for a read again, and before that has left there is another leader: who led before
+// would forward it, and a member of etcd ends by a term in what it forwards.
+TEST_F(StandingTest, ALeaderIsToldOfNoTermButItsOwn) {
+  ASSERT_TRUE(member_.start().ok());
+  settle();
+  const auto beat = [&](size_t other, Term term) {
+    member_.node().consensus().receive({.type = raft::MessageType::kMsgHeartbeat,
+                                        .to = member_.node().member(),
+                                        .from = others_[other],
+                                        .term = term});
+  };
+  const Term term = next_term(), later(term.value + 1);
+  beat(0, term);
+  settle();
+  member_.confirm([](const absl::Status&) {});
+  settle();
+  ASSERT_EQ(peers_.reads.size(), 1u);
+  EXPECT_EQ(peers_.reads[0].term, term);
+  // Until the tick that asks again, which is found by trying: the messages come behind each.
+  const MonotonicTime asked = now();
+  while (now() < asked + std::chrono::milliseconds(400)) {
+    member_.schedule.advance_to(*member_.schedule.next_timer());
+    beat(0, term);
+    settle();
+  }
+  ASSERT_EQ(peers_.reads.size(), 1u);
+  while (peers_.reads.size() < 2 && now() < asked + std::chrono::milliseconds(800)) {
+    member_.schedule.advance_to(*member_.schedule.next_timer());
+    if (now() >= asked + std::chrono::milliseconds(500)) beat(1, later);
+    settle();
+  }
+  ASSERT_GE(peers_.reads.size(), 2u);
+  for (const raft::Message& read : peers_.reads) {
+    if (read.to == others_[0]) {
+      EXPECT_NE(read.term, later);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace keelson::node

@@ -30,9 +30,10 @@ class TestPeers final : public Transport {
   void send_snapshot(raft::Message, std::shared_ptr<const backend::Snapshot>) override {}
 
   Node* node = nullptr;
-  std::set<MemberId> silent;        // who is down
-  std::set<MemberId> told_to_lead;  // and does not
-  size_t proposals = 0;             // that were forwarded to them
+  std::set<MemberId> silent;         // who is down
+  std::set<MemberId> told_to_lead;   // and does not
+  size_t proposals = 0;              // that were forwarded to them
+  std::vector<raft::Message> reads;  // so were these, and are not answered
 
  private:
   void answer(const raft::Message& message) {
@@ -55,6 +56,9 @@ class TestPeers final : public Transport {
         break;
       case raft::MessageType::kMsgProp:
         proposals += message.entries.size();
+        return;
+      case raft::MessageType::kMsgReadIndex:
+        reads.push_back(message);
         return;
       case raft::MessageType::kMsgTimeoutNow:
         told_to_lead.insert(message.to);
