@@ -2,9 +2,9 @@
 //
 // ReadRounds asks the group's leader from which index on a read is as new as everything that was
 // acknowledged before it was asked for. One round at a time: reads that come while it is under way
-// share the next. Each round has contexts of its own, so that a late answer to an older one is never
-// taken for it (etcd-io/etcd#20418); a round that gets no answer is asked again, and the answer to
-// any of its questions will do: all its reads were there before the first.
+// share the next. Each round has contexts of its own, so that a late answer to an older one is
+// never taken for it (etcd-io/etcd#20418); a round that gets no answer is asked again, and the
+// answer to any of its questions will do: all its reads were there before the first.
 //
 // A round costs the group messages and woken threads, not reads. So where many read at once, and
 // those that were just answered can be expected to ask again, the next round is held back until
