@@ -124,6 +124,8 @@ std::string quoted(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
   static constexpr std::string_view kSpecial = "\"\\\a\b\f\n\r\t\v", kLetters = "\"\\abfnrtv";
   std::string out = "\"";
+  const bool all = text.size() <= kMostRepeated;
+  text = repeated(text);
   while (!text.empty()) {
     const auto byte = static_cast<unsigned char>(text[0]);
     const size_t length = utf8_length(text), special = kSpecial.find(text[0]);
@@ -140,6 +142,7 @@ std::string quoted(std::string_view text) {
     text.remove_prefix(std::max<size_t>(length, 1));
   }
   out.push_back('"');
+  if (!all) out += "...";
   return out;
 }
 

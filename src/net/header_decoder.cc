@@ -123,9 +123,11 @@ bool HeaderDecoder::take(std::string_view part, bool first, bool last, RequestHe
     end_block(first ? part : std::string_view(), head);
   } else if (whole.empty()) {
     rest_ = left;
-  } else {
+  } else if (left.size() >= whole.size() / 2) {
     whole.erase(0, whole.size() - left.size());
     rest_ = std::move(whole);
+  } else {
+    rest_ = left;  // and the room for all of it goes
   }
   return true;
 }

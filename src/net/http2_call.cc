@@ -459,7 +459,7 @@ void Http2Call::submit_status_only(int http_status) {
   const std::string status = cat(http_status);
   const std::string message = percent_encode(message_of(status_));
   std::string_view type = known(RequestHead::kContentType);
-  if (!is_grpc_content_type(type)) type = kGrpcType;
+  if (!is_grpc_content_type(type) || type.size() > kMostRepeated) type = kGrpcType;
   Fields fields = {
       {":status", status}, {"content-type", type}, {"grpc-status", code_text(status_.code())}};
   if (!message.empty()) fields.push_back({"grpc-message", message});

@@ -9,6 +9,7 @@
 
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -73,11 +74,17 @@ struct RequestField {
   // Small letters and the rest of what a token may hold (RFC 9110, 5.6.2).
   static constexpr bool is_name(std::string_view name) {
     for (const char c : name) {
-      const bool usual = (c >= 'a' && c <= 'z') || c == '-' || (c >= '0' && c <= '9');
-      if (!usual && std::string_view("!#$%&'*+.^_`|~").find(c) == name.npos) return false;
+      if (!kInNames[static_cast<uint8_t>(c)]) return false;
     }
     return !name.empty();
   }
+  static constexpr std::array<bool, 256> kInNames = [] {
+    std::array<bool, 256> in{};
+    for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")) {
+      in[static_cast<uint8_t>(c)] = true;
+    }
+    return in;
+  }();
   static bool is_value(std::string_view value);
 };
 

@@ -23,9 +23,9 @@ absl::Status Router::Table::unknown(std::string_view path) const {
   }
   std::string_view service = path.substr(1, slash - 1);
   if (!services_.contains(service))
-    return absl::UnimplementedError(cat("unknown service ", service));
+    return absl::UnimplementedError(cat("unknown service ", repeated(service)));
   return absl::UnimplementedError(
-      cat("unknown method ", path.substr(slash + 1), " for service ", service));
+      cat("unknown method ", repeated(path.substr(slash + 1)), " for service ", service));
 }
 
 bool Router::Table::settle_path(HttpRequest* request) const {
