@@ -36,8 +36,8 @@ std::string percent_encode(std::string_view text);
 bool decode_base64(std::string_view text, std::string* out);
 std::string encode_base64(std::string_view bytes);
 
-// What the client sent, as far as an error text repeats it: a client that sends much pays for it, and
-// is told no more than that.
+// What the client sent, as far as an error text repeats it: a client that sends much pays for it,
+// and is told no more than that.
 inline constexpr size_t kMostRepeated = 512;
 inline std::string_view repeated(std::string_view text) { return text.substr(0, kMostRepeated); }
 // Go's %q of that.

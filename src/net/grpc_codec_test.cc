@@ -33,8 +33,8 @@ TEST(GrpcCodecTest, TimeoutUnits) {
 TEST(GrpcCodecTest, ErrorTextsRepeatSoMuchAndNoMore) {
   EXPECT_EQ(net::quoted("a\"b\n\xff"), "\"a\\\"b\\n\\xff\"");
   const std::string most(kMostRepeated, 'a');
-  EXPECT_EQ(net::quoted(most), "\"" + most + "\"");
-  EXPECT_EQ(net::quoted(most + "a"), "\"" + most + "\"...");
+  EXPECT_EQ(net::quoted(most), cat("\"", most, "\""));
+  EXPECT_EQ(net::quoted(cat(most, "a")), cat("\"", most, "\"..."));
   EXPECT_EQ(net::quoted(std::string(1 << 20, '\xff')).size(), 4 * kMostRepeated + 5);
 }
 
