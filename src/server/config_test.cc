@@ -279,6 +279,7 @@ client-transport-security:
   client-cert-auth: true
   crl-file: crl.der
 peer-transport-security:
+  cert-file: p.pem
   client-cert-auth: true
   allowed-cn: [a, b]
 unheard-of: 1
