@@ -183,7 +183,8 @@ void Clients::compacted(int member, int64_t revision) {
     case 0:
     case 1:
       return node.when_compacted([this, member, revision](const absl::Status& status) {
-        if (status.ok()) gone_[member] = std::max(gone_[member], revision);
+        if (!status.ok() || revision <= gone_[member].revision) return;
+        gone_[member] = {revision, world_.member(member).node().state().applied.load()};
       });
     case 2:
       return node.defragment([](const absl::Status&) {});
@@ -235,7 +236,10 @@ void Clients::read_here(int member) {
     revision = std::max<int64_t>(1, newest - static_cast<int64_t>(world_.random().below(10)));
   }
   absl::StatusOr<mvcc::RangeResult> found = world_.member(member).read_here(revision);
-  if (found.ok() && revision > 0 && revision < gone_[member]) {
+  // A start may choose a store that was received, and go through the log once more from there.
+  const Gone& gone = gone_[member];
+  const bool is_there = world_.member(member).node().state().applied.load() >= gone.applied;
+  if (found.ok() && revision > 0 && is_there && revision < gone.revision) {
     world_.verdict().violated(cat("revision ", revision, " is there again"));
   }
   if (found.ok()) return check_state(*found, revision > 0 ? revision : found->revision);

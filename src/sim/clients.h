@@ -65,7 +65,12 @@ class Clients {
   int64_t last_value_ = 0;
   int64_t known_ = 1;  // the newest revision that anybody was told of
   std::map<std::pair<int, uint64_t>, int> under_way_;  // by place and process
-  std::map<int, int64_t> gone_;  // by place: what is older has been removed there, for good
+  // What is older has been removed for good, of a member that has applied so much.
+  struct Gone {
+    int64_t revision = 0;
+    uint64_t applied = 0;
+  };
+  std::map<int, Gone> gone_;  // by place
   uint64_t acknowledged_ = 0;
 };
 
