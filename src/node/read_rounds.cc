@@ -164,9 +164,8 @@ bool ReadRounds::expire(raft::RawNode& core, MonotonicTime now, bool may) {
   if (round_.context == 0) return false;
   drop_expired(round_.batches, now);
   if (round_.batches.empty()) {
-    round_.context = 0;
-    round_.reads = 0;
-    end_round();
+    round_ = {};
+    room_.store(0);
     return false;
   }
   round_.reads = reads_in(round_.batches);
