@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <random>
 #include <thread>
 #include <unordered_set>
@@ -23,6 +24,7 @@ constexpr int64_t kDefaultSendLimit = 2 * 1024 * 1024;
 constexpr milliseconds kRetryPause{25};
 constexpr int kMostTries = 100;  // as etcd's client
 constexpr milliseconds kConnectPoll{5};
+constexpr milliseconds kReasonPatience{200};
 
 std::string_view code_name(grpc::StatusCode code) {
   constexpr std::array<std::string_view, 17> kNames = {
@@ -113,10 +115,16 @@ std::optional<Clock::time_point> deadline_after(Timeout timeout) {
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(*timeout);
 }
 
+struct Endpoint {
+  std::string name;
+  std::shared_ptr<grpc::Channel> channel;
+};
+
 class GrpcClient final : public Client {
  public:
-  GrpcClient(std::vector<std::shared_ptr<grpc::Channel>> channels, const Options& options)
-      : channels_(std::move(channels)),
+  GrpcClient(std::vector<Endpoint> endpoints, const Options& options)
+      : endpoints_(std::move(endpoints)),
+        warn_(options.warn),
         send_limit_(options.max_request_bytes > 0 ? options.max_request_bytes : kDefaultSendLimit) {
   }
 
@@ -193,19 +201,35 @@ class GrpcClient final : public Client {
   // The next of them that is connected; with none by the deadline, the first (whose call then
   // times out).
   std::shared_ptr<grpc::Channel> pick(Deadline deadline) {
-    if (channels_.size() == 1) return channels_.front();
+    if (endpoints_.size() == 1) return endpoints_.front().channel;
     while (!deadline.has_value() || Clock::now() < *deadline) {
-      for (size_t i = 0; i < channels_.size(); ++i) {
-        const auto& channel = channels_[(next_ + i) % channels_.size()];
+      for (size_t i = 0; i < endpoints_.size(); ++i) {
+        const auto& channel = endpoints_[(next_ + i) % endpoints_.size()].channel;
         if (channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) {
-          next_ = (next_ + i) % channels_.size();
+          next_ = (next_ + i) % endpoints_.size();
           return channel;
         }
       }
-      channels_.front()->WaitForStateChange(channels_.front()->GetState(true),
-                                            Clock::now() + kConnectPoll);
+      const auto& first = endpoints_.front().channel;
+      first->WaitForStateChange(first->GetState(true), Clock::now() + kConnectPoll);
     }
-    return channels_.front();
+    return endpoints_.front().channel;
+  }
+
+  // A call that waits for a connection says only that it has waited; one that does not, why there
+  // is none.
+  void warn_of_unreachable() {
+    if (!warn_) return;
+    for (const Endpoint& endpoint : endpoints_) {
+      if (endpoint.channel->GetState(false) == GRPC_CHANNEL_READY) continue;
+      grpc::ClientContext context;
+      context.set_deadline(Clock::now() + kReasonPatience);
+      pb::StatusResponse response;
+      const grpc::Status status =
+          pb::Maintenance::NewStub(endpoint.channel)->Status(&context, {}, &response);
+      if (status.error_code() != grpc::UNAVAILABLE) continue;
+      warn_(cat("no connection to ", endpoint.name, ": ", status.error_message()));
+    }
   }
 
   template <typename Response, typename Request, typename Call>
@@ -224,10 +248,11 @@ class GrpcClient final : public Client {
       if (status.ok()) return response;
       // A learner has done nothing with what it refuses; one of the others may be a voter.
       bool again = (kRepeatable<Request> && status.error_code() == grpc::UNAVAILABLE) ||
-                   (channels_.size() > 1 &&
+                   (endpoints_.size() > 1 &&
                     status.error_message() == message_of(errors::NotSupportedForLearner()));
+      if (status.error_code() == grpc::DEADLINE_EXCEEDED) warn_of_unreachable();
       if (!again || tries == kMostTries) return to_status(status);
-      next_ = (next_ + 1) % channels_.size();
+      next_ = (next_ + 1) % endpoints_.size();
       if (deadline.has_value() && Clock::now() + kRetryPause >= *deadline) {
         return absl::DeadlineExceededError("context deadline exceeded");
       }
@@ -235,8 +260,9 @@ class GrpcClient final : public Client {
     }
   }
 
-  std::vector<std::shared_ptr<grpc::Channel>> channels_;
-  size_t next_ = 0;  // < channels_.size(): where pick() begins to look
+  std::vector<Endpoint> endpoints_;
+  const std::function<void(std::string_view)> warn_;
+  size_t next_ = 0;  // < endpoints_.size(): where pick() begins to look
   const int64_t send_limit_;
   std::string token_;
 };
@@ -253,18 +279,18 @@ absl::StatusOr<std::unique_ptr<Client>> Client::connect(const Options& options) 
                                      .keepalive_time = options.keepalive_time,
                                      .keepalive_timeout = options.keepalive_timeout,
                                      .max_receive_bytes = options.max_receive_bytes};
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  std::vector<Endpoint> endpoints;
   for (const std::string& endpoint : options.endpoints) {
     absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = outbound::open_channel(endpoint, how);
     if (!channel.ok()) return with_exit_code(channel.status(), ExitCode::kBadArgs);
-    channels.push_back(*std::move(channel));
+    endpoints.push_back({endpoint, *std::move(channel)});
   }
-  if (channels.empty())
+  if (endpoints.empty())
     return failure(ExitCode::kBadConnection, "etcdclient: no available endpoints");
   // Members share the load of many short commands: which of those that answer is asked first is
   // chance.
-  std::shuffle(channels.begin(), channels.end(), std::mt19937(std::random_device{}()));
-  auto client = std::make_unique<GrpcClient>(std::move(channels), options);
+  std::shuffle(endpoints.begin(), endpoints.end(), std::mt19937(std::random_device{}()));
+  auto client = std::make_unique<GrpcClient>(std::move(endpoints), options);
   if (absl::Status status = client->authenticate(options); !status.ok()) return status;
   return client;
 }

@@ -112,8 +112,10 @@ LoadResult sum_up(const std::vector<Tally>& tallies, double seconds) {
 absl::StatusOr<LoadResult> run_load(const Options& options, const LoadPlan& plan,
                                     const std::function<bool(int64_t)>& progress) {
   std::vector<std::unique_ptr<Client>> clients;
+  Options quiet = options;
+  quiet.warn = nullptr;  // there are many, each with a thread of its own
   for (int i = 0; i < plan.clients; ++i) {
-    auto client = Client::connect(options);
+    auto client = Client::connect(quiet);
     if (!client.ok()) return client.status();
     clients.push_back(*std::move(client));
   }

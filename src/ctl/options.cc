@@ -219,6 +219,7 @@ absl::StatusOr<Options> read_options(Invocation& in) {
   auto credentials = read_credentials(in);
   if (!credentials.ok()) return credentials.status();
   options.credentials = *std::move(credentials);
+  options.warn = [&err = in.console.err](std::string_view line) { err << line << "\n"; };
   return options;
 }
 

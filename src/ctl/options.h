@@ -6,8 +6,10 @@
 
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -39,6 +41,9 @@ struct Options {
   bool insecure_transport = true;
   TlsFiles tls;
   std::optional<Credentials> credentials;
+  // Hears what no error says: why an endpoint cannot be reached. On the caller's thread. May be
+  // null.
+  std::function<void(std::string_view)> warn;
 };
 
 // The flags that set them.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What keelctl does for operators: `check datascale`, and make-mirror between two servers: what is there, then what changes (transactions of many
-# keys, deletes, a source that is killed and starts again), renamed; compared at the end.
+# keys, deletes, a source that is killed and starts again), renamed; compared at the end. And what it says of an endpoint that nobody is at.
 #
 # usage: run_utilities.sh <keelson> <keelctl>
 set -u
@@ -40,6 +40,11 @@ start_somewhere() {
   done
   fail "no server"
 }
+
+nowhere=127.0.0.1:1
+said=$("$keelctl" --endpoints "$nowhere" --command-timeout 500ms get a 2>&1 >/dev/null)
+(($? == 1)) || fail "an endpoint that nobody is at: $said"
+[[ $said == "no connection to $nowhere: "*refused*$'\n'"Error: context deadline exceeded" ]] || fail "why it cannot connect: $said"
 
 start_somewhere source
 source_port=$port source_server=$server
