@@ -395,11 +395,12 @@ class Machine {
     return true;
   }
 
-  static bool hide_ranges(raft::Entry& entry) {
+  bool hide_ranges(raft::Entry& entry) {
     const absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
     pb::TxnRequest txn;
     EXPECT_TRUE(request.ok() && txn.ParseFromString(std::string(request->body)));
-    const absl::StatusOr<bool> hidden = apply::hide_ranges(txn);
+    const absl::StatusOr<bool> hidden = apply::hide_ranges(
+        txn, random_.below(2) == 0 ? Refusable::kForKeys : Refusable::kForRevision);
     CHECK(hidden.ok());
     if (!*hidden) return false;
     entry.data = wire::wrap_internal(1, {}, 0, InternalKind::kTxn, txn.SerializeAsString());

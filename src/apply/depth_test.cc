@@ -86,7 +86,7 @@ TEST(ApplyDepth, HiddenRangesAreNoDeeperThanTheLogIsRead) {
       std::unique_ptr<etcdserverpb::TxnRequest> txn = chain(levels);
       etcdserverpb::TxnRequest read;
       ASSERT_TRUE(decode(txn->SerializeAsString(), &read).ok()) << levels;
-      const absl::StatusOr<bool> hidden = hide_ranges(*txn);
+      const absl::StatusOr<bool> hidden = hide_ranges(*txn, Refusable::kForKeys);
       if (levels == kDeepest) {
         EXPECT_EQ(hidden.status(), too_deep());
         continue;

@@ -31,17 +31,20 @@ int hidden_levels(const pb::RequestOp& op) {
 
 bool looks_hidden(const pb::RequestOp& op) { return hidden_levels(op) > 0; }
 
-absl::StatusOr<bool> hide_ranges(pb::TxnRequest& txn) {
-  const auto ranges = [](const auto& branch) {
-    return std::any_of(branch.begin(), branch.end(),
-                       [](const pb::RequestOp& op) { return op.has_request_range(); });
+absl::StatusOr<bool> hide_ranges(pb::TxnRequest& txn, Refusable ranges) {
+  const auto hides = [ranges](const pb::RequestOp& op) {
+    if (!op.has_request_range()) return false;
+    return ranges == Refusable::kForKeys || op.request_range().revision() != 0;
   };
-  if (!ranges(txn.success()) && !ranges(txn.failure())) return false;
+  const auto any = [&](const auto& branch) {
+    return std::any_of(branch.begin(), branch.end(), hides);
+  };
+  if (!any(txn.success()) && !any(txn.failure())) return false;
   for (auto* branch : {txn.mutable_success(), txn.mutable_failure()}) {
     for (pb::RequestOp& op : *branch) {
       const int levels = hidden_levels(op);
       CHECK(levels <= kMostLevels);
-      if (!op.has_request_range() && levels == 0) continue;
+      if (!hides(op) && levels == 0) continue;
       if (levels == kMostLevels) return too_deep();
       pb::RequestOp whole;
       whole.Swap(&op);

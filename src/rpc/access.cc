@@ -60,6 +60,10 @@ absl::StatusOr<auth::Identity> Access::who(LaneAccess& lane, const net::ServerCa
   return settings_.client_cert_auth ? of_certificate(newest, call) : auth::Identity();
 }
 
+bool Access::may_be_somebody(const net::ServerCall& call) const {
+  return shown_by(call).has_value() || (settings_.client_cert_auth && call.identity());
+}
+
 absl::StatusOr<auth::Identity> Access::of_token(LaneAccess& lane, std::string_view token,
                                                 MonotonicTime now) const {
   if (settings_.jwt) {

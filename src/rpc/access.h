@@ -86,6 +86,9 @@ class Access {
   // of the call. Nobody, with revision 0, where nothing says who it is, or it does not matter.
   absl::StatusOr<auth::Identity> who(LaneAccess& lane, const net::ServerCall& call) const;
 
+  // False: who() says nobody, whatever the rules are and become.
+  bool may_be_somebody(const net::ServerCall& call) const;
+
   // Somebody must be logged in, where that matters; an administrator.
   absl::Status require_user(LaneAccess& lane, const net::ServerCall& call) const;
   absl::Status require_admin(LaneAccess& lane, const net::ServerCall& call) const;

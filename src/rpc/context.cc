@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "apply/hidden_ranges.h"
 #include "apply/request_text.h"
 #include "apply/slow_request.h"
 #include "base/check.h"
@@ -288,6 +289,13 @@ bool Context::may_have_old_members() const {
   const std::optional<membership::Version> version =
       membership::Version::parse(view->cluster_version);
   return !version || *version < kLooksEverywhere || view->downgrade.enabled;
+}
+
+absl::StatusOr<bool> Context::hide_ranges(const net::ServerCall& call,
+                                          etcdserverpb::TxnRequest& txn) {
+  if (!may_have_old_members()) return false;
+  return apply::hide_ranges(txn, access_.may_be_somebody(call) ? apply::Refusable::kForKeys
+                                                               : apply::Refusable::kForRevision);
 }
 
 void Context::hold_until_token_known(const net::CallRef& call) {

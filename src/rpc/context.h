@@ -184,8 +184,8 @@ class Context {
     return right.revision == 0 || right.revision == rules(lane).revision();
   }
 
-  // Whether members of etcd before 3.7 may be in the cluster.
-  bool may_have_old_members() const;
+  // Hides what members of etcd before 3.7 would not look at, if there may be any. True: it has.
+  absl::StatusOr<bool> hide_ranges(const net::ServerCall& call, etcdserverpb::TxnRequest& txn);
 
   // NoSpace when `cost` more bytes would pass the quota; the NOSPACE alarm is raised then.
   absl::Status check_quota(Lane& lane, int64_t cost);
@@ -229,6 +229,8 @@ class Context {
   absl::StatusOr<ReadRight> may_read(const net::ServerCall& call,
                                      absl::FunctionRef<absl::Status(const apply::Permits&)> ask);
   bool may_be_new(const net::ServerCall& call, uint64_t revision);
+  // Whether members of etcd before 3.7 may be in the cluster.
+  bool may_have_old_members() const;
   void leave_former_store(Lane& lane);
   static Origin origin(const net::ServerCall& call, const auth::Identity& asks);
   struct Entry {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "apply/decode.h"
-#include "apply/hidden_ranges.h"
 #include "apply/quota.h"
 #include "apply/txn.h"
 #include "base/errors.h"
@@ -160,8 +159,7 @@ class Txn final : public Unary {
     if (!status.ok()) return call->fail(std::move(status));
     if (trace::CallTrace* trace = call->trace()) begin_span(*trace, *request);
     if (!is_read_only(*request)) {
-      absl::StatusOr<bool> hidden = false;
-      if (context_.may_have_old_members()) hidden = apply::hide_ranges(*request);
+      const absl::StatusOr<bool> hidden = context_.hide_ranges(*call, *request);
       if (!hidden.ok()) return call->fail(hidden.status());
       if (!*hidden && is_canonical(bytes, *request)) {
         return context_.propose(std::move(call), InternalKind::kTxn, bytes, cost);
