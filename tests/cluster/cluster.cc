@@ -21,12 +21,23 @@ const char* const kIsGone = "etcdserver: member not found";
 }  // namespace
 
 Cluster::Cluster(const std::vector<Program>& programs, Links* links)
+    : Cluster(programs, links, nullptr) {}
+
+Cluster::Cluster(const std::vector<Program>& programs, const Network& network)
+    : Cluster(programs, nullptr, &network) {}
+
+Cluster::Cluster(const std::vector<Program>& programs, Links* links, const Network* network)
     : links_(links), ids_(programs.size()) {
-  for (size_t i = 0; i < programs.size(); ++i) {
-    members_.push_back(std::make_unique<Server>(
-        harness::ServerOptions{.binary = programs[i].binary, .name = cat("m", i)}));
+  for (int i = 0; i < static_cast<int>(programs.size()); ++i) {
+    harness::ServerOptions options{.binary = programs[static_cast<size_t>(i)].binary,
+                                   .name = cat("m", i)};
+    if (network != nullptr) {
+      options.host = Network::host(i);
+      options.network = network->of(i);
+    }
+    members_.push_back(std::make_unique<Server>(std::move(options)));
     members_.back()->prepare();
-    add_door(static_cast<int>(i));
+    add_door(i);
   }
   for (int i = 0; i < size(); ++i) {
     at(i).set_flags(
@@ -196,6 +207,33 @@ pb::StatusResponse Cluster::status(int i) {
   at(i).client().unary("/etcdserverpb.Maintenance/Status", pb::StatusRequest(), &response,
                        {Milliseconds(2000), {}, false});
   return response;
+}
+
+grpc::Status Cluster::grant(int i, int64_t lease, int64_t seconds) {
+  pb::LeaseGrantRequest request;
+  request.set_id(lease);
+  request.set_ttl(seconds);
+  pb::LeaseGrantResponse response;
+  return at(i).client().unary("/etcdserverpb.Lease/LeaseGrant", request, &response);
+}
+
+int64_t Cluster::renew(int i, int64_t lease) {
+  pb::LeaseKeepAliveRequest request;
+  request.set_id(lease);
+  pb::LeaseKeepAliveResponse response;
+  auto stream = at(i).client().stream("/etcdserverpb.Lease/LeaseKeepAlive");
+  stream->send(request.SerializeAsString());
+  const std::optional<std::string> answer = stream->receive(Milliseconds(10000));
+  return answer && response.ParseFromString(*answer) ? response.ttl() : -2;
+}
+
+int64_t Cluster::time_to_live(int i, int64_t lease) {
+  pb::LeaseTimeToLiveRequest request;
+  request.set_id(lease);
+  pb::LeaseTimeToLiveResponse response;
+  const grpc::Status status =
+      at(i).client().unary("/etcdserverpb.Lease/LeaseTimeToLive", request, &response);
+  return status.ok() ? response.ttl() : -2;
 }
 
 std::vector<pb::Member> Cluster::members(int i) {

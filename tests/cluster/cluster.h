@@ -16,6 +16,7 @@
 
 #include "proto/rpc.pb.h"
 #include "tests/cluster/links.h"
+#include "tests/cluster/network.h"
 #include "tests/harness/server.h"
 
 namespace keelson::cluster {
@@ -37,6 +38,8 @@ class Cluster {
   // One member for each of `programs`, to be founded together; none runs yet. They speak with each
   // other by way of `links`, if there are some.
   explicit Cluster(const std::vector<Program>& programs, Links* links = nullptr);
+  // The same in a network with a place for each, which stays.
+  Cluster(const std::vector<Program>& programs, const Network& network);
 
   // Starts all of them and waits until each serves.
   void start();
@@ -65,6 +68,10 @@ class Cluster {
   // Nothing: not there, or no answer.
   std::optional<std::string> get(int i, const std::string& key);
   etcdserverpb::StatusResponse status(int i);
+  grpc::Status grant(int i, int64_t lease, int64_t seconds);
+  // Seconds; -2: no answer. Of a lease that is not there any more: 0, and -1.
+  int64_t renew(int i, int64_t lease);
+  int64_t time_to_live(int i, int64_t lease);
   std::vector<etcdserverpb::Member> members(int i);
 
   // Waits until all that run are at one revision, and compares what they hash. A failure otherwise.
@@ -76,6 +83,7 @@ class Cluster {
   bool ok() const { return failures_ == 0; }
 
  private:
+  Cluster(const std::vector<Program>& programs, Links* links, const Network* network);
   void add_door(int i);
   std::string initial_cluster() const;
   std::vector<std::string> flags_of(int i, const Program& program,

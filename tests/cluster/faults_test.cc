@@ -1,13 +1,17 @@
 // faults_test: things happen to the members of a cluster while clients use it, and none of them
 // sees what must not be (witness.h); afterwards all members hold the same.
 //
-// --what partitions | stalls | disks, or all of them.
+// --what partitions | networks | clocks | stalls | disks, or all of them but networks.
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <iostream>
+#include <memory>
 
 #include "base/text.h"
 #include "tests/cluster/cluster.h"
+#include "tests/cluster/network.h"
+#include "tests/cluster/wall_clock.h"
 #include "tests/cluster/witness.h"
 
 namespace keelson::cluster {
@@ -18,8 +22,12 @@ constexpr int kSize = 3;
 // One cluster, its clients, and what is said of them at the end.
 class Trial {
  public:
-  Trial(const std::string& binary, std::vector<std::string> flags)
-      : program_(binary, std::move(flags)), cluster_({program_, program_, program_}, &links_) {
+  explicit Trial(const std::string& binary, std::vector<std::string> flags = {})
+      : program_(binary, std::move(flags)), cluster_({program_, program_, program_}, &links_) {}
+  Trial(const std::string& binary, const Network& network)
+      : program_(binary), cluster_({program_, program_, program_}, network) {}
+
+  void begin() {
     cluster_.start();
     witness_ = std::make_unique<Witness>(cluster_.addresses(), 1);
     expect_work("there is work");
@@ -40,35 +48,137 @@ class Trial {
 };
 
 // A link is cut in every way that there is with three members.
-bool partitions(const std::string& binary) {
-  Trial trial(binary, {});
-  auto cut = [&](const std::string& what, auto&& links) {
-    const int leader = trial.cluster_.leader();
+void cut_in_all_ways(Trial& trial, Cuts& links) {
+  Cluster& cluster = trial.cluster_;
+  auto cut = [&](const std::string& what, auto&& cuts, bool deposes = false) {
+    const int leader = cluster.leader();
     if (leader < 0) return;
-    links(leader, (leader + 1) % kSize);
+    const int other = (leader + 1) % kSize;
+    cuts(leader, other);
     trial.expect_work("work goes on: " + what);
-    trial.links_.mend();
+    cluster.check(!deposes || eventually([&] {
+      const uint64_t leads = cluster.status(other).leader();
+      return leads != 0 && leads != cluster.id(leader);
+    }),
+                  "somebody else leads: " + what);
+    links.mend();
     trial.expect_work("and afterwards: " + what);
   };
-  Links& links = trial.links_;
-  cut("the leader is alone", [&](int leader, int) { links.isolate(leader, kSize); });
+  cut(
+      "the leader is alone", [&](int leader, int) { links.isolate(leader, kSize); }, true);
   cut("a follower is alone", [&](int, int other) { links.isolate(other, kSize); });
-  cut("nobody hears the leader", [&](int leader, int) {
-    for (int i = 0; i < kSize; ++i) {
-      if (i != leader) links.cut(leader, i);
-    }
-  });
-  cut("the leader hears nobody", [&](int leader, int) {
-    for (int i = 0; i < kSize; ++i) {
-      if (i != leader) links.cut(i, leader);
-    }
-  });
+  cut(
+      "nobody hears the leader",
+      [&](int leader, int) {
+        for (int i = 0; i < kSize; ++i) {
+          if (i != leader) links.cut(leader, i);
+        }
+      },
+      true);
+  cut(
+      "the leader hears nobody",
+      [&](int leader, int) {
+        for (int i = 0; i < kSize; ++i) {
+          if (i != leader) links.cut(i, leader);
+        }
+      },
+      true);
   cut("one follower and the leader",
       [&](int leader, int other) { links.cut_both_ways(leader, other); });
   cut("one follower does not hear the leader",
       [&](int leader, int other) { links.cut(leader, other); });
   cut("the leader does not hear one follower",
       [&](int leader, int other) { links.cut(other, leader); });
+}
+
+// What is said meanwhile is held up.
+bool partitions(const std::string& binary) {
+  Trial trial(binary);
+  trial.begin();
+  cut_in_all_ways(trial, trial.links_);
+  return trial.end();
+}
+
+// What is said meanwhile is lost, and then there is no network at all.
+bool networks(const std::string& binary, Network& network) {
+  Trial trial(binary, network);
+  Cluster& cluster = trial.cluster_;
+  trial.begin();
+  cut_in_all_ways(trial, network);
+  for (const bool leads : {true, false}) {
+    const int leader = cluster.leader();
+    const int off = leads ? leader : (leader + 1) % kSize;
+    const std::string who = leads ? "the leader" : "a follower";
+    const size_t before = cluster.at(off).log().size();
+    network.unplug(off);
+    trial.expect_work(cat("work goes on without ", who, ", which is unplugged"));
+    const bool noticed = eventually([&] {
+      const std::string log = cluster.at(off).log();
+      return log.find("lost TCP streaming connection with remote peer", before) !=
+             std::string::npos;
+    });
+    cluster.check(noticed, who + " notices that it is unplugged");
+    network.mend();
+    cluster.check(eventually([&] { return cluster.status(off).leader() != 0; }),
+                  who + " is back when it is plugged in again");
+    trial.expect_work("and afterwards: " + who);
+  }
+  return trial.end();
+}
+
+// Members' wall clocks are set, far, while their leases go by monotonic time.
+bool clocks(const std::string& binary, const std::string& preload) {
+  using std::chrono::hours;
+  constexpr hours kDecade{10 * 365 * 24};
+  Trial trial(binary);
+  Cluster& cluster = trial.cluster_;
+  std::vector<std::unique_ptr<WallClock>> clocks;
+  for (int i = 0; i < kSize; ++i) {
+    clocks.push_back(std::make_unique<WallClock>());
+    cluster.at(i).set_environment(clocks.back()->environment(preload));
+  }
+  trial.begin();
+
+  constexpr int64_t kLong = 1, kMinute = 60;
+  auto granted = std::chrono::steady_clock::now();
+  cluster.check(cluster.grant(0, kLong, kMinute), "grant a lease");
+  int64_t next = kLong + 1;
+  auto set = [&](const std::string& what, hours leader_by, hours others_by) {
+    const int leader = cluster.leader();
+    if (leader < 0) return;
+    for (int i = 0; i < kSize; ++i) {
+      clocks[static_cast<size_t>(i)]->shift(i == leader ? leader_by : others_by);
+    }
+    trial.expect_work("work goes on: " + what);
+    const int64_t short_lived = next++;
+    cluster.check(cluster.grant(leader, short_lived, 1), "grant a short one: " + what);
+    for (int i = 0; i < kSize; ++i) {
+      const int64_t left = cluster.time_to_live(i, kLong);
+      const int64_t age =
+          std::chrono::ceil<std::chrono::seconds>(std::chrono::steady_clock::now() - granted)
+              .count();
+      // What a change of leader gives is on top.
+      cluster.check(
+          left >= kMinute - age - 1 && left <= kMinute,
+          cat("a minute's lease has ", left, " s left at m", i, " after ", age, ": ", what));
+    }
+    cluster.check(eventually([&] { return cluster.time_to_live(leader, short_lived) == -1; }),
+                  "a second's lease ends: " + what);
+    granted = std::chrono::steady_clock::now();
+    cluster.check(cluster.renew(leader, kLong) == kMinute, "renew the long one: " + what);
+  };
+  set("the leader's clock is ahead", hours(1), hours(0));
+  set("and behind", hours(-1), hours(0));
+  set("the others' are ahead", hours(0), hours(1));
+  set("all go on in ten years", kDecade, kDecade);
+  cluster.move_leader((cluster.leader() + 1) % kSize);
+  set("the next leader lives ten years ago", -kDecade, kDecade);
+  set("all are right again", hours(0), hours(0));
+  for (int i = 0; i < kSize; ++i) {
+    const std::string log = cluster.at(i).log();
+    cluster.check(log.find(WallClock::year_in(kDecade)) != std::string::npos,
+                  cat("m", i, " has seen its clock set"));
+  }
   return trial.end();
 }
 
@@ -76,6 +186,7 @@ bool partitions(const std::string& binary) {
 bool stalls(const std::string& binary) {
   Trial trial(binary, {"--snapshot-count=200", "--snapshot-catchup-entries=20"});
   Cluster& cluster = trial.cluster_;
+  trial.begin();
   for (const bool leads : {true, false}) {
     const int leader = cluster.leader();
     const int still = leads ? leader : (leader + 1) % kSize;
@@ -107,8 +218,9 @@ bool stalls(const std::string& binary) {
 
 // The log's device is slow, then full, at a follower and at the leader.
 bool disks(const std::string& binary) {
-  Trial trial(binary, {});
+  Trial trial(binary);
   Cluster& cluster = trial.cluster_;
+  trial.begin();
   auto restart_with = [&](int i, const std::string& failpoints) {
     cluster.at(i).kill();
     cluster.at(i).set_environment({failpoints});
@@ -130,8 +242,17 @@ bool disks(const std::string& binary) {
   return trial.end();
 }
 
-int run(const std::string& binary, const std::string& what) {
+int run(const std::string& binary, const std::string& what, const std::string& preload) {
   bool ok = true;
+  if (what == "networks") {  // this process moves there, and with it all that it does
+    absl::StatusOr<std::unique_ptr<Network>> network = Network::create(kSize);
+    if (!network.ok()) {
+      std::cout << "skipped: " << network.status() << "\n";
+      return absl::IsPermissionDenied(network.status()) ? harness::kSkipped : 1;
+    }
+    ok &= networks(binary, **network);
+  }
+  if (what.empty() || what == "clocks") ok &= clocks(binary, preload);
   if (what.empty() || what == "partitions") ok &= partitions(binary);
   if (what.empty() || what == "stalls") ok &= stalls(binary);
   if (what.empty() || what == "disks") ok &= disks(binary);
@@ -143,10 +264,11 @@ int run(const std::string& binary, const std::string& what) {
 }  // namespace keelson::cluster
 
 int main(int argc, char** argv) {
-  std::string server, what;
+  std::string server, what, preload;
   CLI::App app("Things happen to the members of a cluster while clients use it.");
   app.add_option("--server", server, "the server")->required();
-  app.add_option("--what", what, "partitions, stalls or disks");
+  app.add_option("--what", what, "partitions, networks, clocks, stalls or disks");
+  app.add_option("--preload", preload, "the library that shifts the wall clock")->required();
   CLI11_PARSE(app, argc, argv);
-  return keelson::cluster::run(server, what);
+  return keelson::cluster::run(server, what, preload);
 }

@@ -143,17 +143,6 @@ void Links::cut(int from, int to) {
   wake();
 }
 
-void Links::cut_both_ways(int a, int b) {
-  cut(a, b);
-  cut(b, a);
-}
-
-void Links::isolate(int member, int size) {
-  for (int other = 0; other < size; ++other) {
-    if (other != member) cut_both_ways(member, other);
-  }
-}
-
 void Links::mend() {
   {
     std::lock_guard lock(mutex_);

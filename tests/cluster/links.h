@@ -22,12 +22,14 @@
 #include <utility>
 #include <vector>
 
+#include "tests/cluster/cuts.h"
+
 namespace keelson::cluster {
 
-class Links {
+class Links final : public Cuts {
  public:
   Links();
-  ~Links();
+  ~Links() override;
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;
 
@@ -37,12 +39,8 @@ class Links {
   // What `member` calls itself.
   void know(int member, uint64_t id);
 
-  // What `from` says does not reach `to`.
-  void cut(int from, int to);
-  void cut_both_ways(int a, int b);
-  // Nobody hears it, and it hears nobody.
-  void isolate(int member, int size);
-  void mend();
+  void cut(int from, int to) override;
+  void mend() override;
 
  private:
   struct Connection;

@@ -1,6 +1,7 @@
 #include "tests/harness/server.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -67,11 +68,11 @@ Server::~Server() {
   if (!home_.empty()) fs::remove_all(home_, ignored);
 }
 
-std::string Server::address() const { return cat("127.0.0.1:", client_port_); }
+std::string Server::address() const { return cat(options_.host, ":", client_port_); }
 std::string Server::client_url() const {
   return cat(test_tls() == nullptr ? "http://" : "https://", address());
 }
-std::string Server::peer_url() const { return cat("http://127.0.0.1:", peer_port_); }
+std::string Server::peer_url() const { return cat("http://", options_.host, ":", peer_port_); }
 
 std::vector<std::string> Server::arguments() const {
   std::vector<std::string> out = {options_.binary,
@@ -126,6 +127,7 @@ absl::Status Server::launch() {
   if (pid_ > 0) return absl::OkStatus();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);
+  if (options_.network >= 0 && setns(options_.network, CLONE_NEWNET) != 0) _exit(125);
   const int log = open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   dup2(log, 1);
   dup2(log, 2);

@@ -28,6 +28,8 @@ struct ServerOptions {
   std::string keep_data;                 // a directory to use, and keep; empty: a temporary one
   bool https_too = false;                // the clients' port speaks TLS as well, self-signed
   std::string name = "m1";
+  std::string host = "127.0.0.1";  // where it listens
+  int network = -1;                // the network namespace of its process; -1: this one's
 };
 
 class Server {
