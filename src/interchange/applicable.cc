@@ -1,7 +1,10 @@
 #include "interchange/applicable.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "membership/v2_request.h"
+#include "proto/rpc.pb.h"
 #include "wire/internal_request.h"
 
 namespace keelson::interchange {
@@ -27,6 +30,27 @@ std::string of_version_2(std::string_view body, AppliedBy by) {
 }
 
 }  // namespace
+
+bool may_be_done_otherwise(const raft::Entry& entry, bool rights_count) {
+  if (entry.data.empty() || entry.type != raft::EntryType::kNormal) return false;
+  const absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+  if (!request.ok() || request->kind != wire::InternalKind::kTxn) return false;
+  etcdserverpb::TxnRequest txn;
+  if (!txn.ParseFromArray(request->body.data(), static_cast<int>(request->body.size()))) {
+    return true;
+  }
+  const auto refusable = [rights_count](const etcdserverpb::RequestOp& op) {
+    return op.has_request_range() && (rights_count || op.request_range().revision() != 0);
+  };
+  return std::any_of(txn.success().begin(), txn.success().end(), refusable) ||
+         std::any_of(txn.failure().begin(), txn.failure().end(), refusable);
+}
+
+bool turns_rights_on(const raft::Entry& entry) {
+  if (entry.data.empty() || entry.type != raft::EntryType::kNormal) return false;
+  const absl::StatusOr<wire::InternalRequest> request = wire::unwrap_internal(entry.data);
+  return request.ok() && request->kind == wire::InternalKind::kAuthEnable;
+}
 
 std::string cannot_be_applied(const raft::Entry& entry, AppliedBy by) {
   if (by == AppliedBy::kEtcd35 || entry.data.empty()) return "";

@@ -21,6 +21,13 @@ namespace keelson::interchange {
 
 enum class AppliedBy { kKeelson, kEtcd35, kEtcd36, kEtcd37 };
 
+// Whether etcd 3.5 and 3.6 might carry out a request of the entry's that all others refuse: they
+// leave ranges out of a transaction before they look at it, unless they were asked for it
+// (apply/hidden_ranges.h). `rights_count`: users and roles are in force.
+bool may_be_done_otherwise(const raft::Entry& entry, bool rights_count);
+// From here on they are, unless it is refused.
+bool turns_rights_on(const raft::Entry& entry);
+
 // Why it cannot, of the entry's request: "is of the API of version 2 (PUT /1/key)". "": it can.
 std::string cannot_be_applied(const raft::Entry& entry, AppliedBy by);
 

@@ -124,13 +124,17 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
   const raft::ConfState conf = conf_state_of(*view);
   absl::StatusOr<wire::WalSnapshot> mark = wal::newest_mark(what.wal_dir, index);
   if (!mark.ok()) return mark.status();
+  const absl::StatusOr<std::optional<Bytes>> rights =
+      store.get(backend::Bucket::kAuth, "authEnabled");
+  if (!rights.ok()) return rights.status();
   const LogCopy copy{.from = what.wal_dir,
                      .mark = *std::move(mark),
                      .to = new_wal_dir,
                      .index = index,
                      .conf_state = conf,
                      .minor = what.minor,
-                     .applied_by = etcd_of(what.minor.value_or(kNewestMinor))};
+                     .applied_by = etcd_of(what.minor.value_or(kNewestMinor)),
+                     .rights_count = rights->has_value() && (*rights)->view() == "\x01"};
   absl::StatusOr<CheckedLog> checked = check_log(copy);
   if (!checked.ok()) return checked.status();
   absl::StatusOr<CopiedLog> log = copy_log(copy, *std::move(checked));

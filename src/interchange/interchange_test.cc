@@ -15,6 +15,7 @@
 #include "interchange/etcd_version.h"
 #include "interchange/key_stretches.h"
 #include "interchange/test_states.h"
+#include "proto/rpc.pb.h"
 #include "wire/internal_request.h"
 
 namespace keelson::interchange {
@@ -280,6 +281,32 @@ TEST(Applicable, WhoAppliesWhat) {
       EXPECT_THAT(why, HasSubstr(can ? "" : c.why));
     }
   }
+}
+
+// What others refuse for a range, etcd 3.5 and 3.6 may carry out.
+TEST(Applicable, TransactionsThatMayBeRefusedForWhatTheyRead) {
+  const auto may = [](const etcdserverpb::TxnRequest& txn, bool rights_count) {
+    const raft::Entry entry{
+        .data = wire::wrap_internal(1, "", 0, wire::InternalKind::kTxn, txn.SerializeAsString())};
+    return may_be_done_otherwise(entry, rights_count);
+  };
+  etcdserverpb::TxnRequest txn;
+  txn.add_success()->mutable_request_put()->set_key("k");
+  EXPECT_FALSE(may(txn, true));
+  auto* range = txn.add_failure()->mutable_request_range();
+  range->set_key("k");
+  EXPECT_FALSE(may(txn, false));
+  EXPECT_TRUE(may(txn, true));
+  range->set_revision(5);
+  EXPECT_TRUE(may(txn, false));
+  etcdserverpb::TxnRequest around;
+  *around.add_success()->mutable_request_txn() = txn;
+  EXPECT_FALSE(may(around, true)) << "they look at what is in transactions within it";
+  const raft::Entry put{.data = wire::wrap_internal(1, "", 0, wire::InternalKind::kPut, "")};
+  EXPECT_FALSE(may_be_done_otherwise(put, true));
+  EXPECT_FALSE(turns_rights_on(put));
+  EXPECT_TRUE(turns_rights_on(
+      {.data = wire::wrap_internal(1, "", 0, wire::InternalKind::kAuthEnable, "")}));
 }
 
 // In as many stretches as one likes: whatever differs, and wherever, is found, and named.

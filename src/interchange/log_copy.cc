@@ -34,7 +34,8 @@ absl::Status not_applicable(const raft::Entry& entry, const std::string& why, Ap
       by == AppliedBy::kKeelson
           ? "Start the etcd that wrote it once more on this directory, as a member of its "
             "cluster, wait until it serves, stop it in order (SIGTERM)"
-          : "Start keelson once more on this directory, wait until it serves, stop it in order";
+          : "Start keelson once more on this directory, wait until it serves, stop it in order "
+            "(SIGTERM)";
   return absl::FailedPreconditionError(cat(
       "interchange: nothing was changed, because the log has a request past the database that "
       "could not be applied afterwards: entry ",
@@ -43,7 +44,7 @@ absl::Status not_applicable(const raft::Entry& entry, const std::string& why, Ap
 
 class Checking {
  public:
-  explicit Checking(const LogCopy& copy) : copy_(copy) {
+  explicit Checking(const LogCopy& copy) : copy_(copy), rights_count_(copy.rights_count) {
     checked_.entries.emplace();
     if (copy.index == copy.mark.index) checked_.term = copy.mark.term;
   }
@@ -64,8 +65,19 @@ class Checking {
     if (entry.index <= copy_.index) return absl::OkStatus();
     const std::string why = cannot_be_applied(entry, copy_.applied_by);
     if (!why.empty()) return not_applicable(entry, why, copy_.applied_by);
+    rights_count_ |= turns_rights_on(entry);
+    if (leaves_ranges_out() && may_be_done_otherwise(entry, rights_count_)) {
+      return not_applicable(entry,
+                            "is a transaction that may be refused for what it reads, which etcd "
+                            "3.5 and 3.6 would carry out",
+                            copy_.applied_by);
+    }
     if (checked_.entries) keep(entry);
     return absl::OkStatus();
+  }
+
+  bool leaves_ranges_out() const {
+    return copy_.applied_by == AppliedBy::kEtcd35 || copy_.applied_by == AppliedBy::kEtcd36;
   }
 
   // A copy, as the entry's data are part of a larger block of the log.
@@ -77,6 +89,7 @@ class Checking {
   }
 
   const LogCopy& copy_;
+  bool rights_count_;  // by now
   CheckedLog checked_;
   size_t bytes_ = 0;  // of checked_.entries; <= kKeptBytes while there are some
 };

@@ -8,7 +8,8 @@
 // Durability: the new log is whole and synced when copy_log() returns Ok. The old one is only read;
 //   it may end in a torn record, and is locked by nobody here.
 // Errors: FailedPrecondition when something past the state could not be applied by those who are to
-//   go on with it; DataLoss when the log does not reach the state; those of wal/wal.h.
+//   go on with it, or might be by them alone; DataLoss when the log does not reach the state; those
+//   of wal/wal.h.
 
 #pragma once
 
@@ -36,6 +37,8 @@ struct LogCopy {
   // such entries name its version instead. nullopt: every entry stays as it is.
   std::optional<int> minor = {};
   AppliedBy applied_by = AppliedBy::kKeelson;
+  // Users and roles are in force where the state stands.
+  bool rights_count = false;
 };
 
 struct CopiedLog {
