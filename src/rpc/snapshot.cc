@@ -322,7 +322,9 @@ class Snapshot final : public net::StreamHandler {
  public:
   explicit Snapshot(Context& context) : context_(context) {}
   std::unique_ptr<net::StreamReceiver> on_open(net::CallRef call) override {
-    if (absl::Status s = context_.admit(*call, true); !s.ok()) call->fail(std::move(s));
+    // The only stream that etcd's learners serve.
+    absl::Status admitted = context_.admit(*call, true, Context::Learners::kServe);
+    if (!admitted.ok()) call->fail(std::move(admitted));
     context_.hold_until_token_known(call);
     return std::make_unique<SnapshotCall>(context_, std::move(call), &running_);
   }
