@@ -93,7 +93,9 @@ void WatchSession::read_stream() {
 bool WatchSession::reopen(const absl::Status& why) {
   std::unique_lock lock(mutex_);
   if (stopping_) return false;
-  if (!why.ok() && !absl::IsUnavailable(why) && !absl::IsInternal(why)) {
+  // etcd's client does not wait for the next leader either, though it asked to be told of none.
+  const bool no_leader = message_of(why) == message_of(errors::NoLeader());
+  if (!why.ok() && (no_leader || !(absl::IsUnavailable(why) || absl::IsInternal(why)))) {
     console_.err << "watch was canceled (" << message_of(why) << ")\n";
     result_ = failure(ExitCode::kInterrupted, "watch is canceled by the server");
     finished_ = true;
