@@ -13,18 +13,25 @@ constexpr size_t kHeadSize = 8;
 // Fields of raftpb.Message.
 constexpr uint32_t kEntriesField = 7;
 constexpr uint32_t kResponsesField = 14;
+// A leader sends a megabyte of entries together, and none takes less than six bytes. More of them
+// would hold up the thread that decodes them.
+constexpr size_t kMostEntries = (size_t{1} << 20) / 6 + 1;
 
 // What is refused before any of it is decoded. An entry of two bytes on the wire is dozens of bytes
 // in memory, so the sum counts those.
 absl::Status check_outline(std::string_view bytes, size_t limit) {
-  size_t held = bytes.size();
+  size_t held = bytes.size(), entries = 0;
   pb::LoggedReader reader(bytes);
   pb::Field field;
   while (reader.next(&field)) {
     if (field.number == kResponsesField) {
       return absl::InvalidArgumentError("a raft message with responses is not for other members");
     }
-    if (field.number == kEntriesField) held += sizeof(raft::Entry);
+    if (field.number != kEntriesField) continue;
+    held += sizeof(raft::Entry);
+    if (++entries > kMostEntries) {
+      return absl::ResourceExhaustedError("a raft message has more entries than anybody sends");
+    }
   }
   if (held > limit) return absl::ResourceExhaustedError("rafthttp: error limit exceeded");
   return absl::OkStatus();
