@@ -131,7 +131,7 @@ Node::Node(Options options, Lanes lanes, const Clock* clock, Random* random, Tra
   CHECK(lanes_.background != nullptr);
   CHECK(applier_->applied_index() == parts.found.applied);
   state_.applied = parts.found.applied.value;
-  noted_members_ = members_->view();
+  noted_members_ = told_members_ = members_->view();
   note_standing();
   listen_to_store();
 }
@@ -322,10 +322,15 @@ void Node::publish_self() {
     request.mutable_member_attributes()->add_client_urls(url);
   }
   publishing_ = true;
+  announced_.store(true, std::memory_order_release);
   propose_internal(wire::InternalKind::kClusterMemberAttrSet, request.SerializeAsString(),
-                   [this](absl::Status) {
+                   [this](const absl::Status& status) {
                      CHECK(publishing_);
                      publishing_ = false;
+                     if (!status.ok()) return;
+                     log::info("published local member to cluster through raft",
+                               {{"local-member-id", cat(absl::Hex(member_.value))},
+                                {"cluster-id", cat(absl::Hex(cluster_.value))}});
                    });
 }
 
@@ -339,8 +344,17 @@ void Node::note_standing() {
 
 void Node::members_changed() {
   note_standing();
-  if (tell_members_) tell_members_(members_->view());
+  tell_members();
   notice_removal();
+}
+
+// Of every change, what members say of themselves and the cluster's version among them: others ask
+// for it, one that has lost its disk to learn that it must not begin again.
+void Node::tell_members() {
+  std::shared_ptr<const membership::View> now = members_->view();
+  if (now == told_members_) return;
+  told_members_ = now;
+  if (tell_members_) tell_members_(std::move(now));
 }
 
 // On the apply lane. Before the store can be durable there.
@@ -348,7 +362,18 @@ void Node::note_members(Index index) {
   std::shared_ptr<const membership::View> now = members_->view();
   if (now == noted_members_) return;
   noted_members_ = now;
+  members_flush_due_ = true;
   consensus_.members_changed(std::move(now), index);
+  tell_members();
+}
+
+// A start answers from the store who the members are, before it has gone through its log.
+void Node::flush_members() {
+  if (!std::exchange(members_flush_due_, false)) return;
+  backend()->flush([](const absl::Status& status) {
+    if (status.ok()) return;
+    log::warn("the table of members is not durable yet", {{"error", message_of(status)}});
+  });
 }
 
 void Node::notice_removal() {
@@ -366,6 +391,7 @@ void Node::every_half_second() {
   if (stopping_) return;
   lanes_.apply->post_after(kLeaseInterval, [this] { every_half_second(); });
   notice_removal();
+  flush_members();
   revoke_expired_leases();
   checkpoint_leases();
   // Again, if it failed.

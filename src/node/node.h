@@ -149,6 +149,8 @@ class Node {
   Executor& background() { return *lanes_.background; }
   // Whether the table has what this member says of itself: others may be sent here.
   bool is_published() const;
+  // Whether it has asked for that since it was created. Any thread.
+  bool has_announced() const { return announced_.load(std::memory_order_acquire); }
   bool is_leader() const { return state_.leader.load(std::memory_order_acquire) == member_.value; }
 
  private:
@@ -164,7 +166,9 @@ class Node {
   void publish_self();
   void note_standing();
   void members_changed();
+  void tell_members();
   void note_members(Index index);
+  void flush_members();
   void notice_removal();
   void every_half_second();
   void raise_no_space();
@@ -225,9 +229,12 @@ class Node {
   bool stopping_ = false;
   Term leading_;  // the term in which this member leads; 0: it does not
   bool publishing_ = false;
+  std::atomic<bool> announced_{false};  // written there, read by others
   bool removed_ = false;
   bool raising_alarm_ = false;
-  std::shared_ptr<const membership::View> noted_members_;  // the last that consensus was told
+  // The last that consensus, and that tell_members_, was told.
+  std::shared_ptr<const membership::View> noted_members_, told_members_;
+  bool members_flush_due_ = false;  // the table has changed since it was last made durable
 
   // Orders what comes on a backend's threads with the end of the node, or of that backend's time,
   // which it outlives: there may be a thread at the door then. Each backend has its own.

@@ -137,8 +137,26 @@ absl::Status Peering::listen() {
   return absl::OkStatus();
 }
 
+// A founder knows no members before it has gone through its log, and no term but the one that all
+// begin with before it has heard of others.
+peer::Receiver* Peering::receiver_of(node::Node& node, Ends ends) {
+  receiver_.emplace(&node.consensus(),
+                    config_.pre_vote ? static_cast<int>(config_.election_ticks()) : 0,
+                    std::move(ends.removed));
+  const bool begins = config_.initial_cluster_state == "new" && node.state().term.load() <= 1;
+  if (!begins) return &*receiver_;
+  first_contact_.emplace(
+      peer::FirstContact::Parts{.receiver = &*receiver_,
+                                .ask = &network_.ask(),
+                                .self = node.member(),
+                                .members = [&node] { return node.members().view(); },
+                                .has_announced = [&node] { return node.has_announced(); },
+                                .refused = std::move(ends.refused)});
+  return &*first_contact_;
+}
+
 void Peering::start(node::Node& node, rpc::Context& context, StoreHashes& hashes,
-                    peer::SnapshotHome* home, std::function<void()> on_removed) {
+                    peer::SnapshotHome* home, Ends ends) {
   node_ = &node;
   asking_ = std::make_unique<Asking>(network_);
   context.set_others(asking_.get());
@@ -150,13 +168,10 @@ void Peering::start(node::Node& node, rpc::Context& context, StoreHashes& hashes
     network_.set_members(std::move(members));
   });
   peer_metrics_.set_local(node.member());
-  receiver_.emplace(&node.consensus(),
-                    config_.pre_vote ? static_cast<int>(config_.election_ticks()) : 0,
-                    std::move(on_removed));
   network_.start({.member = node.member(),
                   .cluster = node.cluster(),
                   .peer_urls = url_texts(config_.initial_advertise_peer_urls)},
-                 &*receiver_, &*answers_, node.members().view(), home);
+                 receiver_of(node, std::move(ends)), &*answers_, node.members().view(), home);
   if (!introduced_.empty()) network_.introduce(introduced_);
   if (config_.initial_election_tick_advance) advance_ticks(kLooksForPeers);
 }

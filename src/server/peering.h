@@ -19,6 +19,7 @@
 #include "net/listener.h"
 #include "node/node.h"
 #include "peer/consensus_receiver.h"
+#include "peer/first_contact.h"
 #include "peer/network.h"
 #include "rpc/context.h"
 #include "server/config.h"
@@ -47,10 +48,15 @@ class Peering {
   // Binds --listen-peer-urls.
   absl::Status listen();
   // Ties node and services to the network, and lets messages flow. Snapshots go to `home`.
-  // `on_removed`: the other members say that this one was removed; once, on the peer loop. The node
-  // starts next.
+  // The node starts next.
+  struct Ends {
+    // The other members say that this one was removed; once, on the peer loop.
+    std::function<void()> removed;
+    // It must not go on (peer/first_contact.h); the same.
+    std::function<void(absl::Status)> refused;
+  };
   void start(node::Node& node, rpc::Context& context, StoreHashes& hashes, peer::SnapshotHome* home,
-             std::function<void()> on_removed);
+             Ends ends);
 
   // What the other members of `node` hold, up to `revision`: for a node that is not started.
   std::vector<PeerHash> hashes_of_others(node::Node& node, int64_t revision);
@@ -68,6 +74,7 @@ class Peering {
  private:
   class Asking;
 
+  peer::Receiver* receiver_of(node::Node& node, Ends ends);
   void advance_ticks(int attempts_left);
   void ask_hashes(node::Node& node, int64_t revision,
                   absl::AnyInvocable<void(std::vector<PeerHash>)> done);
@@ -89,6 +96,7 @@ class Peering {
   std::unique_ptr<Asking> asking_;
   std::optional<PeerAnswers> answers_;
   std::optional<peer::ConsensusReceiver> receiver_;
+  std::optional<peer::FirstContact> first_contact_;  // only where the member may begin again
 };
 
 }  // namespace keelson::server

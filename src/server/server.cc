@@ -587,14 +587,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   auto running = std::make_unique<Running>(config);
   Running& r = *running;
   if (absl::Status s = r.open_access_log(); !s.ok()) return s;
-  if (absl::Status s = r.open_node(std::move(calls.fatal), calls.given_up); !s.ok()) return s;
+  if (absl::Status s = r.open_node(calls.fatal, calls.given_up); !s.ok()) return s;
   if (absl::Status s = r.start_tracing(); !s.ok()) return s;
   r.build_services();
   auto server = std::unique_ptr<Server>(new Server(std::move(running)));
   if (absl::Status s = r.peering->listen(); !s.ok()) return s;
   if (absl::Status s = r.listen(Running::Kinds::kMetrics); !s.ok()) return s;
   r.node->set_removed(calls.removed);
-  r.peering->start(*r.node, *r.context, *r.hashes, r.home.get(), calls.removed);
+  r.peering->start(*r.node, *r.context, *r.hashes, r.home.get(),
+                   {.removed = calls.removed, .refused = std::move(calls.fatal)});
   r.node->start();
   if (r.archiving) r.archiving->start();
   r.corruption_checks->start();
