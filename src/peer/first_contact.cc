@@ -28,10 +28,9 @@ void FirstContact::receive(std::vector<raft::Message> messages, Task taken) {
 void FirstContact::ask(MemberId member) {
   const std::shared_ptr<const membership::View> view = parts_.members();
   const membership::Member* found = view->find(member);
-  parts_.ask->members(found ? found->peer_urls : Urls(), kPatience,
-                      [this, member](const absl::StatusOr<RemoteCluster>& answer) {
-                        answered(member, answer);
-                      });
+  parts_.ask->members(
+      found ? found->peer_urls : Urls(), kPatience,
+      [this, member](const absl::StatusOr<RemoteCluster>& answer) { answered(member, answer); });
 }
 
 // It may have become known as started since the question was asked: by what it said itself.
