@@ -8,19 +8,15 @@
 #include "peer/headers.h"
 
 namespace keelson::peer {
-namespace {
-
-constexpr Duration kPatience = std::chrono::seconds(1);  // as for the question before
-
-}  // namespace
-
 void FirstContact::receive(std::vector<raft::Message> messages, Task taken) {
   if (messages.empty()) return taken();
   const MemberId from = messages.front().from;
   Other& other = others_[from];
   CHECK(!(other.cleared && other.asking));
-  if (other.cleared) return parts_.receiver->receive(std::move(messages), std::move(taken));
   if (refused_) return taken();
+  // Who has announced itself takes part, and learns nothing from an answer any more.
+  if (!other.asking) other.cleared |= parts_.has_announced();
+  if (other.cleared) return parts_.receiver->receive(std::move(messages), std::move(taken));
   other.waiting.push_back({std::move(messages), std::move(taken)});
   if (!std::exchange(other.asking, true)) ask(from);
 }
@@ -28,8 +24,8 @@ void FirstContact::receive(std::vector<raft::Message> messages, Task taken) {
 void FirstContact::ask(MemberId member) {
   const std::shared_ptr<const membership::View> view = parts_.members();
   const membership::Member* found = view->find(member);
-  parts_.ask->members(
-      found ? found->peer_urls : Urls(), kPatience,
+  parts_.ask(
+      found ? found->peer_urls : Urls(),
       [this, member](const absl::StatusOr<RemoteCluster>& answer) { answered(member, answer); });
 }
 

@@ -31,10 +31,12 @@ class FirstContact final : public Receiver {
  public:
   struct Parts {
     Receiver* receiver;
-    Ask* ask;
+    // Ask::members(): answered on the peer loop, never from inside.
+    std::function<void(Urls, Done<RemoteCluster>)> ask;
     MemberId self;
     std::function<std::shared_ptr<const membership::View>()> members;
-    // Whether it has asked the cluster, in this life, to be known as started.
+    // Whether it has asked the cluster, in this life, to be known as started. From then on nobody
+    // is asked.
     std::function<bool()> has_announced;
     std::function<void(absl::Status)> refused;  // it must end. Once
   };

@@ -107,6 +107,19 @@ TEST(MessageStream, TheLimitCountsWhatIsDecoded) {
   EXPECT_TRUE(absl::IsResourceExhausted(refusal(MessageDecoder(100), bytes)));
 }
 
+// Each of them is the size of the smallest that a leader sends, of which a megabyte goes together.
+TEST(MessageStream, SoManyEntriesAreNobodys) {
+  const auto with = [](size_t entries) {
+    std::string body = hex("0803");  // MsgApp
+    for (size_t i = 0; i < entries; ++i) body += hex("3a020800");
+    return big64(body.size()) + body;
+  };
+  constexpr size_t kMost = (1 << 20) / 6 + 1;
+  EXPECT_EQ(refusal(MessageDecoder(), with(kMost + 1)).message(),
+            "a raft message has more entries than anybody sends");
+  EXPECT_TRUE(absl::IsInvalidArgument(refusal(MessageDecoder(), with(kMost)))) << "their indexes";
+}
+
 TEST(MessageStream, TheEndOfTheStreamIsSeen) {
   const Bytes bytes = encode_message(append(1, 1, 4, 4, {test_entry(1, 5, "x")}));
   for (size_t size = 0; size <= bytes.size(); ++size) {

@@ -46,6 +46,8 @@ peer::NetworkOptions network_options(const Config& config, net::LoopPool* loops,
 
 // For five seconds, as in etcd.
 constexpr int kLooksForPeers = 100;
+// As for the question before a member founds anything (joining.cc).
+constexpr auto kContactPatience = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -145,13 +147,16 @@ peer::Receiver* Peering::receiver_of(node::Node& node, Ends ends) {
                     std::move(ends.removed));
   const bool begins = config_.initial_cluster_state == "new" && node.state().term.load() <= 1;
   if (!begins) return &*receiver_;
-  first_contact_.emplace(
-      peer::FirstContact::Parts{.receiver = &*receiver_,
-                                .ask = &network_.ask(),
-                                .self = node.member(),
-                                .members = [&node] { return node.members().view(); },
-                                .has_announced = [&node] { return node.has_announced(); },
-                                .refused = std::move(ends.refused)});
+  first_contact_.emplace(peer::FirstContact::Parts{
+      .receiver = &*receiver_,
+      .ask =
+          [this](peer::Urls urls, peer::Done<peer::RemoteCluster> done) {
+            network_.ask().members(std::move(urls), kContactPatience, std::move(done));
+          },
+      .self = node.member(),
+      .members = [&node] { return node.members().view(); },
+      .has_announced = [&node] { return node.has_announced(); },
+      .refused = std::move(ends.refused)});
   return &*first_contact_;
 }
 
