@@ -182,7 +182,11 @@ void Links::run() {
     std::vector<pollfd> fds = {{bell_, POLLIN, 0}};
     for (const Door& door : state.doors) fds.push_back({door.fd, POLLIN, 0});
     for (const auto& c : connections_) {
-      if (!c->sender) c->sender = sender_in(c->up.bytes);
+      // A connection that a question was asked on may be used for more than questions later.
+      if (c->sender.value_or(0) == 0) {
+        const std::optional<uint64_t> sender = sender_in(c->up.bytes);
+        if (sender) c->sender = sender;
+      }
       auto known = state.members.find(c->sender.value_or(0));
       const int from = known == state.members.end() ? -1 : known->second;
       const bool up = !state.holds(from, c->to), down = !state.holds(c->to, from);
@@ -192,7 +196,8 @@ void Links::run() {
         const bool write = writes && (!out.bytes.empty() || (out.ended && !out.told));
         return static_cast<short>((read ? POLLIN : 0) | (write ? POLLOUT : 0));
       };
-      const short client = wants(c->up, c->down, up || !c->sender, down);
+      const bool says = c->sender.value_or(0) != 0;
+      const short client = wants(c->up, c->down, up || !says, down);
       const short server = wants(c->down, c->up, down, up && c->sender.has_value());
       fds.push_back({client != 0 ? c->client : -1, client, 0});
       fds.push_back({server != 0 ? c->server : -1, server, 0});

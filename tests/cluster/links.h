@@ -5,8 +5,8 @@
 //
 // What is held up is not lost: it arrives once the link is mended, unless whoever sent it has given
 // the connection up by then. That is what TCP makes of a network that loses everything for a while.
-// Who has opened a connection is read from the head of its first request (X-Server-From); one that
-// does not say (probes) is held up with any link of the member that it goes to.
+// Who has opened a connection is read from the heads of its requests (X-Server-From); as long as
+// none says (probes), it is held up with any link of the member that it goes to.
 //
 // Threads: one of its own forwards; the rest from any.
 

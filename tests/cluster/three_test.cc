@@ -275,6 +275,9 @@ void downgrades(Cluster& cluster) {
 bool a_wiped_one_does_not_vote(const std::string& binary) {
   Cluster cluster({binary, binary, binary});
   cluster.start();
+  // What a process that dies has of it for certain is what is behind these in its log.
+  cluster.check(eventually([&] { return tells_of_all(cluster, 1); }), "it hears who has started");
+  for (const char* key : {"a", "b", "c"}) cluster.check(cluster.put(1, key, "x"), "put");
   cluster.at(1).kill();
   cluster.check(eventually([&] { return cluster.put(0, "two", "have it").ok(); }), "put");
   cluster.at(0).kill();
