@@ -34,6 +34,7 @@ for _ in 1 2 3 4 5; do
   host="127.0.0.1:$((20000 + (RANDOM * 2) % 12000))"
   "$keelson" --data-dir "$work/data" --listen-client-urls "http://$host,$socket,https://127.0.0.1:0" \
     --advertise-client-urls "http://$host" --bcrypt-cost 4 \
+    --listen-peer-urls http://127.0.0.1:0 \
     --cert-file "$work/cert.pem" --key-file "$work/key.pem" > "$work/log" 2>&1 &
   pid=$!
   for _ in $(seq 200); do

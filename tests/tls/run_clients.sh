@@ -64,7 +64,9 @@ start() {
   rm -rf data
   : > log  # the child does it later: until then an earlier server's would be read
   "$keelson" --data-dir data --listen-client-urls "https://127.0.0.1:0,unixs://$work/socket" \
-    --advertise-client-urls https://127.0.0.1:1 --listen-metrics-urls https://127.0.0.1:0 "$@" \
+    --advertise-client-urls https://127.0.0.1:1 --listen-metrics-urls https://127.0.0.1:0 \
+    --listen-peer-urls http://127.0.0.1:0 --initial-advertise-peer-urls http://127.0.0.1:1 \
+    --initial-cluster default=http://127.0.0.1:1 "$@" \
     > log 2>&1 &
   pid=$!
   for _ in $(seq 300); do
