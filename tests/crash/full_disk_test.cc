@@ -347,14 +347,15 @@ class FilledByItself {
     CompactionResponse compacted;
     if (absl::Status s = call("KV/Compact", compact, &compacted); !s.ok()) return s;
     // What came free may be just what is kept in reserve: then there is no room for it yet, and the
-    // store goes on by itself, as the answer says.
+    // store goes on by itself, as the answer says, if it is let: each try takes the store's turn.
     const auto start = std::chrono::steady_clock::now();
     DefragmentResponse done;
-    absl::Status status;
-    do {
+    absl::Status status = call("Maintenance/Defragment", DefragmentRequest(), &done);
+    while (!status.ok() && status.message().find("the disk is full") != std::string::npos &&
+           std::chrono::steady_clock::now() < start + kRecovery) {
+      std::this_thread::sleep_for(Milliseconds(500));
       status = call("Maintenance/Defragment", DefragmentRequest(), &done);
-    } while (!status.ok() && status.message().find("the disk is full") != std::string::npos &&
-             std::chrono::steady_clock::now() < start + kRecovery);
+    }
     if (!status.ok()) return status;
     do {
       status = put();
