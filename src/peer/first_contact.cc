@@ -8,6 +8,7 @@
 #include "peer/headers.h"
 
 namespace keelson::peer {
+
 void FirstContact::receive(std::vector<raft::Message> messages, Task taken) {
   if (messages.empty()) return taken();
   const MemberId from = messages.front().from;

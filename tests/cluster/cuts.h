@@ -21,11 +21,21 @@ class Cuts {
     cut(a, b);
     cut(b, a);
   }
-  // Nobody hears it, and it hears nobody.
-  void isolate(int member, int size) {
+  // Nobody hears it.
+  void mute(int member, int size) {
     for (int other = 0; other < size; ++other) {
-      if (other != member) cut_both_ways(member, other);
+      if (other != member) cut(member, other);
     }
+  }
+  // It hears nobody.
+  void deafen(int member, int size) {
+    for (int other = 0; other < size; ++other) {
+      if (other != member) cut(other, member);
+    }
+  }
+  void isolate(int member, int size) {
+    mute(member, size);
+    deafen(member, size);
   }
 };
 

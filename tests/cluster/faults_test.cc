@@ -68,21 +68,9 @@ void cut_in_all_ways(Trial& trial, Cuts& links) {
       "the leader is alone", [&](int leader, int) { links.isolate(leader, kSize); }, true);
   cut("a follower is alone", [&](int, int other) { links.isolate(other, kSize); });
   cut(
-      "nobody hears the leader",
-      [&](int leader, int) {
-        for (int i = 0; i < kSize; ++i) {
-          if (i != leader) links.cut(leader, i);
-        }
-      },
-      true);
+      "nobody hears the leader", [&](int leader, int) { links.mute(leader, kSize); }, true);
   cut(
-      "the leader hears nobody",
-      [&](int leader, int) {
-        for (int i = 0; i < kSize; ++i) {
-          if (i != leader) links.cut(i, leader);
-        }
-      },
-      true);
+      "the leader hears nobody", [&](int leader, int) { links.deafen(leader, kSize); }, true);
   cut("one follower and the leader",
       [&](int leader, int other) { links.cut_both_ways(leader, other); });
   cut("one follower does not hear the leader",
