@@ -45,13 +45,13 @@ class Journey {
   }
 
   bool run() {
-    Process watch(ctl({"watch", "count"}), work_ + "/watch.log");
+    watch();
     std::thread writer([this] { write(); });
     for (int i = 0; i < 3 && cluster_.ok(); ++i) kill_and_start(i);
     over_ = true;
     writer.join();
     cluster_.check(last_acknowledged_ > 0, "something was written");
-    check_watch(watch);
+    check_watch();
     cluster_.expect_equal();
     end();
     return cluster_.ok();
@@ -94,6 +94,7 @@ class Journey {
 
   void kill_and_start(int i) {
     const std::string one = cluster_.at(i).address();
+    keep_watching();
     expect_progress("writes go through");
     cluster_.at(i).kill();
     expect_progress(cat("writes go on without member ", i));
@@ -106,17 +107,28 @@ class Journey {
                    "the gateway notices that " + one + " is back");
   }
 
+  void watch() {
+    watch_ = std::make_unique<Process>(ctl({"watch", "count", "--rev=1"}), work_ + "/watch.log");
+  }
+
+  // One that came to a member without a leader has ended and said so: begun anew.
+  void keep_watching() {
+    if (watch_->text().find("etcdserver: no leader") != std::string::npos) watch();
+  }
+
   // Every number that was acknowledged, in their order; one that was tried again perhaps twice.
-  void check_watch(const Process& watch) {
+  void check_watch() {
     const std::string last = cat("\n", last_acknowledged_.load(), "\n");
-    cluster_.check(watch.says(last), "the watch gets to the end");
-    std::istringstream lines(watch.text());
+    const auto arrived = [&] {
+      keep_watching();
+      return watch_->text().find(last) != std::string::npos;
+    };
+    cluster_.check(eventually(arrived), "the watch gets to the end");
+    std::istringstream lines(watch_->text());
     int seen = 0;
     for (std::string line; std::getline(lines, line);) {
       if (line.empty() || line.find_first_not_of("0123456789") != std::string::npos) continue;
       const int number = std::stoi(line);
-      // The first numbers may be older than the watch.
-      if (seen == 0) seen = number - 1;
       if (number != seen) cluster_.check(number == seen + 1, cat("behind ", seen, " comes ", line));
       seen = number;
     }
@@ -143,7 +155,7 @@ class Journey {
   const std::string work_;
   Cluster cluster_;
   const std::string address_;
-  std::unique_ptr<Process> gateway_;
+  std::unique_ptr<Process> gateway_, watch_;
   std::atomic<bool> over_ = false;
   std::atomic<int> last_acknowledged_ = 0;
 };
