@@ -10,6 +10,11 @@
 
 namespace keelson::wal {
 
+namespace {
+// Taken ahead while space is short.
+constexpr uint64_t kFrugalSegment = 1 << 20;
+}  // namespace
+
 absl::Status Wal::Impl::cut() {
   if (absl::Status status = KEELSON_FAILPOINT_STATUS("wal_cut_begin"); !status.ok()) {
     return absl::IsResourceExhausted(status) ? status : poison(status);
@@ -35,6 +40,7 @@ void Wal::Impl::be_frugal(bool on) {
   frugal_ = on;
   if (!frugal_ || !usable().ok()) return;
   shrink_next();
+  shrink_tail();
   release_to(released_, Index(UINT64_MAX));
 }
 
@@ -128,7 +134,6 @@ void Wal::Impl::add_head(RecordBuffer& buffer) const {
 
 // While space is short a segment gets no more ahead than what its first batches need.
 uint64_t Wal::Impl::size_of_next() const {
-  constexpr uint64_t kFrugalSegment = 1 << 20;
   return frugal_ ? std::min(kFrugalSegment, options_.segment_bytes) : options_.segment_bytes;
 }
 
@@ -169,6 +174,23 @@ void Wal::Impl::shrink_next() {
   }
   next_bytes_ = size_of_next();
   CHECK(next_bytes_ <= options_.segment_bytes);
+}
+
+// What the tail had taken ahead, most of it. What it has is claimed first, for good.
+void Wal::Impl::shrink_tail() {
+  const uint64_t wanted = written_ + buffer_.size() + kFrugalSegment;
+  if (reserved_ <= wanted) return;
+  if (absl::Status status = claim_at_most(wanted); !status.ok()) {
+    poison(status).IgnoreError();
+    return;
+  }
+  if (absl::Status status = tail().file->truncate(wanted); !status.ok()) {
+    log::warn("cannot give back what a WAL segment had taken ahead",
+              {{"path", tail().path}, {"error", message_of(status)}});
+    return;
+  }
+  reserved_ = wanted;
+  CHECK(written_ + buffer_.size() <= reserved_);
 }
 
 void Wal::Impl::drop_next() {

@@ -80,6 +80,7 @@ class Wal::Impl {
   absl::Status begin_segment(Segment next);
   void prepare_next();
   void shrink_next();
+  void shrink_tail();
   void drop_next();
   void add_head(RecordBuffer& buffer) const;
   // The tail will never be shorter than that. REQUIRES: this length is durable.

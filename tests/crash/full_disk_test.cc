@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -376,6 +377,20 @@ class FilledByItself {
   int last_ = 0;
 };
 
+// What takes the space.
+std::string files(const std::string& mount) {
+  struct statvfs info {};
+  statvfs(mount.c_str(), &info);
+  std::string all = cat(info.f_bavail * info.f_bsize, " bytes left, taken by\n");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(mount)) {
+    struct stat one {};
+    if (!entry.is_regular_file() || stat(entry.path().c_str(), &one) != 0) continue;
+    all += cat(one.st_size, " bytes, ", one.st_blocks * 512, " on the disk: ",
+               entry.path().lexically_relative(mount).string(), "\n");
+  }
+  return all;
+}
+
 template <typename Test>
 absl::Status on_small_disk(const std::string& binary, const Case& what) {
   std::string mount = "/tmp/keelson-full-disk-XXXXXX";
@@ -390,8 +405,10 @@ absl::Status on_small_disk(const std::string& binary, const Case& what) {
   {
     Test test(binary, what, mount);
     status = test.run();
-    if (!status.ok())
-      status = absl::Status(status.code(), cat(status.message(), "\n", test.log_tail()));
+    if (!status.ok()) {
+      status = absl::Status(status.code(),
+                            cat(status.message(), "\n", test.log_tail(), "\n", files(mount)));
+    }
   }
   umount2(mount.c_str(), MNT_DETACH);
   rmdir(mount.c_str());
