@@ -241,4 +241,10 @@ uint64_t reserve_for(const Config& config) {
   return error ? 0 : std::min<uint64_t>(kMost, disk.capacity / kShare);
 }
 
+uint64_t write_buffers_for(const Config& config) {
+  const uint64_t reserve = reserve_for(config);
+  return reserve == 0 ? config.keelson_write_buffer_bytes
+                      : std::min(config.keelson_write_buffer_bytes, reserve);
+}
+
 }  // namespace keelson::server

@@ -39,5 +39,8 @@ absl::Status make_data_dir(const Config& config);
 // sixteenth. 64 MB is what the log takes ahead, and as much as the write buffers hold. 0: the size
 // of the disk cannot be told. REQUIRES: make_data_dir() was done.
 uint64_t reserve_for(const Config& config);
+// --keelson-write-buffer-bytes; on a small disk no more than the reserve, so that what is in memory
+// when it is full finds room there.
+uint64_t write_buffers_for(const Config& config);
 
 }  // namespace keelson::server

@@ -293,13 +293,13 @@ absl::Status Server::Running::open_node(std::function<void(absl::Status)> fatal,
                       .force_new_cluster = config.force_new_cluster && dir->has_log,
                       .keep = {.entries = config.snapshot_catchup_entries}};
   home = std::make_unique<StateHome>(
-      config.effective_data_dir(),
-      backend::RocksOptions{
-          .write_buffers = config.keelson_write_buffer_bytes,
-          .quota_bytes = config.effective_quota(),
-          .reserve_bytes = reserve_for(config),
-          .heads = mvcc::kHeadFormat,
-          .committed = [this](Duration took) { metrics.backend_commit.observe(took); }});
+      config.effective_data_dir(), backend::RocksOptions{.write_buffers = write_buffers_for(config),
+                                                         .quota_bytes = config.effective_quota(),
+                                                         .reserve_bytes = reserve_for(config),
+                                                         .heads = mvcc::kHeadFormat,
+                                                         .committed = [this](Duration took) {
+                                                           metrics.backend_commit.observe(took);
+                                                         }});
   absl::StatusOr<std::shared_ptr<backend::Backend>> backend = home->open(options.recovery);
   if (!backend.ok()) return backend.status();
   snaps = snap_files(home->directory(), config.max_snapshots, clock, metrics);

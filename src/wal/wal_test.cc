@@ -1,5 +1,5 @@
-// What the log promises outside crashes: bytes on disk, cuts, release, full disks, failures, locks,
-// and that no changed byte is ever served.
+// What the log promises outside crashes: bytes on disk, cuts, release, failures, locks, and that no
+// changed byte is ever served. (Full disks: wal_space_test.cc.)
 
 #include "wal/wal.h"
 
@@ -18,57 +18,10 @@
 #include "wal/memory_file_system.h"
 #include "wal/segment_name.h"
 #include "wal/test_logs.h"
+#include "wal/wal_fixture.h"
 
 namespace keelson::wal {
 namespace {
-
-const MemberId kMe{0x8e9e05c52164694d};
-constexpr std::string_view kDir = "wal";
-
-raft::HardState state(uint64_t term, uint64_t commit) { return {Term(term), kMe, Index(commit)}; }
-
-class WalTest : public testing::Test {
- protected:
-  void TearDown() override { failpoint::disarm(); }
-
-  Options options(uint64_t segment_bytes = 8192) {
-    Options o;
-    o.fs = &fs_;
-    o.segment_bytes = segment_bytes;
-    return o;
-  }
-  std::unique_ptr<Wal> make(Options o) {
-    wire::WalMetadata metadata{kMe, ClusterId(0xcdf818194e3a8c32)};
-    return *Wal::create(std::string(kDir), wire::encode(metadata), o);
-  }
-  std::unique_ptr<Wal> make() { return make(options()); }
-
-  absl::StatusOr<Opened> open(SnapshotMark from = {}) {
-    entries_.clear();
-    return Wal::open(std::string(kDir), from, options(), collect_into(&entries_));
-  }
-  std::vector<std::string> segments() {
-    std::vector<std::string> names;
-    const std::vector<std::string> files = *fs_.list(std::string(kDir));
-    for (const std::string& name : files) {
-      if (parse_segment_name(name)) names.push_back(cat(kDir, "/", name));
-    }
-    return names;
-  }
-  // 60 entries of various sizes over several segments; all committed.
-  void fill(Wal& wal, uint64_t from = 1, uint64_t to = 60) {
-    for (uint64_t i = from; i <= to; ++i) {
-      ASSERT_TRUE(wal.append(state(2, i - 1), {{entry(i, 2, text(i))}}).ok());
-      ASSERT_TRUE(wal.sync().ok());
-    }
-  }
-  static std::string text(uint64_t i) {
-    return std::string(i * 37 % 700, static_cast<char>('a' + i % 26));
-  }
-
-  MemoryFileSystem fs_;
-  std::vector<raft::Entry> entries_;
-};
 
 // The first bytes of a log, by the book: sum, metadata, mark at zero, entry, hard state. These are
 // the bytes that etcd 3.7.1 writes for the same calls, but for the sum that begins a batch.
@@ -208,135 +161,6 @@ TEST_F(WalTest, ReleaseThatFailsIsTriedAgain) {
   EXPECT_NE(segments().front(), before.front());
 }
 
-// On a full disk there is still room for a mark, and by that the log shrinks to next to nothing.
-TEST_F(WalTest, AFullDiskTakesAMarkAndGivesItsSpaceBack) {
-  Options o = options();
-  o.segment_bytes = 64 << 10;
-  auto wal = make(o);
-  fs_.set_capacity(fs_.used());
-  uint64_t last = 0;
-  absl::Status status;
-  while (status.ok()) {
-    ASSERT_LT(last, 10000u);
-    status = wal->append(state(1, last), {{entry(last + 1, 1, std::string(30, 'x'))}});
-    if (status.ok()) ++last;
-  }
-  ASSERT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-  ASSERT_TRUE(wal->sync().ok());
-  wal->be_frugal(true);
-  ASSERT_TRUE(wal->save_snapshot({Index(last), Term(1)}, {}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  ASSERT_TRUE(wal->append(state(2, last), {{entry(last + 1, 2, "")}}).ok());  // an election
-  ASSERT_TRUE(wal->save_snapshot({Index(last + 1), Term(2)}, {}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  wal->release_to(Index(last + 1));
-  ASSERT_TRUE(wal->close().ok());
-}
-
-TEST_F(WalTest, AFrugalLogKeepsNoMoreThanItNeeds) {
-  auto wal = make();  // five segments
-  fill(*wal, 1, 200);
-  ASSERT_GT(segments().size(), 5u);
-  wal->be_frugal(true);
-  ASSERT_TRUE(wal->save_snapshot({Index(200), Term(2)}, {}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  wal->release_to(Index(200));
-  EXPECT_EQ(segments().size(), 1u);
-  wal->be_frugal(false);
-  fill(*wal, 201, 400);
-  ASSERT_TRUE(wal->close().ok());
-  auto opened = open({Index(200), Term(2)});
-  ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_EQ(entries_.size(), 200u);
-}
-
-// What was taken while there was space is most of what there is now.
-TEST_F(WalTest, AFrugalLogGivesBackWhatItTookAhead) {
-  constexpr uint64_t kMegabyte = 1 << 20;
-  const std::string tenth(100 << 10, 'x');
-  Options o = options();
-  o.segment_bytes = 8 * kMegabyte;
-  auto wal = make(o);
-  for (uint64_t i = 1; i <= 30; ++i) {
-    ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, tenth)}}).ok());
-  }
-  ASSERT_TRUE(wal->sync().ok());
-  const uint64_t before = fs_.used();
-  fs_.set_capacity(before);
-  // 7 of the segment that was prepared, and 4 of the tail.
-  wal->be_frugal(true);
-  EXPECT_GT(before - fs_.used(), 11 * kMegabyte);
-  EXPECT_LT(before - fs_.used(), 12 * kMegabyte);
-  const uint64_t left = fs_.used();
-  wal->be_frugal(false);
-  wal->be_frugal(true);
-  EXPECT_EQ(fs_.used(), left);
-  // Somebody else took it: there is a megabyte, and the small segment is there to go over to.
-  fs_.set_capacity(left);
-  for (uint64_t i = 31; i <= 36; ++i) {
-    ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, tenth)}}).ok());
-  }
-  ASSERT_TRUE(wal->save_snapshot({Index(36), Term(1)}, {}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  ASSERT_TRUE(wal->give_back().ok());
-  EXPECT_EQ(segments().size(), 2u);
-  ASSERT_TRUE(wal->append(state(1, 37), {{entry(37, 1, "on")}}).ok());
-  ASSERT_TRUE(wal->close().ok());
-  ASSERT_TRUE(open({Index(36), Term(1)}).ok());
-  EXPECT_EQ(entries_.size(), 1u);
-}
-
-// The tail is never shorter than what is claimed of it, wherever a crash comes.
-TEST_F(WalTest, ACrashWhileALogBecomesFrugalLosesNothing) {
-  SeededRandom random(5);
-  for (uint64_t moment = 0; moment < 12; ++moment) {
-    fs_.remove_dir(std::string(kDir)).IgnoreError();
-    Options o = options();
-    o.segment_bytes = 4 << 20;
-    auto wal = make(o);
-    ASSERT_TRUE(wal->append(state(1, 1), {{entry(1, 1, "a")}}).ok());
-    ASSERT_TRUE(wal->sync().ok());
-    fs_.fail_after(moment);
-    wal->be_frugal(true);
-    const bool through = wal->health().ok();
-    wal.reset();
-    fs_.no_more_failures();
-    random.below(2) == 0 ? fs_.kill() : fs_.crash(random);
-    const absl::Status status = open().status();
-    ASSERT_TRUE(status.ok()) << moment << " " << status;
-    EXPECT_EQ(entries_.size(), 1u) << moment;
-    EXPECT_TRUE(moment < 11 || through);
-    fs_.kill();
-  }
-}
-
-// All of a large tail is behind the mark: the log goes over to a small segment, and the next mark
-// lets go of the large one.
-TEST_F(WalTest, AFrugalLogLeavesALargeTail) {
-  Options o = options();
-  o.segment_bytes = 8 << 20;
-  auto wal = make(o);
-  for (uint64_t i = 1; i <= 30; ++i) {
-    ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, std::string(100 << 10, 'x'))}}).ok());
-  }
-  ASSERT_TRUE(wal->save_snapshot({Index(30), Term(1)}, {}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  ASSERT_TRUE(wal->give_back().ok());
-  EXPECT_EQ(segments().size(), 1u);
-  wal->be_frugal(true);
-  ASSERT_TRUE(wal->give_back().ok());
-  EXPECT_EQ(segments().size(), 2u);
-  ASSERT_TRUE(wal->append(state(1, 31), {{entry(31, 1, "on")}}).ok());
-  ASSERT_TRUE(wal->append(state(1, 32), {{entry(32, 1, "on")}}).ok());
-  ASSERT_TRUE(wal->save_snapshot({Index(32), Term(1)}, {}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  wal->release_to(Index(32));
-  EXPECT_EQ(segments().size(), 1u);
-  ASSERT_TRUE(wal->close().ok());
-  auto opened = open({Index(32), Term(1)});
-  ASSERT_TRUE(opened.ok()) << opened.status();
-}
-
 // A copy that was cut short: between two records, within one, by whole segments.
 TEST_F(WalTest, ALogThatIsNotAllThereIsRefused) {
   for (bool closed : {true, false}) {
@@ -395,32 +219,6 @@ TEST_F(WalTest, WhatIsSaidOfTheEndRefusesNothingElse) {
   EXPECT_EQ(fs_.contents("wal/KEELSON.tail").size(), 32u);
 }
 
-// Leaving a large tail makes it shorter than it was.
-TEST_F(WalTest, NoMomentOfLeavingALargeTailLooksLikeAShortCopy) {
-  SeededRandom random(1);
-  for (uint64_t moment = 0, more = 1; more > 0; ++moment) {
-    ASSERT_LT(moment, 50u);
-    fs_.remove_dir(std::string(kDir)).IgnoreError();
-    Options o = options();
-    o.segment_bytes = 4 << 20;
-    auto wal = make(o);
-    for (uint64_t i = 1; i <= 25; ++i) {
-      ASSERT_TRUE(wal->append(state(1, i), {{entry(i, 1, std::string(100 << 10, 'x'))}}).ok());
-    }
-    ASSERT_TRUE(wal->save_snapshot({Index(25), Term(1)}, {}).ok());
-    ASSERT_TRUE(wal->sync().ok());
-    wal->be_frugal(true);
-    fs_.fail_after(moment);
-    more = wal->give_back().ok() ? 0 : 1;
-    wal.reset();
-    fs_.no_more_failures();
-    random.below(2) == 0 ? fs_.kill() : fs_.crash(random);
-    absl::Status status = open({Index(25), Term(1)}).status();
-    ASSERT_TRUE(status.ok()) << moment << " " << status;
-    fs_.kill();
-  }
-}
-
 // A mark never reaches the disk before a commit index that covers it.
 TEST_F(WalTest, AMarkBringsItsCommit) {
   auto wal = make();
@@ -436,53 +234,6 @@ TEST_F(WalTest, AMarkBringsItsCommit) {
   ASSERT_TRUE(opened->wal->append(state(3, 1), {}).ok());
   ASSERT_TRUE(opened->wal->close().ok());
   EXPECT_EQ(open({Index(2), Term(3)})->state, state(3, 2));
-}
-
-// A full disk refuses the append and nothing else; later everything goes on.
-TEST_F(WalTest, FullDisk) {
-  for (bool can_reserve : {true, false}) {
-    MemoryFileSystem fs;
-    fs.set_can_reserve(can_reserve);
-    Options o = options();
-    o.fs = &fs;
-    auto wal = *Wal::create("full/wal", "m", o);
-    fs.set_capacity(30000);
-    uint64_t acknowledged = 0;
-    int refused = 0;
-    for (uint64_t i = 1; refused < 3; ++i) {
-      ASSERT_LT(i, 1000u);
-      absl::Status status = wal->append(state(1, i - 1), {{entry(i, 1, std::string(400, 'x'))}});
-      if (status.ok()) {
-        status = wal->sync();
-        // What is buffered stays; this test's next append would follow it.
-        for (int retry = 0; retry < 3 && !status.ok(); ++retry) {
-          ASSERT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-          fs.set_capacity(fs.used() + 600);
-          status = wal->sync();
-          ++refused;
-        }
-      } else {
-        --i;
-        ++refused;
-      }
-      if (status.ok()) {
-        acknowledged = i;
-        continue;
-      }
-      ASSERT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-      EXPECT_TRUE(wal->health().ok());
-    }
-    EXPECT_GT(acknowledged, 10u);
-    fs.set_capacity(UINT64_MAX);
-    const uint64_t next = wal->last_index().value + 1;
-    ASSERT_TRUE(wal->append(state(1, next - 1), {{entry(next, 1, "back")}}).ok());
-    ASSERT_TRUE(wal->close().ok());
-    std::vector<raft::Entry> entries;
-    auto opened = Wal::open("full/wal", {}, o, collect_into(&entries));
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    ASSERT_EQ(entries.size(), next);
-    EXPECT_EQ(entries.back().data.view(), "back");
-  }
 }
 
 TEST_F(WalTest, FailedSyncPoisons) {
@@ -594,27 +345,6 @@ TEST_F(WalTest, CreateReplacesNothingButLeavings) {
             absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(fs_.unlink("wal/0000000000000003-0000000000000009.wal.broken").ok());
   EXPECT_TRUE(Wal::create("wal", "", options()).ok());
-}
-
-TEST_F(WalTest, WhatWasPreparedIsGivenBackUnlessItIsInUse) {
-  auto is_prepared = [this] {
-    const std::vector<std::string> paths = fs_.paths();
-    return std::any_of(paths.begin(), paths.end(),
-                       [](const std::string& path) { return path.ends_with(".tmp"); });
-  };
-  auto wal = make(options());
-  ASSERT_TRUE(wal->append(state(1, 1), {{entry(1, 1, "a")}}).ok());
-  ASSERT_TRUE(wal->sync().ok());
-  ASSERT_TRUE(is_prepared());
-  drop_prepared("wal", &fs_);
-  EXPECT_TRUE(is_prepared());
-  wal.reset();
-  fs_.kill();
-  fs_.set_contents("wal/1.tmp", "");
-  drop_prepared("wal", &fs_);
-  EXPECT_FALSE(is_prepared());
-  ASSERT_TRUE(open().ok());
-  EXPECT_EQ(entries_.size(), 1u);
 }
 
 // More than is held back of entries that nothing says are committed: all come, in order, and the

@@ -39,7 +39,8 @@ TEST(PatientFilesTest, TheManifestInUseStays) {
   for (const char* name : {"MANIFEST-000004", "MANIFEST-000005"}) std::ofstream(dir + "/" + name);
   std::ofstream(dir + "/CURRENT") << "MANIFEST-000005\n";
   PatientFiles files(
-      rocksdb::FileSystem::Default(), [](bool) {}, [] { return false; });
+      rocksdb::FileSystem::Default(), [](bool) {}, [] { return false; },
+      [](uint64_t) { return true; });
   EXPECT_TRUE(files.DeleteFile(dir + "/MANIFEST-000004", {}, nullptr).ok());
   EXPECT_FALSE(files.DeleteFile(dir + "/MANIFEST-000005", {}, nullptr).ok());
   EXPECT_FALSE(std::filesystem::exists(dir + "/MANIFEST-000004"));

@@ -219,9 +219,13 @@ class Files final : public rocksdb::FileSystem {
     *size = inode->data.size();
     return IOStatus::OK();
   }
-  IOStatus GetFreeSpace(const std::string&, const IOOptions&, uint64_t* free,
+  IOStatus GetFreeSpace(const std::string& name, const IOOptions&, uint64_t* free,
                         IODebugContext*) override {
+    const std::string path = Disk::clean(name);
     Lock lock(disk_->mutex);
+    if (!disk_->directories.contains(path) && disk_->find(path) == nullptr) {
+      return IOStatus::PathNotFound(path);
+    }
     *free = disk_->free_space();
     return IOStatus::OK();
   }

@@ -92,6 +92,8 @@ rocksdb::DBOptions database_options(
   db.max_open_files = -1;  // open() then reads every file's footer and index
   db.skip_stats_update_on_db_open = true;
   db.info_log = std::make_shared<InfoLog>();
+  // Not 4 MB, of a disk that may be full.
+  db.manifest_preallocation_size = 64 << 10;
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   db.listeners = std::move(listeners);

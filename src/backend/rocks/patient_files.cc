@@ -35,7 +35,13 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
                   IODebugContext* debug) override {
     if (!failed_.ok()) return IOStatus::OK();
     failed_ = files_.patiently(
-        [&] { return target()->PositionedAppend(data, size_, options, debug); }, waits_);
+        [&] {
+          if (!waits_ && !files_.merge_leaves_room(data.size())) {
+            return IOStatus::NoSpace("what is left is not for merges", name_);
+          }
+          return target()->PositionedAppend(data, size_, options, debug);
+        },
+        waits_);
     if (failed_.ok()) {
       size_ += data.size();
     } else if (!waits_) {
@@ -141,10 +147,12 @@ bool is_out_of_handles(const IOStatus& status) {
 
 PatientFiles::PatientFiles(std::shared_ptr<rocksdb::FileSystem> files,
                            std::function<void(bool full)> tell, std::function<bool()> make_room,
+                           std::function<bool(uint64_t bytes)> merge_leaves_room,
                            const Waits& waits)
     : rocksdb::FileSystemWrapper(std::move(files)),
       tell_(std::move(tell)),
       make_room_(std::move(make_room)),
+      merge_leaves_room_(std::move(merge_leaves_room)),
       waits_(waits) {}
 
 void PatientFiles::be_patient() {
@@ -241,9 +249,13 @@ IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool 
   auto passes = [&](const IOStatus& status) {
     return (for_space && status.IsNoSpace()) || is_out_of_handles(status);
   };
-  IOStatus status = name_no_space(attempt());
-  if (!passes(status)) return status;
-  if (status.IsNoSpace() && make_room_()) status = name_no_space(attempt());
+  // What was made room for may have gone to somebody else.
+  auto attempt_with_room = [&] {
+    IOStatus status = name_no_space(attempt());
+    while (status.IsNoSpace() && make_room_()) status = name_no_space(attempt());
+    return status;
+  };
+  IOStatus status = attempt_with_room();
   if (!passes(status)) return status;
   std::unique_lock lock(mutex_);
   if (!patient_) return status;
@@ -254,7 +266,7 @@ IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool 
   while (passes(status) && patient_) {
     stopped_.wait_for(lock, waits_.for_space(), [this] { return !patient_; });
     lock.unlock();
-    status = name_no_space(attempt());
+    status = attempt_with_room();
     lock.lock();
   }
   const bool last = --waiting_ == 0;

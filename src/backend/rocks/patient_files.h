@@ -35,9 +35,11 @@ bool is_out_of_handles(const rocksdb::IOStatus& status);
 
 class PatientFiles final : public rocksdb::FileSystemWrapper {
  public:
-  // `make_room`: asked once when space is lacking; true: there may be some now.
+  // `make_room`: asked when space is lacking, again and again; true: there may be some now.
+  // `merge_leaves_room`: whether a merge may write so many bytes more.
   PatientFiles(std::shared_ptr<rocksdb::FileSystem> files, std::function<void(bool full)> tell,
-               std::function<bool()> make_room, const Waits& waits = Waits());
+               std::function<bool()> make_room,
+               std::function<bool(uint64_t bytes)> merge_leaves_room, const Waits& waits = Waits());
 
   static const char* kClassName() { return "KeelsonPatientFiles"; }
   const char* Name() const override { return kClassName(); }
@@ -78,6 +80,8 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   // A table of `size` bytes was written under this name.
   void note_table(const std::string& name, uint64_t size);
 
+  bool merge_leaves_room(uint64_t bytes) const { return merge_leaves_room_(bytes); }
+
   // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space
   // is waited for, too.
   rocksdb::IOStatus patiently(const std::function<rocksdb::IOStatus()>& attempt,
@@ -86,6 +90,7 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
  private:
   const std::function<void(bool full)> tell_;
   const std::function<bool()> make_room_;
+  const std::function<bool(uint64_t bytes)> merge_leaves_room_;
   const Waits waits_;
   std::mutex mutex_;
   std::condition_variable stopped_;

@@ -8,8 +8,12 @@
 // reserve is taken back as soon as the disk has it again, which ends the shortage. Each second the
 // disk is asked how much it has, and tried when that is enough. Where it has less than it says (of
 // somebody's quota it says nothing) tries become rarer, down to one in 16 seconds.
-// Threads: give_away() and is_short() from any; the rest from the one that opens the store. A
-//   thread of its own tries to take it back.
+//
+// A second, small reserve is for starts alone, in pieces, of which each is as much as an open
+// writes: so that a store whose disk is full to the last byte opens, and opens again where the
+// process was killed before it had that piece back.
+// Threads: give_away(), is_short() and leaves_room() from any; the rest from the one that opens the
+//   store. A thread of its own tries to take it back.
 // Errors: a file system that cannot reserve space has no reserve; that is logged.
 
 #pragma once
@@ -37,24 +41,42 @@ class Reserve {
 
   // Takes it. Where there is no space for it, space is short from the start.
   void take_first();
-  // A write found no space. Whether that is worth another try: it was given away just now.
+  // The store is open: what is kept for starts is kept for the next one from now on.
+  void opened();
+  // A write found no space. Whether that is worth another try: some was given away just now.
   bool give_away();
   bool is_short() const { return short_.load(std::memory_order_acquire); }
+  // Whether a merge that writes so many bytes more leaves enough for flushes and the log: always,
+  // but while space is short.
+  bool leaves_room(uint64_t bytes) const;
   uint64_t bytes() const { return bytes_; }
   // Ends the thread; what is held stays held, for the next open.
   void stop();
 
  private:
-  rocksdb::IOStatus take();
+  struct Piece {
+    std::string path;
+    uint64_t bytes;
+  };
+  bool is_there(const Piece& piece) const;
+  rocksdb::IOStatus take(const Piece& piece);
+  // What is missing of all of it, what is for starts first.
+  rocksdb::IOStatus take_all();
+  bool give_for_start();
   void try_again();
   bool may_fit() const;
+  // True also where nobody knows.
+  bool has_free(uint64_t bytes) const;
+  Piece main() const { return {path_, bytes_}; }
+  Piece for_start(int i) const;
 
   const std::shared_ptr<rocksdb::FileSystem> files_;
-  const std::string path_;
+  const std::string directory_, path_;
   const std::function<void(bool)> tell_;
   const Waits waits_;
   std::atomic<uint64_t> bytes_;  // 0 from when it is known that none can be had
   std::mutex mutex_;             // over changes of what follows, and over `tell_`
+  bool open_ = false;
   std::atomic<bool> short_{false};
   // While space is short: rounds to let pass before the next try, and after one that fails.
   // to_pass_ <= pause_ <= kMostPause.

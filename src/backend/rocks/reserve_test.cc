@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <future>
 #include <mutex>
 
 #include "backend/rocks/fault_files.h"
+#include "backend/rocks/patient_files.h"
 #include "backend/rocks/rocks_backend.h"
 #include "base/endian.h"
 #include "base/random.h"
@@ -21,6 +23,9 @@ constexpr uint64_t kCapacity = 24 << 20;
 constexpr uint64_t kReserve = 4 << 20;
 constexpr size_t kValue = 10'000;
 constexpr const char* kReserveFile = "KEELSON.reserve";
+constexpr const char* kForStarts = "KEELSON.reserve.start-";
+constexpr int kStarts = 4;
+constexpr uint64_t kPerStart = kReserve / 16;
 
 class ReserveTest : public ::testing::Test {
  protected:
@@ -44,6 +49,11 @@ class ReserveTest : public ::testing::Test {
   bool full() {
     std::lock_guard lock(mutex_);
     return full_;
+  }
+  uint64_t for_starts() const {
+    uint64_t all = 0;
+    for (int i = 0; i < kStarts; ++i) all += disk_.bytes(cat(kForStarts, i));
+    return all;
   }
   void wait_for_space() {
     std::unique_lock lock(mutex_);
@@ -113,6 +123,45 @@ TEST_F(ReserveTest, AFullStoreIsEmptiedAndFilledAgain) {
     wait_for_space();
     EXPECT_EQ(disk_.bytes(kReserveFile), kReserve);
   }
+}
+
+// Others may take all that is left, and the process may die before it has back what it opened in.
+TEST_F(ReserveTest, AStoreOpensOnADiskThatIsFullToTheLastByte) {
+  disk_.set_capacity(kCapacity);
+  open();
+  fill();
+  EXPECT_EQ(for_starts(), kStarts * kPerStart);
+  for (int i = 0; i < 20; ++i) {
+    FaultFiles killed = disk_.after_kill();
+    backend_.reset();
+    disk_ = killed;
+    disk_.set_capacity(disk_.bytes(""));
+    open();
+    ASSERT_TRUE(backend_ != nullptr) << i;
+    EXPECT_TRUE(full());
+    // What was in memory is lost: there is no log here.
+    EXPECT_GE(for_starts(), (kStarts - 2) * kPerStart) << i;
+    EXPECT_LE(backend_->consistent_index().value, index_);
+  }
+  // As often as there are pieces, at least.
+  for (int left = kStarts - 1; left >= 0; --left) {
+    backend_.reset();
+    for (int i = left; i < kStarts; ++i) {
+      disk_.files()->DeleteFile(cat("/store/", kForStarts, i), {}, nullptr).PermitUncheckedError();
+    }
+    disk_.set_capacity(disk_.bytes(""));
+    if (left > 0) {
+      open();
+      continue;
+    }
+    auto opened = open_rocks_backend(
+        "/store", {.write_buffers = 1 << 20, .reserve_bytes = kReserve, .files = disk_.files()});
+    EXPECT_TRUE(absl::IsResourceExhausted(opened.status())) << opened.status();
+  }
+  disk_.set_capacity(UINT64_MAX);
+  open();
+  wait_for_space();
+  EXPECT_EQ(for_starts(), kStarts * kPerStart);
 }
 
 // What can be made again is given up, and with it the space that it took.
@@ -196,6 +245,46 @@ TEST(ReserveTries, ThereAreNoneOnAFullDiskAndFewWhereItDoesNotSay) {
     EXPECT_EQ(enough.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
     EXPECT_EQ(disk.bytes(kReserveFile), kReserve);
   }
+}
+
+// What is left of the reserve is for flushes and the log.
+TEST(ReserveRoom, MergesLeaveSomeWhileSpaceIsShort) {
+  FaultFiles disk{1};
+  ASSERT_TRUE(disk.files()->CreateDir("/store", {}, nullptr).ok());
+  const uint64_t all = kReserve + kStarts * kPerStart;
+  disk.set_capacity(all);
+  rocks::Reserve reserve(disk.files(), "/store", kReserve, rocks::Waits(1000), [](bool) {});
+  reserve.take_first();
+  EXPECT_TRUE(reserve.leaves_room(kReserve));
+  disk.set_capacity(all - 1);
+  ASSERT_TRUE(reserve.give_away());
+  EXPECT_TRUE(reserve.leaves_room(kReserve / 4 * 3 - 1));
+  EXPECT_FALSE(reserve.leaves_room(kReserve / 4 * 3));
+}
+
+// A reserve that was taken again while somebody waits for space is given away again.
+TEST(ReserveRoom, WhoWaitsAsksForItEachTime) {
+  FaultFiles disk{1};
+  std::atomic<int> asked = 0;
+  std::promise<bool> waited;
+  rocks::PatientFiles files(
+      disk.files(),
+      [&](bool full) {
+        if (!full) waited.set_value(true);
+      },
+      [&] {
+        if (++asked < 3) return false;
+        disk.set_weather(Weather::kCalm);
+        return true;
+      },
+      [](uint64_t) { return true; }, rocks::Waits(1000));
+  files.be_patient();
+  disk.set_weather(Weather::kFull);
+  std::unique_ptr<rocksdb::FSWritableFile> file;
+  ASSERT_TRUE(files.NewWritableFile("/a", {}, &file, nullptr).ok());
+  ASSERT_TRUE(file->Append("x", {}, nullptr).ok());
+  EXPECT_TRUE(waited.get_future().get());
+  EXPECT_EQ(asked, 3);
 }
 
 // The log met the full disk.

@@ -97,7 +97,9 @@ struct Disk {
             [durability](bool is_short) { durability->space_short(is_short); })),
         files(std::make_shared<PatientFiles>(
             below, [durability](bool full) { durability->waiting(full); },
-            [reserve = reserve.get()] { return reserve->give_away(); }, Waits(options.haste))),
+            [reserve = reserve.get()] { return reserve->give_away(); },
+            [reserve = reserve.get()](uint64_t bytes) { return reserve->leaves_room(bytes); },
+            Waits(options.haste))),
         env(Waits(options.haste).environment(files)) {
     reserve->take_first();
     durability->set_merge_output_listener(
@@ -402,6 +404,7 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
           : rocksdb::DB::Open(db_options, path, rocks::families(options, heads), &handles, &opened);
   if (!status.ok()) return to_status(status, cat("opening ", path));
   std::unique_ptr<rocksdb::DB> db(opened);
+  disk.reserve->opened();
   if (heads) heads->adopt(*db, handles[static_cast<size_t>(Bucket::kKey)]);
   auto backend = std::make_unique<RocksBackend>(std::move(disk), std::move(db), std::move(handles),
                                                 std::move(durability), std::move(heads), options);
