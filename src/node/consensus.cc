@@ -12,6 +12,7 @@
 #include "node/condense.h"
 #include "node/gateway.h"
 #include "node/keep_time.h"
+#include "node/received.h"
 #include "raft/quorum/quorum.h"
 #include "wire/internal_request.h"
 
@@ -142,19 +143,12 @@ void Consensus::receive(raft::Message message) {
 }
 
 void Consensus::step_received(raft::Message message) {
-  if (message.type == raft::MessageType::kMsgSnap) {
+  const std::string_view refused = reason_to_drop(message, options_.id);
+  if (!refused.empty()) {
     if (take_line(options_.lines, kUsualLine)) {
-      log::warn("dropped a snapshot message that came without its state",
-                {{"from", message.from.value}});
-    }
-    return;
-  }
-  // What was forwarded may come home; all else that names this member, or its disk, is forged.
-  if (raft::is_local_target(message.from) ||
-      (message.from == options_.id && raft::is_of_a_term(message.type))) {
-    if (take_line(options_.lines, kUsualLine)) {
-      log::warn("dropped a message of a peer in this member's own name",
-                {{"type", raft::name_of(message.type)}, {"from", message.from.value}});
+      log::warn("dropped a message of a peer", {{"type", raft::name_of(message.type)},
+                                                {"from", message.from.value},
+                                                {"reason", refused}});
     }
     return;
   }
