@@ -6,6 +6,7 @@
 
 #include "backend/rocks/status.h"
 #include "backend/rocks/torn_manifest.h"
+#include "base/check.h"
 
 namespace keelson::backend::rocks {
 namespace {
@@ -36,7 +37,7 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
     if (!failed_.ok()) return IOStatus::OK();
     failed_ = files_.patiently(
         [&] {
-          if (!waits_ && !files_.merge_leaves_room(data.size())) {
+          if (!waits_ && !files_.merge_may_write(data.size())) {
             return IOStatus::NoSpace("what is left is not for merges", name_);
           }
           return target()->PositionedAppend(data, size_, options, debug);
@@ -171,6 +172,14 @@ void PatientFiles::note_table(const std::string& name, uint64_t size) {
   tables_[name] = size;
 }
 
+bool PatientFiles::merge_may_write(uint64_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    if (for_space_ > 0) return false;
+  }
+  return merge_leaves_room_(bytes);
+}
+
 void PatientFiles::expect_merge_output(const std::string& name) {
   std::lock_guard lock(mutex_);
   merge_outputs_.insert(name);
@@ -260,6 +269,8 @@ IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool 
   std::unique_lock lock(mutex_);
   if (!patient_) return status;
   const bool first = waiting_++ == 0;
+  const int space = status.IsNoSpace() ? 1 : 0;
+  for_space_ += space;
   lock.unlock();
   if (first) tell_(true);
   lock.lock();
@@ -270,6 +281,8 @@ IOStatus PatientFiles::patiently(const std::function<IOStatus()>& attempt, bool 
     lock.lock();
   }
   const bool last = --waiting_ == 0;
+  for_space_ -= space;
+  CHECK(0 <= for_space_ && for_space_ <= waiting_);
   lock.unlock();
   if (last && status.ok()) tell_(false);
   return status;

@@ -8,7 +8,8 @@
 //   written (a manifest stops all writes). Nothing is lost by waiting: the changes are in the raft
 //   log and in the write buffers, reads go on.
 // Merges do not wait for space: what they have written so far is part of what is missing. They are
-//   given up, their output is removed, and RocksDB starts them again later.
+//   given up, their output is removed, and RocksDB starts them again later. So they are where
+//   somebody else waits: a flush comes first.
 // Threads: any. `tell` is called from the waiting thread when waiting begins and when it ends.
 
 #pragma once
@@ -80,7 +81,8 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   // A table of `size` bytes was written under this name.
   void note_table(const std::string& name, uint64_t size);
 
-  bool merge_leaves_room(uint64_t bytes) const { return merge_leaves_room_(bytes); }
+  // A merge may write so many bytes more: nobody waits for space, and it leaves enough.
+  bool merge_may_write(uint64_t bytes);
 
   // Does `attempt` until it fails for nothing that passes by itself. `for_space`: a lack of space
   // is waited for, too.
@@ -96,7 +98,8 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   std::condition_variable stopped_;
   std::atomic<bool> manifest_in_doubt_{false};
   bool patient_ = false;
-  int waiting_ = 0;
+  int waiting_ = 0;                         // for space or handles
+  int for_space_ = 0;                       // of them for space; <= waiting_
   std::set<std::string> merge_outputs_;     // expected, not created yet
   std::map<std::string, uint64_t> tables_;  // written since the open, and not removed: their sizes
 };

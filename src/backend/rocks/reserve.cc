@@ -20,8 +20,8 @@ constexpr uint64_t kPerStart = 256 << 10;
 // Of a small reserve a start gets so much: 1 / kStartShare.
 constexpr uint64_t kStartShare = 16;
 // Of the reserve merges leave 1 / kRoomShare: they could go on to the last byte, and what they free
-// comes at their end only.
-constexpr uint64_t kRoomShare = 4;
+// comes at their end only. Not much more: without merges nothing comes free.
+constexpr uint64_t kRoomShare = 16;
 
 }  // namespace
 

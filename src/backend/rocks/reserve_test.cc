@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <thread>
 
 #include "backend/rocks/fault_files.h"
 #include "backend/rocks/patient_files.h"
@@ -258,8 +259,72 @@ TEST(ReserveRoom, MergesLeaveSomeWhileSpaceIsShort) {
   EXPECT_TRUE(reserve.leaves_room(kReserve));
   disk.set_capacity(all - 1);
   ASSERT_TRUE(reserve.give_away());
-  EXPECT_TRUE(reserve.leaves_room(kReserve / 4 * 3 - 1));
-  EXPECT_FALSE(reserve.leaves_room(kReserve / 4 * 3));
+  EXPECT_TRUE(reserve.leaves_room(kReserve / 16 * 15 - 1));
+  EXPECT_FALSE(reserve.leaves_room(kReserve / 16 * 15));
+}
+
+// Finds no space for the files of one name until it is told to.
+class GatedFiles final : public rocksdb::FileSystemWrapper {
+ public:
+  GatedFiles(std::shared_ptr<rocksdb::FileSystem> files, std::string name)
+      : FileSystemWrapper(std::move(files)), name_(std::move(name)) {}
+  const char* Name() const override { return "GatedFiles"; }
+  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* result,
+                                    rocksdb::IODebugContext* debug) override {
+    rocksdb::IOStatus made = FileSystemWrapper::NewWritableFile(name, options, result, debug);
+    if (made.ok() && name == name_) *result = std::make_unique<File>(std::move(*result), open_);
+    return made;
+  }
+  void open() { open_ = true; }
+
+ private:
+  class File final : public rocksdb::FSWritableFileOwnerWrapper {
+   public:
+    File(std::unique_ptr<rocksdb::FSWritableFile> file, const std::atomic<bool>& open)
+        : FSWritableFileOwnerWrapper(std::move(file)), open_(open) {}
+    rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, uint64_t at,
+                                       const rocksdb::IOOptions& options,
+                                       rocksdb::IODebugContext* debug) override {
+      if (!open_) return rocksdb::IOStatus::NoSpace("closed");
+      return FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, debug);
+    }
+
+   private:
+    const std::atomic<bool>& open_;
+  };
+
+  const std::string name_;
+  std::atomic<bool> open_{false};
+};
+
+// What comes free is for who waits, not for a merge.
+TEST(ReserveRoom, AMergeIsGivenUpWhereSomebodyWaits) {
+  FaultFiles disk{1};
+  auto gated = std::make_shared<GatedFiles>(disk.files(), "/2.sst");
+  std::promise<void> waits;
+  rocks::PatientFiles files(
+      gated,
+      [&](bool full) {
+        if (full) waits.set_value();
+      },
+      [] { return false; }, [](uint64_t) { return true; }, rocks::Waits(1000));
+  files.be_patient();
+  std::unique_ptr<rocksdb::FSWritableFile> merged, flushed;
+  files.expect_merge_output("/1.sst");
+  ASSERT_TRUE(files.NewWritableFile("/1.sst", {}, &merged, nullptr).ok());
+  ASSERT_TRUE(files.NewWritableFile("/2.sst", {}, &flushed, nullptr).ok());
+  ASSERT_TRUE(merged->Append("x", {}, nullptr).ok());
+  ASSERT_EQ(disk.bytes("1.sst"), 1u);
+  std::thread flush([&] { EXPECT_TRUE(flushed->Append("y", {}, nullptr).ok()); });
+  waits.get_future().wait();
+  // What it has written so far goes at once, and its sync says so.
+  ASSERT_TRUE(merged->Append("x", {}, nullptr).ok());
+  EXPECT_EQ(disk.bytes("1.sst"), 0u);
+  EXPECT_TRUE(merged->Sync({}, nullptr).IsNoSpace());
+  gated->open();
+  flush.join();
+  EXPECT_EQ(disk.bytes("2.sst"), 1u);
 }
 
 // A reserve that was taken again while somebody waits for space is given away again.
