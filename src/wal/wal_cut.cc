@@ -122,8 +122,9 @@ absl::Status Wal::Impl::claim_at_most(uint64_t bytes) {
   }
   if (!absl::IsResourceExhausted(status)) return poison(status);
   // Some file systems need space to overwrite.
-  claimed_.reset();
-  return tail_claim_.withdraw();
+  status = tail_claim_.withdraw();
+  if (status.ok()) claimed_.reset();
+  return status;
 }
 
 void Wal::Impl::add_head(RecordBuffer& buffer) const {
@@ -180,8 +181,9 @@ void Wal::Impl::shrink_next() {
 void Wal::Impl::shrink_tail() {
   const uint64_t wanted = written_ + buffer_.size() + kFrugalSegment;
   if (reserved_ <= wanted) return;
+  // Without space for that it stays as it is.
   if (absl::Status status = claim_at_most(wanted); !status.ok()) {
-    poison(status).IgnoreError();
+    if (!absl::IsResourceExhausted(status)) poison(status).IgnoreError();
     return;
   }
   if (absl::Status status = tail().file->truncate(wanted); !status.ok()) {

@@ -35,14 +35,12 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   IODebugContext* debug) override {
     if (!failed_.ok()) return IOStatus::OK();
-    failed_ = files_.patiently(
-        [&] {
-          if (!waits_ && !files_.merge_may_write(data.size())) {
-            return IOStatus::NoSpace("what is left is not for merges", name_);
-          }
-          return target()->PositionedAppend(data, size_, options, debug);
-        },
-        waits_);
+    if (!waits_ && !files_.merge_may_write(data.size())) {
+      failed_ = IOStatus::NoSpace("what is left is not for merges", name_);
+    } else {
+      failed_ = files_.patiently(
+          [&] { return target()->PositionedAppend(data, size_, options, debug); }, waits_);
+    }
     if (failed_.ok()) {
       size_ += data.size();
     } else if (!waits_) {
@@ -55,6 +53,12 @@ class PatientFile final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
     return Append(data, options, debug);
+  }
+  // Nothing is taken ahead for a merge: what fits may be all that is left, and of what does not a
+  // file system (ext4) may keep what it got.
+  void PrepareWrite(size_t at, size_t bytes, const IOOptions& options,
+                    IODebugContext* debug) override {
+    if (waits_) target()->PrepareWrite(at, bytes, options, debug);
   }
   IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* debug) override {
     if (!failed_.ok()) return failed_;

@@ -263,7 +263,8 @@ TEST(ReserveRoom, MergesLeaveSomeWhileSpaceIsShort) {
   EXPECT_FALSE(reserve.leaves_room(kReserve / 16 * 15));
 }
 
-// Finds no space for the files of one name until it is told to.
+// Finds no space for the files of one name until it is told to; counts what is taken ahead for
+// them.
 class GatedFiles final : public rocksdb::FileSystemWrapper {
  public:
   GatedFiles(std::shared_ptr<rocksdb::FileSystem> files, std::string name)
@@ -273,29 +274,35 @@ class GatedFiles final : public rocksdb::FileSystemWrapper {
                                     std::unique_ptr<rocksdb::FSWritableFile>* result,
                                     rocksdb::IODebugContext* debug) override {
     rocksdb::IOStatus made = FileSystemWrapper::NewWritableFile(name, options, result, debug);
-    if (made.ok() && name == name_) *result = std::make_unique<File>(std::move(*result), open_);
+    if (made.ok() && name == name_) *result = std::make_unique<File>(std::move(*result), *this);
     return made;
   }
   void open() { open_ = true; }
+  int ahead() const { return ahead_; }
 
  private:
   class File final : public rocksdb::FSWritableFileOwnerWrapper {
    public:
-    File(std::unique_ptr<rocksdb::FSWritableFile> file, const std::atomic<bool>& open)
-        : FSWritableFileOwnerWrapper(std::move(file)), open_(open) {}
+    File(std::unique_ptr<rocksdb::FSWritableFile> file, GatedFiles& files)
+        : FSWritableFileOwnerWrapper(std::move(file)), files_(files) {}
+    void PrepareWrite(size_t, size_t, const rocksdb::IOOptions&,
+                      rocksdb::IODebugContext*) override {
+      ++files_.ahead_;
+    }
     rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, uint64_t at,
                                        const rocksdb::IOOptions& options,
                                        rocksdb::IODebugContext* debug) override {
-      if (!open_) return rocksdb::IOStatus::NoSpace("closed");
+      if (!files_.open_) return rocksdb::IOStatus::NoSpace("closed");
       return FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, debug);
     }
 
    private:
-    const std::atomic<bool>& open_;
+    GatedFiles& files_;
   };
 
   const std::string name_;
   std::atomic<bool> open_{false};
+  std::atomic<int> ahead_{0};
 };
 
 // What comes free is for who waits, not for a merge.
@@ -325,6 +332,21 @@ TEST(ReserveRoom, AMergeIsGivenUpWhereSomebodyWaits) {
   gated->open();
   flush.join();
   EXPECT_EQ(disk.bytes("2.sst"), 1u);
+}
+
+// ext4 keeps what an allocation got that failed, and would leave nothing.
+TEST(ReserveRoom, NothingIsTakenAheadForAMerge) {
+  FaultFiles disk{1};
+  for (bool merge : {false, true}) {
+    auto gated = std::make_shared<GatedFiles>(disk.files(), "/1.sst");
+    rocks::PatientFiles files(
+        gated, [](bool) {}, [] { return false; }, [](uint64_t) { return true; });
+    if (merge) files.expect_merge_output("/1.sst");
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    ASSERT_TRUE(files.NewWritableFile("/1.sst", {}, &file, nullptr).ok());
+    file->PrepareWrite(0, 1, {}, nullptr);
+    EXPECT_EQ(gated->ahead(), merge ? 0 : 1);
+  }
 }
 
 // A reserve that was taken again while somebody waits for space is given away again.
