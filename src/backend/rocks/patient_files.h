@@ -99,7 +99,7 @@ class PatientFiles final : public rocksdb::FileSystemWrapper {
   std::atomic<bool> manifest_in_doubt_{false};
   bool patient_ = false;
   int waiting_ = 0;                         // for space or handles
-  int for_space_ = 0;                       // of them for space; <= waiting_
+  int for_space_ = 0;                       // of them who began to wait for space; <= waiting_
   std::set<std::string> merge_outputs_;     // expected, not created yet
   std::map<std::string, uint64_t> tables_;  // written since the open, and not removed: their sizes
 };
