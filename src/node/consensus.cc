@@ -276,8 +276,10 @@ void Consensus::announce_leadership() {
 
 void Consensus::apply_conf_change(raft::ConfChangeV2 change, Index index) {
   post([this, change = std::move(change), index] {
-    // A snapshot that was taken meanwhile brought it, and whatever came after it.
-    if (index < terms_.first()) return;
+    // A snapshot that was taken meanwhile brought it, and whatever came after it. The core goes by
+    // the snapshot's configuration as soon as it takes it, which is before the log is marked.
+    const Index covered = installing_.empty() ? terms_.first() : installing_.back().index;
+    if (index < covered) return;
     CHECK(applied_ < index);
     CHECK(index.value <= state_.committed.load(std::memory_order_relaxed));
     configurations_.note(index, core_->apply_conf_change(change));
