@@ -14,6 +14,7 @@
 #include "net/loop.h"
 #include "peer/headers.h"
 #include "peer/network.h"
+#include "peer/snapshot_home.h"
 #include "peer/version_floor.h"
 
 namespace keelson::peer {
@@ -25,7 +26,8 @@ struct Context {
   const Identity identity;
   Receiver& receiver;
   Observer& observer;
-  Workers& workers;  // for work on databases
+  Workers& workers;         // for work on databases
+  SnapshotHome* snapshots;  // null: none are taken
   // For what is said of requests, and of who has come by one: anybody may, as often as they like.
   LineBudget& lines;
   VersionFloor& floor;

@@ -23,6 +23,9 @@ namespace keelson::peer {
 inline constexpr std::string_view kPipelinePath = "/raft";
 inline constexpr std::string_view kProbingPath = "/raft/probing";
 inline constexpr std::string_view kSnapshotPath = "/raft/snapshot";
+// Our own: a store of which the two members have the same form (docs/formats/peer.md).
+inline constexpr std::string_view kStorePath = "/keelson/store";
+inline constexpr std::string_view kStoreFormPath = "/keelson/store/form";
 inline constexpr std::string_view kStreamPrefix = "/raft/stream/";
 inline constexpr std::string_view kMembersPath = "/members";
 inline constexpr std::string_view kVersionPath = "/version";

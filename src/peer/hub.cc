@@ -37,12 +37,12 @@ Hub::Hub(Parts parts)
                .receiver = *parts.receiver,
                .observer = *parts.observer,
                .workers = *parts.workers,
+               .snapshots = parts.snapshots,
                .lines = *parts.lines,
                .floor = floor_,
                .removed = [this] { removed(); },
                .activity_changed = [this] { publish_active(); }},
       answers_(*parts.answers),
-      snapshots_(parts.snapshots),
       publish_active_(std::move(parts.publish_active)) {
   tick();
 }

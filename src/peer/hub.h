@@ -49,7 +49,7 @@ class Hub {
   const Context& context() const { return context_; }
   LocalAnswers& answers() { return answers_; }
   // Null: none are taken.
-  SnapshotHome* snapshots() { return snapshots_; }
+  SnapshotHome* snapshots() { return context_.snapshots; }
   const membership::View& members() const { return *members_; }
   Standing standing(MemberId member) const;
   // Whom metrics name for `member`: nobody for one that is none.
@@ -86,7 +86,6 @@ class Hub {
   VersionFloor floor_;
   const Context context_;
   LocalAnswers& answers_;
-  SnapshotHome* const snapshots_;
   const std::function<void(Network::Active)> publish_active_;
   ViewPtr members_ = std::make_shared<membership::View>();
   std::map<MemberId, std::unique_ptr<Remote>> remotes_;  // exactly members_ but for this one

@@ -7,6 +7,8 @@
 #include "base/size_text.h"
 #include "base/text.h"
 #include "base/told.h"
+#include "peer/snapshot_file.h"
+#include "peer/store_files.h"
 #include "wire/raft_codec.h"
 
 namespace keelson::peer {
@@ -23,9 +25,9 @@ constexpr Answer kTaken{.code = 204};
 
 }  // namespace
 
-IncomingSnapshot::IncomingSnapshot(RunningHub hub, net::HttpReplyRef reply,
+IncomingSnapshot::IncomingSnapshot(RunningHub hub, net::HttpReplyRef reply, SnapshotForm form,
                                    std::weak_ptr<IncomingSnapshot>* current)
-    : hub_(std::move(hub)), reply_(std::move(reply)), current_(current) {}
+    : hub_(std::move(hub)), reply_(std::move(reply)), form_(form), current_(current) {}
 
 // --- the body --------------------------------------------------------------------------------
 
@@ -48,6 +50,9 @@ void IncomingSnapshot::put_out(std::string_view why) {
 absl::Status IncomingSnapshot::admit(Hub* hub, const raft::Message& message) {
   if (!hub || !hub->snapshots()) {
     return absl::UnavailableError("this member takes no snapshots now");
+  }
+  if (form_ == SnapshotForm::kStoreFiles && hub->snapshots()->store_form().empty()) {
+    return absl::UnimplementedError("this member takes no store files");
   }
   if (std::optional<Refusal> refusal = hub->judge(message)) {
     refusal_ = refusal->answer;
@@ -81,12 +86,17 @@ absl::Status IncomingSnapshot::begin(raft::Message message) {
                {"incoming-snapshot-message-size-bytes", size},
                {"incoming-snapshot-message-size", size_text(size)}});
   }
-  file_ = std::make_shared<SnapshotFile>(SnapshotFile::Parts{.workers = &context.workers,
-                                                             .loop = &context.loop,
-                                                             .home = hub->snapshots(),
-                                                             .at = message_.snapshot->metadata});
+  IncomingState::Parts parts{.workers = &context.workers,
+                             .loop = &context.loop,
+                             .home = hub->snapshots(),
+                             .at = message_.snapshot->metadata};
+  if (form_ == SnapshotForm::kStoreFiles) {
+    state_ = std::make_shared<StoreFiles>(std::move(parts));
+  } else {
+    state_ = std::make_shared<SnapshotFile>(std::move(parts));
+  }
   // Nothing is told once it is cancelled, which is before we go.
-  file_->on_written([this](const absl::Status& status) { written(status); });
+  state_->on_written([this](const absl::Status& status) { written(status); });
   return absl::OkStatus();
 }
 
@@ -94,18 +104,18 @@ absl::Status IncomingSnapshot::write(std::string_view bytes) {
   buffer_.append(bytes);
   if (buffer_.size() < kPiece) return absl::OkStatus();
   hand_on();
-  if (file_->waiting() >= kMuch) reply_->set_reading(false);
+  if (state_->waiting() >= kMuch) reply_->set_reading(false);
   return absl::OkStatus();
 }
 
-void IncomingSnapshot::hand_on() { file_->write(std::exchange(buffer_, {})); }
+void IncomingSnapshot::hand_on() { state_->write(std::exchange(buffer_, {})); }
 
 void IncomingSnapshot::written(const absl::Status& status) {
   if (!status.ok()) {
     return fail(text_answer(500, cat("failed to save KV snapshot (", message_of(status), ")")),
                 message_of(status));
   }
-  if (reply_ && file_->waiting() <= kLittle) reply_->set_reading(true);
+  if (reply_ && state_->waiting() <= kLittle) reply_->set_reading(true);
 }
 
 // --- the store -------------------------------------------------------------------------------
@@ -113,7 +123,7 @@ void IncomingSnapshot::written(const absl::Status& status) {
 absl::Status IncomingSnapshot::end() {
   hand_on();
   auto self = shared_from_this();
-  file_->finish(
+  state_->finish(
       [self] { self->saved(); },
       [self](absl::StatusOr<node::ReceivedState> state) { self->made(std::move(state)); });
   return absl::OkStatus();
@@ -122,15 +132,15 @@ absl::Status IncomingSnapshot::end() {
 void IncomingSnapshot::saved() {
   Hub* hub = hub_();
   if (!hub) return;
-  hub->context().observer.received(hub->counted(message_.from), file_->size());
+  hub->context().observer.received(hub->counted(message_.from), state_->size());
   const Duration took = hub->context().loop.now() - began_;
   if (!take_line(&hub->context().lines, kUsualLine)) return;
   log::info("received and saved database snapshot",
             {{"local-member-id", id_text(hub->context().self().value)},
              {"remote-snapshot-sender-id", id_text(message_.from.value)},
              {"incoming-snapshot-index", message_.snapshot->metadata.index.value},
-             {"incoming-snapshot-size-bytes", file_->size()},
-             {"incoming-snapshot-size", size_text(file_->size())},
+             {"incoming-snapshot-size-bytes", state_->size()},
+             {"incoming-snapshot-size", size_text(state_->size())},
              {"download-took", cat(std::chrono::duration<double>(took).count(), "s")}});
 }
 
@@ -153,15 +163,15 @@ void IncomingSnapshot::installed() {
   respond(std::exchange(reply_, nullptr), kTaken, id_text(hub->context().identity.cluster.value));
   hub->context().observer.snapshot_receive_ended(hub->counted(message_.from),
                                                  hub->context().loop.now() - began_);
-  file_.reset();
+  state_.reset();
 }
 
 void IncomingSnapshot::fail(const Answer& answer, std::string_view why) {
   Hub* hub = hub_();
-  const bool begun = file_ != nullptr;
+  const bool begun = state_ != nullptr;
   const MemberId from = message_.from;
-  if (file_) file_->cancel();
-  file_.reset();
+  if (state_) state_->cancel();
+  state_.reset();
   net::HttpReplyRef reply = std::exchange(reply_, nullptr);
   if (!hub) return respond_not_running(reply);
   const Context& context = hub->context();

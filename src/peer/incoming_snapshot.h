@@ -12,17 +12,20 @@
 #include <string>
 
 #include "net/http.h"
+#include "peer/incoming_state.h"
 #include "peer/raft_handlers.h"
 #include "peer/snapshot_body.h"
-#include "peer/snapshot_file.h"
 
 namespace keelson::peer {
+
+// What follows the message.
+enum class SnapshotForm : uint8_t { kDatabase, kStoreFiles };
 
 class IncomingSnapshot final : public SnapshotSink,
                                public std::enable_shared_from_this<IncomingSnapshot> {
  public:
   // `current`: where the one before is found, and this one to be, once it has begun.
-  IncomingSnapshot(RunningHub hub, net::HttpReplyRef reply,
+  IncomingSnapshot(RunningHub hub, net::HttpReplyRef reply, SnapshotForm form,
                    std::weak_ptr<IncomingSnapshot>* current);
 
   // The body.
@@ -46,13 +49,15 @@ class IncomingSnapshot final : public SnapshotSink,
 
   const RunningHub hub_;
   net::HttpReplyRef reply_;  // null once it is answered
+  const SnapshotForm form_;
   std::weak_ptr<IncomingSnapshot>* const current_;
   SnapshotBodyDecoder decoder_{this};
   std::optional<Answer> refusal_;  // instead of the decoder's
   raft::Message message_;
   MonotonicTime began_{};
-  std::string buffer_;                  // of the database; not handed on yet
-  std::shared_ptr<SnapshotFile> file_;  // shared with its work; null before begin() and at the end
+  std::string buffer_;  // of what follows the message; not handed on yet
+  // Shared with its work; null before begin() and at the end.
+  std::shared_ptr<IncomingState> state_;
 };
 
 }  // namespace keelson::peer

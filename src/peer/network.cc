@@ -92,6 +92,7 @@ struct Network::Impl {
   PipelineHandler pipeline{running};
   ProbingHandler probing{options.clock};
   SnapshotHandler snapshots{running};
+  StoreFormHandler store_form{running};
   QuestionHandlers questions{running};
 
   std::atomic<bool> started{false};
@@ -117,7 +118,9 @@ net::Resolver& Network::resolver() { return impl_->resolver; }
 void Network::serve_on(net::Router& router) {
   router.http_prefix(kStreamPrefix, &impl_->streams, {.ignores_body = true});
   router.http_stream(kPipelinePath, &impl_->pipeline);
-  router.http_stream(kSnapshotPath, &impl_->snapshots);
+  router.http_stream(kSnapshotPath, &impl_->snapshots.databases());
+  router.http_stream(kStorePath, &impl_->snapshots.stores());
+  router.http(kStoreFormPath, &impl_->store_form, {.ignores_body = true});
   router.http(kProbingPath, &impl_->probing, {.ignores_body = true});
   impl_->questions.serve_on(router);
 }

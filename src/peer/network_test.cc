@@ -69,6 +69,44 @@ TEST(Network, AMemberThatIsFarBehindGetsASnapshot) {
   EXPECT_TRUE(away.put("b", "2").ok());
 }
 
+// Whoever has stores of the same form gets the files of one; if they do not arrive, and whoever has
+// others, a database.
+struct FilesCase {
+  std::vector<std::string> forms;
+  bool refused = false;
+};
+class StoreFilesTest : public ::testing::TestWithParam<FilesCase> {};
+INSTANTIATE_TEST_SUITE_P(Forms, StoreFilesTest,
+                         ::testing::Values(FilesCase{{"a", "a", "a"}},
+                                           FilesCase{{"a", "a", "a"}, true},
+                                           FilesCase{{"a", "b", "c"}}, FilesCase{{"", "a", ""}}));
+TEST_P(StoreFilesTest, AreSentToWhomTheySuit) {
+  const auto& [forms, refused] = GetParam();
+  TestCluster cluster(3, {}, nullptr, forms);
+  const int leader = cluster.leader();
+  ASSERT_GE(leader, 0);
+  ASSERT_TRUE(cluster.at(leader).put("a", "1").ok());
+  TestPeer& away = cluster.at((leader + 1) % 3);
+  TestPeer& stays = cluster.at((leader + 2) % 3);
+  ASSERT_TRUE(eventually([&] { return away.revision() == stays.revision(); }));
+  away.isolate();
+  if (refused) away.home().refuse_files();
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(stays.put(cat("k", i), std::string(3000, 'a' + i % 26)).ok());
+  }
+  away.reconnect();
+  // The leader goes on meanwhile, so the copy may be of later than its message.
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(stays.put(cat("k", i), "2").ok());
+  EXPECT_TRUE(eventually([&] { return away.revision() == stays.revision(); }));
+  EXPECT_GE(away.home().installed(), 1);
+  EXPECT_EQ(away.contents(), stays.contents());
+  EXPECT_EQ(away.hash(), stays.hash());
+  EXPECT_EQ(away.home().opened() > 0, forms[0] == forms[1] && !refused);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(eventually([&] { return cluster.at(i).home().empty(); }));
+  }
+}
+
 // An election timeout is at least so many ticks, and nobody campaigns before its own is over: but
 // for a leader whose process is gone nobody waits.
 TEST(Network, ALeaderThatIsGoneIsNotWaitedFor) {

@@ -2,7 +2,8 @@
 //
 // SnapshotHome is where a snapshot that another member sends comes to: the place for its file, a
 // store beside the present one for what is in it, and the consensus that takes both
-// (docs/decisions/0013).
+// (docs/decisions/0013). And it is where a copy of the member's own store comes from, for another
+// member that has stores of the same form (docs/decisions/0024).
 //
 // Threads: as each method says. Lifetime: outlives the Network's stop().
 
@@ -20,6 +21,15 @@
 
 namespace keelson::peer {
 
+// A copy of the member's store, complete and immutable, as files. It goes with this.
+class StoreCopy {
+ public:
+  virtual ~StoreCopy() = default;
+  virtual const std::string& directory() const = 0;
+  // What the message of a snapshot says of it.
+  virtual std::shared_ptr<const raft::Snapshot> snapshot() const = 0;
+};
+
 class SnapshotHome {
  public:
   virtual ~SnapshotHome() = default;
@@ -29,6 +39,21 @@ class SnapshotHome {
   // A new, empty store. Whoever drops it without having installed it leaves nothing behind. On a
   // worker thread; may take long.
   virtual absl::StatusOr<std::shared_ptr<backend::Backend>> new_store() = 0;
+  // What the member's store files are made by: a member that says the same can open them. Empty:
+  // there are none, to give or to take, and what follows is not called. Any thread.
+  virtual std::string store_form() const { return {}; }
+  // The others on a worker thread; they may take long.
+  // Of the newest state. An error says why there is none now.
+  virtual absl::StatusOr<std::unique_ptr<StoreCopy>> copy_store();
+  // A new, empty directory for the files of a store; for one of the two calls below.
+  virtual absl::StatusOr<std::string> new_store_files();
+  // Opens what came, once it is all there and durable, and has read every block of it. Whoever
+  // drops it without having installed it leaves nothing behind. After an error the directory is
+  // still there.
+  virtual absl::StatusOr<std::shared_ptr<backend::Backend>> open_store_files(
+      const std::string& directory);
+  virtual void drop_store_files(const std::string& directory) {}
+
   // Of the store that is opened on it.
   virtual mvcc::StoreOptions store_options() const = 0;
   // Node::check(). On a worker thread.
@@ -37,5 +62,16 @@ class SnapshotHome {
   // thread, when consensus has looked at it: the sender goes on with the log then.
   virtual void install(raft::Message message, node::ReceivedState state, Task taken) = 0;
 };
+
+inline absl::StatusOr<std::unique_ptr<StoreCopy>> SnapshotHome::copy_store() {
+  return absl::UnimplementedError("no store files");
+}
+inline absl::StatusOr<std::string> SnapshotHome::new_store_files() {
+  return absl::UnimplementedError("no store files");
+}
+inline absl::StatusOr<std::shared_ptr<backend::Backend>> SnapshotHome::open_store_files(
+    const std::string&) {
+  return absl::UnimplementedError("no store files");
+}
 
 }  // namespace keelson::peer

@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kAhead = 1 << 20;
 constexpr Duration kStall = std::chrono::seconds(30);
 constexpr size_t kAnswerSize = 4 << 10;
+constexpr Duration kFormPatience = std::chrono::seconds(2);
 
 // For the other end to make a store of it, at a rate that a poor disk has.
 Duration answer_time(uint64_t size) {
@@ -48,20 +49,75 @@ void SnapshotSender::send(raft::Message message, std::shared_ptr<const backend::
     return context_.receiver.snapshot_sent(remote_, false);
   }
   sending_.emplace();
-  sending_->head = encode_snapshot_head(message);
   sending_->message = std::move(message);
+  sending_->state = std::move(state);
   sending_->began = context_.loop.now();
-  sending_->source =
-      std::make_shared<SnapshotSource>(&context_.workers, &context_.loop, std::move(state));
   context_.observer.snapshot_send_began(remote_);
-  // Nothing comes of a source once it is cancelled, which is before we go.
-  sending_->source->plan([this](absl::StatusOr<uint64_t> size) { planned(std::move(size)); });
+  const bool have_files = context_.snapshots && !context_.snapshots->store_form().empty();
+  if (!have_files || std::exchange(store_failed_, false)) return send_database();
+  ask_form();
 }
 
-void SnapshotSender::planned(absl::StatusOr<uint64_t> size) {
+// Whoever does not answer in time, or in kind, is sent what everybody takes.
+void SnapshotSender::ask_form() {
+  absl::StatusOr<net::HttpPlace> place = net::HttpPlace::parse(picker_.pick());
+  if (!place.ok()) return send_database();
+  net::HttpClientRequest request;
+  request.place = *std::move(place);
+  request.target = std::string(kStoreFormPath);
+  request.fields = context_.fields(std::nullopt);
+  request.deadlines = {.whole = kFormPatience};
+  sending_->exchange = context_.client.fetch(
+      std::move(request), kAnswerSize,
+      [this](absl::StatusOr<net::HttpClient::Answer> answer) { form_told(answer); });
+}
+
+void SnapshotSender::form_told(const absl::StatusOr<net::HttpClient::Answer>& answer) {
   CHECK(sending_.has_value());
-  if (!size.ok()) return failed(size.status());
-  sending_->size = sending_->head.size() + *size;
+  sending_->exchange = nullptr;
+  const bool same =
+      answer.ok() && answer->head.status == 200 && answer->body == context_.snapshots->store_form();
+  if (same) return send_store();
+  send_database();
+}
+
+void SnapshotSender::send_store() {
+  sending_->path = kStorePath;
+  sending_->source =
+      std::make_shared<StoreSource>(&context_.workers, &context_.loop, context_.snapshots);
+  // Nothing comes of a source once it is cancelled, which is before we go.
+  sending_->source->plan([this](absl::StatusOr<SnapshotSource::Plan> plan) {
+    CHECK(sending_.has_value());
+    if (plan.ok()) return planned(std::move(plan));
+    log::warn("cannot send the store's files; sending a database",
+              {{"remote-peer-id", id_text(remote_.value)}, {"error", message_of(plan.status())}});
+    sending_->source->cancel();
+    send_database();
+  });
+}
+
+void SnapshotSender::send_database() {
+  sending_->path = kSnapshotPath;
+  sending_->source = std::make_shared<DatabaseSource>(&context_.workers, &context_.loop,
+                                                      std::exchange(sending_->state, nullptr));
+  sending_->source->plan(
+      [this](absl::StatusOr<SnapshotSource::Plan> plan) { planned(std::move(plan)); });
+}
+
+void SnapshotSender::planned(absl::StatusOr<SnapshotSource::Plan> plan) {
+  CHECK(sending_.has_value());
+  if (!plan.ok()) return failed(plan.status());
+  // The copy is of a later state.
+  if (plan->snapshot) {
+    CHECK(plan->snapshot->metadata.index >= sending_->message.snapshot->metadata.index);
+    if (plan->snapshot->metadata.term > sending_->message.term) {
+      return failed(absl::AbortedError("another term has begun"));
+    }
+    sending_->message.snapshot = std::move(plan->snapshot);
+  }
+  let_go_of_state();
+  sending_->head = encode_snapshot_head(sending_->message);
+  sending_->size = sending_->head.size() + plan->bytes;
   log::info("sending database snapshot", {{"snapshot-index", index_of(sending_->message)},
                                           {"remote-peer-id", id_text(remote_.value)},
                                           {"bytes", sending_->size},
@@ -76,7 +132,7 @@ void SnapshotSender::post() {
   net::HttpClientRequest request;
   request.place = *std::move(place);
   request.method = "POST";
-  request.target = std::string(kSnapshotPath);
+  request.target = std::string(sending_->path);
   request.fields = context_.fields(std::nullopt);
   request.fields.push_back({"Content-Type", "application/octet-stream"});
   request.body = net::MessageParts(sending_->head);
@@ -112,7 +168,7 @@ void SnapshotSender::answered(const absl::StatusOr<net::HttpClient::Answer>& ans
   CHECK(sending_.has_value());
   if (!answer.ok()) return failed(answer.status());
   const Verdict verdict = judge_post_answer({.code = answer->head.status, .body = answer->body},
-                                            cat(sending_->url, kSnapshotPath));
+                                            cat(sending_->url, sending_->path));
   if (verdict.outcome == Outcome::kAccepted) return arrived();
   log_refusal(context_, remote_, verdict, answer->head.field("X-Etcd-Cluster-Id"));
   failed(absl::UnavailableError(verdict.text));
@@ -139,6 +195,7 @@ void SnapshotSender::failed(const absl::Status& why) {
                                                  {"size", size_text(sending_->size)},
                                                  {"error", message_of(why)}});
   picker_.unreachable(sending_->url);
+  store_failed_ = sending_->path == kStorePath;
   end();
   status_.deactivate({"post", "sendMsgSnap", message_of(why)});
   context_.observer.send_failed(remote_);
@@ -146,8 +203,16 @@ void SnapshotSender::failed(const absl::Status& why) {
   context_.receiver.snapshot_sent(remote_, false);
 }
 
+// It may be the last of a store, whose end is no work for the loop.
+void SnapshotSender::let_go_of_state() {
+  if (!sending_->state) return;
+  context_.workers.go_on(reinterpret_cast<uintptr_t>(this),
+                         [state = std::exchange(sending_->state, nullptr)](int) {});
+}
+
 void SnapshotSender::end() {
-  sending_->source->cancel();
+  let_go_of_state();
+  if (sending_->source) sending_->source->cancel();
   if (sending_->exchange) sending_->exchange->cancel();
   sending_.reset();
   context_.observer.snapshot_send_ended(remote_, std::nullopt);

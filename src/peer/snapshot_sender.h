@@ -1,7 +1,9 @@
 // peer/snapshot_sender.h
 //
-// SnapshotSender sends a state to another member: one POST with the MsgSnap and the database file
-// behind it, made while it goes (docs/formats/peer.md).
+// SnapshotSender sends a state to another member: one POST with the MsgSnap and the state behind
+// it, made while it goes (docs/formats/peer.md). A member whose stores have the form of ours gets
+// the files of our store as they are, at the entry where its newest copy stands by then; any other
+// member, and one that such files did not arrive at, a database file as of the message.
 //
 // Bounds: one state at a time, of which about a megabyte waits for the connection.
 // Time: none in all, so that a large state has what it takes: the other end must take something
@@ -40,20 +42,27 @@ class SnapshotSender {
  private:
   struct Sending {
     raft::Message message{};
-    Bytes head{};  // of the body
+    std::shared_ptr<const backend::Snapshot> state{};  // null once the source has it
+    std::string_view path{};  // where it goes; a constant, and empty before it is planned
+    Bytes head{};             // of the body
     std::string url{};
-    std::shared_ptr<SnapshotSource> source{};  // shared with its work under way
-    net::HttpExchangeRef exchange{};           // null: the file is being planned
+    std::shared_ptr<SnapshotSource> source{};  // shared with its work under way; null before
+    net::HttpExchangeRef exchange{};           // null while it is planned
     uint64_t size = 0;                         // of all; known with the exchange
     bool making = false;                       // a piece is on its way to us
     bool made = false;                         // all of them have come
     MonotonicTime began{};
   };
 
-  void planned(absl::StatusOr<uint64_t> size);
+  void ask_form();
+  void form_told(const absl::StatusOr<net::HttpClient::Answer>& answer);
+  void send_store();
+  void send_database();
+  void planned(absl::StatusOr<SnapshotSource::Plan> plan);
   void post();
   void make_more();
   void take(absl::StatusOr<SnapshotSource::Piece> piece);
+  void let_go_of_state();
   void answered(const absl::StatusOr<net::HttpClient::Answer>& answer);
   void arrived();
   void failed(const absl::Status& why);
@@ -63,6 +72,7 @@ class SnapshotSender {
   const MemberId remote_;
   PeerStatus& status_;
   UrlPicker& picker_;
+  bool store_failed_ = false;  // the last one, sent as files: the next is a database
   std::optional<Sending> sending_;
 };
 

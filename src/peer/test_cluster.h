@@ -13,6 +13,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,6 +23,7 @@
 #include <vector>
 
 #include "backend/memory_backend.h"
+#include "base/endian.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "base/thread_lane.h"
@@ -86,6 +89,8 @@ class NoAnswers : public LocalAnswers {
 };
 
 // Snapshots become stores in memory.
+//
+// With a form of store files it has those as well: all records in one file.
 class MemoryHome final : public SnapshotHome {
  public:
   MemoryHome() {
@@ -112,16 +117,101 @@ class MemoryHome final : public SnapshotHome {
     node_->consensus().with_core([taken = std::move(taken)](raft::RawNode&) mutable { taken(); });
   }
 
+  std::string store_form() const override { return form_; }
+  absl::StatusOr<std::unique_ptr<StoreCopy>> copy_store() override {
+    std::shared_ptr<const backend::Backend> store = node_->backend();
+    std::shared_ptr<const backend::Snapshot> state = store->snapshot();
+    std::string file;
+    for (backend::Bucket bucket : backend::buckets_by_name()) {
+      auto at = state->iterate(bucket);
+      for (at->seek_to_first(); at->valid(); at->next()) {
+        file += cat(big64(static_cast<uint64_t>(bucket)), big64(at->key().size()), at->key(),
+                    big64(at->value().size()), at->value());
+      }
+    }
+    membership::Cluster members(ClusterId(0));
+    if (absl::Status s = members.restore(*state); !s.ok()) return s;
+    auto snapshot = std::make_shared<raft::Snapshot>();
+    snapshot->metadata = {node::conf_state_of(members.view()->members), state->consistent_index(),
+                          state->consistent_term()};
+    auto copy = std::make_unique<Copy>(cat(directory_, "/tmp.", ++copies_), std::move(snapshot));
+    std::filesystem::create_directory(copy->directory());
+    std::ofstream(copy->directory() + "/1.sst") << file;
+    return std::unique_ptr<StoreCopy>(std::move(copy));
+  }
+  absl::StatusOr<std::string> new_store_files() override {
+    if (refuses_files_) return absl::ResourceExhaustedError("no space left on device");
+    std::string place = cat(directory_, "/files.", ++copies_);
+    std::filesystem::create_directory(place);
+    return place;
+  }
+  absl::StatusOr<std::shared_ptr<backend::Backend>> open_store_files(
+      const std::string& directory) override {
+    std::ifstream in(directory + "/1.sst");
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    auto store = std::make_shared<backend::MemoryBackend>();
+    backend::WriteBatch batch;
+    std::string_view rest = text;
+    const auto take_number = [&] {
+      const uint64_t number = load_big64(rest.data());
+      rest.remove_prefix(8);
+      return number;
+    };
+    const auto take_text = [&] {
+      const uint64_t size = take_number();
+      const std::string_view taken = rest.substr(0, size);
+      rest.remove_prefix(taken.size());
+      return taken;
+    };
+    while (!rest.empty()) {
+      const auto bucket = static_cast<backend::Bucket>(take_number());
+      const std::string_view key = take_text();
+      batch.put(bucket, key, take_text());
+    }
+    if (absl::Status s = store->commit(batch, Index(0), Term(0)); !s.ok()) return s;
+    const auto number = [&](std::string_view name) {
+      return load_big64((*store->get(backend::Bucket::kMeta, name))->data());
+    };
+    const Index index(number(backend::kConsistentIndexKey));
+    if (absl::Status s = store->commit({}, index, Term(number(backend::kTermKey))); !s.ok()) {
+      return s;
+    }
+    drop_store_files(directory);
+    ++opened_;
+    return store;
+  }
+  void drop_store_files(const std::string& directory) override {
+    std::filesystem::remove_all(directory);
+  }
+
+  // Before the member starts.
+  void set_form(std::string form) { form_ = std::move(form); }
+  void refuse_files() { refuses_files_ = true; }
+  int opened() const { return opened_; }
   int installed() const { return installed_; }
   int refused() const { return refused_; }
   void set_full(bool full) { full_ = full; }
   bool empty() const { return std::filesystem::is_empty(directory_); }
 
  private:
+  class Copy final : public StoreCopy {
+   public:
+    Copy(std::string directory, std::shared_ptr<const raft::Snapshot> snapshot)
+        : directory_(std::move(directory)), snapshot_(std::move(snapshot)) {}
+    ~Copy() override { std::filesystem::remove_all(directory_); }
+    const std::string& directory() const override { return directory_; }
+    std::shared_ptr<const raft::Snapshot> snapshot() const override { return snapshot_; }
+
+   private:
+    const std::string directory_;
+    const std::shared_ptr<const raft::Snapshot> snapshot_;
+  };
+
   std::string directory_;
   node::Node* node_ = nullptr;
-  std::atomic<int> installed_{0}, refused_{0};
-  std::atomic<bool> full_{false};
+  std::string form_;
+  std::atomic<int> installed_{0}, refused_{0}, opened_{0}, copies_{0};
+  std::atomic<bool> full_{false}, refuses_files_{false};
 };
 
 class TestPeer {
@@ -311,10 +401,12 @@ class TestPeer {
 class TestCluster {
  public:
   explicit TestCluster(int size, const NetworkOptions& options = {},
-                       const std::shared_ptr<const net::ListenerTls>& tls = nullptr) {
+                       const std::shared_ptr<const net::ListenerTls>& tls = nullptr,
+                       const std::vector<std::string>& forms = {}) {
     std::string initial;
     for (int i = 0; i < size; ++i) {
       peers_.push_back(std::make_unique<TestPeer>(cat("m", i), options, tls));
+      if (!forms.empty()) peers_.back()->home().set_form(forms[static_cast<size_t>(i)]);
       initial += cat(i == 0 ? "" : ",", "m", i, "=", peers_.back()->url());
     }
     for (auto& peer : peers_) peer->start(initial);

@@ -9,8 +9,11 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "membership/cluster.h"
+#include "membership/v2_store.h"
 #include "wal/file_system.h"
 
 namespace keelson::server {
@@ -230,17 +233,91 @@ void StateHome::bind(node::Node& node, wal::SnapFiles& files) {
   chosen_for_good();
 }
 
+std::string StateHome::next_place() {
+  std::lock_guard lock(places_->mutex);
+  return cat(member_dir_, "/", name_of(places_->next++));
+}
+
 absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::new_store() {
-  std::string dir;
-  {
-    std::lock_guard lock(places_->mutex);
-    dir = cat(member_dir_, "/", name_of(places_->next++));
-  }
   // A snapshot that the disk has no room for is given up, and the room that it took comes back.
   backend::RocksOptions options = options_;
   options.patient = false;
-  return open_at(dir, options);
+  return open_at(next_place(), options);
 }
+
+// --- stores as files -------------------------------------------------------------------------
+
+// In the directory of snapshots, where a start removes what a crash left of it.
+class StateHome::Copy final : public peer::StoreCopy {
+ public:
+  explicit Copy(std::string directory) : directory_(std::move(directory)) {}
+  ~Copy() override { remove_all(directory_); }
+  const std::string& directory() const override { return directory_; }
+  std::shared_ptr<const raft::Snapshot> snapshot() const override { return snapshot_; }
+
+  // What it says of itself.
+  absl::Status read(const backend::RocksOptions& options) {
+    absl::StatusOr<std::unique_ptr<backend::Backend>> store =
+        backend::open_rocks_backend(directory_, options);
+    if (!store.ok()) return store.status();
+    membership::Cluster members(ClusterId(0));
+    if (absl::Status s = members.restore(**store); !s.ok()) return s;
+    const std::shared_ptr<const membership::View> view = members.view();
+    auto snapshot = std::make_shared<raft::Snapshot>();
+    snapshot->metadata = {node::conf_state_of(view->members), (*store)->consistent_index(),
+                          (*store)->consistent_term()};
+    snapshot->data = Bytes::copy(membership::v2_store_json(*view));
+    snapshot_ = std::move(snapshot);
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string directory_;
+  std::shared_ptr<const raft::Snapshot> snapshot_;
+};
+
+absl::StatusOr<std::unique_ptr<peer::StoreCopy>> StateHome::copy_store() {
+  // Held while it is copied: another one may take its place.
+  const std::shared_ptr<backend::Backend> store = node_->backend();
+  return copy_of(*store);
+}
+
+absl::StatusOr<std::unique_ptr<peer::StoreCopy>> StateHome::copy_of(backend::Backend& store) {
+  // It is flushed first, which waits where there is no room.
+  if (absl::Status s = store.health(); !s.ok()) return s;
+  const std::string place = next_place();
+  auto copy =
+      std::make_unique<Copy>(cat(directory(), "/tmp.", fs::path(place).filename().string()));
+  KEELSON_FAILPOINT("state_home_copy");
+  if (absl::Status s = store.checkpoint(copy->directory()); !s.ok()) return s;
+  backend::RocksOptions options = options_;
+  options.read_only = true;
+  options.create_if_missing = false;
+  if (absl::Status s = copy->read(options); !s.ok()) return s;
+  return std::unique_ptr<peer::StoreCopy>(std::move(copy));
+}
+
+absl::StatusOr<std::string> StateHome::new_store_files() {
+  std::string place = next_place();
+  std::error_code error;
+  fs::create_directory(place, error);
+  if (error) return absl::UnavailableError(cat("cannot create ", place, ": ", error.message()));
+  return place;
+}
+
+absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_store_files(
+    const std::string& directory) {
+  backend::RocksOptions options = options_;
+  options.patient = false;
+  options.create_if_missing = false;
+  absl::StatusOr<std::unique_ptr<backend::Backend>> store =
+      backend::open_rocks_backend(directory, options);
+  if (!store.ok()) return store.status();
+  if (absl::Status s = backend::check_blocks(**store); !s.ok()) return s;
+  return std::shared_ptr<backend::Backend>(store->release(), Closer{places_, directory});
+}
+
+void StateHome::drop_store_files(const std::string& directory) { retire(directory); }
 
 void StateHome::install(raft::Message message, node::ReceivedState state, Task taken) {
   files_->save_if_possible(*message.snapshot);

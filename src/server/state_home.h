@@ -41,11 +41,19 @@ class StateHome final : public peer::SnapshotHome {
   // The node goes on with the state that was installed last: what it had before is removed when
   // nobody reads it any more. On the apply lane.
   void replaced();
+  // What copy_store() does, with one of the member's stores.
+  absl::StatusOr<std::unique_ptr<peer::StoreCopy>> copy_of(backend::Backend& store);
   // From now on nothing is removed: what is dropped may be what the next start needs. Any thread.
   void closing();
 
   std::string directory() const override { return member_dir_ + "/snap"; }
   absl::StatusOr<std::shared_ptr<backend::Backend>> new_store() override;
+  std::string store_form() const override { return backend::store_form(options_); }
+  absl::StatusOr<std::unique_ptr<peer::StoreCopy>> copy_store() override;
+  absl::StatusOr<std::string> new_store_files() override;
+  absl::StatusOr<std::shared_ptr<backend::Backend>> open_store_files(
+      const std::string& directory) override;
+  void drop_store_files(const std::string& directory) override;
   mvcc::StoreOptions store_options() const override { return node_->store_options(); }
   absl::Status check(const node::ReceivedState& state) override { return node_->check(state); }
   void install(raft::Message message, node::ReceivedState state, Task taken) override;
@@ -53,6 +61,9 @@ class StateHome final : public peer::SnapshotHome {
  private:
   struct Places;
   struct Closer;
+  class Copy;
+
+  std::string next_place();
 
   absl::StatusOr<std::shared_ptr<backend::Backend>> open_at(const std::string& dir,
                                                             const backend::RocksOptions& options);

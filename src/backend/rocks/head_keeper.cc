@@ -64,7 +64,7 @@ std::optional<HeadFileId> head_file_of(const rocksdb::TableProperties& table, ui
 
 HeadKeeper::HeadKeeper(std::shared_ptr<rocksdb::FileSystem> files, const std::string& store,
                        const HeadFormat& format)
-    : files_(std::move(files)), directory_(cat(store, "/heads")), format_(format) {
+    : files_(std::move(files)), directory_(cat(store, "/", kDirectory)), format_(format) {
   CHECK(format_.of != nullptr);
 }
 
@@ -113,6 +113,22 @@ void HeadKeeper::OnTableFileDeleted(const rocksdb::TableFileDeletionInfo& info) 
     of_table_.erase(found);
   }
   remove(name);
+}
+
+void HeadKeeper::link_into(const std::string& copy) {
+  const std::string heads = cat(copy, "/", kDirectory);
+  if (!files_->CreateDirIfMissing(heads, {}, nullptr).ok()) return;
+  std::map<std::string, std::string> of_table;
+  {
+    std::lock_guard lock(mutex_);
+    of_table = of_table_;
+  }
+  for (const auto& [path, name] : of_table) {
+    const std::string table = cat(copy, path.substr(path.rfind('/')));
+    if (!files_->FileExists(table, {}, nullptr).ok()) continue;
+    files_->LinkFile(cat(directory_, "/", name), cat(heads, "/", name), {}, nullptr)
+        .PermitUncheckedError();
+  }
 }
 
 // Should it fail, the next open removes it.

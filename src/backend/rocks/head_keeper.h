@@ -29,6 +29,9 @@ std::optional<HeadFileId> head_file_of(const rocksdb::TableProperties& table, ui
 class HeadKeeper final : public rocksdb::EventListener,
                          public rocksdb::TablePropertiesCollectorFactory {
  public:
+  // In a store's directory.
+  static constexpr std::string_view kDirectory = "heads";
+
   // `files`: not the patient ones: a head file is not worth waiting for.
   HeadKeeper(std::shared_ptr<rocksdb::FileSystem> files, const std::string& store,
              const HeadFormat& format);
@@ -41,6 +44,10 @@ class HeadKeeper final : public rocksdb::EventListener,
   void note_what_is_there();
   // Of that, removes what no table of the open database has, and watches over the rest.
   void adopt(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* family);
+
+  // Gives a checkpoint of the store in `copy` the head files of the tables that it has. One that
+  // cannot be had is missing there.
+  void link_into(const std::string& copy);
 
   const char* Name() const override { return "KeelsonHeads"; }
   rocksdb::TablePropertiesCollector* CreateTablePropertiesCollector(Context context) override;

@@ -27,6 +27,7 @@
 #include "base/text.h"
 #include "rocksdb/db.h"
 #include "rocksdb/utilities/checkpoint.h"
+#include "rocksdb/version.h"
 #include "rocksdb/write_batch.h"
 
 namespace keelson::backend {
@@ -262,7 +263,11 @@ class RocksBackend final : public Backend, public LoadsKeys {
     rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
     std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
     if (status.ok()) status = checkpoint->CreateCheckpoint(dir, kNeverFlush);
+    if (status.ok() && heads_) heads_->link_into(dir);
     return to_status(status, cat("checkpoint to ", dir));
+  }
+  absl::Status check_blocks() {
+    return to_status(db_->VerifyChecksum(rocksdb::ReadOptions()), "checking every block");
   }
 
   void set_health_listener(std::function<void(const absl::Status&)> listener) override {
@@ -413,5 +418,16 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
 }
 
 void begin_patience(Backend& store) { static_cast<RocksBackend&>(store).begin_patience(); }
+
+std::string store_form(const RocksOptions& options) {
+  // Another number for another set of families, or another sense of what is in them.
+  constexpr int kRecords = 1;
+  return cat("rocksdb ", ROCKSDB_MAJOR, ".", ROCKSDB_MINOR, ".", ROCKSDB_PATCH, ", records ",
+             kRecords, ", heads ", options.heads.of ? options.heads.version : 0);
+}
+
+absl::Status check_blocks(Backend& store) {
+  return static_cast<RocksBackend&>(store).check_blocks();
+}
 
 }  // namespace keelson::backend

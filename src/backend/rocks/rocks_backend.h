@@ -75,4 +75,13 @@ absl::StatusOr<std::unique_ptr<Backend>> open_rocks_backend(const std::string& p
 // A store that was not patient is so from now on. Any thread. REQUIRES: it was opened here.
 void begin_patience(Backend& store);
 
+// What makes the files of a store that is opened so: a checkpoint of it can be opened by whoever
+// says the same. Text without line breaks.
+std::string store_form(const RocksOptions& options);
+
+// Reads every block of every table: DataLoss for one that is not as it was written. For files that
+// came from elsewhere; what is in memory is not looked at. Any thread; takes long. REQUIRES: the
+// store was opened here.
+absl::Status check_blocks(Backend& store);
+
 }  // namespace keelson::backend
