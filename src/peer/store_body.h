@@ -19,7 +19,7 @@
 
 namespace keelson::peer {
 
-inline constexpr size_t kMaxStoreFiles = 1 << 20;
+inline constexpr size_t kMaxStoreFiles = 1 << 17;
 
 struct StoreFile {
   std::string name;  // is_store_file_name(); unlike the others'
