@@ -35,6 +35,7 @@ absl::Status StoreFiles::take(std::string_view bytes) {
     absl::StatusOr<std::string> directory = parts().home->new_store_files();
     if (!directory.ok()) return directory.status();
     directory_ = *std::move(directory);
+    KEELSON_FAILPOINT("peer_store_files_begun");
   }
   return decoder_.take(bytes);
 }
@@ -98,6 +99,7 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StoreFiles::make_store() {
       parts().home->open_store_files(directory_);
   if (!store.ok()) return store.status();
   directory_.clear();  // its own from here
+  KEELSON_FAILPOINT("peer_store_files_open");
   const raft::SnapshotMetadata& at = parts().at;
   if ((*store)->consistent_index() != at.index || (*store)->consistent_term() != at.term) {
     return absl::DataLossError(cat("the store that came stands at entry ",

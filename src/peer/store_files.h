@@ -6,6 +6,7 @@
 // Order and crashes: all of them are durable, and every block of them was read, before the store is
 //   opened for good; until it notes that there is a log to it, a start takes it for none and
 //   removes it (docs/decisions/0024).
+//   Failpoints: peer_store_files_begun, peer_store_files_synced, peer_store_files_open.
 // Errors: what the body does not allow; DataLoss for what is damaged, or stands elsewhere than its
 //   message says.
 

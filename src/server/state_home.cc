@@ -288,7 +288,7 @@ absl::StatusOr<std::unique_ptr<peer::StoreCopy>> StateHome::copy_of(backend::Bac
   const std::string place = next_place();
   auto copy =
       std::make_unique<Copy>(cat(directory(), "/tmp.", fs::path(place).filename().string()));
-  KEELSON_FAILPOINT("state_home_copy");
+  if (absl::Status s = KEELSON_FAILPOINT_STATUS("state_home_copy"); !s.ok()) return s;
   if (absl::Status s = store.checkpoint(copy->directory()); !s.ok()) return s;
   backend::RocksOptions options = options_;
   options.read_only = true;
