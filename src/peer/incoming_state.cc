@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/thread.h"
 #include "mvcc/store.h"
 
 namespace keelson::peer {
@@ -56,10 +57,14 @@ void IncomingState::finish(absl::AnyInvocable<void()> saved, Made made) {
 absl::StatusOr<node::ReceivedState> IncomingState::make_state() {
   absl::StatusOr<std::shared_ptr<backend::Backend>> store = make_store();
   if (!store.ok()) return store.status();
-  if (absl::Status noted = (*store)->note_log(); !noted.ok()) return noted;
+  absl::Status settled;
+  Thread settling([&] { settled = settle(**store); });
   absl::StatusOr<std::unique_ptr<mvcc::Store>> opened =
       mvcc::Store::open(store->get(), parts_.home->store_options());
+  settling.join();
+  if (!settled.ok()) return settled;
   if (!opened.ok()) return opened.status();
+  if (absl::Status noted = (*store)->note_log(); !noted.ok()) return noted;
   node::ReceivedState state{.index = parts_.at.index,
                             .term = parts_.at.term,
                             .backend = *std::move(store),

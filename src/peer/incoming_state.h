@@ -5,7 +5,8 @@
 // store, its kinds know.
 //
 // Order: write() any number of times, then finish(), or cancel() at any time.
-// Threads: the peer loop; what is told comes there. Lifetime: shared with the work under way. What
+// Threads: the peer loop; what is told comes there. While the index is made, one thread more.
+// Lifetime: shared with the work under way. What
 //   it has on the disk goes with it, unless it became a store.
 // Bounds: waiting() bytes; the caller looks at it.
 
@@ -60,6 +61,9 @@ class IncomingState : public std::enable_shared_from_this<IncomingState> {
   virtual absl::Status all_taken() = 0;
   // REQUIRES: all_taken().
   virtual absl::StatusOr<std::shared_ptr<backend::Backend>> make_store() = 0;
+  // What must have been done before that store counts, and can be beside the making of its index:
+  // on a thread of its own.
+  virtual absl::Status settle(backend::Backend& store) { return absl::OkStatus(); }
   // What is on the disk and did not become a store. Also called by the destructors.
   virtual void remove() = 0;
 

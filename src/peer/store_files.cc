@@ -81,17 +81,22 @@ absl::Status StoreFiles::sync(const std::string& path, int flags) const {
   return status;
 }
 
-absl::Status StoreFiles::all_taken() {
-  if (absl::Status s = decoder_.finish(); !s.ok()) return s;
+absl::Status StoreFiles::all_taken() { return decoder_.finish(); }
+
+// What RocksDB has written there meanwhile, it has synced itself.
+absl::Status StoreFiles::settle(backend::Backend& store) {
   for (const std::string& path : written_) {
-    // A head file is a copy: whoever finds it torn goes without.
+    // A head file is a copy: whoever finds it torn goes without. What has been merged since, or
+    // made anew, is gone.
     if (path.ends_with(".heads")) continue;
-    if (absl::Status s = sync(path, 0); !s.ok()) return s;
+    absl::Status s = sync(path, 0);
+    if (!s.ok() && !absl::IsNotFound(s)) return s;
   }
-  if (absl::Status s = sync(directory_, O_DIRECTORY); !s.ok()) return s;
+  const std::string directory = std::filesystem::path(written_.front()).parent_path();
+  if (absl::Status s = sync(directory, O_DIRECTORY); !s.ok()) return s;
   KEELSON_FAILPOINT("peer_store_files_synced");
-  log::info("saved database snapshot to disk", {{"path", directory_}, {"files", written_.size()}});
-  return absl::OkStatus();
+  log::info("saved database snapshot to disk", {{"path", directory}, {"files", written_.size()}});
+  return parts().home->check_store(store);
 }
 
 absl::StatusOr<std::shared_ptr<backend::Backend>> StoreFiles::make_store() {

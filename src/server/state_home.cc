@@ -313,8 +313,11 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_store_files(
   absl::StatusOr<std::unique_ptr<backend::Backend>> store =
       backend::open_rocks_backend(directory, options);
   if (!store.ok()) return store.status();
-  if (absl::Status s = backend::check_blocks(**store); !s.ok()) return s;
   return std::shared_ptr<backend::Backend>(store->release(), Closer{places_, directory});
+}
+
+absl::Status StateHome::check_store(backend::Backend& store) {
+  return backend::check_blocks(store);
 }
 
 void StateHome::drop_store_files(const std::string& directory) { retire(directory); }

@@ -67,6 +67,7 @@ class Home final : public peer::SnapshotHome {
       const std::string& directory) override {
     return home_.open_store_files(directory);
   }
+  absl::Status check_store(backend::Backend& store) override { return home_.check_store(store); }
   void drop_store_files(const std::string& directory) override {
     home_.drop_store_files(directory);
   }
