@@ -18,7 +18,7 @@ constexpr MonotonicTime kLastFrozen{std::chrono::hours(1)};
 Faults::Faults(World& world, Admin& admin)
     : world_(world), admin_(admin), plots_(world, admin, [this](int i) { start(i); }) {
   for (uint8_t kind = 0; kind < static_cast<uint8_t>(Kind::kKinds); ++kind) {
-    if (world_.random().below(5) < 2) kinds_.push_back(static_cast<Kind>(kind));
+    if (!plots_.alone() && world_.random().below(5) < 2) kinds_.push_back(static_cast<Kind>(kind));
   }
   one_in_ = kIntervals[world_.random().below(std::size(kIntervals))];
 }

@@ -24,7 +24,10 @@ Duration lives(int64_t ttl) { return std::chrono::milliseconds(ttl * 900); }
 }  // namespace
 
 Locks::Locks(World& world, int holders, bool minutes)
-    : world_(world), minutes_(minutes), holders_(static_cast<size_t>(holders)) {
+    : world_(world),
+      minutes_(minutes),
+      calm_(world.random().below(2) == 0),
+      holders_(static_cast<size_t>(holders)) {
   world.history().listen(
       [this](int64_t revision, const std::vector<Change>& changes) { changed(revision, changes); });
 }
@@ -43,7 +46,10 @@ void Locks::begin(Holder& holder) {
   holder.asked = world_.now();
 }
 
-void Locks::give_up(Holder& holder) { holder = {.turn = holder.turn + 1}; }
+void Locks::give_up(Holder& holder) {
+  holder = {.turn = holder.turn + 1};
+  if (calm_) holder.rests = world_.now() + std::chrono::milliseconds(world_.random().below(2000));
+}
 
 void Locks::act() {
   Random& random = world_.random();
@@ -52,7 +58,7 @@ void Locks::act() {
   int member = static_cast<int>(random.below(static_cast<uint64_t>(world_.size())));
   const uint64_t others = holder.phase == Phase::kHolding ? 4 : 2;  // one in so many asks anybody
   if (world_.leader() >= 0 && random.below(others) != 0) member = world_.leader();
-  if (!world_.serves(member)) return;
+  if (!world_.serves(member) || world_.now() < holder.rests) return;
   if (holder.asking && world_.now() < holder.asked + kPatience) return;
   const bool unanswered = std::exchange(holder.asking, false);
   switch (holder.phase) {
@@ -160,9 +166,16 @@ void Locks::renew_here(size_t which, int member, uint64_t turn, MonotonicTime as
           if (is_safe(holder)) violated(holder, "hears that its lease has run out");
           return;
         }
-        ++renewals_;
-        holder.granted = asked;
+        renewed(holder, asked);
+        world_.did(member, World::Deed::kRenews);
       });
+}
+
+// A third of the TTL later it is time for the next one.
+void Locks::renewed(Holder& holder, MonotonicTime asked) {
+  ++renewals_;
+  holder.granted = asked;
+  if (calm_) holder.rests = asked + lives(holder.ttl) / 3;
 }
 
 // As the server does for who renews. On the apply lane, which may be asked again once it is over.

@@ -2,7 +2,8 @@
 //
 // Clients that hold leases: each grants itself one, takes a lock with it (a key that it creates if
 // it is not there), keeps the lease alive for a while, and gives it back, deletes the key and lets
-// the lease run out, or is not heard of again.
+// the lease run out, or is not heard of again. In half of the clusters they do so at the pace of
+// etcd's clients, so that seconds pass while locks are held; in the others as fast as they can.
 //
 // Checked: who holds a lock and was told within the last TTL that the lease lives has it to
 // himself: nobody else gets it, and it does not go, whoever leads meanwhile, whatever the clocks
@@ -47,6 +48,7 @@ class Locks {
     std::string key;
     MonotonicTime granted;  // its lease was asked for then, or renewed last
     MonotonicTime asked;    // what it waits for
+    MonotonicTime rests;    // until then
     bool asking = false;
     bool has_lock = false;
   };
@@ -54,6 +56,7 @@ class Locks {
   bool is_safe(const Holder& holder) const;
   bool is_over(const Holder& holder) const;
   void begin(Holder& holder);
+  void renewed(Holder& holder, MonotonicTime asked);
   void give_up(Holder& holder);
   void grant(size_t which, int member);
   void take(size_t which, int member);
@@ -66,7 +69,7 @@ class Locks {
   void violated(const Holder& holder, std::string_view what);
 
   World& world_;
-  const bool minutes_;
+  const bool minutes_, calm_;
   std::vector<Holder> holders_;
   int64_t last_lease_ = 0x1000;
   uint64_t renewals_ = 0;

@@ -17,17 +17,18 @@ Plots::Plots(World& world, const Admin& admin, std::function<void(int)> start)
     : world_(world),
       admin_(admin),
       start_(std::move(start)),
-      stalls_candidates_(one_in(4)),
-      hushes_leaders_(one_in(4)),
-      cycles_power_(one_in(4)),
-      pauses_leaders_(one_in(4)),
-      splits_learners_(one_in(2)),
-      leaves_behind_(one_in(3)),
-      muffles_leaders_(one_in(4)),
-      slows_starts_(one_in(2)),
-      slows_stores_(one_in(2)),
-      stalls_followers_(one_in(6)),
-      covers_changes_(one_in(4)),
+      alone_(one_in(8)),
+      stalls_candidates_(!alone_ && one_in(4)),
+      hushes_leaders_(!alone_ && one_in(4)),
+      cycles_power_(!alone_ && one_in(4)),
+      pauses_leaders_(alone_ || one_in(4)),
+      splits_learners_(!alone_ && one_in(2)),
+      leaves_behind_(!alone_ && one_in(3)),
+      muffles_leaders_(!alone_ && one_in(4)),
+      slows_starts_(!alone_ && one_in(2)),
+      slows_stores_(!alone_ && one_in(2)),
+      stalls_followers_(!alone_ && one_in(6)),
+      covers_changes_(!alone_ && one_in(4)),
       pause_(kPauses[world_.random().below(std::size(kPauses))]) {}
 
 MonotonicTime Plots::in_ms(uint64_t least, uint64_t more) {
@@ -58,6 +59,7 @@ void Plots::note(const World::Done& done) {
     covering_ = Covering::kInstalls;
     covering_until_ = in_ms(0, 300);
   }
+  if (done.deed == Deed::kRenews && pauses_leaders_) renews(done.member);
   if (done.deed == Deed::kLearnsVersions && stalls_followers_ && one_in(3)) {
     stall_followers(done.member);
   }
@@ -87,6 +89,7 @@ void Plots::cycle_power_after(const World::Done& done) {
       return;
     case Deed::kAsksForVotes:
     case Deed::kLearnsVersions:
+    case Deed::kRenews:
     case Deed::kOther:
       return;
   }
@@ -159,10 +162,19 @@ void Plots::pause_leader() {
   if (paused_ >= 0 || world_.leader() < 0 || !one_in(pause_)) return;
   // Where nobody holds a lock, or nobody else can lead, there is less to lose.
   if (!(is_lock_held() && others_can_lead()) && !one_in(4)) return;
-  paused_ = world_.leader();
+  pause(world_.leader());
+}
+
+void Plots::pause(int leader) {
+  paused_ = leader;
   resume_at_ = in_ms(1500, 8000);
   if (!world_.serves(paused_)) return;
   one_in(3) ? world_.suspend(paused_) : world_.pause(paused_);
+}
+
+// Whoever leads next is asked to renew that lease, too, while it runs out here.
+void Plots::renews(int i) {
+  if (paused_ < 0 && i == world_.leader() && others_can_lead() && one_in(20)) pause(i);
 }
 
 bool Plots::is_lock_held() const {

@@ -8,8 +8,8 @@
 //     else leads (the Raft paper's figure 8);
 //   - who has given a vote, begins to lead, installs a snapshot or has taken one, marks its log, or
 //     tells clients what came of their requests loses its power, and is there again at once;
-//   - who leads stands still until others do, and leases have run out as far as it can tell; or its
-//     clock stands, too, and they have not;
+//   - who leads stands still until others do, and leases have run out as far as it can tell, which
+//     are renewed there: it has just renewed one; or its clock stands, too, and they have not;
 //   - who leads is left with those that only learn; somebody is left behind so far that it needs a
 //     snapshot;
 //   - of whoever begins to lead, what others hear is that it does, and no entry;
@@ -20,7 +20,9 @@
 //     does not say its version by then;
 //   - somebody does not get to apply a change of members before a snapshot brings it.
 //
-// Which of them a cluster has to live with the seed decides.
+// Which of them a cluster has to live with the seed decides. In one of eight, leaders that stand
+// still are all that happens: holders of leases get on with the next leader, which they hardly ever
+// do in time where more fails.
 //
 // Threads: one.
 
@@ -42,6 +44,8 @@ class Plots {
 
   // Between two steps of the world: perhaps one goes on.
   void act();
+  // Nothing else happens to this cluster.
+  bool alone() const { return alone_; }
   // All is over.
   void end();
 
@@ -56,6 +60,8 @@ class Plots {
   void carry_on();
   void end_candidacy();
   void pause_leader();
+  void pause(int leader);
+  void renews(int i);
   bool is_lock_held() const;
   bool others_can_lead() const;
   void leave_with_learners();
@@ -74,9 +80,9 @@ class Plots {
   const Admin& admin_;
   const std::function<void(int)> start_;
 
-  const bool stalls_candidates_, hushes_leaders_, cycles_power_, pauses_leaders_, splits_learners_,
-      leaves_behind_, muffles_leaders_, slows_starts_, slows_stores_, stalls_followers_,
-      covers_changes_;
+  const bool alone_, stalls_candidates_, hushes_leaders_, cycles_power_, pauses_leaders_,
+      splits_learners_, leaves_behind_, muffles_leaders_, slows_starts_, slows_stores_,
+      stalls_followers_, covers_changes_;
   const uint64_t pause_;  // steps between two pauses, or splits, about
 
   Term term_;             // in which somebody led when last looked

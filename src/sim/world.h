@@ -86,12 +86,15 @@ class World {
     kMarks,           // its log is marked, and may have let go of what is before
     kApplies,         // and answers whoever asked
     kLearnsVersions,  // of the others, which decides what it asks for
+    kRenews,          // a lease, as who holds a lock by it is told
   };
   struct Done {
     int member = -1;  // -1: nobody did anything
     Deed deed = Deed::kOther;
   };
   Done take_done() { return std::exchange(done_, {}); }
+  // What a client has seen of it.
+  void did(int member, Deed deed) { done_ = {member, deed}; }
   // Of those that serve, the one that has applied most; -1: none serves.
   int most_advanced() const;
 
