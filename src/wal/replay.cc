@@ -1,6 +1,7 @@
 #include "wal/replay.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -63,6 +64,7 @@ absl::Status Replay::take(const LogReader::Record& record) {
 absl::Status Replay::take_entry(const LogReader::Record& record) {
   absl::StatusOr<raft::Entry> entry = wire::decode_entry(record.block, record.data);
   if (!entry.ok() || wire::wire_size(*entry) != record.data.size()) return bad("no entry");
+  leap_unless_before(entry->index);
   absl::Status status = check_entry(*entry);
   if (!status.ok()) return status;
 
@@ -84,10 +86,16 @@ void Replay::hold_back(LogReader::Place place, raft::Entry entry) {
     held_bytes_ -= held_.back().data.size();
     held_.pop_back();
   }
-  if (!from_ || entry.index <= from_->index) return;
+  if (!everything_ && (!from_ || entry.index <= from_->index)) return;
   CHECK(pending() == 0 || entry.index == pending_last_ + 1);
   CHECK(entry.index > delivered_);
   pending_last_ = entry.index;
+  if (everything_) {
+    while (!terms_.empty() && terms_.back().index >= entry.index) terms_.pop_back();
+    if (terms_.empty() || terms_.back().term != entry.term) {
+      terms_.push_back({entry.index, entry.term});
+    }
+  }
   if (!beyond_.empty() || held_bytes_ >= kHeldBytes) {
     beyond_.push_back(place);
     return;
@@ -135,8 +143,9 @@ absl::Status Replay::check_entry(const raft::Entry& entry) const {
     return bad("an entry of an older term than the one before it");
   }
   if (entry.index <= delivered_) return bad("an entry in the place of a committed one");
-  if (!from_ || entry.index <= from_->index) return absl::OkStatus();
-  if (entry.index > std::max(last_entry_, from_->index) + 1) {
+  if (everything_ && last_entry_ == Index(0)) return absl::OkStatus();
+  if (!everything_ && (!from_ || entry.index <= from_->index)) return absl::OkStatus();
+  if (entry.index > std::max(last_entry_, from_.value_or(SnapshotMark()).index) + 1) {
     return bad(cat("entry ", entry.index.value, " follows entry ", last_entry_.value));
   }
   return absl::OkStatus();
@@ -153,6 +162,7 @@ absl::Status Replay::take_state(std::string_view data) {
     return bad("a second vote in one term");
   }
   state_ = *state;
+  if (leap_ && leap_->index <= state_.commit) leap_unless_before(leap_->index + 1);
   return absl::OkStatus();
 }
 
@@ -177,17 +187,42 @@ absl::Status Replay::take_mark(const LogReader::Record& record) {
     found_ = true;
     if (term_at_from_ != Term(0) && term_at_from_ != mark->term) {
       if (delivered_ > mark->index) return bad("a snapshot in the place of committed entries");
-      drop_replaced(*mark);
+      drop_replaced(*from_);
     }
+  }
+  if (everything_ && last_entry_ != Index(0) && !is_of_entries(*mark)) {
+    leap_ = SnapshotMark{mark->index, mark->term};
   }
   if (!from_) marks_.push_back(*std::move(mark));
   return absl::OkStatus();
 }
 
+// A member's own mark, of entries that it has read and applied.
+bool Replay::is_of_entries(const wire::WalSnapshot& mark) const {
+  if (mark.index <= delivered_) return true;
+  if (mark.index > last_entry_) return false;
+  // From before what is left of the log.
+  if (terms_.empty() || mark.index < terms_.front().index) return true;
+  auto after = std::find_if(terms_.rbegin(), terms_.rend(),
+                            [&](const SnapshotMark& run) { return run.index <= mark.index; });
+  return after->term == mark.term;
+}
+
+// What comes after a mark of another member's state tells whether that was ever taken over: it goes
+// on behind the mark, or at or before it, as if there had been none. (wal.h, 3: a mark and what
+// covers it are two records.)
+void Replay::leap_unless_before(Index index) {
+  const std::optional<SnapshotMark> mark = std::exchange(leap_, std::nullopt);
+  if (!mark || index <= mark->index) return;
+  drop_replaced(*mark);
+  delivered_ = std::max(delivered_, mark->index);
+}
+
 // The state at the mark came from a leader in whose log another entry stands there than in this
 // one: what is behind that entry here is no part of the history.
-void Replay::drop_replaced(const wire::WalSnapshot& mark) {
+void Replay::drop_replaced(const SnapshotMark& mark) {
   held_.clear();
+  terms_.clear();
   beyond_.clear();
   held_bytes_ = 0;
   last_entry_ = mark.index;

@@ -30,7 +30,13 @@ class Replay {
   // Without `from`, only marks, state and metadata are gathered, and entries may begin anywhere.
   // `visit` may be empty.
   Replay(std::optional<SnapshotMark> from, const EntryVisitor& visit)
-      : from_(from), visit_(visit) {}
+      : from_(from), everything_(false), visit_(visit) {}
+
+  // From wherever the log begins, all of its entries, and its marks. A mark that no entry was read
+  // for stands for a state of another member's, which took the place of what was not committed
+  // here: that is left out, and the entries leap to behind the mark.
+  struct Everything {};
+  Replay(Everything, const EntryVisitor& visit) : everything_(true), visit_(visit) {}
 
   // Reads `reader` to its end; says whether the log is torn there. Errors of `visit` come back as
   // they are.
@@ -42,7 +48,7 @@ class Replay {
 
   const Bytes& metadata() const { return *metadata_; }
   const raft::HardState& state() const { return state_; }
-  // Those met, in order; only without `from`.
+  // Those met, in order; only without `from`, or of everything.
   const std::vector<wire::WalSnapshot>& marks() const { return marks_; }
   // Of the last entry or, further on, mark: where the next segment begins.
   Index last_index() const { return last_; }
@@ -66,9 +72,12 @@ class Replay {
   absl::Status take_state(std::string_view data);
   absl::Status take_metadata(const LogReader::Record& record);
   absl::Status take_mark(const LogReader::Record& record);
-  void drop_replaced(const wire::WalSnapshot& mark);
+  void drop_replaced(const SnapshotMark& mark);
+  bool is_of_entries(const wire::WalSnapshot& mark) const;
+  void leap_unless_before(Index index);
 
   const std::optional<SnapshotMark> from_;
+  const bool everything_;  // there is no from_ then
   const EntryVisitor& visit_;
 
   std::optional<Bytes> metadata_;
@@ -91,6 +100,11 @@ class Replay {
   uint64_t held_bytes_ = 0;
   Index pending_last_;
   Index delivered_;  // to visit_, up to here; <= state_.commit until the end of the log
+  // Only of everything: the terms of what was read, each with the index from which on it holds; and
+  // a mark of a state that may have taken the place of what is pending, until what follows shows
+  // it.
+  std::vector<SnapshotMark> terms_;
+  std::optional<SnapshotMark> leap_;
   uint64_t entries_ = 0;
 };
 

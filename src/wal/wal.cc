@@ -45,9 +45,9 @@ Wal::Wal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Wal::~Wal() = default;
 
 absl::StatusOr<std::unique_ptr<Wal>> Wal::create(const std::string& dir, std::string_view metadata,
-                                                 Options options) {
+                                                 Options options, SegmentName first) {
   auto impl = std::make_unique<Impl>(dir, options);
-  absl::Status status = impl->create(metadata);
+  absl::Status status = impl->create(metadata, first);
   if (!status.ok()) return status;
   return std::unique_ptr<Wal>(new Wal(std::move(impl)));
 }

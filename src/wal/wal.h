@@ -49,6 +49,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "wal/file_system.h"
+#include "wal/segment_name.h"
 #include "wire/raft_types.h"
 #include "wire/wal_record.h"
 
@@ -95,8 +96,12 @@ class Wal {
   // Makes a new log in `dir`, whole or not at all (built in "<dir>.tmp", then renamed), and durable
   // when this returns. `metadata` stands at the head of every segment (wire::WalMetadata).
   // AlreadyExists: `dir` holds a log.
+  // `first` is the name of its first segment. One that does not begin at 0 is for the copy of a log
+  // that has let go of what was before: it has no mark {0, 0}, and the caller gives it one further
+  // on, as no log is opened without.
   static absl::StatusOr<std::unique_ptr<Wal>> create(const std::string& dir,
-                                                     std::string_view metadata, Options options);
+                                                     std::string_view metadata, Options options,
+                                                     SegmentName first = {});
 
   // Opens the log in `dir` for reading and then appending. Replays every entry past `from` into
   // `visit`. A torn tail is cut off with a warning, a copy kept as "<segment>.broken".
@@ -194,7 +199,22 @@ struct Contents {
 // past it to `visit`; the errors of open(). A torn tail is fine.
 absl::StatusOr<Contents> read(const std::string& dir, SnapshotMark from, const EntryVisitor& visit,
                               FileSystem* fs = nullptr);
-// The same with nobody to hand them to; answers the last hard state.
+
+struct History {
+  SegmentName first;                     // the oldest segment that was read
+  std::vector<wire::WalSnapshot> marks;  // as they stand in the log
+  raft::HardState state;                 // the last one
+};
+
+// Reads all of the log, from where its oldest segment begins (or the oldest behind a missing one),
+// mark or no mark, and hands out every entry as read() does: each index once, in order. Where the
+// state of another member took the place of what was there, the indexes leap to behind its mark,
+// and what was not known to be committed by then is left out.
+// Memory: that of read(), and the marks. Every segment is open meanwhile.
+absl::StatusOr<History> read_history(const std::string& dir, const EntryVisitor& visit,
+                                     FileSystem* fs = nullptr);
+
+// read() with nobody to hand them to; answers the last hard state.
 absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from,
                                        FileSystem* fs = nullptr);
 

@@ -101,6 +101,21 @@ absl::StatusOr<Contents> read(const std::string& dir, SnapshotMark from, const E
   return Contents{replay.metadata(), replay.state(), replay.entries()};
 }
 
+absl::StatusOr<History> read_history(const std::string& dir, const EntryVisitor& visit,
+                                     FileSystem* fs) {
+  absl::StatusOr<std::vector<SegmentName>> names = list_segments(or_default(fs), dir);
+  if (!names.ok()) return names.status();
+  size_t oldest = names->size() - 1;
+  while (oldest > 0 && (*names)[oldest - 1].sequence + 1 == (*names)[oldest].sequence) --oldest;
+  names->erase(names->begin(), names->begin() + static_cast<std::ptrdiff_t>(oldest));
+  absl::StatusOr<std::vector<Segment>> segments = open_for_reading(or_default(fs), dir, *names);
+  if (!segments.ok()) return segments.status();
+  Replay replay(Replay::Everything(), visit);
+  LogReader reader(*segments);
+  if (absl::Status status = replay.run(reader).status(); !status.ok()) return status;
+  return History{names->front(), replay.marks(), replay.state()};
+}
+
 absl::StatusOr<raft::HardState> verify(const std::string& dir, SnapshotMark from, FileSystem* fs) {
   absl::StatusOr<Contents> contents = read(dir, from, {}, fs);
   if (!contents.ok()) return contents.status();

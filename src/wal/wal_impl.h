@@ -30,7 +30,7 @@ class Wal::Impl {
   ~Impl();
 
   // --- wal_open.cc
-  absl::Status create(std::string_view metadata);
+  absl::Status create(std::string_view metadata, SegmentName first);
   absl::StatusOr<Opened> open(SnapshotMark from, const EntryVisitor& visit);
 
   // --- wal.cc
@@ -89,10 +89,10 @@ class Wal::Impl {
   absl::Status claim_at_most(uint64_t bytes);
 
   // --- wal_open.cc
-  absl::Status build_first_segment(const std::string& dir);
+  absl::Status build_first_segment(const std::string& dir, SegmentName name);
   absl::Status adopt_directory(const std::string& built);
   absl::Status clear_for_log();
-  absl::Status clear_for_building(const std::string& dir);
+  absl::Status clear_for_building(const std::string& dir, SegmentName first);
   absl::Status lock_segments(const std::vector<SegmentName>& names);
   absl::Status check_claim(const std::optional<TailClaim::Claim>& claim);
   absl::Status make_found_durable();

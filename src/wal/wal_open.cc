@@ -72,7 +72,7 @@ absl::StatusOr<bool> is_without_entries(FileSystem& fs, const std::string& path)
 
 // --- create ----------------------------------------------------------------------------------
 
-absl::Status Wal::Impl::create(std::string_view metadata) {
+absl::Status Wal::Impl::create(std::string_view metadata, SegmentName first) {
   absl::StatusOr<bool> there = exists(dir_, &fs_);
   if (!there.ok()) return there.status();
   if (*there) {
@@ -80,10 +80,10 @@ absl::Status Wal::Impl::create(std::string_view metadata) {
   }
   metadata_ = std::string(metadata);
   const std::string building = cat(dir_, ".tmp");
-  absl::Status status = clear_for_building(building);
+  absl::Status status = clear_for_building(building, first);
   if (!status.ok()) return status;
   status = fs_.create_dirs(building);
-  if (status.ok()) status = build_first_segment(building);
+  if (status.ok()) status = build_first_segment(building, first);
   if (status.ok()) status = adopt_directory(building);
   if (!status.ok()) {
     segments_.clear();
@@ -96,12 +96,12 @@ absl::Status Wal::Impl::create(std::string_view metadata) {
 
 // What an earlier create() left that did not come to its end goes away: a first segment with no
 // entry in it. Anything else is somebody's, a copy of a log perhaps.
-absl::Status Wal::Impl::clear_for_building(const std::string& dir) {
+absl::Status Wal::Impl::clear_for_building(const std::string& dir, SegmentName first) {
   absl::StatusOr<std::vector<std::string>> files = fs_.list(dir);
   if (absl::IsNotFound(files.status())) return absl::OkStatus();
   if (!files.ok()) return files.status();
   for (const std::string& name : *files) {
-    absl::StatusOr<bool> ours = name == to_string(SegmentName{0, Index(0)});
+    absl::StatusOr<bool> ours = name == to_string(SegmentName()) || name == to_string(first);
     if (*ours) ours = is_without_entries(fs_, cat(dir, "/", name));
     if (!ours.ok()) return ours.status();
     if (*ours) continue;
@@ -112,8 +112,7 @@ absl::Status Wal::Impl::clear_for_building(const std::string& dir) {
   return fs_.remove_dir(dir);
 }
 
-absl::Status Wal::Impl::build_first_segment(const std::string& dir) {
-  const SegmentName name{0, Index(0)};
+absl::Status Wal::Impl::build_first_segment(const std::string& dir, SegmentName name) {
   const std::string path = cat(dir, "/", to_string(name));
   absl::StatusOr<std::unique_ptr<File>> file = fs_.open(path, OpenMode::kCreateEmpty);
   if (!file.ok()) return file.status();
@@ -124,7 +123,11 @@ absl::Status Wal::Impl::build_first_segment(const std::string& dir) {
   if (!status.ok()) return status;
   reserved_ = options_.segment_bytes;
   add_head(buffer_);
-  status = save_snapshot({Index(0), Term(0)}, {});
+  if (name.first_index == Index(0)) {
+    status = save_snapshot({Index(0), Term(0)}, {});
+  } else {
+    last_index_ = name.first_index - 1;
+  }
   if (status.ok()) status = sync();
   if (status.ok()) status = fs_.sync_dir(dir);
   return status;
