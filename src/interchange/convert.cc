@@ -37,8 +37,9 @@ absl::Status convert(const Conversion& conversion) {
                      .conf_state = from->conf_state};
   absl::StatusOr<CheckedLog> checked = check_log(copy);
   if (!checked.ok()) return checked.status();
-  absl::Status s = check_space(*from->database, conversion.member_dir, kLogSpace);
+  absl::Status s = check_space(*from->database, conversion.member_dir, kLogSpace + checked->bytes);
   if (!s.ok()) return s;
+  fit_history(copy, space_for(*from->database), conversion.member_dir, &*checked);
   log::info("converting etcd's data directory",
             {{"database", from->database_path},
              {"bytes", from->database->size()},
@@ -73,6 +74,7 @@ absl::Status convert(const Conversion& conversion) {
             {{"records", result->total.records},
              {"leases", result->leases},
              {"entries", log->entries},
+             {"entries-of-before", log->entries_of_before},
              {"member-id", cat(absl::Hex(log->metadata.node_id.value))},
              {"cluster-id", cat(absl::Hex(log->metadata.cluster_id.value))}});
   return absl::OkStatus();
@@ -85,6 +87,7 @@ absl::Status convert_in_place(const std::string& data_dir, const std::string& wa
   // What an attempt before this one has made is of a state that may have gone on since.
   if (absl::Status s = remove_all(places.made); !s.ok()) return s;
   if (absl::Status s = remove_all(places.made_log); !s.ok()) return s;
+  if (absl::Status s = remove_all(places.made_log + ".tmp"); !s.ok()) return s;
   absl::Status s = convert({.data_dir = data_dir,
                             .wal_dir = wal_dir,
                             .member_dir = places.made,

@@ -1,7 +1,8 @@
 // interchange/convert.h
 //
-// etcd's data directory into one of ours: the database becomes the store, the log begins behind it
-// with every entry that the database does not have yet. Beside the original, which is only read.
+// etcd's data directory into one of ours: the database becomes the store, the log goes on behind it
+// with every entry that the database does not have yet, and keeps what it has of before
+// (interchange/log_copy.h). Beside the original, which is only read.
 //
 // convert_in_place() then changes the two over: the original's member directory becomes
 // member.etcd (and a log elsewhere <wal-dir>.etcd), and is kept. Beside them everything is made in
@@ -9,9 +10,8 @@
 // member is gone, the rest of them is all that is left to do, and finish_conversion() does it.
 //
 // Threads: one caller, before anything in the directory is opened, and a few for the keys
-//   (interchange/key_stretches.h). Takes as long as reading the database and the log from its
-//   newest mark on, and writing and reading the store; a log with much behind the database is read
-//   twice.
+//   (interchange/key_stretches.h). Takes as long as reading the database, reading the
+//   log two or three times, and writing and reading the store.
 // Crashes: before the first rename etcd's directory is as it was, and what was made is made anew;
 //   after it ours is whole. Failpoints: interchange_convert_log, interchange_keys_read,
 //   interchange_store_read, interchange_store_closed, interchange_store_installed,

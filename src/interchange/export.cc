@@ -31,20 +31,25 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kStep = 1 << 20;
 
-absl::Status write_database_file(std::shared_ptr<const backend::Snapshot> state,
-                                 const std::string& path, const Export& what) {
-  DatabaseWriter writer(std::move(state), {.layout = {}, .minor = what.minor});
+absl::Status plan(DatabaseWriter& writer) {
   for (bool done = false; !done;) {
     absl::StatusOr<bool> step = writer.plan_step(kStep);
     if (!step.ok()) return step.status();
     done = *step;
   }
-  const uint64_t needed = writer.size() + kLogSpace, there = free_space(path);
-  if (there < needed) {
-    return absl::ResourceExhaustedError(cat("interchange: not enough disk space for ", path, ": ",
-                                            size_text(needed), " are needed, ", size_text(there),
-                                            " are free"));
-  }
+  return absl::OkStatus();
+}
+
+absl::Status check_room(const std::string& path, uint64_t needed) {
+  const uint64_t there = free_space(path);
+  if (there >= needed) return absl::OkStatus();
+  return absl::ResourceExhaustedError(cat("interchange: not enough disk space for ", path, ": ",
+                                          size_text(needed), " are needed, ", size_text(there),
+                                          " are free"));
+}
+
+absl::Status write_database_file(DatabaseWriter& writer, const std::string& path,
+                                 const Export& what) {
   absl::StatusOr<std::unique_ptr<boltfile::FileSink>> file = boltfile::FileSink::create(path);
   if (!file.ok()) return file.status();
   uint64_t steps = 0;
@@ -137,11 +142,16 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
                      .rights_count = rights->has_value() && (*rights)->view() == "\x01"};
   absl::StatusOr<CheckedLog> checked = check_log(copy);
   if (!checked.ok()) return checked.status();
+  const std::string snap = member + "/snap";
+  DatabaseWriter writer(store.snapshot(), {.layout = {}, .minor = what.minor});
+  absl::Status s = plan(writer);
+  if (s.ok()) s = check_room(snap + "/db", writer.size() + kLogSpace + checked->bytes);
+  if (!s.ok()) return s;
+  fit_history(copy, writer.size(), snap, &*checked);
   absl::StatusOr<CopiedLog> log = copy_log(copy, *std::move(checked));
   if (!log.ok()) return log.status();
   KEELSON_FAILPOINT("interchange_export_log");
-  const std::string snap = member + "/snap";
-  absl::Status s = write_database_file(store.snapshot(), snap + "/db", what);
+  s = write_database_file(writer, snap + "/db", what);
   if (s.ok()) {
     s = write_snap_file(*view, {.conf_state = conf, .index = index, .term = log->term}, what.minor,
                         snap);
@@ -154,6 +164,7 @@ absl::Status write_parts(const backend::Backend& store, const Export& what,
   KEELSON_FAILPOINT("interchange_export_whole");
   log::info("exported the data directory", {{"consistent-index", index.value},
                                             {"entries", log->entries},
+                                            {"entries-of-before", log->entries_of_before},
                                             {"members", view->members.size()}});
   return absl::OkStatus();
 }

@@ -1,13 +1,15 @@
 // interchange/export.h
 //
-// Our data directory into one that etcd serves as it is: the database, the log behind it, and the
-// snapshot file that etcd begins with. The reverse of interchange/convert.h; ours is only read.
+// Our data directory into one that etcd serves as it is: the database, the log behind it and what
+// it has of before (interchange/log_copy.h), and the snapshot file that etcd begins with. The
+// reverse of interchange/convert.h; ours is only read.
 //
 // Threads: one caller, while no server runs on the directory (FailedPrecondition otherwise).
 // Crashes: the output is a member's only when export_directory() has returned: until then its
 //   directory is called member.part.
 // Errors: AlreadyExists when the output has a member; InvalidArgument when the version is too old
-//   for what the state needs; those of the store, the log, the disk.
+//   for what the state needs; ResourceExhausted before the first file is; those of the store, the
+//   log, the disk.
 
 #pragma once
 

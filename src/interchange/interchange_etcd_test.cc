@@ -19,6 +19,7 @@
 #include "interchange/restore.h"
 #include "interchange/test_states.h"
 #include "mvcc/row_head.h"
+#include "wal/wal.h"
 
 namespace keelson::interchange {
 namespace {
@@ -71,6 +72,14 @@ void fill(TestEtcd& etcd) {
   etcd.ctl("role add reader");
   etcd.ctl("role grant-permission reader read k0 k9");
   ASSERT_EQ(etcd.ctl("compaction --physical 40"), "compacted revision 40\n");
+}
+
+// All that the log has, from its beginning.
+std::vector<raft::Entry> history_in(const std::string& log) {
+  std::vector<raft::Entry> entries;
+  absl::StatusOr<wal::History> read = wal::read_history(log, wal::collect_into(&entries));
+  EXPECT_TRUE(read.ok()) << read.status();
+  return entries;
 }
 
 // What etcd tells of leases, users, roles.
@@ -215,15 +224,26 @@ TEST_F(InterchangeEtcd, ADirectoryThereAndBack) {
                                       .new_wal_dir = wal_dir(ours)});
     ASSERT_TRUE(converted.ok()) << converted;
     EXPECT_EQ(output_of(listing), files);
+    const std::vector<raft::Entry> history = history_in(wal_dir(theirs));
+    EXPECT_EQ(history.front().index, Index(1));
+    EXPECT_EQ(history_in(wal_dir(ours)), history);
     absl::Status exported = export_directory(
         {.data_dir = ours, .wal_dir = wal_dir(ours), .output_dir = back, .minor = 5});
     ASSERT_TRUE(exported.ok()) << exported;
-    TestEtcd etcd(back);
-    ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + back + ".log");
-    EXPECT_EQ(served_hash(etcd), hash);
-    EXPECT_EQ(told(etcd), before);
-    EXPECT_THAT(etcd.ctl("member list"), testing::HasSubstr(", started, m, "));
-    EXPECT_EQ(etcd.ctl("put after all"), "OK\n");
+    EXPECT_EQ(history_in(wal_dir(back)), history);
+    {
+      TestEtcd etcd(back);
+      ASSERT_TRUE(etcd.ready()) << output_of("tail -n 20 " + back + ".log");
+      EXPECT_EQ(served_hash(etcd), hash);
+      EXPECT_EQ(told(etcd), before);
+      EXPECT_THAT(etcd.ctl("member list"), testing::HasSubstr(", started, m, "));
+      EXPECT_EQ(etcd.ctl("put after all"), "OK\n");
+    }
+    // etcd went on in the same log.
+    std::vector<raft::Entry> later = history_in(wal_dir(back));
+    ASSERT_GT(later.size(), history.size());
+    later.resize(history.size());
+    EXPECT_EQ(later, history);
   }
 }
 

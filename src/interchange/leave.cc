@@ -17,6 +17,8 @@ constexpr char kKept[] = ".keelson-kept";
 absl::Status remove_made(const Places& places) {
   absl::Status s = remove_all(places.made);
   if (s.ok() && !places.log_is_inside) s = remove_all(places.made_log);
+  // While it was begun.
+  if (s.ok() && !places.log_is_inside) s = remove_all(places.made_log + ".tmp");
   return s;
 }
 

@@ -9,9 +9,9 @@
 // Threads: one caller, while no server runs on the directory.
 // Crashes: before the member's directory changes names ours is in force, after it etcd's; there is
 //   no moment without either. A log elsewhere changes before. In between, the directory is still
-//   ours, and the log in its place begins where our store stands, so we go on with it; etcd refuses
-//   the two. Failpoints: those of export.h, interchange_leave_whole, then before each change
-//   interchange_leave_log, interchange_leave_member, interchange_leave_keep, and
+//   ours, and the log in its place has a mark where our store stands, so we go on with it; etcd
+//   refuses the two. Failpoints: those of export.h, interchange_leave_whole, then before each
+//   change interchange_leave_log, interchange_leave_member, interchange_leave_keep, and
 //   interchange_leave_done. end_leaving() tidies up at our next start; etcd minds none of it.
 // Errors: those of export.h; Unavailable where the file system cannot change two names in one step
 //   (Linux's RENAME_EXCHANGE); FailedPrecondition where one is mounted on the log. All of them

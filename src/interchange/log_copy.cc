@@ -5,16 +5,29 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "base/size_text.h"
 #include "base/text.h"
+#include "interchange/change_over.h"
 #include "interchange/etcd_version.h"
+#include "interchange/store_maker.h"
 #include "proto/raft_internal.pb.h"
+#include "wal/record_buffer.h"
 #include "wal/wal.h"
+#include "wire/raft_codec.h"
 
 namespace keelson::interchange {
 namespace {
 
 constexpr size_t kBatchBytes = 1 << 20;
 constexpr size_t kKeptBytes = 16 << 20;
+
+// What it takes in a log, at most.
+uint64_t bytes_of(const raft::Entry& entry) { return wal::framed_bound(wire::wire_size(entry)); }
+uint64_t bytes_of(const wire::WalSnapshot& mark) {
+  constexpr uint64_t kWithItsState = 256;
+  return wire::encode(mark).size() + kWithItsState;
+}
 
 // The entry's payload, its cluster version lowered to the given one if it sets a higher one.
 Bytes lowered(const Bytes& data, int minor) {
@@ -42,6 +55,69 @@ absl::Status not_applicable(const raft::Entry& entry, const std::string& why, Ap
       entry.index.value, " of term ", entry.term.value, " ", why, ". ", former, ", and try again"));
 }
 
+// What the log has at or below the state: whether it can be copied, and its marks.
+class ReadingHistory {
+ public:
+  ReadingHistory(const LogCopy& copy, Term term) : copy_(copy), term_(term) {}
+
+  absl::StatusOr<LogHistory> run() {
+    absl::StatusOr<wal::History> log =
+        wal::read_history(copy_.from, [this](const raft::Entry& entry) { return take(entry); });
+    if (!log.ok()) return log.status();
+    if (last_ == copy_.index && newest_ != term_) return among_others(last_, newest_);
+    history_.first = log->first;
+    take_marks(std::move(log->marks));
+    for (Index leap : leaps_) {
+      if (is_marked(leap)) continue;
+      return absl::DataLossError(
+          cat("interchange: entries of the log are missing, up to ", leap.value));
+    }
+    return std::move(history_);
+  }
+
+ private:
+  absl::Status take(const raft::Entry& entry) {
+    if (entry.index > copy_.index) return absl::OkStatus();
+    if (entry.term < newest_ || entry.term > term_) return among_others(entry.index, entry.term);
+    if (last_ != Index(0) && entry.index != last_ + 1) leaps_.push_back(entry.index - 1);
+    newest_ = entry.term;
+    last_ = entry.index;
+    history_.bytes += bytes_of(entry);
+    return absl::OkStatus();
+  }
+
+  absl::Status among_others(Index index, Term term) const {
+    return absl::DataLossError(cat("interchange: entry ", index.value, " of the log is of term ",
+                                   term.value, ", and stands among others of terms ", newest_.value,
+                                   " and ", term_.value));
+  }
+
+  bool is_marked(Index index) const {
+    return std::any_of(history_.marks.begin(), history_.marks.end(),
+                       [&](const wire::WalSnapshot& mark) { return mark.index == index; });
+  }
+
+  void take_marks(std::vector<wire::WalSnapshot> marks) {
+    std::erase_if(marks, [&](const wire::WalSnapshot& mark) {
+      return mark.index < history_.first.first_index || mark.index == Index(0) ||
+             mark.index >= copy_.index || mark.term > term_;
+    });
+    std::stable_sort(marks.begin(), marks.end(),
+                     [](const auto& a, const auto& b) { return a.index < b.index; });
+    // One may be there twice.
+    marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
+    for (const wire::WalSnapshot& mark : marks) history_.bytes += bytes_of(mark);
+    history_.marks = std::move(marks);
+  }
+
+  const LogCopy& copy_;
+  const Term term_;  // of the entry at copy_.index
+  LogHistory history_;
+  std::vector<Index> leaps_;  // to behind these: there a mark must be, to be copied in between
+  Index last_;                // entry that was read, and its term
+  Term newest_;
+};
+
 class Checking {
  public:
   explicit Checking(const LogCopy& copy) : copy_(copy), rights_count_(copy.rights_count) {
@@ -56,6 +132,7 @@ class Checking {
     if (!log.ok()) return log.status();
     checked_.metadata = log->metadata;
     checked_.state = log->state;
+    if (checked_.term != Term(0)) look_at_history();
     return std::move(checked_);
   }
 
@@ -72,8 +149,19 @@ class Checking {
                             "3.5 and 3.6 would carry out",
                             copy_.applied_by);
     }
+    checked_.bytes += bytes_of(entry);
     if (checked_.entries) keep(entry);
     return absl::OkStatus();
+  }
+
+  void look_at_history() {
+    absl::StatusOr<LogHistory> history = ReadingHistory(copy_, checked_.term).run();
+    if (history.ok()) {
+      checked_.history = *std::move(history);
+      return;
+    }
+    log::warn("what the log has of before the database cannot be read, and is left out",
+              {{"wal-dir", copy_.from}, {"error", message_of(history.status())}});
   }
 
   bool leaves_ranges_out() const {
@@ -106,9 +194,8 @@ class Copying {
     }
     result_.term = checked_.term;
     absl::Status s = open();
-    if (s.ok() && copy_.index != Index(0)) {
-      s = log_->save_snapshot({copy_.index, result_.term}, copy_.conf_state);
-    }
+    if (s.ok() && checked_.history) s = copy_history();
+    if (s.ok() && copy_.index != Index(0)) s = mark_state();
     if (s.ok()) s = take_all();
     if (!s.ok()) return s;
     raft::HardState state = checked_.state;
@@ -128,10 +215,68 @@ class Copying {
     if (!metadata.ok()) return metadata.status();
     result_.metadata = *metadata;
     absl::StatusOr<std::unique_ptr<wal::Wal>> log =
-        wal::Wal::create(copy_.to, checked_.metadata, wal::Options());
+        wal::Wal::create(copy_.to, checked_.metadata, {.segment_bytes = copy_.segment_bytes},
+                         checked_.history ? checked_.history->first : wal::SegmentName());
     if (!log.ok()) return log.status();
     log_ = *std::move(log);
     return absl::OkStatus();
+  }
+
+  absl::Status mark_state() {
+    term_ = result_.term;
+    return log_->save_snapshot({copy_.index, result_.term}, copy_.conf_state);
+  }
+
+  absl::Status copy_history() {
+    absl::Status s;
+    if (copy_.applied_by == AppliedBy::kKeelson) s = mark_state();
+    if (!s.ok()) return s;
+    s = wal::read_history(copy_.from, [this](raft::Entry entry) {
+          return take_of_before(std::move(entry));
+        }).status();
+    if (s.ok()) s = write_marks_below(copy_.index);
+    return s.ok() ? write_of_before() : s;
+  }
+
+  absl::Status take_of_before(raft::Entry entry) {
+    if (entry.index > copy_.index || entry.index < checked_.history->first.first_index) {
+      return absl::OkStatus();
+    }
+    if (absl::Status s = write_marks_below(entry.index); !s.ok()) return s;
+    if (entry.index > next_after_history()) {
+      return absl::DataLossError(cat("interchange: entries are missing in ", copy_.from,
+                                     " before entry ", entry.index.value));
+    }
+    bytes_ += entry.data.size();
+    batch_.push_back(std::move(entry));
+    ++result_.entries_of_before;
+    return bytes_ < kBatchBytes ? absl::OkStatus() : write_of_before();
+  }
+
+  Index next_after_history() const {
+    return (batch_.empty() ? log_->last_index() : batch_.back().index) + 1;
+  }
+
+  absl::Status write_marks_below(Index index) {
+    const std::vector<wire::WalSnapshot>& marks = checked_.history->marks;
+    for (; marks_ < marks.size() && marks[marks_].index < index; ++marks_) {
+      absl::Status s = write_of_before();
+      const wire::WalSnapshot& mark = marks[marks_];
+      term_ = std::max(term_, mark.term);
+      if (s.ok()) {
+        s = log_->save_snapshot({mark.index, mark.term},
+                                mark.conf_state.value_or(raft::ConfState()));
+      }
+      if (!s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+
+  // All of it is committed. Said on the way, so that whoever reads it need not hold it back.
+  absl::Status write_of_before() {
+    if (batch_.empty()) return absl::OkStatus();
+    term_ = std::max(term_, batch_.back().term);
+    return write({term_, raft::kNobody, batch_.back().index});
   }
 
   absl::Status take_all() {
@@ -170,6 +315,9 @@ class Copying {
   std::unique_ptr<wal::Wal> log_;
   std::vector<raft::Entry> batch_;
   size_t bytes_ = 0;  // of batch_
+  // Of the history: the marks that were written, and the newest term.
+  size_t marks_ = 0;
+  Term term_;
 };
 
 }  // namespace
@@ -177,6 +325,18 @@ class Copying {
 absl::StatusOr<CheckedLog> check_log(const LogCopy& copy) {
   CHECK(copy.mark.index <= copy.index);
   return Checking(copy).run();
+}
+
+void fit_history(const LogCopy& copy, uint64_t beside, const std::string& beside_at,
+                 CheckedLog* checked) {
+  if (!checked->history) return;
+  uint64_t needed = kLogSpace + checked->bytes + checked->history->bytes;
+  if (same_disk(copy.to, beside_at)) needed += beside;
+  const uint64_t there = free_space(copy.to);
+  if (there >= needed) return;
+  log::warn("not enough disk space for what the log has of before the database; it is left out",
+            {{"wal-dir", copy.from}, {"needed", size_text(needed)}, {"free", size_text(there)}});
+  checked->history.reset();
 }
 
 absl::StatusOr<CopiedLog> copy_log(const LogCopy& copy, CheckedLog checked) {

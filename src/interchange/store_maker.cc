@@ -1,11 +1,13 @@
 #include "interchange/store_maker.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "backend/rocks/rocks_backend.h"
@@ -104,6 +106,17 @@ uint64_t free_space(const std::string& path) {
   }
 }
 
+bool same_disk(const std::string& one, const std::string& other) {
+  const auto disk_of = [](fs::path at) -> std::optional<dev_t> {
+    for (at = fs::absolute(at);; at = at.parent_path()) {
+      struct stat status;
+      if (::stat(at.c_str(), &status) == 0) return status.st_dev;
+      if (at == at.parent_path()) return std::nullopt;
+    }
+  };
+  return disk_of(one) == disk_of(other);
+}
+
 absl::Status sync_directory(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return failed("cannot open", path, strerror(errno));
@@ -113,10 +126,14 @@ absl::Status sync_directory(const std::string& path) {
   return synced ? absl::OkStatus() : failed("cannot sync", path, strerror(why));
 }
 
-absl::Status check_space(const boltfile::File& file, const std::string& path, uint64_t beside) {
+uint64_t space_for(const boltfile::File& file) {
   // The records as they are, files being merged, a segment of the log, the reserve.
   constexpr uint64_t kBeside = uint64_t{256} << 20;
-  const uint64_t needed = file.size() + kBeside + beside, there = free_space(path);
+  return file.size() + kBeside;
+}
+
+absl::Status check_space(const boltfile::File& file, const std::string& path, uint64_t beside) {
+  const uint64_t needed = space_for(file) + beside, there = free_space(path);
   if (there >= needed) return absl::OkStatus();
   return absl::ResourceExhaustedError(cat("interchange: not enough disk space for ", path, ": ",
                                           size_text(needed), " are needed, ", size_text(there),

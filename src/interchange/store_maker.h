@@ -48,9 +48,14 @@ class StoreMaker {
 // Bytes that the disk of `path`, or of what stands above it, has for us; UINT64_MAX: cannot be
 // told.
 uint64_t free_space(const std::string& path);
+// Whether two places, there or not yet, are of one file system.
+bool same_disk(const std::string& one, const std::string& other);
 
 // A directory's names are durable when it returns Ok.
 absl::Status sync_directory(const std::string& path);
+
+// What a store made of `file` takes, at most.
+uint64_t space_for(const boltfile::File& file);
 
 // ResourceExhausted, saying how much is missing, when the disk of `path` cannot take a store made
 // of `file`, and `beside` more bytes.
