@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "proto/rpc.pb.h"
 #include "tests/harness/server.h"
+#include "wal/wal.h"
 
 namespace keelson {
 namespace {
@@ -82,6 +83,16 @@ class Downgrade : public testing::Test {
     ASSERT_NO_FATAL_FAILURE(wait_for_version(server, "3.6.0"));
     put(server, "last", "v");
   }
+  // How many entries the member's log has, from the first on. All of them are there.
+  uint64_t history(const std::string& log) {
+    uint64_t entries = 0;
+    auto read = wal::read_history(log, [&](const raft::Entry& entry) {
+      EXPECT_EQ(entry.index, Index(++entries));
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(read.ok()) << read.status();
+    return entries;
+  }
   bool is_ours() const { return fs::exists(data() + "/member/keelson/CURRENT"); }
   bool is_etcds() const { return fs::exists(data() + "/member/snap/db"); }
 
@@ -101,12 +112,17 @@ TEST_F(Downgrade, LeavesEtcdsDirectory) {
     EXPECT_TRUE(fs::exists(kept + "/keelson/CURRENT"));
     EXPECT_FALSE(fs::exists(data() + "/member.leaving"));
     EXPECT_FALSE(fs::exists(wal() + ".leaving"));
+    const std::string log = fs::exists(wal()) ? wal() : data() + "/member/wal";
+    uint64_t entries = history(log);
+    EXPECT_GE(entries, 41u);
     if (const char* etcd = std::getenv("KEELSON_ETCD36")) {
       server.set_binary(etcd);
       ASSERT_TRUE(server.start().ok()) << server.log_tail();
       EXPECT_EQ(get(server, "last"), "v");
       put(server, "of etcd", "v");
       ASSERT_TRUE(server.stop().ok());
+      EXPECT_GT(history(log), entries);
+      entries = history(log);
       server.set_binary(binary);
       ASSERT_TRUE(server.start().ok()) << server.log_tail();
       EXPECT_EQ(get(server, "of etcd"), "v");
@@ -122,6 +138,7 @@ TEST_F(Downgrade, LeavesEtcdsDirectory) {
     EXPECT_EQ(get(server, "last"), "v");
     EXPECT_EQ(get(server, "k0"), "v35");
     server.kill();
+    EXPECT_GE(history(log), entries);
     for (const std::string& used : {data(), wal(), wal() + ".etcd", wal() + ".keelson-kept"}) {
       fs::remove_all(used);
     }
