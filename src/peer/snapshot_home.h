@@ -9,6 +9,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -51,8 +52,11 @@ class SnapshotHome {
   // nothing behind. After an error the directory is still there.
   virtual absl::StatusOr<std::shared_ptr<backend::Backend>> open_store_files(
       const std::string& directory);
-  // Reads every block of it: DataLoss for one that is not as it was written. Beside other reads.
-  virtual absl::Status check_store(backend::Backend& store) { return absl::OkStatus(); }
+  // Reads every block of it: DataLoss for one that is not as it was written. Beside other reads;
+  // until `goes_on` says no, with Cancelled.
+  virtual absl::Status check_store(backend::Backend& store, const std::function<bool()>& goes_on) {
+    return absl::OkStatus();
+  }
   virtual void drop_store_files(const std::string& directory) {}
 
   // Of the store that is opened on it.

@@ -86,6 +86,7 @@ absl::Status StoreFiles::all_taken() { return decoder_.finish(); }
 // What RocksDB has written there meanwhile, it has synced itself.
 absl::Status StoreFiles::settle(backend::Backend& store) {
   for (const std::string& path : written_) {
+    if (cancelled()) return absl::CancelledError("not wanted any more");
     // A head file is a copy: whoever finds it torn goes without. What has been merged since, or
     // made anew, is gone.
     if (path.ends_with(".heads")) continue;
@@ -96,7 +97,7 @@ absl::Status StoreFiles::settle(backend::Backend& store) {
   if (absl::Status s = sync(directory, O_DIRECTORY); !s.ok()) return s;
   KEELSON_FAILPOINT("peer_store_files_synced");
   log::info("saved database snapshot to disk", {{"path", directory}, {"files", written_.size()}});
-  return parts().home->check_store(store);
+  return parts().home->check_store(store, [this] { return !cancelled(); });
 }
 
 absl::StatusOr<std::shared_ptr<backend::Backend>> StoreFiles::make_store() {

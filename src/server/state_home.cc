@@ -316,8 +316,8 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_store_files(
   return std::shared_ptr<backend::Backend>(store->release(), Closer{places_, directory});
 }
 
-absl::Status StateHome::check_store(backend::Backend& store) {
-  return backend::check_blocks(store);
+absl::Status StateHome::check_store(backend::Backend& store, const std::function<bool()>& goes_on) {
+  return backend::check_blocks(store, goes_on);
 }
 
 void StateHome::drop_store_files(const std::string& directory) { retire(directory); }

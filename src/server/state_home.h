@@ -53,7 +53,7 @@ class StateHome final : public peer::SnapshotHome {
   absl::StatusOr<std::string> new_store_files() override;
   absl::StatusOr<std::shared_ptr<backend::Backend>> open_store_files(
       const std::string& directory) override;
-  absl::Status check_store(backend::Backend& store) override;
+  absl::Status check_store(backend::Backend& store, const std::function<bool()>& goes_on) override;
   void drop_store_files(const std::string& directory) override;
   mvcc::StoreOptions store_options() const override { return node_->store_options(); }
   absl::Status check(const node::ReceivedState& state) override { return node_->check(state); }

@@ -67,7 +67,9 @@ class Home final : public peer::SnapshotHome {
       const std::string& directory) override {
     return home_.open_store_files(directory);
   }
-  absl::Status check_store(backend::Backend& store) override { return home_.check_store(store); }
+  absl::Status check_store(backend::Backend& store, const std::function<bool()>& goes_on) override {
+    return home_.check_store(store, goes_on);
+  }
   void drop_store_files(const std::string& directory) override {
     home_.drop_store_files(directory);
   }

@@ -80,8 +80,8 @@ void begin_patience(Backend& store);
 std::string store_form(const RocksOptions& options);
 
 // Reads every block of every table: DataLoss for one that is not as it was written. For files that
-// came from elsewhere; what is in memory is not looked at. Any thread; takes long. REQUIRES: the
-// store was opened here.
-absl::Status check_blocks(Backend& store);
+// came from elsewhere; what is in memory is not looked at. `goes_on` is asked before each table;
+// false: Cancelled. Any thread; takes long. REQUIRES: the store was opened here.
+absl::Status check_blocks(Backend& store, const std::function<bool()>& goes_on);
 
 }  // namespace keelson::backend
