@@ -28,7 +28,7 @@ Plots::Plots(World& world, const Admin& admin, std::function<void(int)> start)
       slows_starts_(!alone_ && one_in(2)),
       slows_stores_(!alone_ && one_in(2)),
       stalls_followers_(!alone_ && one_in(6)),
-      covers_changes_(!alone_ && one_in(4)),
+      covers_changes_(!alone_ && one_in(2)),
       pause_(kPauses[world_.random().below(std::size(kPauses))]) {}
 
 MonotonicTime Plots::in_ms(uint64_t least, uint64_t more) {
@@ -55,10 +55,7 @@ void Plots::act() {
 
 void Plots::note(const World::Done& done) {
   if (done.deed == Deed::kAsksForVotes) asks_for_votes(done.member);
-  if (done.deed == Deed::kInstalls && is_covered_there(done.member)) {
-    covering_ = Covering::kInstalls;
-    covering_until_ = in_ms(0, 300);
-  }
+  if (done.deed == Deed::kInstalls && is_covered_there(done.member)) install_covered();
   if (done.deed == Deed::kRenews && pauses_leaders_) renews(done.member);
   if (done.deed == Deed::kLearnsVersions && stalls_followers_ && one_in(3)) {
     stall_followers(done.member);
@@ -298,16 +295,35 @@ void Plots::cover_a_change() {
   } else if (covering_ == Covering::kCutting && due) {
     world_.split({covered_});
     covering_ = Covering::kCutOff;
-    covering_until_ = in_ms(1000, 3000);
-  } else if (covering_ == Covering::kCutOff && due) {
+    covering_until_ = in_ms(10'000, 10'000);
+  } else if (covering_ == Covering::kCutOff && (due || needs_snapshot(covered_))) {
     world_.heal();
     covering_ = Covering::kHears;
     covering_until_ = in_ms(5000, 1);
   } else if (due) {
-    covering_ = Covering::kNone;
     node::Schedule& schedule = world_.member(covered_).schedule;
-    schedule.release(schedule.apply);
+    schedule.release(covering_ == Covering::kMarks ? schedule.log : schedule.apply);
+    covering_ = Covering::kNone;
   }
+}
+
+// Far more than anybody keeps of the log has been made without it.
+bool Plots::needs_snapshot(int i) const {
+  constexpr uint64_t kMany = 45;
+  const int newest = world_.most_advanced();
+  if (newest < 0) return false;
+  return world_.member(newest).node().state().applied.load() >
+         world_.member(i).node().state().committed.load() + kMany;
+}
+
+void Plots::install_covered() {
+  covering_ = Covering::kInstalls;
+  covering_until_ = in_ms(0, 300);
+  if (one_in(3)) return;
+  node::Schedule& schedule = world_.member(covered_).schedule;
+  schedule.hold(schedule.log);
+  schedule.release(schedule.apply);
+  covering_ = Covering::kMarks;
 }
 
 void Plots::hold_before_change() {

@@ -18,7 +18,8 @@
 //   - the disks of all but who leads take longer than anybody waits: what it asks for, now that it
 //     has heard who is of which version, times out, and is in the log all the same; and one of them
 //     does not say its version by then;
-//   - somebody does not get to apply a change of members before a snapshot brings it.
+//   - somebody does not get to apply a change of members before a snapshot brings it, and then
+//     perhaps does while the log has no mark of that yet.
 //
 // Which of them a cluster has to live with the seed decides. In one of eight, leaders that stand
 // still are all that happens: holders of leases get on with the next leader, which they hardly ever
@@ -75,6 +76,8 @@ class Plots {
   void cover_a_change();
   void hold_before_change();
   bool is_covered_there(int i) const;
+  bool needs_snapshot(int i) const;
+  void install_covered();
 
   World& world_;
   const Admin& admin_;
@@ -109,7 +112,7 @@ class Plots {
 
   // One that stands at the entries before a change of members, then hears of nothing, then of a
   // snapshot.
-  enum class Covering : uint8_t { kNone, kWaits, kCutting, kCutOff, kHears, kInstalls };
+  enum class Covering : uint8_t { kNone, kWaits, kCutting, kCutOff, kHears, kInstalls, kMarks };
   Covering covering_ = Covering::kNone;
   int covered_ = -1;
   uint64_t covered_process_ = 0;
