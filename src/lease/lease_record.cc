@@ -41,4 +41,12 @@ absl::StatusOr<LeaseRecord> decode_record(std::string_view key, std::string_view
   return record;
 }
 
+absl::Status check_records(const backend::Reader& state) {
+  auto it = state.iterate(backend::Bucket::kLease);
+  for (it->seek_to_first(); it->valid(); it->next()) {
+    if (auto record = decode_record(it->key(), it->value()); !record.ok()) return record.status();
+  }
+  return it->status();
+}
+
 }  // namespace keelson::lease

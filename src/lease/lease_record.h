@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "backend/backend.h"
 #include "base/ids.h"
 
 namespace keelson::lease {
@@ -25,5 +26,7 @@ std::string encode_key(LeaseId id);
 std::string encode_value(const LeaseRecord& record);
 // DataLoss if the bytes are no such record, its id is not the key's, or it is nobody's.
 absl::StatusOr<LeaseRecord> decode_record(std::string_view key, std::string_view value);
+// Whether all of `state` are.
+absl::Status check_records(const backend::Reader& state);
 
 }  // namespace keelson::lease

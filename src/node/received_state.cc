@@ -2,6 +2,7 @@
 
 #include "apply/alarms.h"
 #include "base/text.h"
+#include "lease/lease_record.h"
 #include "membership/cluster.h"
 
 namespace keelson::node {
@@ -12,6 +13,7 @@ absl::Status check_tables(const backend::Reader& state, const auth::StoreOptions
   if (absl::Status s = members.restore(state); !s.ok()) return s;
   apply::Alarms alarms;
   if (absl::Status s = alarms.restore(state); !s.ok()) return s;
+  if (absl::Status s = lease::check_records(state); !s.ok()) return s;
   return auth::AuthStore(auth, clock).restore(state);
 }
 

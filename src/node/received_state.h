@@ -30,9 +30,9 @@ struct ReceivedState {
   std::unique_ptr<mvcc::Store> store;  // on it; goes first
 };
 
-// Whether a member can read what of `state` it keeps in tables: alarms, users and roles, members,
-// the cluster's version. DataLoss, FailedPrecondition and whatever reading it says. (Keys and
-// leases were read by whoever made the store.) Any thread.
+// Whether a member can read what of `state` it keeps in tables: alarms, leases, users and roles,
+// members, the cluster's version. DataLoss, FailedPrecondition and whatever reading it says. (Keys
+// were read by whoever made the store.) Any thread.
 absl::Status check_tables(const backend::Reader& state, const auth::StoreOptions& auth,
                           const Clock* clock);
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/endian.h"
 #include "node/test_member.h"
 
 namespace keelson::node {
@@ -54,6 +55,10 @@ TEST_F(ReceivedStateTest, OneWhoseTablesCannotBeReadIsRefused) {
   EXPECT_FALSE(check(1000, 10, Bucket::kMembers, "1", "{").ok());
   EXPECT_FALSE(check(1000, 10, Bucket::kMembersRemoved, "x").ok());
   EXPECT_FALSE(check(1000, 10, Bucket::kAlarm, "x").ok());
+  EXPECT_TRUE(check(1000, 10, Bucket::kLease, big64(5), "\x08\x05\x10\x3c").ok());
+  EXPECT_FALSE(check(1000, 10, Bucket::kLease, big64(5), "junk").ok());
+  EXPECT_FALSE(check(1000, 10, Bucket::kLease, big64(5), "\x08\x06\x10\x3c").ok());
+  EXPECT_FALSE(check(1000, 10, Bucket::kLease, big64(0), "\x10\x3c").ok());
   EXPECT_FALSE(check(1000, 10, Bucket::kAuth, "authRevision", "1").ok());
   EXPECT_FALSE(check(1000, 10, Bucket::kAuthUsers, "u", "\x0a").ok());
   EXPECT_FALSE(check(1000, 10, Bucket::kAuthRoles, "r", "\x0a").ok());
