@@ -34,12 +34,15 @@ class RevisionKey {
   size_t size_;
 };
 
+// So far from the end of the numbers that whoever counts on from one never comes there.
+inline constexpr int64_t kMaxRevision = int64_t{1} << 62;
+
 struct ParsedRevision {
   Revision revision;
   bool tombstone = false;
 };
 
-// False when `key` is not a revision.
+// False when `key` is not a revision, or of one that no store comes to.
 inline bool parse_revision_key(std::string_view key, ParsedRevision* out) {
   bool marked = key.size() == RevisionKey::kTombstoneSize;
   if (key.size() != RevisionKey::kSize && !marked) return false;
@@ -47,7 +50,7 @@ inline bool parse_revision_key(std::string_view key, ParsedRevision* out) {
   out->revision.main = static_cast<int64_t>(load_big64(key.data()));
   out->revision.sub = static_cast<int64_t>(load_big64(key.data() + 9));
   out->tombstone = marked;
-  return out->revision.main >= 0 && out->revision.sub >= 0;
+  return out->revision.main >= 0 && out->revision.main <= kMaxRevision && out->revision.sub >= 0;
 }
 
 }  // namespace keelson

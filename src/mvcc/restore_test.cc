@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "backend/memory_backend.h"
+#include "base/protobuf.h"
 #include "base/text.h"
 #include "mvcc/restore_rows.h"
+#include "mvcc/revision_key.h"
 #include "mvcc/store.h"
 
 namespace keelson::mvcc {
@@ -36,6 +38,36 @@ TEST(Restore, EveryFillOfABatch) {
       EXPECT_EQ(kv.value, "v");
     }
   }
+}
+
+// Of a database that another member sent, say.
+TEST(Restore, NumbersThatNothingCanFollow) {
+  const auto opens = [](int64_t main, int64_t create, int64_t version, int64_t compacted = 1) {
+    backend::MemoryBackend backend;
+    std::string value;
+    pb::append_bytes_field(value, 1, "k");
+    pb::append_varint_field(value, 2, static_cast<uint64_t>(create));
+    pb::append_varint_field(value, 3, static_cast<uint64_t>(main));
+    pb::append_varint_field(value, 4, static_cast<uint64_t>(version));
+    pb::append_bytes_field(value, 5, "v");
+    backend::WriteBatch batch;
+    batch.put(backend::Bucket::kKey, RevisionKey({main, 0}).view(), value);
+    batch.put(backend::Bucket::kMeta, "finishedCompactRev", RevisionKey({compacted, 0}).view());
+    EXPECT_TRUE(backend.commit(batch, Index(1), Term(1)).ok());
+    const absl::Status status = Store::open(&backend, {}).status();
+    EXPECT_TRUE(status.ok() || absl::IsDataLoss(status)) << status;
+    return status.ok();
+  };
+  constexpr int64_t kEnd = INT64_MAX;
+  EXPECT_TRUE(opens(7, 5, 2));
+  EXPECT_TRUE(opens(kMaxRevision, 5, 2));
+  EXPECT_FALSE(opens(kMaxRevision + 1, 5, 2));
+  EXPECT_FALSE(opens(kEnd, 5, 2));
+  EXPECT_FALSE(opens(7, kEnd, 2));
+  EXPECT_FALSE(opens(7, -1, 2));
+  EXPECT_FALSE(opens(7, 5, kEnd));
+  EXPECT_FALSE(opens(7, 5, -1));
+  EXPECT_FALSE(opens(7, 5, 2, kEnd));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 namespace keelson::mvcc {
 
+using keelson::kMaxRevision;
 using keelson::parse_revision_key;
 using keelson::ParsedRevision;
 using keelson::RevisionKey;
