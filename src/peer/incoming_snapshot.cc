@@ -33,7 +33,12 @@ IncomingSnapshot::IncomingSnapshot(RunningHub hub, net::HttpReplyRef reply, Snap
 
 void IncomingSnapshot::take(std::string_view bytes) {
   if (!reply_) return;  // refused; the rest is thrown away
-  if (absl::Status s = decoder_.take(bytes); !s.ok()) fail(decoder_.answer(), message_of(s));
+  head_bytes_ += bytes.size();
+  if (absl::Status s = decoder_.take(bytes); !s.ok()) {
+    return fail(decoder_.answer(), message_of(s));
+  }
+  // The decoder has the message until it is whole.
+  if (reply_) reply_->hold(state_ ? 0 : head_bytes_);
 }
 
 void IncomingSnapshot::finish() {
@@ -173,6 +178,7 @@ void IncomingSnapshot::fail(const Answer& answer, std::string_view why) {
   if (state_) state_->cancel();
   state_.reset();
   net::HttpReplyRef reply = std::exchange(reply_, nullptr);
+  reply->hold(0);
   if (!hub) return respond_not_running(reply);
   const Context& context = hub->context();
   if (take_line(&hub->context().lines, kUsualLine)) {

@@ -52,6 +52,7 @@ class IncomingSnapshot final : public SnapshotSink,
   const SnapshotForm form_;
   std::weak_ptr<IncomingSnapshot>* const current_;
   SnapshotBodyDecoder decoder_{this};
+  size_t head_bytes_ = 0;          // of the body; what counts is how many before begin()
   std::optional<Answer> refusal_;  // instead of the decoder's
   raft::Message message_;
   MonotonicTime began_{};

@@ -2,10 +2,24 @@
 
 #include <utility>
 
+#include "base/text.h"
 #include "base/thread.h"
 #include "mvcc/store.h"
 
 namespace keelson::peer {
+
+namespace {
+
+// What a damaged store's errors advise is meant for a member whose own it is.
+absl::Status of_what_came(const absl::Status& status) {
+  if (!absl::IsDataLoss(status)) return status;
+  const std::string_view cause = message_of(status).substr(0, message_of(status).find("; "));
+  return absl::DataLossError(cat("what was sent is damaged: ", cause,
+                                 "; this member keeps what it has: look at the disk of the member "
+                                 "that sent it"));
+}
+
+}  // namespace
 
 // One at a time and in order, as the workers keep it for an owner.
 void IncomingState::run(absl::AnyInvocable<void()> job) {
@@ -54,21 +68,25 @@ void IncomingState::finish(absl::AnyInvocable<void()> saved, Made made) {
   });
 }
 
-absl::StatusOr<node::ReceivedState> IncomingState::make_state() {
-  absl::StatusOr<std::shared_ptr<backend::Backend>> store = make_store();
-  if (!store.ok()) return store.status();
+absl::Status IncomingState::open_state(node::ReceivedState* state) {
+  absl::StatusOr<std::shared_ptr<backend::Backend>> made = make_store();
+  if (!made.ok()) return made.status();
+  state->backend = *std::move(made);
   absl::Status settled;
-  Thread settling([&] { settled = settle(**store); });
+  Thread settling([&] { settled = settle(*state->backend); });
   absl::StatusOr<std::unique_ptr<mvcc::Store>> opened =
-      mvcc::Store::open(store->get(), parts_.home->store_options());
+      mvcc::Store::open(state->backend.get(), parts_.home->store_options());
   settling.join();
   if (!settled.ok()) return settled;
   if (!opened.ok()) return opened.status();
-  if (absl::Status noted = (*store)->note_log(); !noted.ok()) return noted;
-  node::ReceivedState state{.index = parts_.at.index,
-                            .term = parts_.at.term,
-                            .backend = *std::move(store),
-                            .store = *std::move(opened)};
+  state->store = *std::move(opened);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<node::ReceivedState> IncomingState::make_state() {
+  node::ReceivedState state{.index = parts_.at.index, .term = parts_.at.term};
+  if (absl::Status s = open_state(&state); !s.ok()) return of_what_came(s);
+  if (absl::Status noted = state.backend->note_log(); !noted.ok()) return noted;
   if (absl::Status s = parts_.home->check(state); !s.ok()) return s;
   return state;
 }

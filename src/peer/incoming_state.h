@@ -74,6 +74,7 @@ class IncomingState : public std::enable_shared_from_this<IncomingState> {
  private:
   void run(absl::AnyInvocable<void()> job);
   absl::StatusOr<node::ReceivedState> make_state();
+  absl::Status open_state(node::ReceivedState* state);
   template <typename Body>
   void tell(Body body);
 

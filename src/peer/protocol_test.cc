@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/revision_key.h"
 #include "base/test_log.h"
 #include "base/told.h"
 #include "interchange/database_writer.h"
@@ -482,14 +483,59 @@ TEST_F(Protocol, AStateThatTheMemberCannotGoOnWithIsRefused) {
   EXPECT_EQ(home_.installed_, 1);
 }
 
-TEST_F(Protocol, ASnapshotThatCannotBeSentHasFailed) {
-  start({{"http://127.0.0.1:1"}, {cat("http://127.0.0.1:", other_.place().port)}});
-  backend::MemoryBackend backend;
-  raft::Message m = message(MessageType::kMsgSnap, kSelf, kOther);
+// The POST of a snapshot, as far as its head.
+net::ScriptedConnection accept_snapshot(net::ScriptedServer& server,
+                                        std::vector<net::ScriptedConnection>* others) {
+  while (true) {
+    net::ScriptedConnection connection = server.accept();
+    if (connection.head().starts_with("POST /raft/snapshot ")) return connection;
+    others->push_back(std::move(connection));
+  }
+}
+
+raft::Message snapshot_for(MemberId to) {
+  raft::Message m{.type = MessageType::kMsgSnap, .to = to, .from = kSelf, .term = Term(1)};
   auto snapshot = std::make_shared<raft::Snapshot>();
   snapshot->metadata = {
       .conf_state = {.voters = {kSelf, kOther}}, .index = Index(7), .term = Term(1)};
   m.snapshot = std::move(snapshot);
+  return m;
+}
+
+// Whoever says so cannot have it, and its answer finds the next piece on its way.
+TEST_F(Protocol, ASnapshotThatIsAnsweredTooEarlyHasFailed) {
+  start({{cat("http://127.0.0.1:", other_.place().port)}});
+  backend::MemoryBackend backend;
+  backend::WriteBatch batch;
+  batch.put(backend::Bucket::kKey, RevisionKey({2, 0}).view(), std::string(64 << 20, 'x'));
+  ASSERT_TRUE(backend.commit(batch, Index(7), Term(1)).ok());
+  for (const std::string_view answer : {"204 No Content", "200 OK", "400 Bad Request"}) {
+    const int before = receiver_.failed_;
+    network_->send_snapshot(snapshot_for(kOther), backend.snapshot());
+    accept_snapshot(other_, &others_)
+        .send(cat("HTTP/1.1 ", answer, "\r\nContent-Length: 0\r\n\r\n"));
+    EXPECT_TRUE(eventually([&] { return receiver_.failed_ > before; })) << answer;
+  }
+  EXPECT_EQ(receiver_.arrived_, 0);
+}
+
+// What is kept back so that the next one does not come at once.
+TEST_F(Protocol, AFailureThatIsNotToldYetIsToldAtTheEnd) {
+  start({{"http://127.0.0.1:1"}});
+  backend::MemoryBackend backend;
+  network_->send_snapshot(snapshot_for(kOther), backend.snapshot());
+  EXPECT_TRUE(eventually([&] { return receiver_.failed_ == 1; }));
+  const int before = receiver_.unreachable_;
+  network_->send_snapshot(snapshot_for(kOther), backend.snapshot());
+  EXPECT_TRUE(eventually([&] { return receiver_.unreachable_ > before; }));
+  network_->stop();
+  EXPECT_EQ(receiver_.failed_, 2);
+}
+
+TEST_F(Protocol, ASnapshotThatCannotBeSentHasFailed) {
+  start({{"http://127.0.0.1:1"}, {cat("http://127.0.0.1:", other_.place().port)}});
+  backend::MemoryBackend backend;
+  raft::Message m = snapshot_for(kOther);
   network_->send_snapshot(m, backend.snapshot());
   EXPECT_TRUE(eventually([&] { return receiver_.failed_ == 1; }));
   m.to = MemberId(77);  // nobody

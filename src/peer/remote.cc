@@ -136,6 +136,7 @@ void Remote::tick() {
   if (!streams_) return;
   streams_->append_writer.tick();
   streams_->message_writer.tick();
+  streams_->snapshots.tick();
 }
 
 void Remote::send_snapshot(raft::Message message, std::shared_ptr<const backend::Snapshot> state) {

@@ -1,5 +1,6 @@
 #include "peer/snapshot_sender.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -19,6 +20,8 @@ constexpr size_t kAhead = 1 << 20;
 constexpr Duration kStall = std::chrono::seconds(30);
 constexpr size_t kAnswerSize = 4 << 10;
 constexpr Duration kFormPatience = std::chrono::seconds(2);
+// Behind the second failure in turn; each later one waits for twice as long.
+constexpr Duration kFirstPause = std::chrono::milliseconds(100);
 
 // For the other end to make a store of it, at a rate that a poor disk has.
 Duration answer_time(uint64_t size) {
@@ -36,6 +39,7 @@ SnapshotSender::SnapshotSender(const Parts& parts)
       picker_(*parts.picker) {}
 
 SnapshotSender::~SnapshotSender() {
+  if (tell_at_) tell_failure();
   if (!sending_) return;
   end();
   context_.receiver.snapshot_sent(remote_, false);
@@ -48,6 +52,7 @@ void SnapshotSender::send(raft::Message message, std::shared_ptr<const backend::
               {{"snapshot-index", index_of(message)}, {"remote-peer-id", id_text(remote_.value)}});
     return context_.receiver.snapshot_sent(remote_, false);
   }
+  if (tell_at_) tell_failure();
   sending_.emplace();
   sending_->message = std::move(message);
   sending_->state = std::move(state);
@@ -169,7 +174,10 @@ void SnapshotSender::answered(const absl::StatusOr<net::HttpClient::Answer>& ans
   if (!answer.ok()) return failed(answer.status());
   const Verdict verdict = judge_post_answer({.code = answer->head.status, .body = answer->body},
                                             cat(sending_->url, sending_->path));
-  if (verdict.outcome == Outcome::kAccepted) return arrived();
+  if (verdict.outcome == Outcome::kAccepted) {
+    if (sending_->made) return arrived();
+    return failed(absl::UnavailableError("it was answered before all of it was sent"));
+  }
   log_refusal(context_, remote_, verdict, answer->head.field("X-Etcd-Cluster-Id"));
   failed(absl::UnavailableError(verdict.text));
   // Last: this may be the end of us.
@@ -177,6 +185,9 @@ void SnapshotSender::answered(const absl::StatusOr<net::HttpClient::Answer>& ans
 }
 
 void SnapshotSender::arrived() {
+  CHECK(sending_->made);
+  CHECK(!sending_->making);
+  pause_ = Duration(0);
   log::info("sent database snapshot", {{"snapshot-index", index_of(sending_->message)},
                                        {"remote-peer-id", id_text(remote_.value)},
                                        {"bytes", sending_->size},
@@ -200,6 +211,18 @@ void SnapshotSender::failed(const absl::Status& why) {
   status_.deactivate({"post", "sendMsgSnap", message_of(why)});
   context_.observer.send_failed(remote_);
   context_.receiver.unreachable(remote_);
+  tell_at_ = context_.loop.now() + pause_;
+  pause_ = std::min(std::max(2 * pause_, kFirstPause), kSlowest);
+  tick();
+}
+
+void SnapshotSender::tick() {
+  if (tell_at_ && *tell_at_ <= context_.loop.now()) tell_failure();
+}
+
+void SnapshotSender::tell_failure() {
+  CHECK(!sending_);
+  tell_at_.reset();
   context_.receiver.snapshot_sent(remote_, false);
 }
 

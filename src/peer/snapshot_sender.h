@@ -9,7 +9,8 @@
 // Time: none in all, so that a large state has what it takes: the other end must take something
 //   every half minute, and answer within a minute and what its disk needs.
 // Threads: the peer loop.
-// Failure: told to the receiver, as success is, once for each state.
+// Failure: told to the receiver, as success is, once for each state. The core answers it with the
+//   next state; so whoever fails again and again is told of later each time, kSlowest at most.
 
 #pragma once
 
@@ -36,8 +37,13 @@ class SnapshotSender {
   // What is under way has failed.
   ~SnapshotSender();
 
+  // How long a failure behind others is kept back at most.
+  static constexpr Duration kSlowest = std::chrono::seconds(5);
+
   // REQUIRES: `message` is a MsgSnap with a snapshot. With one under way it fails at once.
   void send(raft::Message message, std::shared_ptr<const backend::Snapshot> state);
+  // Several times a second.
+  void tick();
 
  private:
   struct Sending {
@@ -66,6 +72,7 @@ class SnapshotSender {
   void answered(const absl::StatusOr<net::HttpClient::Answer>& answer);
   void arrived();
   void failed(const absl::Status& why);
+  void tell_failure();
   void end();
 
   const Context& context_;
@@ -74,6 +81,8 @@ class SnapshotSender {
   UrlPicker& picker_;
   bool store_failed_ = false;  // the last one, sent as files: the next is a database
   std::optional<Sending> sending_;
+  Duration pause_{};                        // behind the next failure; <= kSlowest
+  std::optional<MonotonicTime> tell_at_{};  // the failure of the last one; not while sending_
 };
 
 }  // namespace keelson::peer

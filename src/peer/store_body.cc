@@ -24,6 +24,15 @@ bool all(std::string_view text, bool (*is)(char)) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is);
 }
 
+// As RocksDB writes the number of a file: six digits, or more where it needs them; from 1 on. It
+// counts on from the largest, so that one has to be far from the end.
+bool is_file_number(std::string_view text) {
+  constexpr size_t kDigits = 6, kMost = 15;
+  if (text.size() < kDigits || text.size() > kMost || !all(text, is_digit)) return false;
+  if (text.size() > kDigits) return text.front() != '0';
+  return text.find_first_not_of('0') != std::string_view::npos;
+}
+
 }  // namespace
 
 bool is_store_file_name(std::string_view name) {
@@ -35,8 +44,8 @@ bool is_store_file_name(std::string_view name) {
     return name.ends_with(kEnding) && all(name.substr(0, name.size() - kEnding.size()), is_plain);
   }
   constexpr std::string_view kManifest = "MANIFEST-", kTable = ".sst";
-  if (name.starts_with(kManifest)) return all(name.substr(kManifest.size()), is_digit);
-  return name.ends_with(kTable) && all(name.substr(0, name.size() - kTable.size()), is_digit);
+  if (name.starts_with(kManifest)) return is_file_number(name.substr(kManifest.size()));
+  return name.ends_with(kTable) && is_file_number(name.substr(0, name.size() - kTable.size()));
 }
 
 std::string store_file_head(const StoreFile& file) {

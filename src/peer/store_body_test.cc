@@ -83,7 +83,8 @@ TEST(StoreBody, InPiecesOfEverySize) {
 }
 
 TEST(StoreBody, NamesThatLeadNowhereElse) {
-  for (const char* name : {"CURRENT", "000001.sst", "MANIFEST-1", "heads/a-b_C9.heads"}) {
+  for (const char* name :
+       {"CURRENT", "000001.sst", "123456789012345.sst", "MANIFEST-000001", "heads/a-b_C9.heads"}) {
     EXPECT_TRUE(is_store_file_name(name)) << name;
   }
   for (const char* name : {"",
@@ -99,6 +100,12 @@ TEST(StoreBody, NamesThatLeadNowhereElse) {
                            "a.sst",
                            ".sst",
                            "1.sst/2.sst",
+                           "1.sst",
+                           "000000.sst",
+                           "0000001.sst",
+                           "1000000000000000.sst",
+                           "MANIFEST-000000",
+                           "MANIFEST-18446744073709551615",
                            "MANIFEST-",
                            "MANIFEST-1a",
                            "KEELSON.durable",

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "base/check.h"
@@ -81,7 +83,22 @@ absl::Status StoreFiles::sync(const std::string& path, int flags) const {
   return status;
 }
 
-absl::Status StoreFiles::all_taken() { return decoder_.finish(); }
+absl::Status StoreFiles::all_taken() {
+  if (absl::Status s = decoder_.finish(); !s.ok()) return s;
+  return check_current();
+}
+
+// RocksDB goes wherever it says, and by the number that it says.
+absl::Status StoreFiles::check_current() const {
+  std::ifstream in(cat(directory_, "/CURRENT"), std::ios::binary);
+  std::string name;
+  const bool read = static_cast<bool>(std::getline(in, name));
+  const bool whole = read && !in.eof() && in.peek() == std::ifstream::traits_type::eof();
+  const bool came =
+      std::find(written_.begin(), written_.end(), cat(directory_, "/", name)) != written_.end();
+  if (whole && came && name.starts_with("MANIFEST-")) return absl::OkStatus();
+  return absl::DataLossError("CURRENT does not name a manifest that came");
+}
 
 // What RocksDB has written there meanwhile, it has synced itself.
 absl::Status StoreFiles::settle(backend::Backend& store) {
@@ -93,10 +110,9 @@ absl::Status StoreFiles::settle(backend::Backend& store) {
     absl::Status s = sync(path, 0);
     if (!s.ok() && !absl::IsNotFound(s)) return s;
   }
-  const std::string directory = std::filesystem::path(written_.front()).parent_path();
-  if (absl::Status s = sync(directory, O_DIRECTORY); !s.ok()) return s;
+  if (absl::Status s = sync(store_, O_DIRECTORY); !s.ok()) return s;
   KEELSON_FAILPOINT("peer_store_files_synced");
-  log::info("saved database snapshot to disk", {{"path", directory}, {"files", written_.size()}});
+  log::info("saved database snapshot to disk", {{"path", store_}, {"files", written_.size()}});
   return parts().home->check_store(store, [this] { return !cancelled(); });
 }
 
@@ -104,7 +120,7 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StoreFiles::make_store() {
   absl::StatusOr<std::shared_ptr<backend::Backend>> store =
       parts().home->open_store_files(directory_);
   if (!store.ok()) return store.status();
-  directory_.clear();  // its own from here
+  store_ = std::exchange(directory_, {});
   KEELSON_FAILPOINT("peer_store_files_open");
   const raft::SnapshotMetadata& at = parts().at;
   if ((*store)->consistent_index() != at.index || (*store)->consistent_term() != at.term) {

@@ -36,9 +36,11 @@ class StoreFiles final : public IncomingState, private StoreFilesSink {
   absl::Status file_bytes(std::string_view bytes) override;
   absl::Status end_file() override;
   absl::Status sync(const std::string& path, int flags) const;
+  absl::Status check_current() const;
 
   StoreFilesDecoder decoder_{this};
   std::string directory_;             // empty: none was made, or it has become a store
+  std::string store_;                 // where that is, then
   std::vector<std::string> written_;  // paths in it, then in the store
   int fd_ = -1;                       // of the last of them, while it comes
   uint64_t size_ = 0, begun_ = 0;  // of that: written, and on its way to the disk; begun_ <= size_

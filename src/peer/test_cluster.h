@@ -136,7 +136,8 @@ class MemoryHome final : public SnapshotHome {
                           state->consistent_term()};
     auto copy = std::make_unique<Copy>(cat(directory_, "/tmp.", ++copies_), std::move(snapshot));
     std::filesystem::create_directory(copy->directory());
-    std::ofstream(copy->directory() + "/1.sst") << file;
+    std::ofstream(copy->directory() + "/MANIFEST-000001") << file;
+    std::ofstream(copy->directory() + "/CURRENT") << "MANIFEST-000001\n";
     return std::unique_ptr<StoreCopy>(std::move(copy));
   }
   absl::StatusOr<std::string> new_store_files() override {
@@ -147,7 +148,7 @@ class MemoryHome final : public SnapshotHome {
   }
   absl::StatusOr<std::shared_ptr<backend::Backend>> open_store_files(
       const std::string& directory) override {
-    std::ifstream in(directory + "/1.sst");
+    std::ifstream in(directory + "/MANIFEST-000001");
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     auto store = std::make_shared<backend::MemoryBackend>();
     backend::WriteBatch batch;

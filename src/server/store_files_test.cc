@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/quiet_log.h"
 #include "base/random.h"
@@ -39,6 +40,11 @@ backend::RocksOptions options() {
   options.write_buffers = 1 << 20;
   options.heads = mvcc::kHeadFormat;
   return options;
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // A member's directory, without a member.
@@ -130,8 +136,7 @@ class StoreFilesTest : public ::testing::Test {
     if (!plan.ok()) return plan.status();
     at_ = plan->snapshot->metadata;
     if (tamper_) tamper_(at_);
-    auto files = std::make_shared<peer::StoreFiles>(peer::IncomingState::Parts{
-        .workers = &workers_, .loop = &loops_.at(0), .home = to_.get(), .at = at_});
+    std::shared_ptr<peer::StoreFiles> files = incoming();
     uint64_t bytes = 0;
     for (bool last = false; !last;) {
       absl::StatusOr<SnapshotSource::Piece> piece =
@@ -143,6 +148,10 @@ class StoreFilesTest : public ::testing::Test {
     }
     EXPECT_EQ(bytes, plan->bytes);
     return wait<node::ReceivedState>([&](auto then) { files->finish([] {}, std::move(then)); });
+  }
+  std::shared_ptr<peer::StoreFiles> incoming() {
+    return std::make_shared<peer::StoreFiles>(peer::IncomingState::Parts{
+        .workers = &workers_, .loop = &loops_.at(0), .home = to_.get(), .at = at_});
   }
   template <typename Value, typename Ask>
   absl::StatusOr<Value> wait(Ask ask) {
@@ -226,11 +235,7 @@ TEST_F(StoreFilesTest, WhatIsDamagedIsRefusedAndLeavesNothing) {
       }
       std::sort(paths.begin(), paths.end());
       const std::string& path = paths[random.below(paths.size())];
-      std::string bytes;
-      {
-        std::ifstream in(path);
-        bytes.assign(std::istreambuf_iterator<char>(in), {});
-      }
+      std::string bytes = bytes_of(path);
       bytes[random.below(bytes.size())] ^= static_cast<char>(1 + random.below(255));
       // Not through the link: the store has the same file.
       fs::remove(path);
@@ -238,6 +243,8 @@ TEST_F(StoreFilesTest, WhatIsDamagedIsRefusedAndLeavesNothing) {
     };
     absl::StatusOr<node::ReceivedState> state = carry();
     EXPECT_FALSE(state.ok());
+    // It is not this member's data that is damaged.
+    EXPECT_EQ(message_of(state.status()).find("clear its data directory"), std::string_view::npos);
     EXPECT_TRUE(left().empty()) << left().front();
   });
   from_->spoil = nullptr;
@@ -258,6 +265,50 @@ TEST_F(StoreFilesTest, HeadFilesThatAreWrongAreNotMissed) {
   ASSERT_TRUE(state.ok()) << state.status();
   EXPECT_GT(heads, 0u);
   EXPECT_EQ(state->store->revision(), 3001);
+}
+
+// RocksDB looks at what it says before anything else.
+TEST_F(StoreFilesTest, CurrentNamesAManifestThatCame) {
+  apply(1, "v");
+  for (const char* text : {"", "\n", "MANIFEST-000001", "MANIFEST-999999\n", "../keelson/CURRENT\n",
+                           "CURRENT\n", "MANIFEST-000001\nMANIFEST-000001\n"}) {
+    from_->spoil = [&](const std::string& directory) {
+      std::string manifest = bytes_of(directory + "/CURRENT");
+      manifest.pop_back();
+      fs::rename(cat(directory, "/", manifest), directory + "/MANIFEST-000001");
+      fs::remove(directory + "/CURRENT");
+      std::ofstream(directory + "/CURRENT") << text;
+    };
+    EXPECT_TRUE(absl::IsDataLoss(carry().status())) << text;
+    EXPECT_TRUE(left().empty());
+  }
+}
+
+// Whoever sends them may have another order of files.
+TEST_F(StoreFilesTest, InWhateverOrder) {
+  apply(1, "v");
+  std::string body;
+  {
+    const absl::StatusOr<std::unique_ptr<peer::StoreCopy>> copy = from_->copy_store();
+    ASSERT_TRUE(copy.ok()) << copy.status();
+    at_ = (*copy)->snapshot()->metadata;
+    std::map<std::string, std::string, std::greater<>> files;
+    for (const auto& entry : fs::recursive_directory_iterator((*copy)->directory())) {
+      const std::string name = fs::relative(entry.path(), (*copy)->directory());
+      if (peer::is_store_file_name(name)) files[name] = bytes_of(entry.path());
+    }
+    ASSERT_TRUE(files.begin()->first.starts_with("heads/"));
+    for (const auto& [name, bytes] : files) {
+      body += cat(peer::store_file_head({.name = name, .size = bytes.size()}), bytes,
+                  peer::store_file_tail(crc32c::extend(0, bytes)));
+    }
+  }
+  std::shared_ptr<peer::StoreFiles> files = incoming();
+  on_loop([&] { files->write(body + peer::store_files_end()); });
+  const absl::StatusOr<node::ReceivedState> state =
+      wait<node::ReceivedState>([&](auto then) { files->finish([] {}, std::move(then)); });
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->store->revision(), 2);
 }
 
 // What its message says is not what comes.
