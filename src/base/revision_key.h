@@ -34,8 +34,10 @@ class RevisionKey {
   size_t size_;
 };
 
-// So far from the end of the numbers that whoever counts on from one never comes there.
+// No store comes there that began at kMaxTakenRevision at most, as one does that is made of what
+// somebody else has: at a million a second that takes seventy thousand years.
 inline constexpr int64_t kMaxRevision = int64_t{1} << 62;
+inline constexpr int64_t kMaxTakenRevision = kMaxRevision / 2;
 
 struct ParsedRevision {
   Revision revision;

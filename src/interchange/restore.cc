@@ -88,7 +88,7 @@ absl::Status add_changes(boltfile::File& file, const RestoreOptions& options,
   absl::StatusOr<std::optional<Revision>> last = keys->last_revision();
   if (!last.ok()) return last.status();
   const int64_t latest = last->value_or(Revision()).main;
-  if (options.bump_revision > static_cast<uint64_t>(kMaxRevision - latest)) {
+  if (options.bump_revision > static_cast<uint64_t>(kMaxTakenRevision - latest)) {
     return absl::InvalidArgumentError(
         cat("--bump-revision=", options.bump_revision, " passes the largest revision there is"));
   }

@@ -156,7 +156,7 @@ class Restorer {
     const uint32_t size = at.tombstone ? 0 : std::max<uint32_t>(kv.size, 1);
     Version* version = s_.new_version(old, at.revision, size);
     record->head.store(version, std::memory_order_relaxed);
-    record->lease = kv.lease;
+    record->lease = at.tombstone ? 0 : kv.lease;
     if (!at.tombstone) {
       record->create.store(kv.create_revision, std::memory_order_relaxed);
       record->version.store(kv.version, std::memory_order_relaxed);

@@ -14,6 +14,13 @@ bool lies_in(std::string_view part, std::span<const char> text) {
   return part.data() >= text.data() && part.data() + part.size() <= text.data() + text.size();
 }
 
+// A revision makes one version of a key at most; so whoever counts on from here stays behind the
+// revisions, too.
+bool is_of(const RowHead& head, int64_t revision) {
+  const auto counts = [revision](int64_t number) { return number >= 0 && number <= revision; };
+  return counts(head.create_revision) && counts(head.version);
+}
+
 }  // namespace
 
 RowReader::RowReader(const backend::Backend& backend) : backend_(backend) {
@@ -64,6 +71,10 @@ absl::Status RowReader::read() {
       if (!decode_row_head(head, &row.head)) {
         return damaged_database(
             cat("the head of revision ", row.at.revision.main, " does not parse"));
+      }
+      if (!row.at.tombstone && !is_of(row.head, row.at.revision.main)) {
+        return damaged_database(cat("the key of revision ", row.at.revision.main,
+                                    " was made, or has versions, that it cannot have"));
       }
       row.hash = absl::HashOf(to_absl(row.head.key));
     }

@@ -65,6 +65,8 @@ TEST(Restore, NumbersThatNothingCanFollow) {
   EXPECT_FALSE(opens(kEnd, 5, 2));
   EXPECT_FALSE(opens(7, kEnd, 2));
   EXPECT_FALSE(opens(7, -1, 2));
+  EXPECT_FALSE(opens(7, 8, 2));
+  EXPECT_FALSE(opens(7, 5, 8));
   EXPECT_FALSE(opens(7, 5, kEnd));
   EXPECT_FALSE(opens(7, 5, -1));
   EXPECT_FALSE(opens(7, 5, 2, kEnd));

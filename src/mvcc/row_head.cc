@@ -75,8 +75,6 @@ bool decode_row_head(std::string_view head, RowHead* out) {
         return false;
     }
   }
-  const auto counts = [](int64_t number) { return number >= 0 && number <= kMaxRevision; };
-  if (!counts(out->create_revision) || !counts(out->version)) return false;
   // Both or none.
   return reader.ok() && out->key.empty() == (out->size == 0);
 }

@@ -1,6 +1,7 @@
 #include "node/received_state.h"
 
 #include "apply/alarms.h"
+#include "base/revision_key.h"
 #include "base/text.h"
 #include "lease/lease_record.h"
 #include "membership/cluster.h"
@@ -19,6 +20,10 @@ absl::Status check_tables(const backend::Reader& state, const auth::StoreOptions
 
 absl::Status check_follows(const ReceivedState& state, int64_t revision) {
   const int64_t theirs = state.store->revision();
+  if (theirs > kMaxTakenRevision) {
+    return absl::DataLossError(cat("the state at entry ", state.index.value, " is at revision ",
+                                   theirs, ", which no store comes to"));
+  }
   if (theirs >= revision) return absl::OkStatus();
   return absl::DataLossError(
       cat("the state at entry ", state.index.value, " is at revision ", theirs,

@@ -37,7 +37,8 @@ absl::Status check_tables(const backend::Reader& state, const auth::StoreOptions
                           const Clock* clock);
 
 // Whether `state` can follow on `revision`, which a member showed its clients before entry
-// state.index: DataLoss when not, for then one of the two members holds something wrong.
+// state.index, and others on it: DataLoss when not, for then one of the two members holds something
+// wrong.
 absl::Status check_follows(const ReceivedState& state, int64_t revision);
 
 }  // namespace keelson::node
