@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "mvcc/restore_rows.h"
 #include "mvcc/revision_key.h"
+#include "mvcc/row_head.h"
 #include "mvcc/store.h"
 
 namespace keelson::mvcc {
@@ -38,6 +39,16 @@ TEST(Restore, EveryFillOfABatch) {
       EXPECT_EQ(kv.value, "v");
     }
   }
+}
+
+TEST(Restore, HeadsThatSayNothing) {
+  RowHead head;
+  EXPECT_FALSE(decode_row_head("", &head));
+  EXPECT_FALSE(decode_row_head("\xff\xff", &head));
+  std::string none;
+  ASSERT_TRUE(append_row_head(RevisionKey({2, 0}).view(), "", &none).ok());
+  EXPECT_TRUE(decode_row_head(none, &head));
+  EXPECT_TRUE(head.key.empty());
 }
 
 // Of a database that another member sent, say.

@@ -49,6 +49,7 @@ absl::Status append_row_head(std::string_view row, std::string_view value, std::
 
 bool decode_row_head(std::string_view head, RowHead* out) {
   *out = RowHead();
+  if (head.empty()) return false;
   pb::Reader reader(head);
   pb::Field field;
   while (reader.next(&field)) {

@@ -75,13 +75,15 @@ std::string name_of(uint64_t number) {
   return number == 0 ? std::string(kName) : cat(kName, ".", number);
 }
 
-// Nothing for what we do not name so: somebody's copy of a store, say, which is theirs.
+// Nothing for what we do not name so: somebody's copy of a store, say, which is theirs. We never
+// come to numbers from which there is no way on.
 std::optional<uint64_t> parse_name(std::string_view name) {
+  constexpr uint64_t kMost = 1'000'000'000'000'000;
   uint64_t number = 0;
   if (name.size() > kName.size() + 1) {
     std::from_chars(name.data() + kName.size() + 1, name.data() + name.size(), number);
   }
-  if (name != name_of(number)) return std::nullopt;
+  if (name != name_of(number) || number > kMost) return std::nullopt;
   return number;
 }
 
@@ -158,7 +160,7 @@ absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open(
   remove_retired(member_dir_);
   std::vector<std::string> dirs;
   for (const std::string& name : store_names(member_dir_)) {
-    places_->next = number_of(name) + 1;
+    places_->next = std::max(places_->next, number_of(name) + 1);
     const std::string dir = cat(member_dir_, "/", name);
     if (is_store(dir)) {
       dirs.push_back(dir);
@@ -238,11 +240,28 @@ std::string StateHome::next_place() {
   return cat(member_dir_, "/", name_of(places_->next++));
 }
 
+// What is there already is somebody else's.
+absl::StatusOr<std::string> StateHome::make_place() {
+  constexpr int kAttempts = 1000;
+  std::error_code error;
+  for (int i = 0; i < kAttempts; ++i) {
+    std::string place = next_place();
+    if (fs::create_directory(place, error)) return place;
+    if (error) return absl::UnavailableError(cat("cannot create ", place, ": ", error.message()));
+  }
+  return absl::FailedPreconditionError(
+      cat("there is no place in ", member_dir_, " for another store"));
+}
+
 absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::new_store() {
+  absl::StatusOr<std::string> place = make_place();
+  if (!place.ok()) return place.status();
   // A snapshot that the disk has no room for is given up, and the room that it took comes back.
   backend::RocksOptions options = options_;
   options.patient = false;
-  return open_at(next_place(), options);
+  absl::StatusOr<std::shared_ptr<backend::Backend>> store = open_at(*place, options);
+  if (!store.ok()) retire(*place);
+  return store;
 }
 
 // --- stores as files -------------------------------------------------------------------------
@@ -297,13 +316,7 @@ absl::StatusOr<std::unique_ptr<peer::StoreCopy>> StateHome::copy_of(backend::Bac
   return std::unique_ptr<peer::StoreCopy>(std::move(copy));
 }
 
-absl::StatusOr<std::string> StateHome::new_store_files() {
-  std::string place = next_place();
-  std::error_code error;
-  fs::create_directory(place, error);
-  if (error) return absl::UnavailableError(cat("cannot create ", place, ": ", error.message()));
-  return place;
-}
+absl::StatusOr<std::string> StateHome::new_store_files() { return make_place(); }
 
 absl::StatusOr<std::shared_ptr<backend::Backend>> StateHome::open_store_files(
     const std::string& directory) {
@@ -320,7 +333,13 @@ absl::Status StateHome::check_store(backend::Backend& store, const std::function
   return backend::check_blocks(store, goes_on);
 }
 
-void StateHome::drop_store_files(const std::string& directory) { retire(directory); }
+void StateHome::drop_store_files(const std::string& directory) {
+  {
+    std::lock_guard lock(places_->mutex);
+    CHECK(directory != places_->current);
+  }
+  retire(directory);
+}
 
 void StateHome::install(raft::Message message, node::ReceivedState state, Task taken) {
   files_->save_if_possible(*message.snapshot);

@@ -65,6 +65,7 @@ class StateHome final : public peer::SnapshotHome {
   class Copy;
 
   std::string next_place();
+  absl::StatusOr<std::string> make_place();
 
   absl::StatusOr<std::shared_ptr<backend::Backend>> open_at(const std::string& dir,
                                                             const backend::RocksOptions& options);

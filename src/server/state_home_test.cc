@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <map>
 #include <string>
@@ -121,6 +122,35 @@ TEST_F(StateHomeTest, ACopyOfAStoreIsNoStoreOfTheMember) {
   home.chosen_for_good();
   for (const char* copy : {"keelson.2026-11-29", "keelson.1.old", "keelson.01", "gone.fishing"}) {
     EXPECT_TRUE(there(copy)) << copy;
+  }
+}
+
+// The member's own store may never be where the next one is made.
+TEST_F(StateHomeTest, WhereThereIsSomethingNoStoreIsMade) {
+  make_store("keelson", 10);
+  make_log(0);
+  fs::create_directory(path_of("keelson.18446744073709551615"));
+  StateHome home(data_dir_, {});
+  auto store = home.open(log_);
+  ASSERT_TRUE(store.ok()) << store.status();
+  home.chosen_for_good();
+  // Somebody puts copies there meanwhile.
+  for (const char* copy : {"keelson.1", "keelson.3"}) {
+    fs::create_directory(path_of(copy));
+    std::ofstream(path_of(copy) + "/CURRENT") << "not ours";
+  }
+  const auto files = home.new_store_files();
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ(*files, path_of("keelson.2"));
+  home.drop_store_files(*files);
+  auto made = home.new_store();
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_TRUE(there("keelson.4/CURRENT"));
+  made->reset();
+  EXPECT_FALSE(there("keelson.2"));
+  EXPECT_FALSE(there("keelson.4"));
+  for (const char* left : {"keelson", "keelson.1/CURRENT", "keelson.3/CURRENT"}) {
+    EXPECT_TRUE(there(left)) << left;
   }
 }
 

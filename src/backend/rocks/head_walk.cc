@@ -43,8 +43,10 @@ class Run {
   // Goes on to the next row, or to the end of the table's. The rest of it, should it be damaged.
   // REQUIRES: loaded().
   std::optional<Gap> advance() {
-    const std::string_view before = row_.key;
-    const HeadFile::Next next = file_->next(&row_);
+    const HeadRow before_row = row_;
+    const std::string_view before = before_row.key;
+    HeadFile::Next next = file_->next(&row_);
+    if (next == HeadFile::Next::kRow && !may_follow(before_row)) next = HeadFile::Next::kDamaged;
     if (next == HeadFile::Next::kRow) return std::nullopt;
     std::optional<Gap> gap;
     if (next == HeadFile::Next::kDamaged) gap = Gap{std::string(before), table_.largest};
@@ -58,11 +60,19 @@ class Run {
     tables_.pop_front();
     if (table_.heads) file_ = HeadFile::load(keeper.files(), keeper.directory(), *table_.heads);
     if (!file_) return Gap{table_.smallest, table_.largest};
-    row_ = {.key = table_.smallest};
+    row_ = {.key = table_.smallest, .sequence = UINT64_MAX};
     return advance();
   }
 
  private:
+  // Whether the row may be of this table, and behind the one before: what has the right sums was
+  // perhaps written wrong, or by somebody else.
+  bool may_follow(const HeadRow& before) const {
+    if (row_.key < before.key || row_.key > table_.largest) return false;
+    if (row_.key == before.key && row_.sequence > before.sequence) return false;
+    return row_.deletion || !row_.head.empty();
+  }
+
   std::deque<Table> tables_;  // not begun
   Table table_;               // begun
   std::optional<HeadFile> file_;
