@@ -3,6 +3,9 @@
 #include <ctime>
 #include <utility>
 
+#include "base/errors.h"
+#include "base/text.h"
+
 namespace keelson::server {
 namespace {
 
@@ -99,9 +102,15 @@ void RequestMetrics::defragmented(bool ok, Duration took) {
   if (ok) metrics_.backend_defrag.observe(took);
 }
 
+// etcd counts what its table of members says, not what the client is told.
 void RequestMetrics::promoted(const absl::Status& status) {
   if (status.ok()) return metrics_.learner_promote_successes.add();
-  metrics_.learner_promote_failures.add({std::string(status.message())});
+  std::string_view reason = message_of(status);
+  if (status == errors::MemberNotFound()) reason = "membership: ID not found";
+  if (status == errors::MemberNotLearner()) {
+    reason = "membership: can only promote a learner member";
+  }
+  metrics_.learner_promote_failures.add({std::string(reason)});
 }
 
 void ApplyMetrics::applied(std::span<const apply::Applied> entries) {
