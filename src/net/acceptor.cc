@@ -61,19 +61,13 @@ absl::Status listen_error(std::string_view what, const Address& address) {
                                     address.text(), ": ", what, ": ", errno_text(error)));
 }
 
-// Several sockets of one address may be bound while none of them listens.
-absl::Status bind_to(int fd, Address& address, const Acceptor::Options& options) {
+absl::Status set_up(int fd, Address& address, const Acceptor::Options& options) {
   const int on = 1;
   if (address.family() != AF_UNIX) {
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (options.reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
   }
-  return ::bind(fd, address.get(), address.size) == 0 ? absl::OkStatus()
-                                                      : listen_error("bind", address);
-}
-
-absl::Status set_up(int fd, Address& address, const Acceptor::Options& options) {
-  if (absl::Status s = bind_to(fd, address, options); !s.ok()) return s;
+  if (::bind(fd, address.get(), address.size) != 0) return listen_error("bind", address);
   if (::listen(fd, kBacklog) != 0) return listen_error("listen", address);
   if (address.family() != AF_UNIX || !options.unix_socket_mode) return absl::OkStatus();
   if (::chmod(address.text().c_str(), *options.unix_socket_mode) == 0) return absl::OkStatus();
@@ -82,62 +76,35 @@ absl::Status set_up(int fd, Address& address, const Acceptor::Options& options) 
   return failed;
 }
 
-constexpr std::string_view kUnix = "unix://";
+}  // namespace
 
-absl::StatusOr<Address> address_of(std::string_view url) {
-  if (url.starts_with(kUnix)) return unix_address(url.substr(kUnix.size()));
+absl::StatusOr<std::shared_ptr<Acceptor>> Acceptor::bind(std::string_view url,
+                                                         const Options& options) {
   std::string_view rest = url;
+  const bool is_unix = rest.starts_with("unix://");
+  if (is_unix) rest.remove_prefix(7);
   if (rest.starts_with("http://")) rest.remove_prefix(7);
   if (rest.find("://") != std::string_view::npos) {
     return absl::InvalidArgumentError(cat("unsupported scheme: ", url));
   }
-  return tcp_address(rest);
-}
-
-// The port is at the same place for IPv6.
-uint16_t port_of(const Address& address) {
-  return ntohs(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);
-}
-
-int open_socket(const Address& address) {
-  return ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-
-}  // namespace
-
-absl::StatusOr<std::shared_ptr<Acceptor>> Acceptor::claim(std::string_view url,
-                                                          const Options& options) {
-  absl::StatusOr<Address> address = address_of(url);
+  absl::StatusOr<Address> address = is_unix ? unix_address(rest) : tcp_address(rest);
   if (!address.ok()) return address.status();
-  if (address->family() == AF_UNIX || port_of(*address) == 0) return nullptr;
-  const int fd = open_socket(*address);
-  if (fd < 0) return socket_error("socket");
-  auto claim = std::make_shared<Acceptor>(fd);  // which closes it
-  if (absl::Status s = bind_to(fd, *address, options); !s.ok()) return s;
-  return claim;
-}
-
-absl::StatusOr<std::shared_ptr<Acceptor>> Acceptor::bind(std::string_view url,
-                                                         const Options& options) {
-  absl::StatusOr<Address> address = address_of(url);
-  if (!address.ok()) return address.status();
-  const bool is_unix = address->family() == AF_UNIX;
-  const std::string path(is_unix ? url.substr(kUnix.size()) : "");
   // A socket file that a killed process left behind is in the way (etcd removes it too).
-  if (is_unix) ::unlink(path.c_str());
-  const int fd = open_socket(*address);
+  if (is_unix) ::unlink(std::string(rest).c_str());
+  const int fd = ::socket(address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return socket_error("socket");
   auto acceptor = std::make_shared<Acceptor>(fd);  // which closes it
   if (absl::Status s = set_up(fd, *address, options); !s.ok()) return s;
   if (is_unix) {
-    acceptor->unix_path_ = acceptor->address_ = path;
+    acceptor->unix_path_ = acceptor->address_ = std::string(rest);
     return acceptor;
   }
   Address bound;
   bound.size = sizeof(bound.storage);
   ::getsockname(fd, bound.get(), &bound.size);
   acceptor->address_ = bound.text();
-  acceptor->port_ = port_of(bound);
+  // The port is at the same place for IPv6.
+  acceptor->port_ = ntohs(reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port);
   return acceptor;
 }
 

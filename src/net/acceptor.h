@@ -44,11 +44,6 @@ class Acceptor final : public std::enable_shared_from_this<Acceptor>, private Ti
   // Errors: InvalidArgument for a bad url, Unavailable when the address cannot be bound.
   static absl::StatusOr<std::shared_ptr<Acceptor>> bind(std::string_view url,
                                                         const Options& options);
-  // Takes the address for a bind() that comes later, in this process: nobody else gets it, and who
-  // connects is refused. Hold it until then. Null where there is nothing to take: of a Unix socket,
-  // and of port 0. Errors: those of bind().
-  static absl::StatusOr<std::shared_ptr<Acceptor>> claim(std::string_view url,
-                                                         const Options& options);
   // Use bind().
   explicit Acceptor(int fd) : socket_(fd) {}
   ~Acceptor();

@@ -20,7 +20,6 @@
 #include "base/test_seeds.h"
 #include "base/text.h"
 #include "net/accept_gate.h"
-#include "net/acceptor.h"
 #include "net/protocol.h"
 #include "net/test_memory.h"
 #include "net/test_service.h"
@@ -484,30 +483,6 @@ TEST_F(ListenerTest, ConnectionsComeAndGo) {
   }
   for (auto& thread : threads) thread.join();
   wait_for_connections(0);
-}
-
-// A member that cannot be reached must find that out before it says anything to others.
-TEST(Claims, KeepAnAddressForAListenerThatComesLater) {
-  auto bound = Acceptor::bind("127.0.0.1:0", {});
-  ASSERT_TRUE(bound.ok()) << bound.status();
-  const std::string url = cat("http://", (*bound)->address());
-  const uint16_t port = (*bound)->port();
-  const absl::Status taken = Acceptor::claim(url, {}).status();
-  EXPECT_EQ(message_of(taken),
-            cat("listen tcp ", (*bound)->address(), ": bind: address already in use"));
-  bound->reset();
-  auto claim = Acceptor::claim(url, {});
-  ASSERT_TRUE(claim.ok() && *claim) << claim.status();
-  EXPECT_FALSE(Client(port).connected());
-  auto later = Acceptor::bind(url, {});
-  ASSERT_TRUE(later.ok()) << later.status();
-  EXPECT_TRUE(Client(port).connected());
-  claim->reset();
-  EXPECT_TRUE(Client(port).connected());
-  // There is nothing to take of these.
-  EXPECT_EQ(*Acceptor::claim("127.0.0.1:0", {}), nullptr);
-  EXPECT_EQ(*Acceptor::claim("unix:///tmp/keelson-claim", {}), nullptr);
-  EXPECT_TRUE(absl::IsInvalidArgument(Acceptor::claim("nowhere", {}).status()));
 }
 
 }  // namespace

@@ -24,7 +24,6 @@
 #include "http/process_metrics.h"
 #include "mvcc/row_head.h"
 #include "net/accept_gate.h"
-#include "net/acceptor.h"
 #include "net/held_bytes.h"
 #include "net/listener.h"
 #include "node/node.h"
@@ -152,7 +151,6 @@ struct Server::Running {
   std::unique_ptr<Pulse> pulse;
   net::Router client_router, http_router, metrics_router;
   std::vector<std::unique_ptr<net::Listener>> listeners;
-  std::vector<std::shared_ptr<net::Acceptor>> claims;  // addresses of listeners that come later
   bool stopped = false;
   std::optional<int> leaves_for;  // set when stopped
 
@@ -170,7 +168,6 @@ struct Server::Running {
   }
   enum class Kinds : uint8_t { kMetrics, kClients };
   absl::Status listen(Kinds which);
-  absl::Status claim_addresses();
   std::shared_ptr<const net::ListenerTls> listener_tls(bool plaintext_too) const;
   trace::Tracer* tracer() const { return tracing ? &tracing->tracer() : nullptr; }
   absl::Status start_tracing();
@@ -506,21 +503,6 @@ void Server::Running::build_http() {
   gateway->add_to(router);
 }
 
-// A member whose clients could never reach it must not found or join anything, nor vote.
-absl::Status Server::Running::claim_addresses() {
-  for (const std::vector<Url>* urls :
-       {&config.listen_peer_urls, &config.listen_client_urls, &config.listen_client_http_urls,
-        &config.listen_metrics_urls}) {
-    for (const Place& place : places_of(*urls)) {
-      absl::StatusOr<std::shared_ptr<net::Acceptor>> claim =
-          net::Acceptor::claim(place.address, {.reuse_port = config.socket_reuse_port});
-      if (!claim.ok()) return claim.status();
-      if (*claim) claims.push_back(*std::move(claim));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Server::Running::listen(Kinds which) {
   net::ListenerOptions options{.keepalive_interval = config.grpc_keepalive_interval,
                                .keepalive_timeout = config.grpc_keepalive_timeout,
@@ -604,7 +586,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const Config& config, Call
   if (absl::Status s = net::AcceptGate::raise_limit(); !s.ok()) return s;
   auto running = std::make_unique<Running>(config);
   Running& r = *running;
-  if (absl::Status s = r.claim_addresses(); !s.ok()) return s;
   if (absl::Status s = r.open_access_log(); !s.ok()) return s;
   if (absl::Status s = r.open_node(calls.fatal, calls.given_up); !s.ok()) return s;
   if (absl::Status s = r.start_tracing(); !s.ok()) return s;
@@ -632,7 +613,6 @@ absl::Status Server::serve() {
     r.debug_pages->serving(addresses, r.client_router);
   }
   if (absl::Status s = r.listen(Running::Kinds::kClients); !s.ok()) return s;
-  r.claims.clear();
   absl::StatusOr<std::optional<Config::AutoCompaction>> compaction = r.config.auto_compaction();
   if (!compaction.ok()) return compaction.status();
   if (*compaction) {
